@@ -1,0 +1,94 @@
+"""The two ends of the pipeline as protocols: the log that is read, and the logs that are written.
+
+`kafka_log` and `producer` hold the Kafka implementations, `memory_log` the in-memory twins; one contract suite runs
+over both.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PRODUCER_HEADER = "creditmeter-producer"
+PRODUCER_LENGTH = 128
+
+
+class Message(NamedTuple):
+    """One record of the input log. `timestamp` is the broker's (LogAppendTime), in ms since the epoch, UTC."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes
+    producer: str | None
+
+
+class LogError(Exception):
+    """Something about a log that ends the work; the message names topic[partition]@offset and what to do."""
+
+
+class LogUnavailable(LogError):
+    """The broker did not answer in time. Trying again later is right."""
+
+
+class LostPrefix(LogError):
+    """Records that are needed have been deleted from the log. Trying again does not help."""
+
+
+class LogChanged(LogError):
+    """The topic is not what the pipeline needs: too short for what was read before, or without LogAppendTime."""
+
+
+class DeliveryFailed(LogError):
+    """An output was not acknowledged. It may or may not be in the log; nothing later was sent after it."""
+
+
+class InputLog(Protocol):
+    """The commands, by partition: the only truth. Reading it moves no consumer group."""
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """First offset that is kept and the next offset to be given: equal when nothing is kept.
+
+        Raises LogUnavailable.
+        """
+        ...
+
+    def read(self, partition: int, first: int, stop: int) -> Iterator[Message]:
+        """Every record with first <= offset < stop, in order; offsets that hold no record are passed over.
+
+        Raises LostPrefix when `first` is no longer kept, LogChanged when the log ends before `stop`, LogUnavailable.
+        """
+        ...
+
+
+class OutputLog(Protocol):
+    """The output topics. What is sent to one partition is there in the order of sending, without gaps."""
+
+    def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
+        """(source_offset, part) of the last record in the partition; None when it holds none. Raises LogUnavailable."""
+        ...
+
+    def send(self, topic: str, partition: int, value: bytes) -> None:
+        """Queue one record. Blocks, never drops, when the queue is full. Raises DeliveryFailed after a failure."""
+        ...
+
+    def wait(self) -> None:
+        """Return when every send so far is acknowledged. Raises DeliveryFailed, and from then on nothing is sent."""
+        ...
+
+    def close(self) -> None:
+        """End. What was sent and not waited for may or may not be in the log."""
+        ...
+
+
+def producer_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:
+    """Who sent a record: the first `creditmeter-producer` header, as text of at most 128 characters.
+
+    Every reader of the input log must go through here: dead letters quote it, and a replay has to give the same bytes.
+    """
+    for name, value in headers or ():
+        if name == PRODUCER_HEADER:
+            return (value or b"").decode("utf-8", "replace")[:PRODUCER_LENGTH]
+    return None
