@@ -1,0 +1,221 @@
+"""Request events: which charges apply, what each costs, and what is written down about it.
+
+The order of decisions is the order of this file: fields, time, repeats, outcome, price, then each charge.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from metering.account import Account
+from metering.book import Charge, Version
+from metering.claims import claim_key, make_claim, owner_of
+from metering.records import (
+    MAX_LONG,
+    Command,
+    DeadLetterReason,
+    Decision,
+    GrantUse,
+    Kind,
+    OnEmpty,
+    Outcome,
+    Output,
+    Record,
+    dead_letter,
+    repeated,
+)
+from metering.state import State
+from metering.validation import check_event
+
+
+class Line(NamedTuple):
+    """One charge for one event as decided, before any balance has moved. ``cost`` in credits; 0 unless it costs."""
+
+    charge: Charge | None
+    decision: Decision
+    units: int = 0
+    unit_credits: int = 0
+    cost: int = 0
+    owner_event_id: str | None = None
+    window_ends_at: int | None = None
+    claim: bytes | None = None
+
+
+NOT_BILLABLE = Line(None, Decision.NOT_BILLABLE)
+UNPRICED = Line(None, Decision.UNPRICED)
+
+
+def apply_request(state: State, event: Record, recorded_at: int) -> list[Output]:
+    """Decides one request event; gives its lines, or one dead letter, or one repeat.
+
+    Dead letters and repeats change no state.
+    """
+    bad = check_event(event)
+    if bad is not None:
+        return [dead_letter(DeadLetterReason.INVALID_EVENT, bad, Command.REQUEST, event)]
+    occurred_at: int = event["occurred_at"]
+    if occurred_at > recorded_at + state.future_skew:
+        return [dead_letter(DeadLetterReason.IN_FUTURE, None, Command.REQUEST, event)]
+    account = state.account(event["account_id"])
+    horizon = account.horizon(state.accept_window)
+    if occurred_at < horizon:
+        return [dead_letter(DeadLetterReason.TOO_LATE, None, Command.REQUEST, event)]
+    event_id: str = event["event_id"]
+    key = account.event_prefix + event_id.encode()
+    known = state.get(key)
+    if known is not None and known[0] >= horizon:
+        return [repeated(Command.REQUEST, account.account_id, event_id)]
+
+    plan = account.plan_name_at(occurred_at)
+    locked_to = account.plan[1] if account.plan is not None and plan is not None else None
+    if event["plan"] is not None:
+        locked_to = locked_to if event["plan"] == plan else None
+        plan = event["plan"]
+    version, lines = _decide(state, account, event, plan, locked_to)
+    costs = _costs(lines)
+    stream_time = max(account.stream_time, occurred_at)
+    if costs and _overflows(account, costs, stream_time):
+        return [dead_letter(DeadLetterReason.INVALID_EVENT, "quantities", Command.REQUEST, event)]
+
+    state.touch(account.account_id)
+    moves_credits = bool(costs) or account.next_expiry <= stream_time
+    before = account.amounts() if moves_credits else {}
+    outputs = account.advance(occurred_at, state.accept_window)
+    if costs and account.on_empty == OnEmpty.REJECT and any(cost > account.amount(t) for t, cost in costs.items()):
+        lines = [_refused(line) if line.cost else line for line in lines]
+    charged: list[list[object]] = []
+    for number, line in enumerate(lines):
+        used: list[GrantUse] = []
+        if line.cost:
+            used = _charge(state, account, event, number, line, charged)
+        outputs.append(Output(Kind.BILLED, _billed(event, number, line, plan, version, account, used)))
+    state.put(key, [occurred_at, charged] if charged else [occurred_at])
+    if moves_credits:
+        outputs.extend(account.alerts(before, occurred_at))
+    return outputs
+
+
+def _decide(
+    state: State, account: Account, event: Record, plan: str | None, locked_to: int | None
+) -> tuple[Version | None, list[Line]]:
+    """The lines of an accepted event, and the version that priced it."""
+    if event["outcome"] != Outcome.PROCESSED:
+        return None, [NOT_BILLABLE]
+    book = state.book
+    version = book.version_for(event["occurred_at"], locked_to) if book is not None else None
+    if book is None or version is None:
+        return None, [UNPRICED]
+    pairs = book.matching(version, event["endpoint"], event["channel"], plan, event["attributes"])
+    if not pairs:
+        return None, [UNPRICED]
+    return version, [_price(state, account, event, charge, unit_credits) for charge, unit_credits in pairs]
+
+
+def _price(state: State, account: Account, event: Record, charge: Charge, unit_credits: int) -> Line:
+    units = 1 if charge.per is None else event["quantities"].get(charge.per, 0)
+    if units == 0:
+        return Line(charge, Decision.NOTHING_FOUND, units, unit_credits)
+    if unit_credits == 0:
+        return Line(charge, Decision.FREE, units, unit_credits)
+    unique = charge.unique
+    if unique is None:
+        return Line(charge, Decision.CHARGED, units, unit_credits, units * unit_credits)
+    tail = claim_key(charge, unique, event)
+    if tail is None:
+        return Line(charge, Decision.MISSING_SUBJECT, units, unit_credits)
+    occurred_at = event["occurred_at"]
+    owners = state.get(account.claim_prefix + tail)
+    if owners:
+        stream_time = max(account.stream_time, occurred_at)
+        owner = owner_of(owners, unique.window, occurred_at, account.horizon(state.accept_window, stream_time))
+        if owner is not None:
+            ends_at = unique.window.ends_at(owner[0])
+            return Line(charge, Decision.DUPLICATE, units, unit_credits, 0, owner[1], ends_at)
+    ends_at = unique.window.ends_at(occurred_at)
+    return Line(charge, Decision.CHARGED, units, unit_credits, units * unit_credits, None, ends_at, tail)
+
+
+def _costs(lines: list[Line]) -> dict[str, int]:
+    """What the event would cost, by credit type."""
+    costs: dict[str, int] = {}
+    for line in lines:
+        if line.cost and line.charge is not None:
+            credit_type = line.charge.credit_type
+            costs[credit_type] = costs.get(credit_type, 0) + line.cost
+    return costs
+
+
+def _overflows(account: Account, costs: dict[str, int], stream_time: int) -> bool:
+    """Whether a balance would fall below what a long holds."""
+    for credit_type, cost in costs.items():
+        balance = account.balances.get(credit_type)
+        if (
+            balance is not None
+            and balance.debt + cost > MAX_LONG + 1
+            and account.amount_at(credit_type, stream_time) - cost < -MAX_LONG - 1
+        ):
+            return True
+    return False
+
+
+def _refused(line: Line) -> Line:
+    return Line(line.charge, Decision.INSUFFICIENT_CREDITS, line.units, line.unit_credits)
+
+
+def _charge(
+    state: State, account: Account, event: Record, number: int, line: Line, charged: list[list[object]]
+) -> list[GrantUse]:
+    """Takes the cost from the balance, makes the claim, and notes in ``charged`` what a refund will need."""
+    charge = line.charge
+    if charge is None:
+        raise RuntimeError(f"line {number} of event {event['event_id']!r} costs {line.cost} credits without a charge")
+    occurred_at = event["occurred_at"]
+    used = account.balance(charge.credit_type).charge(line.cost, occurred_at)
+    if line.claim is not None and charge.unique is not None:
+        horizon = account.horizon(state.accept_window)
+        make_claim(state, account, line.claim, event["event_id"], occurred_at, charge.unique.window, horizon)
+    uses = [[use["grant_id"], use["credits"], 0] for use in used]
+    charged.append([number, charge.charge, charge.credit_type, line.cost, 0, uses, line.claim])
+    return used
+
+
+def _billed(
+    event: Record,
+    number: int,
+    line: Line,
+    plan: str | None,
+    version: Version | None,
+    account: Account,
+    used: list[GrantUse],
+) -> Record:
+    charge = line.charge
+    return {
+        "event_id": event["event_id"],
+        "line": number,
+        "account_id": event["account_id"],
+        "occurred_at": event["occurred_at"],
+        "endpoint": event["endpoint"],
+        "channel": event["channel"],
+        "outcome": event["outcome"],
+        "request_id": event["request_id"],
+        "actor": event["actor"],
+        "user_id": event["user_id"],
+        "ip": event["ip"],
+        "domain": event["domain"],
+        "plan": plan,
+        "quantities": event["quantities"],
+        "attributes": event["attributes"],
+        "decision": line.decision,
+        "charge": None if charge is None else charge.charge,
+        "feature": None if charge is None else charge.feature,
+        "action": None if charge is None else charge.action,
+        "credit_type": None if charge is None else charge.credit_type,
+        "price_version": None if version is None else version.version,
+        "units": line.units,
+        "unit_credits": line.unit_credits,
+        "credits": line.cost,
+        "owner_event_id": line.owner_event_id,
+        "window_ends_at": line.window_ends_at,
+        "balance_after": None if charge is None else account.amount(charge.credit_type),
+        "grants_used": used,
+    }

@@ -1,0 +1,81 @@
+"""Removes what can never matter again, so that state grows with what is live and not with history.
+
+Nothing here decides anything: the state machine treats a forgotten row as absent whether it is still there or not. So
+an account is swept seldom, when its stream time has moved by half an accept_window since the last time: rows that are
+forgotten but still there stay below about half of the live ones, and each row is looked at a few times in its life.
+"""
+
+from __future__ import annotations
+
+from metering.account import BEGINNING, Account
+from metering.claims import is_forgotten
+from metering.state import State
+from metering.store import Value
+
+
+class Sweeper:
+    """Sweeps the accounts of one `State`, a few rows at a time.
+
+    Positions are kept in memory only: after a restart an unfinished sweep begins again at the account's next command.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._positions: dict[str, bytes] = {}
+
+    def sweep(self, budget: int) -> int:
+        """Looks at up to about ``budget`` rows of accounts that are due; gives how many rows it removed.
+
+        Call it between the last `apply` and the write: removals go with the same write.
+        """
+        state = self._state
+        half = state.accept_window // 2
+        for account_id in state.touched:
+            account = state.account(account_id)
+            if account.swept_at == BEGINNING:
+                account.swept_at = account.stream_time
+            elif account.stream_time - account.swept_at > half:
+                self._positions.setdefault(account_id, b"")
+        removed = 0
+        for account_id in list(self._positions):
+            if budget <= 0:
+                break
+            looked, gone = self._sweep_account(state.account(account_id), budget)
+            budget -= looked
+            removed += gone
+        return removed
+
+    def _sweep_account(self, account: Account, budget: int) -> tuple[int, int]:
+        """(rows looked at, rows removed) of one account, going on where the last call stopped."""
+        state = self._state
+        looked = removed = 0
+        after = self._positions[account.account_id]
+        for prefix in (account.claim_prefix, account.event_prefix):
+            if after > prefix and not after.startswith(prefix):
+                continue
+            for key, value in state.store.scan(prefix, after):
+                looked += 1
+                after = key
+                if not state.is_changed(key):
+                    removed += self._forget(account, prefix, key, value)
+                if looked >= budget:
+                    self._positions[account.account_id] = after
+                    return looked, removed
+        for balance in account.balances.values():
+            removed += balance.forget_used_up(account.floor)
+        account.swept_at = account.stream_time
+        state.touch(account.account_id)
+        del self._positions[account.account_id]
+        return looked, removed
+
+    def _forget(self, account: Account, prefix: bytes, key: bytes, value: Value) -> bool:
+        """Removes the row where it is forgotten, and forgotten owners from a claim that is not."""
+        if prefix == account.event_prefix:
+            if value[0] < account.floor:
+                self._state.put(key, None)
+                return True
+            return False
+        kept = [owner for owner in value if not is_forgotten(owner, account.floor)]
+        if len(kept) < len(value):
+            self._state.put(key, kept or None)
+        return not kept

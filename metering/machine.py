@@ -1,0 +1,125 @@
+"""The account state machine: `apply` takes one command after another and says what each causes.
+
+Pure and deterministic: no clock, no I/O, no randomness. The same commands with the same recorded times give the same
+outputs, byte for byte, on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from metering.account import Account
+from metering.charging import apply_request
+from metering.records import (
+    ID_FIELD,
+    MAX_LONG,
+    TIME_FIELD,
+    Command,
+    DeadLetterReason,
+    GrantStatus,
+    Output,
+    Record,
+    dead_letter,
+    repeated,
+)
+from metering.refunds import Plan, apply_refund, plan_refund, refund_overflows
+from metering.state import State, book_id_of
+from metering.validation import check_account_update, check_grant, check_price_book, check_refund
+
+_COMMAND_TAG = {Command.REFUND: b"r", Command.GRANT: b"g", Command.ACCOUNT: b"u"}
+_CHECKS: dict[Command, Callable[[Record], str | None]] = {
+    Command.REFUND: check_refund,
+    Command.GRANT: check_grant,
+    Command.ACCOUNT: check_account_update,
+    Command.PRICE_BOOK: check_price_book,
+}
+
+
+def apply(state: State, command: str, record: Record, recorded_at: int) -> list[Output]:
+    """Applies one command to ``state``; gives what it causes, in the order in which it happens.
+
+    ``command`` is one of `Command`; ``record`` the command's fields, which may be changed in place to their plain form;
+    ``recorded_at`` the time of the log record that brought it (ms UTC). Whatever the record holds ends as outputs:
+    nothing raises for bad input. Order: grants expired before the command, its own outputs, what expires on arrival,
+    alerts.
+    """
+    if command == Command.REQUEST:
+        return apply_request(state, record, recorded_at)
+    kind = Command(command)
+    bad = _CHECKS[kind](record)
+    if bad is not None:
+        return [dead_letter(DeadLetterReason.INVALID_EVENT, bad, kind, record)]
+    if record[TIME_FIELD[kind]] > recorded_at + state.future_skew:
+        return [dead_letter(DeadLetterReason.IN_FUTURE, None, kind, record)]
+    if kind is Command.PRICE_BOOK:
+        return _apply_price_book(state, record)
+    return _apply_account_command(state, kind, record)
+
+
+def _apply_account_command(state: State, kind: Command, record: Record) -> list[Output]:
+    """What refunds, grants and account updates have in common: ids for ever, time, forfeits, alerts."""
+    account = state.account(record["account_id"])
+    own_id: str = record[ID_FIELD[kind]]
+    key = account.id_prefix + _COMMAND_TAG[kind] + own_id.encode()
+    if state.get(key) is not None:
+        return [repeated(kind, account.account_id, own_id)]
+    plan = plan_refund(state, account, record) if kind is Command.REFUND else None
+    if _overflows(account, kind, record, plan):
+        return [dead_letter(DeadLetterReason.INVALID_EVENT, "credits", kind, record)]
+    state.touch(account.account_id)
+    state.put(key, 1)
+    at: int = record[TIME_FIELD[kind]]
+    before = account.amounts()
+    outputs = account.advance(at, state.accept_window)
+    if plan is not None:
+        outputs += apply_refund(state, account, record, plan)
+    elif kind is Command.GRANT:
+        outputs += _apply_grant(account, record)
+    else:
+        _apply_settings(account, record)
+    outputs += account.alerts(before, at)
+    return outputs
+
+
+def _apply_grant(account: Account, record: Record) -> list[Output]:
+    expires_at: int | None = record["expires_at"]
+    credit_type: str = record["credit_type"]
+    grant = account.open_grant(credit_type, record["grant_id"], record["credits"], expires_at, record["reason"])
+    outputs = [
+        account.grant_output(grant, credit_type, GrantStatus.APPLIED, record["credits"], record["granted_at"]),
+    ]
+    if expires_at is not None and expires_at <= account.stream_time:
+        outputs += account.expire()
+    return outputs
+
+
+def _apply_settings(account: Account, record: Record) -> None:
+    plan = record["plan"]
+    account.plan = None if plan is None else [plan["name"], plan["started_at"], plan["ends_at"]]
+    account.on_empty = str(record["on_empty"])
+    account.alert_below = dict(record["alert_below"])
+
+
+def _overflows(account: Account, kind: Command, record: Record, plan: Plan | None) -> bool:
+    """Whether an amount would take a balance beyond what a long holds."""
+    if plan is not None:
+        return refund_overflows(account, record, plan)
+    if kind is not Command.GRANT:
+        return False
+    amount: int = record["credits"]
+    return account.amount_at(record["credit_type"], record["granted_at"]) + amount > MAX_LONG
+
+
+def _apply_price_book(state: State, record: Record) -> list[Output]:
+    """Puts a book in force. The one already in force is a repeat; a text that is no book is an invalid command."""
+    book_id, yaml = record["book_id"], record["yaml"]
+    if book_id == state.book_id:
+        return [repeated(Command.PRICE_BOOK, None, book_id)]
+    if book_id != book_id_of(yaml):
+        return [dead_letter(DeadLetterReason.INVALID_EVENT, "book_id", Command.PRICE_BOOK, record)]
+    try:
+        book = state.read_book(yaml)
+    except ValueError:
+        return [dead_letter(DeadLetterReason.INVALID_EVENT, "yaml", Command.PRICE_BOOK, record)]
+    state.publish(book_id, book, record)
+    return []

@@ -1,0 +1,211 @@
+"""The closed sets and record shapes that every layer speaks: commands in, outputs out.
+
+A *command* changes an account: a request event, a refund request, a grant, an account update, a price book.
+An *output* is what a command causes: billed lines, refunds, grant changes, alerts, dead letters, repeats.
+Records are plain dictionaries with the field names of the Avro schemas; times are ms since the epoch (UTC), amounts
+are integer credits.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NamedTuple, TypedDict
+
+MAX_LONG = 2**63 - 1
+YEAR_2000 = 946_684_800_000
+"""Earliest time a command may carry (ms): anything earlier is seconds sent by mistake."""
+MAX_GRANT = 10**12
+"""Largest grant, in credits."""
+REFUND_GRANT_PREFIX = "refund:"
+"""Grant ids that begin so are reserved for grants made by refunds."""
+
+
+class Command(StrEnum):
+    """The commands that the input log carries, by the word used for them everywhere."""
+
+    REQUEST = "request"
+    REFUND = "refund"
+    GRANT = "grant"
+    ACCOUNT = "account"
+    PRICE_BOOK = "price_book"
+
+
+class Outcome(StrEnum):
+    """How the request itself ended; only ``processed`` requests can cost anything."""
+
+    PROCESSED = "processed"
+    INVALID = "invalid"
+    UNAUTHENTICATED = "unauthenticated"
+    RATE_LIMITED = "rate_limited"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+
+
+class Decision(StrEnum):
+    """What became of one charge for one event."""
+
+    CHARGED = "charged"
+    DUPLICATE = "duplicate"
+    FREE = "free"
+    NOTHING_FOUND = "nothing_found"
+    MISSING_SUBJECT = "missing_subject"
+    INSUFFICIENT_CREDITS = "insufficient_credits"
+    NOT_BILLABLE = "not_billable"
+    UNPRICED = "unpriced"
+
+
+class DeadLetterReason(StrEnum):
+    """Why a command was set aside instead of applied."""
+
+    UNDECODABLE = "undecodable"
+    INVALID_EVENT = "invalid_event"
+    IN_FUTURE = "in_future"
+    TOO_LATE = "too_late"
+    WRONG_PARTITION = "wrong_partition"
+
+
+class RejectReason(StrEnum):
+    """Why a refund was not made."""
+
+    UNKNOWN_CHARGE = "unknown_charge"
+    NOTHING_CHARGED = "nothing_charged"
+    CHARGE_REQUIRED = "charge_required"
+    EXCEEDS_CHARGE = "exceeds_charge"
+
+
+class RefundStatus(StrEnum):
+    REFUNDED = "refunded"
+    REJECTED = "rejected"
+
+
+class GrantStatus(StrEnum):
+    APPLIED = "applied"
+    EXPIRED = "expired"
+
+
+class AlertKind(StrEnum):
+    BELOW = "below"
+    EMPTY = "empty"
+
+
+class OnEmpty(StrEnum):
+    """What happens to an event that costs more than the account has."""
+
+    ALLOW = "allow"
+    REJECT = "reject"
+
+
+class Kind(StrEnum):
+    """The kinds of output; each but ``repeated`` has a topic."""
+
+    BILLED = "billed"
+    REFUND = "refund"
+    GRANT = "grant"
+    ALERT = "alert"
+    DEAD_LETTER = "dead_letter"
+    REPEATED = "repeated"
+
+
+Record = dict[str, Any]
+
+
+class Output(NamedTuple):
+    """One thing that a command caused. ``record`` has the fields of the kind's Avro record.
+
+    A dead letter's record holds what the machine knows: reason, field, detail, command, account_id, id. A repeat's:
+    command, account_id, id.
+    """
+
+    kind: Kind
+    record: Record
+
+
+class GrantUse(TypedDict):
+    """Credits that one line took from one grant."""
+
+    grant_id: str
+    credits: int
+
+
+class BilledEvent(TypedDict):
+    """One line: the outcome of one charge for one event."""
+
+    event_id: str
+    line: int
+    account_id: str
+    occurred_at: int
+    endpoint: str
+    channel: str
+    outcome: str
+    request_id: str | None
+    actor: str | None
+    user_id: str | None
+    ip: str | None
+    domain: str | None
+    plan: str | None
+    quantities: dict[str, int]
+    attributes: dict[str, str]
+    decision: str
+    charge: str | None
+    feature: str | None
+    action: str | None
+    credit_type: str | None
+    price_version: str | None
+    units: int
+    unit_credits: int
+    credits: int
+    owner_event_id: str | None
+    window_ends_at: int | None
+    balance_after: int | None
+    grants_used: list[GrantUse]
+
+
+DEAD_LETTER_DETAIL: dict[DeadLetterReason, str] = {
+    DeadLetterReason.UNDECODABLE: "the message is not a command of creditmeter",
+    DeadLetterReason.INVALID_EVENT: "a field is missing, unknown, empty, of a wrong type, or out of range",
+    DeadLetterReason.IN_FUTURE: "the command's time is further ahead of the log's clock than future_skew allows",
+    DeadLetterReason.TOO_LATE: "the event is older than accept_window before the account's stream time",
+    DeadLetterReason.WRONG_PARTITION: "the account belongs to another partition of the input log",
+}
+"""The fixed text of a dead letter's ``detail``: the same for the same input on every machine."""
+
+
+def dead_letter(reason: DeadLetterReason, field: str | None, command: Command | None, record: Record) -> Output:
+    """The output for a command that was set aside; ids are carried only where they are strings."""
+    account_id = record.get("account_id")
+    own_id = record.get(ID_FIELD[command]) if command else None
+    return Output(
+        Kind.DEAD_LETTER,
+        {
+            "reason": reason,
+            "field": field,
+            "detail": DEAD_LETTER_DETAIL[reason],
+            "command": command,
+            "account_id": account_id if isinstance(account_id, str) else None,
+            "id": own_id if isinstance(own_id, str) else None,
+        },
+    )
+
+
+def repeated(command: Command, account_id: str | None, own_id: str) -> Output:
+    """The output for a command that the account has accepted before: counted, nothing else."""
+    return Output(Kind.REPEATED, {"command": command, "account_id": account_id, "id": own_id})
+
+
+ID_FIELD: dict[Command, str] = {
+    Command.REQUEST: "event_id",
+    Command.REFUND: "refund_id",
+    Command.GRANT: "grant_id",
+    Command.ACCOUNT: "update_id",
+    Command.PRICE_BOOK: "book_id",
+}
+"""The field that names a command of each type."""
+
+TIME_FIELD: dict[Command, str] = {
+    Command.REQUEST: "occurred_at",
+    Command.REFUND: "requested_at",
+    Command.GRANT: "granted_at",
+    Command.ACCOUNT: "at",
+    Command.PRICE_BOOK: "published_at",
+}
+"""The field with the command's own time (ms UTC)."""
