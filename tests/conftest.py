@@ -1,0 +1,84 @@
+"""What every test may ask for: a Kafka broker, a ClickHouse server, and the same examples in every run.
+
+A test that asks for a service carries its marker, and a service that cannot be had fails the test with the reason.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import settings
+
+from local.choose import NoService
+from local.process import ServerFailed
+from local.start import Broker, start_kafka
+
+# Addresses of services to test against. Names of their own: tests never touch what CREDITMETER_... is set up for.
+KAFKA_ADDRESS = "CREDITMETER_TEST_BOOTSTRAP_SERVERS"
+
+Server = TypeVar("Server")
+
+# Fixture -> the marker that a test which uses it must carry.
+NEEDS = {
+    "kafka": "kafka",
+    "own_kafka": "kafka",
+}
+
+# `everyday` tries the same examples in every run, so that a red build is red again; `thorough` looks for new ones.
+settings.register_profile("everyday", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
+settings.load_profile(os.environ.get("CREDITMETER_TEST_HYPOTHESIS", "everyday"))
+
+
+def pytest_configure() -> None:
+    """Keeps the configuration of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith("CREDITMETER_") and not name.startswith("CREDITMETER_TEST_"):
+            del os.environ[name]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fails a test that uses a service and does not say so, before anything is started for it."""
+    for fixture in getattr(item, "fixturenames", ()):
+        marker = NEEDS.get(fixture)
+        if marker is not None and item.get_closest_marker(marker) is None:
+            pytest.fail(f"uses the fixture {fixture!r}: add @pytest.mark.{marker} to the test", pytrace=False)
+
+
+class Kafka:
+    """The broker that all tests share. Each test keeps to topics below a prefix of its own."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def fresh_prefix(self) -> str:
+        """A topic prefix that no test has used, in this run or in one at the same time on the same broker."""
+        return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker for the whole run: at the address in CREDITMETER_TEST_BOOTSTRAP_SERVERS, else Docker's, else Java's."""
+    address = os.environ.get(KAFKA_ADDRESS)
+    broker = _or_fail(lambda: start_kafka(tmp_path_factory.mktemp("kafka"), address=address))
+    yield Kafka(broker.bootstrap)
+    broker.stop()
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[Broker]:
+    """A broker of the test's own, which it may kill and restart. Takes five seconds: use `kafka` where that will do."""
+    broker = _or_fail(lambda: start_kafka(tmp_path / "own-kafka"))
+    yield broker
+    broker.stop()
+
+
+def _or_fail(start: Callable[[], Server]) -> Server:
+    try:
+        return start()
+    except (NoService, ServerFailed) as error:
+        pytest.fail(str(error), pytrace=False)
