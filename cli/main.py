@@ -1,0 +1,79 @@
+"""The `creditmeter` command: finds the module of a subcommand when it is asked for, so that --help stays quick."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+
+import click
+
+from cli.command import Group
+
+# Command -> the module that holds it, and the attribute when it is not named like the command.
+COMMANDS = {
+    "rate": "cli.rate",
+    "emit": "cli.emit",
+    "prices": "cli.prices",
+    "config": "cli.show_config",
+    "completion": "cli.completion",
+}
+
+
+class LazyGroup(Group):
+    """A group whose subcommands are imported by name, and which suggests a near name for an unknown one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """Commands in the order in which someone new needs them, not by the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- click's
+        """The command, or None when there is none of that name."""
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module} should hold the command {cmd_name}, and holds {command!r}")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's, with near names in the error."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=3, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="""
+    creditmeter rate --prices examples/prices/pixel.yaml events.ndjson
+    creditmeter up --detach
+    creditmeter emit --account acme access.log
+    creditmeter query "SELECT * FROM daily_usage"
+    """,
+)
+@click.version_option(None, "--version", package_name="creditmeter", message="creditmeter %(version)s")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False),
+    help="Configuration file (TOML). Without it: creditmeter.toml in this folder, if there is one.",
+)
+@click.pass_context
+def main(ctx: click.Context, config_file: str | None) -> None:
+    """Turn request events into exact, explained credit charges.
+
+    Data goes to standard output, text for people to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage
+    or configuration.
+    """
+    ctx.obj = config_file
+
+
+if __name__ == "__main__":
+    sys.exit(main())

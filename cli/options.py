@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from cli.config_sources import Configuration
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def with_configuration(command: Callable[Concatenate[Configuration, P], R]) -> Callable[P, R]:
+    """Give the command `--config FILE` (also possible before its name) and the loaded configuration as first argument.
+
+    Exit code 2, and every mistake, when the configuration is wrong.
+    """
+
+    @click.option(
+        "--config",
+        "config_file",
+        type=click.Path(dir_okay=False),
+        help="Configuration file instead of creditmeter.toml.",
+    )
+    @click.pass_context
+    @functools.wraps(command)
+    def loaded(ctx: click.Context, config_file: str | None, *args: Any, **options: Any) -> R:
+        from cli.config_sources import load
+
+        return command(load(config_file or ctx.find_root().obj), *args, **options)
+
+    return loaded  # type: ignore[return-value]
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -1,0 +1,144 @@
+"""Reading commands: plain forms, exact times, and what is no command."""
+
+import json
+import random
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.lines import Line
+from cli.ndjson import BadLine, InputCommand, read_command, read_commands, to_ms
+
+
+def command(**fields: object) -> InputCommand:
+    read = read_command(1, json.dumps(fields).encode())
+    assert isinstance(read, InputCommand), read
+    return read
+
+
+def test_an_event_with_its_plain_forms() -> None:
+    read = command(event_id="e", account_id="a", occurred_at="2026-01-01T00:00:00Z", endpoint="/x", channel="api")
+    assert read == InputCommand(
+        1,
+        "request",
+        {
+            "event_id": "e", "account_id": "a", "occurred_at": 1_767_225_600_000, "endpoint": "/x", "channel": "api",
+            "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
+            "plan": None, "quantities": {}, "attributes": {},
+        },
+        1_767_225_600_000,
+    )  # fmt: skip
+
+
+def test_the_other_commands() -> None:
+    refund = command(type="refund", refund_id="r", requested_at=5)
+    assert (refund.name, refund.record["charge"], refund.record["credits"], refund.recorded_at) == (
+        "refund", None, None, 5,
+    )  # fmt: skip
+    grant = command(type="grant", grant_id="g", granted_at=5, expires_at="2026-01-01T00:00:00+01:00")
+    assert (grant.name, grant.record["expires_at"], grant.recorded_at) == ("grant", 1_767_222_000_000, 5)
+    plan = {"name": "pro", "started_at": "2026-01-01T00:00:00Z"}
+    account = command(type="account", update_id="u", plan=plan, at=7)
+    assert account.record["plan"] == {"name": "pro", "started_at": 1_767_225_600_000}
+    assert (account.name, account.record["alert_below"], account.recorded_at) == ("account", {}, 7)
+    assert command(type="account", update_id="u", at=7).record["plan"] is None
+
+
+def test_what_is_missing_stays_missing() -> None:
+    record = command(event_id="e").record
+    assert "account_id" not in record
+    assert "occurred_at" not in record
+    assert "type" not in record
+
+
+def test_recorded_at_is_its_own_or_the_commands_time() -> None:
+    assert command(occurred_at=5, recorded_at=9).recorded_at == 9
+    assert command(occurred_at=5, recorded_at="1970-01-01T00:00:01Z").recorded_at == 1_000
+    assert command(occurred_at=5, recorded_at=None).recorded_at == 5
+    assert "recorded_at" not in command(occurred_at=5, recorded_at=9).record
+
+
+@pytest.mark.parametrize("wrong", ["soon", 1.5, True, [], 10**30])
+def test_a_wrong_recorded_at_is_left_for_metering_as_an_unknown_field(wrong: object) -> None:
+    assert command(occurred_at=5, recorded_at=wrong).record["recorded_at"] == wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("2026-01-01T00:00:00Z", 1_767_225_600_000),
+        ("2026-01-01t00:00:00z", 1_767_225_600_000),
+        ("2026-01-01T00:00:00.1Z", 1_767_225_600_100),
+        ("2026-01-01T00:00:00.123999Z", 1_767_225_600_123),
+        ("2026-01-01T00:00:00.000000001Z", 1_767_225_600_000),
+        ("2026-01-01T01:30:00+01:30", 1_767_225_600_000),
+        ("2025-12-31T19:00:00-05:00", 1_767_225_600_000),
+        ("2016-12-31T23:59:60Z", 1_483_228_800_000),
+        ("2016-12-31T23:59:60.25Z", 1_483_228_800_250),
+        ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+    ],
+)
+def test_times(text: str, ms: int) -> None:
+    assert to_ms(text) == ms
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026-01-01", "2026-01-01T00:00:00", "2026-02-30T00:00:00Z", "2026-01-01T12:00:60Z", "1767225600000", "", 1.5,
+     True, 1_767_225_600_000, None, [], "\uff12026-01-01T00:00:00Z"],
+)  # fmt: skip
+def test_what_is_no_text_of_a_time_stays_as_it_is(value: object) -> None:
+    assert to_ms(value) is value
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_every_millisecond_is_exact(ms: int) -> None:
+    seconds, rest = divmod(ms, 1_000)
+    days, seconds = divmod(seconds, 86_400)
+    day = date.fromordinal(date(1970, 1, 1).toordinal() + days)
+    text = f"{day.isoformat()}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}999Z"
+    assert to_ms(text) == ms
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{", b"[]", b"1", b'"x"', b"null", b"nope", b"\xff{}", b'{"a": "\xff"}', b'{"a": NaN}', b'{"a": -Infinity}',
+        b'{"a": 1, "a": 2}', b'{"attributes": {"x": "1", "x": "2"}}', b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b"{} {}", b'{"a": 01}', b'{"a": "\t"}',
+    ],
+)  # fmt: skip
+def test_undecodable(content: bytes) -> None:
+    assert read_command(3, content) == BadLine(3, "undecodable", None)
+
+
+@pytest.mark.parametrize("kind", ["price_book", "Request", "", 1, [], {}, True])
+def test_an_unknown_type(kind: object) -> None:
+    assert read_command(3, json.dumps({"type": kind}).encode()) == BadLine(3, "invalid_event", "type")
+
+
+def test_a_null_type_is_an_absent_one() -> None:
+    assert command(type=None, event_id="e").name == "request"
+
+
+def test_an_integer_of_thousands_of_digits_is_a_wrong_value_in_a_good_line() -> None:
+    read = read_command(1, b'{"event_id": "e", "occurred_at": ' + b"9" * 5_000 + b"}")
+    assert isinstance(read, InputCommand)
+    assert type(read.record["occurred_at"]) is float
+
+
+def test_white_space_is_no_line_and_a_cut_one_is_undecodable() -> None:
+    lines = [Line(1, b"  \r"), Line(2, b"{}"), Line(3, b'{"a": "', too_long=True)]
+    assert list(read_commands(lines))[1:] == [BadLine(3, "undecodable", None)]
+
+
+def test_no_bytes_make_it_raise() -> None:
+    rng = random.Random(5)
+    good = b'{"type":"refund","refund_id":"r","requested_at":"2026-01-01T00:00:00Z","credits":5,"plan":{"name":[]}}'
+    for _ in range(3_000):
+        mangled = bytearray(good)
+        for _ in range(rng.randrange(1, 6)):
+            mangled[rng.randrange(len(mangled))] = rng.randrange(256)
+        read_command(1, bytes(mangled))
