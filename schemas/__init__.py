@@ -1,1 +1,4 @@
-"""Placeholder."""
+"""The Avro schemas of every command and output, their codec, and the price book's YAML.
+
+Start at `schemas.codec.Codec`; `docs/schemas.md` is the reference of the records.
+"""

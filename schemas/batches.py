@@ -1,0 +1,69 @@
+"""Output batches: the position at their head, and splitting what would be too large for the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from schemas.catalog import BATCHES, fingerprint_of, released, short_name
+from schemas.errors import DAMAGED, NOT_A_BATCH, Undecodable
+from schemas.wire import SINGLE_OBJECT, SINGLE_OBJECT_LENGTH, DamagedBody, frame_length, read_long, single_object_header
+
+PART_LIMIT = 512 * 1024
+"""Bytes of one output message, framing included, unless a single item is larger."""
+HEAD_RESERVE = 64
+"""Bytes kept free for a part's framing, position and counts: more than they ever take, so that the split depends on
+the items alone and not on the framing in use."""
+
+
+class Position(NamedTuple):
+    """Where an output message stands: the first four fields of every batch record, in every version."""
+
+    source_partition: int
+    source_offset: int
+    part: int
+    parts: int
+
+
+def read_head(data: bytes) -> Position:
+    """The position of an output batch, without decoding its items.
+
+    Raises `Undecodable` for anything that is not one. A registry's message is recognised by its framing only.
+    """
+    at = frame_length(data)
+    if data.startswith(SINGLE_OBJECT) and data[:SINGLE_OBJECT_LENGTH] not in _batch_headers():
+        raise Undecodable(NOT_A_BATCH)
+    numbers = []
+    try:
+        for _ in Position._fields:
+            number, at = read_long(data, at)
+            numbers.append(number)
+    except (IndexError, DamagedBody):
+        raise Undecodable(DAMAGED) from None
+    return Position(*numbers)
+
+
+def read_position(data: bytes) -> tuple[int, int]:
+    """(source_offset, part) of an output batch, which name it and only rise in a partition. Raises as `read_head`."""
+    head = read_head(data)
+    return head.source_offset, head.part
+
+
+@cache
+def _batch_headers() -> frozenset[bytes]:
+    return frozenset(
+        single_object_header(fingerprint_of(schema)) for schema in released() if short_name(schema) in BATCHES
+    )
+
+
+def split(sizes: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
+    """Ranges (first, stop) of items, each as long as its ``sizes`` (bytes) allow; a larger item goes alone."""
+    first, room = 0, limit - HEAD_RESERVE
+    for index, size in enumerate(sizes):
+        if index > first and size > room:
+            yield first, index
+            first, room = index, limit - HEAD_RESERVE
+        room -= size
+    if first < len(sizes):
+        yield first, len(sizes)

@@ -1,0 +1,41 @@
+"""What can go wrong with a message. "This will never work" and "slow down, try again" are different types."""
+
+from __future__ import annotations
+
+EMPTY = "empty message"
+FOREIGN = "not an Avro message of creditmeter"
+UNKNOWN_FINGERPRINT = "unknown schema fingerprint"
+UNKNOWN_ID = "unknown schema registry id"
+NO_REGISTRY = "schema registry message, but no registry is configured"
+UNRESOLVABLE = "schema cannot be resolved to that of creditmeter"
+DAMAGED = "truncated or damaged body"
+NOT_A_COMMAND = "not a command record"
+NOT_A_BATCH = "not an output batch"
+
+
+class Undecodable(Exception):  # noqa: N818 - a verdict on the message, not a fault of the program
+    """These bytes will never be a record. ``detail`` is one of the fixed texts of this module.
+
+    A dead letter carries the detail, and a replay must make the same dead letter, so it never holds the text of a
+    library's exception.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Unencodable(ValueError):  # noqa: N818 - the counterpart of Undecodable
+    """This record does not fit its schema; the message names the field. A mistake of the calling program."""
+
+
+class IncompatibleSchemas(ValueError):  # noqa: N818 - read as the sentence it is
+    """A reader of one schema cannot read what a writer of the other wrote; the message names the field."""
+
+
+class RegistryUnavailable(Exception):  # noqa: N818 - the registry's state, not the message's
+    """The schema registry cannot be asked now. Nothing is known about the message: wait and try again."""
+
+
+class UnknownSchemaId(LookupError):  # noqa: N818 - read as the sentence it is
+    """The schema registry answered that it has no schema of this id."""
