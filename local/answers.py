@@ -1,5 +1,6 @@
 """Whether a server takes requests yet, asked as its clients would ask."""
 
+import base64
 import http.client
 import logging
 import time
@@ -39,11 +40,12 @@ def kafka_answers(host: str, port: int, cluster: str | None = None) -> bool:
     return bool(seen.brokers) and cluster in {None, seen.cluster_id}
 
 
-def clickhouse_version(host: str, http_port: int) -> str | None:
+def clickhouse_version(host: str, http_port: int, user: str = "default", password: str = "") -> str | None:
     """The server's version in its own words, None while it does not answer a query."""
     connection = http.client.HTTPConnection(host, http_port, timeout=2)
+    who = base64.b64encode(f"{user}:{password}".encode()).decode()
     try:
-        connection.request("GET", "/?query=SELECT%20version()")
+        connection.request("GET", "/?query=SELECT%20version()", headers={"Authorization": f"Basic {who}"})
         reply = connection.getresponse()
         said = reply.read().decode(errors="replace").strip()
     except (OSError, http.client.HTTPException):

@@ -17,7 +17,7 @@ class Way(StrEnum):
     LOCAL = "local"
 
 
-class NoService(Exception):  # noqa: N818 - a word for what happened, as the rest of this project names its errors
+class NoService(Exception):
     """A service cannot be had here. The message says what was looked for and which one thing to install."""
 
 

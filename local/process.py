@@ -18,7 +18,7 @@ from local.answers import wait_until
 KEEPER = Path(__file__).with_name("keeper.py")
 
 
-class ServerFailed(Exception):  # noqa: N818 - a word for what happened, as the rest of this project names its errors
+class ServerFailed(Exception):
     """A server did not start, did not answer in time, or ended by itself. The message quotes the tail of its log."""
 
 

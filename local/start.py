@@ -2,10 +2,13 @@
 
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from local import probes
+from local.answers import clickhouse_version
 from local.broker import LocalBroker
-from local.choose import KAFKA, Way, choose
+from local.choose import CLICKHOUSE, KAFKA, Way, choose
+from local.clickhouse import ClickHouseServer
 from local.process import ServerFailed
 
 
@@ -19,20 +22,75 @@ class Broker(Protocol):
     def restart(self) -> object: ...
 
 
-class GivenBroker:
-    """A broker that somebody else runs: used, never ended."""
+class ClickHouse(Protocol):
+    """A running ClickHouse server: where it listens, who may log in, and which version it is."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def http_port(self) -> int: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    def stop(self) -> None: ...
+    def kill(self) -> None: ...
+    def restart(self) -> object: ...
+
+
+class _Given:
+    """A server that somebody else runs: used, never ended."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def stop(self) -> None:
         """Nothing: it is not ours."""
 
     def kill(self) -> None:
-        raise ServerFailed(f"the Kafka broker at {self.bootstrap} was given by its address: it is not ours to kill")
+        raise ServerFailed(f"{self._name} was given by its address: it is not ours to kill")
 
     def restart(self) -> object:
-        raise ServerFailed(f"the Kafka broker at {self.bootstrap} was given by its address: it is not ours to restart")
+        raise ServerFailed(f"{self._name} was given by its address: it is not ours to restart")
+
+
+class GivenBroker(_Given):
+    """A broker at a given address, `host:port`."""
+
+    def __init__(self, bootstrap: str) -> None:
+        super().__init__(f"the Kafka broker at {bootstrap}")
+        self.bootstrap = bootstrap
+
+
+class GivenClickHouse(_Given):
+    """A server at a given address: `clickhouse://user:password@host:9000?http_port=8123`, or the host alone.
+
+    Raises ServerFailed when the address cannot be read, or nothing answers there.
+    """
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address if "://" in address else f"clickhouse://{address}")
+        self.host = parts.hostname or ""
+        shown = f"the ClickHouse server at {self.host or '(no host)'}"  # never the address itself: it holds a password
+        super().__init__(shown)
+        try:
+            self.port = parts.port or 9000
+            self.http_port = int(parse_qs(parts.query).get("http_port", ["8123"])[0])
+        except ValueError as error:
+            raise ServerFailed(f"{shown} has an address with a port that is no port: {error}") from error
+        self.user = unquote(parts.username or "default")
+        self.password = unquote(parts.password or "")
+        version = clickhouse_version(self.host, self.http_port, self.user, self.password) if self.host else None
+        if version is None:
+            raise ServerFailed(
+                f"{shown} does not answer user {self.user} on HTTP port {self.http_port}; "
+                "its address reads clickhouse://user:password@host:9000?http_port=8123"
+            )
+        self.version = version
 
 
 def start_kafka(folder: Path, *, address: str | None = None) -> Broker:
@@ -45,3 +103,15 @@ def start_kafka(folder: Path, *, address: str | None = None) -> Broker:
 
         return DockerBroker().start()
     return LocalBroker(folder).start()
+
+
+def start_clickhouse(folder: Path, *, address: str | None = None) -> ClickHouse:
+    """A server that answers. Raises NoService where there is none to be had, ServerFailed where it does not start."""
+    way = choose(CLICKHOUSE, address=address, docker=probes.docker, local=(probes.clickhouse,))
+    if way is Way.ADDRESS and address:
+        return GivenClickHouse(address)
+    if way is Way.DOCKER:
+        from local.containers import DockerClickHouse  # noqa: PLC0415 - as above
+
+        return DockerClickHouse().start()
+    return ClickHouseServer(folder).start()

@@ -4,7 +4,6 @@ A test that asks for a service carries its marker, and a service that cannot be 
 """
 
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -14,10 +13,12 @@ from hypothesis import settings
 
 from local.choose import NoService
 from local.process import ServerFailed
-from local.start import Broker, start_kafka
+from local.shared import SharedClickHouse, SharedKafka
+from local.start import Broker, ClickHouse, start_clickhouse, start_kafka
 
 # Addresses of services to test against. Names of their own: tests never touch what CREDITMETER_... is set up for.
 KAFKA_ADDRESS = "CREDITMETER_TEST_BOOTSTRAP_SERVERS"
+CLICKHOUSE_ADDRESS = "CREDITMETER_TEST_CLICKHOUSE"  # clickhouse://user:password@host:9000?http_port=8123
 
 Server = TypeVar("Server")
 
@@ -25,6 +26,8 @@ Server = TypeVar("Server")
 NEEDS = {
     "kafka": "kafka",
     "own_kafka": "kafka",
+    "clickhouse_server": "clickhouse_server",
+    "own_clickhouse": "clickhouse_server",
 }
 
 # `everyday` tries the same examples in every run, so that a red build is red again; `thorough` looks for new ones.
@@ -49,23 +52,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail(f"uses the fixture {fixture!r}: add @pytest.mark.{marker} to the test", pytrace=False)
 
 
-class Kafka:
-    """The broker that all tests share. Each test keeps to topics below a prefix of its own."""
-
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
-
-    def fresh_prefix(self) -> str:
-        """A topic prefix that no test has used, in this run or in one at the same time on the same broker."""
-        return f"test-{secrets.token_hex(6)}"
-
-
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedKafka]:
     """A broker for the whole run: at the address in CREDITMETER_TEST_BOOTSTRAP_SERVERS, else Docker's, else Java's."""
     address = os.environ.get(KAFKA_ADDRESS)
     broker = _or_fail(lambda: start_kafka(tmp_path_factory.mktemp("kafka"), address=address))
-    yield Kafka(broker.bootstrap)
+    yield SharedKafka(broker)
     broker.stop()
 
 
@@ -75,6 +67,23 @@ def own_kafka(tmp_path: Path) -> Iterator[Broker]:
     broker = _or_fail(lambda: start_kafka(tmp_path / "own-kafka"))
     yield broker
     broker.stop()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedClickHouse]:
+    """A server for the whole run: at the address in CREDITMETER_TEST_CLICKHOUSE, else Docker's, else this machine's."""
+    address = os.environ.get(CLICKHOUSE_ADDRESS)
+    server = _or_fail(lambda: start_clickhouse(tmp_path_factory.mktemp("clickhouse"), address=address))
+    yield SharedClickHouse(server)
+    server.stop()
+
+
+@pytest.fixture
+def own_clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
+    """A server of the test's own, which it may kill and restart."""
+    server = _or_fail(lambda: start_clickhouse(tmp_path / "own-clickhouse"))
+    yield server
+    server.stop()
 
 
 def _or_fail(start: Callable[[], Server]) -> Server:
