@@ -15,6 +15,7 @@ COMMANDS = {
     "rate": "cli.rate",
     "emit": "cli.emit",
     "prices": "cli.prices",
+    "dead-letters": "cli.dead_letters",
     "config": "cli.show_config",
     "completion": "cli.completion",
 }

@@ -11,6 +11,7 @@ from cli.command import Group
 from cli.options import json_option, with_configuration
 
 if TYPE_CHECKING:
+    from cli.config import Settings
     from cli.config_sources import Configuration
     from metering.prices import Book
 
@@ -82,9 +83,7 @@ def diff(configuration: Configuration, books: tuple[str, ...], *, published: boo
         raise click.UsageError("give OLD and NEW, or --published and NEW")
     _, new = read_book_file(books[-1])
     if published:
-        from cli.publishing import book_in_force
-
-        old = book_in_force(configuration.settings)
+        old = _book_in_force(configuration.settings)
     else:
         _, old = read_book_file(books[0])
     changes = book_changes(old, new)
@@ -113,15 +112,33 @@ def publish(configuration: Configuration, book: str, *, as_json: bool) -> None:
     of publication. Refused where it would change prices already in force: versions in force stay as they are, and a
     new version begins at the time of publication or later. The first book may begin in the past.
     """
+    from cli.kafka import opened
     from cli.price_files import read_book_file
-    from cli.publishing import publish_book
+    from streams import clock
 
     text, _ = read_book_file(book)
-    result = publish_book(configuration.settings, text)
+    with opened(configuration.settings) as cluster:
+        cluster.ensure_topics()
+        result = cluster.books().publish(cluster.output_log(), text, clock.now_ms())
     if as_json:
         click.echo(json.dumps(result._asdict()))
     else:
         click.echo(result.sentence(), err=True)
+
+
+def _book_in_force(settings: Settings) -> Book:
+    from cli.errors import Failed
+    from cli.kafka import opened
+
+    with opened(settings) as cluster:
+        found = cluster.books().in_force()
+    books = {book.book_id: book.book for book in found if book is not None}
+    if None in found or len(books) != 1:
+        raise Failed(
+            "No book is in force in every partition: "
+            + ("none was ever published." if not books else "a publication was cut short; publish that book again.")
+        )
+    return books.popitem()[1]
 
 
 def _plain(book: Book) -> list[dict[str, Any]]:
