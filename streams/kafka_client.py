@@ -1,0 +1,62 @@
+"""What every Kafka client of this process is made with: addresses, security, and librdkafka's log in ours."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from streams import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MESSAGE_BYTES = 16 << 20
+"""The largest message that our topics accept; clients are set up for it."""
+
+_OVERHEAD = 64 << 10
+
+_REPEAT_AFTER = 10.0
+
+log = logging.getLogger("creditmeter.kafka")
+
+
+class _Quiet(logging.Filter):
+    """Keeps librdkafka's log readable while a broker is away: a failed connection is said every 10 s, not every time.
+
+    Drops its remarks on settings, which are ours and meant (`enable.gapless.guarantee` is called experimental).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at = -_REPEAT_AFTER
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if text.startswith("CONFWARN"):
+            return False
+        if text.startswith("FAIL"):
+            if clock.monotonic() - self._said_at < _REPEAT_AFTER:
+                return False
+            self._said_at = clock.monotonic()
+        return True
+
+
+log.addFilter(_Quiet())
+
+
+def client_config(bootstrap: str, security: Mapping[str, str] | None = None, **settings: Any) -> dict[str, Any]:
+    """Settings for a confluent-kafka client; `bootstrap` is host:port, separated by commas.
+
+    `security` has librdkafka's names (`security.protocol`, `sasl.username`, ...); other settings are written with
+    underscores for their points.
+    """
+    return {
+        "bootstrap.servers": bootstrap,
+        "client.id": "creditmeter",
+        "message.max.bytes": MESSAGE_BYTES + _OVERHEAD,  # the client counts framing that the broker does not
+        "socket.keepalive.enable": True,
+        "reconnect.backoff.max.ms": 2_000,
+        "logger": log,
+        **(security or {}),
+        **{name.replace("_", "."): value for name, value in settings.items()},
+    }
