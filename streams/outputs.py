@@ -1,0 +1,95 @@
+"""What one input message causes, gathered by topic and sent in parts that the broker takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from metering.records import Kind, Output, Record
+from schemas.codec import Codec
+from streams.log import OutputLog
+from streams.topics import TopicNames
+
+BATCH_NAME = {
+    Kind.BILLED: "BilledBatch",
+    Kind.REFUND: "RefundBatch",
+    Kind.GRANT: "GrantBatch",
+    Kind.ALERT: "AlertBatch",
+    Kind.DEAD_LETTER: "DeadLetterBatch",
+}
+"""The Avro record of each kind of output that has a topic."""
+
+
+def topics_by_kind(names: TopicNames) -> dict[Kind, str]:
+    """The topic of each kind of output."""
+    return {
+        Kind.BILLED: names.billed,
+        Kind.REFUND: names.refunds,
+        Kind.GRANT: names.grants,
+        Kind.ALERT: names.alerts,
+        Kind.DEAD_LETTER: names.dead_letters,
+    }
+
+
+class Counts:
+    """What was decided since the last `take`, for metrics: events by decision, repeats, dead letters by reason."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[str] = Counter()
+        self.dead_letters: Counter[str] = Counter()
+        self.repeated: Counter[str] = Counter()
+        self.messages = 0
+        self.events = 0
+
+    def add(self, other: Counts) -> None:
+        self.decisions += other.decisions
+        self.dead_letters += other.dead_letters
+        self.repeated += other.repeated
+        self.messages += other.messages
+        self.events += other.events
+
+    def note(self, outputs: list[Output]) -> None:
+        for kind, record in outputs:
+            if kind is Kind.BILLED:
+                self.decisions[record["decision"]] += 1
+            elif kind is Kind.REPEATED:
+                self.repeated[record["command"]] += 1
+            elif kind is Kind.DEAD_LETTER:
+                self.dead_letters[record["reason"]] += 1
+
+
+def encoded(
+    codec: Codec, topics: dict[Kind, str], outputs: list[Output], partition: int, offset: int
+) -> list[tuple[str, int, bytes]]:
+    """(topic, part, message) for everything that the input message at ``offset`` caused, in order within a topic."""
+    by_kind: dict[Kind, list[Record]] = {}
+    for kind, record in outputs:
+        if kind is not Kind.REPEATED:
+            by_kind.setdefault(kind, []).append(record)
+    return [
+        (topics[kind], part, value)
+        for kind, records in by_kind.items()
+        for part, value in enumerate(codec.encode_parts(BATCH_NAME[kind], partition, offset, records))
+    ]
+
+
+class Outbox:
+    """Sends one partition's outputs, and leaves out what is already there.
+
+    What was sent before a crash is in the output topics, though the state does not know it. So before the first output
+    to a topic the last (source_offset, part) there is read, and nothing up to it is sent again.
+    """
+
+    def __init__(self, partition: int, log: OutputLog) -> None:
+        self._partition = partition
+        self._log = log
+        self._last: dict[str, tuple[int, int]] = {}
+
+    def send(self, offset: int, messages: list[tuple[str, int, bytes]]) -> None:
+        """Queues the messages that ``offset`` caused, in order; raises DeliveryFailed, LogUnavailable."""
+        for topic, part, value in messages:
+            last = self._last.get(topic)
+            if last is None:
+                found = self._log.last_position(topic, self._partition)
+                last = self._last[topic] = found if found is not None else (-1, -1)
+            if (offset, part) > last:
+                self._log.send(topic, self._partition, value)

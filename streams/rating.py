@@ -1,0 +1,76 @@
+"""The rating loop: a group of waiting messages in, acknowledged outputs and written state out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from streams.log import Message
+from streams.outputs import Counts
+from streams.partition import PartitionRater, Wiring
+from streams.state import StateStore
+
+OpenState = Callable[[int], StateStore]
+"""Opens the state of a partition; raises StateError."""
+
+
+class RatingLoop:
+    """Rates groups of messages of any of a worker's partitions. One thread at a time.
+
+    Any exception ends the worker: nothing is skipped, and the next start goes on from what was written.
+    """
+
+    def __init__(self, wiring: Wiring, open_state: OpenState) -> None:
+        self._wiring = wiring
+        self._open_state = open_state
+        self._raters: dict[int, PartitionRater] = {}
+
+    @property
+    def raters(self) -> dict[int, PartitionRater]:
+        """The partitions at hand."""
+        return self._raters
+
+    def process(self, messages: Sequence[Message]) -> Counts:
+        """Carries a group through, in this order; on return every message of it may be acknowledged to Kafka.
+
+        1. decode each message and apply it on the partition's overlay;
+        2. send its outputs, in order, leaving out those already in the topics;
+        3. wait until the broker has acknowledged every one of them;
+        4. write each partition's changes together with its applied offset.
+        """
+        group: dict[int, list[Message]] = {}
+        for message in messages:
+            group.setdefault(message.partition, []).append(message)
+        raters = []
+        for partition, own in group.items():
+            rater = self._rater(partition)
+            rater.rate(own)
+            raters.append(rater)
+        self._wiring.output_log.wait()
+        for rater in raters:
+            rater.commit()
+        return self._take_counts(raters)
+
+    def release(self, partitions: Iterable[int]) -> None:
+        """Closes partitions that now belong to another worker; call it between two groups."""
+        for partition in partitions:
+            rater = self._raters.pop(partition, None)
+            if rater is not None:
+                rater.close()
+
+    def close(self) -> None:
+        """Closes every partition. What was not committed is told again by the log."""
+        self.release(list(self._raters))
+
+    def _rater(self, partition: int) -> PartitionRater:
+        rater = self._raters.get(partition)
+        if rater is None:
+            rater = self._raters[partition] = PartitionRater(self._wiring, partition, self._open_state(partition))
+        return rater
+
+    @staticmethod
+    def _take_counts(raters: list[PartitionRater]) -> Counts:
+        total = Counts()
+        for rater in raters:
+            total.add(rater.counts)
+            rater.counts = Counts()
+        return total

@@ -1,0 +1,181 @@
+"""The Faust shell: groups of waiting messages from Kafka, one handler call for each group, acknowledgement behind it.
+
+Faust is used for what it is good at (group membership, fetching, committing) and kept from what would lose charges: it
+decodes nothing, acknowledges nothing by itself, keeps no table and sends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import faust
+from faust.types import EventT, StreamT
+from mode import CrashingSupervisor
+
+from streams.log import Message, producer_of
+
+log = logging.getLogger(__name__)
+
+Groups = dict[str, list[Message]]
+"""Waiting messages by topic; each partition's messages are in order."""
+
+
+class GroupHandler(Protocol):
+    """What is done with groups. All calls come from one thread, one after another."""
+
+    def process(self, groups: Groups) -> None:
+        """Carries every message through; on return they may be acknowledged. Any exception ends the process."""
+
+    def release(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Lets go of (topic, partition) pairs that now belong to another worker."""
+
+    def close(self) -> None:
+        """Lets go of everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShellSettings:
+    """How a shell reads Kafka. Times in seconds. ``security`` are librdkafka's names, as everywhere."""
+
+    bootstrap: str
+    group: str
+    topics: tuple[str, ...]
+    scratch: Path
+    group_messages: int = 128
+    group_wait: float = 0.02
+    fetch_bytes: int = 4 * 1024 * 1024
+    security: Mapping[str, str] = field(default_factory=dict)
+
+
+class Shell:
+    """One Faust application around one `GroupHandler`."""
+
+    def __init__(self, settings: ShellSettings, handler: GroupHandler) -> None:
+        self._settings = settings
+        self._handler = handler
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="groups")
+        self._turn = asyncio.Lock()
+        self._assigned: set[tuple[str, int]] = set()
+        self.app = self._make_app()
+
+    def run(self, on_ready: Callable[[], None] | None = None) -> NoReturn:
+        """Runs until SIGTERM or SIGINT (exit code 0) or until anything fails (the exception comes out here)."""
+        if on_ready is not None:
+            self.app.on_partitions_assigned.connect(lambda *_, **__: on_ready(), weak=False)
+        worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False)
+        try:
+            worker.execute_from_commandline()
+        finally:
+            self._thread.submit(self._handler.close).result()
+            self._thread.shutdown()
+        sys.exit(0)
+
+    def _make_app(self) -> faust.App:
+        settings = self._settings
+        app = faust.App(
+            settings.group,
+            broker=[f"aiokafka://{address}" for address in settings.bootstrap.split(",")],
+            datadir=str(settings.scratch),
+            store="memory://",
+            key_serializer="raw",
+            value_serializer="raw",
+            processing_guarantee="at_least_once",
+            consumer_auto_offset_reset="earliest",
+            broker_commit_interval=1.0,
+            broker_session_timeout=15.0,
+            broker_heartbeat_interval=3.0,
+            broker_max_poll_interval=3_600.0,
+            consumer_max_fetch_size=settings.fetch_bytes,
+            stream_wait_empty=True,
+            stream_buffer_maxsize=max(256, 2 * settings.group_messages),
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            web_enabled=False,
+            **_credentials(settings.security),
+        )
+        topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
+        app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
+        app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        return app
+
+    async def _consume(self, stream: StreamT[bytes]) -> None:
+        """Hands over whatever is waiting, and acknowledges it, in order, when the handler has returned."""
+        loop = asyncio.get_running_loop()
+        async for events in stream.noack_take(self._settings.group_messages, within=self._settings.group_wait):
+            async with self._turn:
+                groups = self._group(events)
+                if groups:
+                    await loop.run_in_executor(self._thread, self._handler.process, groups)
+            for event in events:
+                await stream.ack(event)
+
+    def _group(self, events: Sequence[EventT[bytes]]) -> Groups:
+        """The messages by topic, without those of partitions that have been taken away meanwhile."""
+        groups: Groups = {}
+        for event in events:
+            message = event.message
+            if (message.topic, message.partition) in self._assigned:
+                groups.setdefault(message.topic, []).append(
+                    Message(
+                        message.partition,
+                        message.offset,
+                        round(message.timestamp * 1_000),
+                        message.value or b"",
+                        producer_of(_header_pairs(message.headers)),
+                    )
+                )
+        return groups
+
+    async def _on_assigned(self, _app: faust.App, assigned: set[Any], **_: Any) -> None:
+        now = {(tp.topic, tp.partition) for tp in assigned}
+        await self._release(self._assigned - now)
+        self._assigned = now
+        log.info("partitions assigned: %s", sorted(partition for _, partition in now))
+
+    async def _on_revoked(self, _app: faust.App, revoked: set[Any], **_: Any) -> None:
+        await self._release({(tp.topic, tp.partition) for tp in revoked})
+
+    async def _release(self, partitions: set[tuple[str, int]]) -> None:
+        """Waits for the group in flight, then lets the handler close these partitions."""
+        async with self._turn:
+            self._assigned -= partitions
+            if partitions:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._thread, self._handler.release, sorted(partitions))
+
+
+def _header_pairs(headers: Any) -> Iterable[tuple[str, bytes | None]]:
+    return headers.items() if isinstance(headers, Mapping) else headers or ()
+
+
+def _credentials(security: Mapping[str, str]) -> dict[str, Any]:
+    """Faust's broker credentials for librdkafka's security settings."""
+    protocol = security.get("security.protocol", "PLAINTEXT").upper()
+    if protocol == "PLAINTEXT":
+        return {}
+    context = None
+    if protocol.endswith("SSL"):
+        import ssl  # noqa: PLC0415 - only where TLS is asked for
+
+        context = ssl.create_default_context(cafile=security.get("ssl.ca.location"))
+        if security.get("ssl.certificate.location"):
+            context.load_cert_chain(
+                security["ssl.certificate.location"], security.get("ssl.key.location"), security.get("ssl.key.password")
+            )
+    if protocol == "SSL":
+        return {"broker_credentials": faust.SSLCredentials(context)}
+    sasl = faust.SASLCredentials(
+        username=security.get("sasl.username"),
+        password=security.get("sasl.password"),
+        ssl_context=context,
+        mechanism=security.get("sasl.mechanism", "PLAIN"),
+    )
+    return {"broker_credentials": sasl}

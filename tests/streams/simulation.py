@@ -1,0 +1,230 @@
+"""A whole cluster in one process, driven by one seed: workers, disks, a broker, a consumer group, and accidents.
+
+Real code: `RatingLoop`, `PartitionRater`, `Outbox`, the state machine, the codec. Simulated: the broker, the disks
+(`MemoryBroker`, `MemoryState`) and what Faust does, that is, whose partition it is and what offset is committed.
+"""
+
+from __future__ import annotations
+
+import random
+
+from schemas.batches import read_position
+from schemas.codec import Codec
+from schemas.price_book import read_book
+from streams.log import DeliveryFailed, Message
+from streams.memory_log import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
+from streams.partition import Wiring
+from streams.rating import RatingLoop
+from streams.state import MemoryState
+from streams.topics import TopicNames
+from tests.streams.traffic import Traffic
+
+NAMES = TopicNames("sim")
+PARTITIONS = 3
+View = dict[tuple[str, int], list[bytes]]
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+class Fuse:
+    """Ends the process, or fails a delivery, at the n-th step that it is asked about; None never does."""
+
+    def __init__(self, after: int | None, lost_acknowledgement: bool = False) -> None:
+        self.left = after
+        self.lost = lost_acknowledgement
+
+    def burn(self, where: str) -> None:
+        if self.left is None:
+            return
+        self.left -= 1
+        if self.left < 0:
+            self.left = None
+            if self.lost and where == Step.ACKNOWLEDGE:
+                raise DeliveryFailed("simulated: the acknowledgement was lost")
+            raise Crash(where)
+
+
+class Machine:
+    """A machine with a disk that outlives its processes, and at most one running worker."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.disk: dict[int, MemoryState] = {}
+        self.positions: dict[int, int] = {}
+        self.fuse = Fuse(None)
+        self.loop: RatingLoop | None = None
+        self.output: MemoryOutputLog | None = None
+
+    def start(self) -> None:
+        self.output = MemoryOutputLog(
+            self.cluster.broker, read_position, lambda step, _topic, _partition: self.fuse.burn(step)
+        )
+        wiring = Wiring(
+            NAMES, PARTITIONS, self.cluster.codec, read_book,
+            MemoryInputLog(self.cluster.broker, NAMES.requests), self.output,
+        )  # fmt: skip
+        self.loop = RatingLoop(wiring, self._open)
+        self.positions = {}
+
+    def stop(self) -> None:
+        """The process is gone, whatever it was doing; the disk stays."""
+        self.loop = None
+        self.positions = {}
+        for partition, state in self.disk.items():
+            self.disk[partition] = state.reopen()
+
+    def step(self, partitions: list[int], size: int) -> dict[int, int]:
+        """Takes up to ``size`` messages a partition through the loop; gives the offsets that may be committed."""
+        if self.loop is None:
+            self.start()
+        assert self.loop is not None
+        group: list[Message] = []
+        for partition in partitions:
+            position = self.positions.get(partition, self.cluster.committed.get(partition, 0))
+            waiting = [m for m in self.cluster.broker.records(NAMES.requests, partition) if m.offset >= position]
+            group += waiting[:size]
+        self.loop.process(group)
+        done = {message.partition: message.offset + 1 for message in group}
+        self.positions.update(done)
+        return done
+
+    def _open(self, partition: int) -> MemoryState:
+        state = self.disk.get(partition) or MemoryState()
+        state = self.disk[partition] = state.reopen()
+        state.fault = self.fuse_state
+        return state
+
+    def fuse_state(self, moment: str) -> None:
+        self.fuse.burn(moment)
+
+
+class Cluster:
+    """Two machines that share the partitions, and the seed's accidents."""
+
+    def __init__(self, seed: int, messages: int = 40) -> None:
+        self.random = random.Random(f"accidents of {seed}")
+        self.codec = Codec()
+        self.broker = MemoryBroker()
+        self.committed: dict[int, int] = {}
+        self.machines = [Machine(self), Machine(self)]
+        self.owner = dict.fromkeys(range(PARTITIONS), 0)
+        self.ghosts: list[MemoryOutputLog] = []
+        self.accidents: list[str] = []
+        for partition, timestamp, value in Traffic(seed, PARTITIONS, self.codec).messages(messages):
+            self.broker.append(NAMES.requests, partition, value, timestamp)
+            if self.random.random() < 0.02:
+                self.broker.skip(NAMES.requests, partition)
+
+    def run_undisturbed(self) -> View:
+        while self._behind():
+            self._commit(self.machines[0].step(list(range(PARTITIONS)), 1_000))
+        return self.view()
+
+    def run_with_accidents(self, rounds: int = 30) -> View:
+        for _ in range(rounds):
+            self._maybe_rebalance()
+            self._maybe_lose_disk()
+            self._maybe_ghost()
+            for machine in self.machines:
+                self._step(machine)
+        for machine in self.machines:
+            machine.fuse.left = None
+            machine.positions = {}  # everyone joins once more and goes on from what is committed
+        for ghost in self.ghosts:
+            ghost.send_late()
+        while self._behind():
+            for machine in self.machines:
+                self._commit(machine.step(self._owned(machine), 1_000))
+        return self.view()
+
+    def view(self) -> View:
+        """What a reader takes from each output partition when it skips what it has seen."""
+        seen: View = {}
+        for topic in NAMES.outputs:
+            for partition in range(PARTITIONS):
+                last = (-1, -1)
+                taken = seen[topic, partition] = []
+                for record in self.broker.records(topic, partition):
+                    position = read_position(record.value)
+                    if position > last:
+                        last = position
+                        taken.append(record.value)
+        return seen
+
+    def states(self) -> dict[int, dict[bytes, bytes]]:
+        """The states that have the whole log, on whichever machine they are."""
+        whole = {}
+        for partition in range(PARTITIONS):
+            end = self.broker.records(NAMES.requests, partition)[-1].offset
+            for machine in self.machines:
+                state = machine.disk.get(partition)
+                if state is not None and state.applied == end:
+                    whole[partition] = state.contents()
+        return whole
+
+    def _step(self, machine: Machine) -> None:
+        owned = self._owned(machine)
+        if self.random.random() < 0.1:  # a slow worker that does not know yet what it has lost
+            owned = list(range(PARTITIONS))
+        if machine.loop is None:
+            machine.start()
+        if self.random.random() < 0.5:
+            machine.fuse.left = self.random.randrange(40)
+            machine.fuse.lost = self.random.random() < 0.3
+        try:
+            done = machine.step(owned, self.random.randrange(1, 8))
+        except (Crash, DeliveryFailed) as error:
+            self.accidents.append(f"{type(error).__name__} {error}")
+            if machine.output is not None and self.random.random() < 0.5:
+                self.ghosts.append(machine.output)
+            machine.stop()
+            machine.fuse.left = None
+            return
+        if self.random.random() < 0.7:  # else the commit interval has not come round, or the commit was lost
+            self._commit({p: offset for p, offset in done.items() if self.owner[p] == self.machines.index(machine)})
+
+    def _maybe_rebalance(self) -> None:
+        if self.random.random() > 0.25:
+            return
+        partition = self.random.randrange(PARTITIONS)
+        old = self.machines[self.owner[partition]]
+        self.owner[partition] = 1 - self.owner[partition]
+        if old.loop is not None and self.random.random() < 0.7:  # else it goes on as a ghost of the partition
+            old.loop.release([partition])
+        old.positions.pop(partition, None)
+        self.machines[self.owner[partition]].positions.pop(partition, None)
+        self.accidents.append(f"rebalance {partition}")
+
+    def _maybe_lose_disk(self) -> None:
+        if self.random.random() > 0.15:
+            return
+        machine = self.random.choice(self.machines)
+        machine.stop()
+        for partition, state in list(machine.disk.items()):
+            if self.random.random() < 0.3:
+                del machine.disk[partition]
+                self.accidents.append(f"disk of {partition} gone")
+            else:
+                lost = state.lose(self.random.randrange(4))
+                self.accidents.append(f"power loss: {lost} writes of {partition}")
+
+    def _maybe_ghost(self) -> None:
+        for ghost in self.ghosts:
+            if self.random.random() < 0.3:
+                ghost.send_late(self.random.randrange(3))
+
+    def _commit(self, done: dict[int, int]) -> None:
+        for partition, offset in done.items():
+            self.committed[partition] = max(offset, self.committed.get(partition, 0))
+
+    def _owned(self, machine: Machine) -> list[int]:
+        return [p for p, owner in self.owner.items() if self.machines[owner] is machine]
+
+    def _behind(self) -> bool:
+        for partition in range(PARTITIONS):
+            waiting = self.broker.records(NAMES.requests, partition)
+            if waiting and self.committed.get(partition, 0) <= waiting[-1].offset:
+                return True
+        return False
