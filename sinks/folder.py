@@ -1,0 +1,93 @@
+"""One process per data directory: the lock, and the engine's settings kept beside the data."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from sinks.sink import SinkRejected, SinkUnavailable
+
+LOCK_NAME = "creditmeter.lock"
+
+# The one user may do what loading and migrating need and nothing that reaches outside the data directory: without the
+# grants for sources there is no file(), url(), s3(), executable() or python(), for readers and for us alike.
+USERS = """\
+<clickhouse>
+  <profiles><default/></profiles>
+  <quotas><default/></quotas>
+  <users><default>
+    <password></password>
+    <networks><ip>::/0</ip></networks>
+    <profile>default</profile>
+    <quota>default</quota>
+    <grants>
+      <query>GRANT SHOW, SELECT, INSERT, ALTER, CREATE, DROP, TRUNCATE, OPTIMIZE ON *.*</query>
+      <query>GRANT TABLE ENGINE ON *</query>
+    </grants>
+  </default></users>
+</clickhouse>
+"""
+
+# fsync: what insert() has returned for stays after a power loss.
+SERVER = """\
+<clickhouse>
+  <users_config>{users}</users_config>
+  <user_files_path>{files}/</user_files_path>
+  <merge_tree>
+    <fsync_after_insert>1</fsync_after_insert>
+    <fsync_part_directory>1</fsync_part_directory>
+  </merge_tree>
+  <mark_cache_size>268435456</mark_cache_size>
+</clickhouse>
+"""
+
+
+class FolderLock:
+    """Holds a data directory for this process until released or until the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises SinkUnavailable, naming the holder's pid, when another process (or this one) holds it already."""
+        self._path = folder / LOCK_NAME
+        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._handle)
+            raise SinkUnavailable(
+                f"the data directory {folder} is held by process {holder}: one process at a time can open it. "
+                "Ask that process over its HTTP endpoint, or stop it"
+            ) from None
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def write_engine_config(folder: Path) -> Path:
+    """Writes the engine's settings into the data directory; gives the path of the file to start it with.
+
+    Without a file named, the engine would take a ``config.xml`` that it happens to find in the current directory.
+    """
+    engine = folder / "engine"
+    files = engine / "files"
+    files.mkdir(parents=True, exist_ok=True)
+    users = engine / "users.xml"
+    users.write_text(USERS, encoding="utf-8")
+    config = engine / "config.xml"
+    config.write_text(SERVER.format(users=escape(str(users)), files=escape(str(files))), encoding="utf-8")
+    return config
+
+
+def prepared(folder: Path) -> Path:
+    """The data directory, made where missing, as an absolute path that the engine can be given."""
+    folder = folder.absolute()
+    if any(mark in str(folder) for mark in "?&%#"):
+        raise SinkRejected(f"the data directory {folder} has one of ? & % # in its path: the engine cannot open it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,156 @@
+"""The text formats that a reading statement's result can be had in, and their spelling for a server's results.
+
+chDB writes them itself. A server's native protocol carries values only, so they are written here, the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from typing import Any
+
+from sinks.sink import Result, SinkRejected
+
+FORMATS = (
+    "CSV",
+    "CSVWithNames",
+    "JSONEachRow",
+    "Pretty",
+    "TabSeparated",
+    "TabSeparatedWithNames",
+    "Vertical",
+)
+"""Names that ``query_text`` takes; letters' case does not matter."""
+
+CONTENT_TYPES = {
+    "CSV": "text/csv; charset=utf-8",
+    "CSVWithNames": "text/csv; charset=utf-8",
+    "JSONEachRow": "application/x-ndjson",
+}
+"""The formats that have a media type of their own; the others are plain text."""
+
+_ENGINE = {"Pretty": "PrettyCompactMonoBlock"}
+
+
+def format_name(name: str) -> str:
+    """The format's own spelling; raises SinkRejected for one that there is not."""
+    for known in FORMATS:
+        if known.lower() == name.lower():
+            return known
+    raise SinkRejected(f"there is no format {name!r}: use one of {', '.join(FORMATS)}")
+
+
+def engine_format(name: str) -> str:
+    """The engine's name for the format."""
+    known = format_name(name)
+    return _ENGINE.get(known, known)
+
+
+def as_text(result: Result, name: str) -> bytes:
+    """The result in that format."""
+    return b"".join(_WRITERS[format_name(name)](result))
+
+
+def _csv(result: Result) -> Iterable[bytes]:
+    return (b",".join(_csv_field(value) for value in row) + b"\n" for row in result.rows)
+
+
+def _csv_with_names(result: Result) -> Iterable[bytes]:
+    yield b",".join(_csv_field(name) for name in result.columns) + b"\n"
+    yield from _csv(result)
+
+
+def _csv_field(value: Any) -> bytes:
+    if value is None:
+        return b"\\N"
+    if isinstance(value, (int, float)):
+        return _plain(value)
+    return b'"' + _plain(value).replace(b'"', b'""') + b'"'
+
+
+def _tsv(result: Result) -> Iterable[bytes]:
+    return (b"\t".join(_tsv_field(value) for value in row) + b"\n" for row in result.rows)
+
+
+def _tsv_with_names(result: Result) -> Iterable[bytes]:
+    yield b"\t".join(_tsv_field(name) for name in result.columns) + b"\n"
+    yield from _tsv(result)
+
+
+_TSV_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0", "\b": "\\b", "\f": "\\f", "'": "\\'"}
+_TSV_TABLE = str.maketrans(_TSV_ESCAPES)
+
+
+def _tsv_field(value: Any) -> bytes:
+    if value is None:
+        return b"\\N"
+    if isinstance(value, str):
+        return value.translate(_TSV_TABLE).encode()
+    return _plain(value)
+
+
+def _json_each_row(result: Result) -> Iterable[bytes]:
+    for row in result.rows:
+        fields = {name: _json_value(value) for name, value in zip(result.columns, row, strict=True)}
+        yield json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, (datetime, date, bytes)):
+        return _plain(value).decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {str(key): _json_value(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_value(inner) for inner in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _vertical(result: Result) -> Iterable[bytes]:
+    width = max((len(name) for name in result.columns), default=0) + 2
+    for number, row in enumerate(result.rows, 1):
+        yield f"Row {number}:\n──────\n".encode()
+        for name, value in zip(result.columns, row, strict=True):
+            yield f"{name}:".ljust(width).encode() + _shown(value).encode() + b"\n"
+        yield b"\n"
+
+
+def _pretty(result: Result) -> Iterable[bytes]:
+    cells = [[_shown(value) for value in row] for row in result.rows]
+    widths = [max(map(len, column)) for column in zip(result.columns, *cells, strict=True)]
+    names = [name.center(width, "─") for name, width in zip(result.columns, widths, strict=True)]
+    yield ("┌─" + "─┬─".join(names) + "─┐\n").encode()
+    for row, values in zip(cells, result.rows, strict=True):
+        padded = [
+            cell.rjust(width) if isinstance(value, (int, float)) else cell.ljust(width)
+            for cell, value, width in zip(row, values, widths, strict=True)
+        ]
+        yield ("│ " + " │ ".join(padded) + " │\n").encode()
+    yield ("└─" + "─┴─".join("─" * width for width in widths) + "─┘\n").encode()
+
+
+def _shown(value: Any) -> str:
+    return "ᴺᵁᴸᴸ" if value is None else _plain(value).decode("utf-8", "replace")
+
+
+def _plain(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03d}".encode()
+    if isinstance(value, (list, tuple, dict)):
+        return json.dumps(_json_value(value), ensure_ascii=False, separators=(",", ":")).encode()
+    return str(value).encode()
+
+
+_WRITERS: dict[str, Callable[[Result], Iterable[bytes]]] = {
+    "CSV": _csv,
+    "CSVWithNames": _csv_with_names,
+    "JSONEachRow": _json_each_row,
+    "Pretty": _pretty,
+    "TabSeparated": _tsv,
+    "TabSeparatedWithNames": _tsv_with_names,
+    "Vertical": _vertical,
+}

@@ -1,0 +1,82 @@
+"""What the rest of the program may do with ClickHouse: insert columns, read, and change the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+Columns = Mapping[str, Sequence[Any]]
+"""Rows to insert, by column: every list has the same length. Times are ms since the epoch (UTC), days are ``date``."""
+
+
+class SinkUnavailable(Exception):
+    """The store cannot take or answer it now (network, memory, too many parts): slow down and try again."""
+
+
+class SinkRejected(Exception):
+    """It will never work as it is: names the table and the column where they are known, and the reason."""
+
+    def __init__(self, reason: str, *, table: str | None = None, column: str | None = None) -> None:
+        self.reason = reason
+        self.table = table
+        self.column = column
+        place = f"{table}.{column}" if table and column else table or column
+        super().__init__(f"{place}: {reason}" if place else reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one reading statement may take. Beyond it the statement fails; results are never cut silently."""
+
+    rows: int = 1_000_000
+    """Rows of the result."""
+    bytes: int = 256 * 1024 * 1024
+    """Bytes of the result."""
+    seconds: int = 60
+    """Seconds that it may run."""
+    memory: int = 4 * 1024 * 1024 * 1024
+    """Bytes of memory while it runs."""
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Result(NamedTuple):
+    """A statement's answer. Values are Python's: int, str, float, None, date, datetime (UTC), list, tuple, dict.
+
+    A string that is not UTF-8 comes as bytes.
+    """
+
+    columns: list[str]
+    types: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """The rows, each by column name."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class Sink(Protocol):
+    """A place that keeps rows. Every method raises SinkUnavailable or SinkRejected, and nothing else."""
+
+    def insert(self, table: str, columns: Columns) -> None:
+        """Adds the rows; when it returns they are stored. After SinkUnavailable they may be stored or not.
+
+        So the caller inserts the same rows again: equal keys count once in every view.
+        """
+
+    def execute(self, ddl: str) -> None:
+        """Runs one statement that changes the schema."""
+
+    def query(self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS) -> Result:
+        """Runs one reading statement.
+
+        With ``readonly`` it can be anybody's: it cannot write, change settings, or reach files and addresses.
+        """
+
+    def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+        """Runs one reading statement, always read-only, and gives its result as text in one of ``formats.FORMATS``."""
+
+    def close(self) -> None:
+        """Lets go of the store. Closing twice does nothing."""
