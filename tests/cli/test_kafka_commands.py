@@ -1,0 +1,185 @@
+"""The commands that talk to Kafka, against a broker: emit, prices publish and diff, dead-letters."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from cli.config_sources import load
+from cli.kafka import REPLAY_HEADER, Cluster, opened
+from local.shared import SharedKafka
+from metering import MemoryStore, State
+from schemas.price_book import read_book
+from streams.command_producer import CommandProducer
+from streams.outputs import encoded, topics_by_kind
+from streams.partition import Wiring, apply_message
+from tests.cli.conftest import BOOK
+
+pytestmark = pytest.mark.kafka
+
+Run = Callable[..., Result]
+EVENT = {"account_id": "acme", "occurred_at": 1_767_312_000_000, "endpoint": "/v1/pageview", "channel": "js"}
+
+
+@pytest.fixture
+def cluster(kafka: SharedKafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A pipeline of the test's own, which the command is configured for."""
+    monkeypatch.setenv("CREDITMETER_BOOTSTRAP_SERVERS", kafka.bootstrap)
+    monkeypatch.setenv("CREDITMETER_TOPIC_PREFIX", kafka.fresh_prefix())
+    monkeypatch.setenv("CREDITMETER_PARTITIONS", "3")
+    with opened(load().settings) as found:
+        yield found
+
+
+def messages(cluster: Cluster, topic: str) -> list[tuple[int, bytes]]:
+    log = cluster.log(topic)
+    return [
+        (partition, message.value) for partition in range(3) for message in log.read(partition, *log.bounds(partition))
+    ]
+
+
+def events(cluster: Cluster) -> list[dict[str, Any]]:
+    sent = [value for _, value in messages(cluster, cluster.names.requests) if value != b"poison"]
+    decoded = [cluster.codec.decode_command(value) for value in sent]
+    return [event for name, record in decoded if name == "request" for event in record["events"]]
+
+
+def test_emit_makes_the_topics_and_sends_in_order(run: Run, cluster: Cluster) -> None:
+    lines = [json.dumps(EVENT | {"event_id": f"e{number}", "account_id": f"a{number % 7}"}) for number in range(2_000)]
+    result = run("emit", stdin="\n".join(lines))
+    assert result.exit_code == 0, result.stderr
+    assert "2,000 sent and acknowledged, 0 bad lines" in result.stderr
+    sent = events(cluster)
+    assert Counter(event["event_id"] for event in sent) == Counter(f"e{number}" for number in range(2_000))
+    for account in range(7):
+        numbers = [int(event["event_id"][1:]) for event in sent if event["account_id"] == f"a{account}"]
+        assert numbers == sorted(numbers)
+
+
+def test_emit_sends_every_kind_of_command(run: Run, cluster: Cluster) -> None:
+    commands = [
+        EVENT | {"event_id": "e"},
+        {
+            "type": "grant",
+            "grant_id": "g",
+            "account_id": "acme",
+            "credit_type": "c",
+            "credits": 5,
+            "granted_at": 10**12,
+        },
+        {"type": "refund", "refund_id": "r", "account_id": "acme", "event_id": "e", "requested_at": 10**12},
+        {"type": "account", "update_id": "u", "account_id": "acme", "on_empty": "reject", "at": 10**12},
+    ]  # fmt: skip
+    assert run("emit", stdin="\n".join(map(json.dumps, commands))).exit_code == 0
+    names = [cluster.codec.decode_command(value)[0] for _, value in messages(cluster, cluster.names.requests)]
+    assert names == ["request", "grant", "refund", "account"]
+
+
+def test_emit_without_kafka_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run("emit", stdin=json.dumps(EVENT | {"event_id": "e"}))
+    assert result.exit_code == 2
+    assert "creditmeter up" in result.stderr
+
+
+def test_publish_again_and_another(run: Run, cluster: Cluster, book: Path, tmp_path: Path) -> None:
+    cluster.ensure_topics()
+    assert "none was ever published" in run("prices", "diff", "--published", book).stderr
+    first = run("prices", "publish", "--json", book)
+    assert first.exit_code == 0, first.stderr
+    assert json.loads(first.stdout)["written"] == 3
+    again = run("prices", "publish", book)
+    assert again.exit_code == 0
+    assert "Already in force in all 3 partitions" in again.stderr
+    assert run("prices", "diff", "--published", book).stdout == ""
+    dearer = tmp_path / "dearer.yaml"
+    dearer.write_text(BOOK.replace("credits: 20", "credits: 21"))
+    assert "credits: 20 -> 21" in run("prices", "diff", "--published", dearer).stdout
+    refused = run("prices", "publish", dearer)
+    assert refused.exit_code == 1
+    assert "would change prices in force" in refused.stderr
+    assert "credits" in refused.stderr
+    assert len(messages(cluster, cluster.names.requests)) == 3
+
+
+def rate_everything(cluster: Cluster) -> None:
+    """What a worker would make of the input, sent to the outputs."""
+    commands, out = cluster.log(cluster.names.requests), cluster.output_log()
+    wiring = Wiring(cluster.names, 3, cluster.codec, read_book, commands, out)
+    for partition in range(3):
+        state = State(MemoryStore(), read_book)
+        for message in commands.read(partition, *commands.bounds(partition)):
+            outputs = apply_message(wiring, state, message)
+            for topic, _, value in encoded(
+                cluster.codec, topics_by_kind(cluster.names), outputs, partition, message.offset
+            ):
+                out.send(topic, partition, value)
+    out.wait()
+
+
+def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Cluster, book: Path) -> None:
+    run("prices", "publish", book)
+    bad = EVENT | {"event_id": "bad", "outcome": "processed", "ip": "nowhere"}
+    with CommandProducer(cluster.bootstrap, cluster.names, cluster.codec, producer="api-1") as producer:
+        producer.add(EVENT | {"event_id": "good", "outcome": "processed"})
+        producer.add(bad)
+    out = cluster.output_log()
+    out.send(cluster.names.requests, 0, b"poison")
+    out.wait()
+    assert "There are no dead letters" in run("dead-letters", "list").stderr
+    rate_everything(cluster)
+
+    listed = [json.loads(line) for line in run("dead-letters", "list", "--json").stdout.splitlines()]
+    assert {(each["reason"], each["producer"], each["id"]) for each in listed} == {
+        ("undecodable", None, None),
+        ("invalid_event", "api-1", "bad"),
+    }
+    table = run("dead-letters", "list", "--reason", "invalid_event").stdout
+    assert "api-1" in table
+    assert "undecodable" not in table
+
+    place = next(each["place"] for each in listed if each["id"] == "bad")
+    shown = run("dead-letters", "show", place)
+    assert '"ip": "nowhere"' in shown.stdout
+    assert "00000000  c3 01" in shown.stdout
+    as_json = json.loads(run("dead-letters", "show", "--json", place).stdout)
+    assert as_json["decoded"]["record"]["events"][0]["event_id"] == "bad"
+
+    before = len(messages(cluster, cluster.names.requests))
+    assert "1 would be sent" in run("dead-letters", "replay", "--dry-run", place).stderr
+    assert len(messages(cluster, cluster.names.requests)) == before
+    replayed = run("dead-letters", "replay", place)
+    assert replayed.exit_code == 0, replayed.stderr
+    assert "1 sent and acknowledged" in replayed.stderr
+    assert [event["event_id"] for event in events(cluster)].count("bad") == 2
+    assert headers(cluster, place) == {"creditmeter-producer": b"api-1", REPLAY_HEADER: place.encode()}
+
+
+def headers(cluster: Cluster, place: str) -> dict[str, bytes]:
+    from streams.kafka_reader import KafkaReader
+
+    reader = KafkaReader(cluster.bootstrap)
+    partition = int(place.partition("@")[0])
+    message = reader.last(cluster.names.requests, partition)
+    reader.close()
+    assert message is not None
+    return dict(message.headers() or [])  # type: ignore[arg-type]
+
+
+def test_wrong_places(run: Run, cluster: Cluster, book: Path) -> None:
+    run("prices", "publish", book)
+    assert run("dead-letters", "show", "nonsense").exit_code == 2
+    assert run("dead-letters", "show", "0@99").exit_code == 1
+    assert run("dead-letters", "replay").exit_code == 2
+    assert run("dead-letters", "replay", "--reason", "too_late", "0@1").exit_code == 2
+
+
+@pytest.mark.slow
+def test_a_broker_that_does_not_answer_fails(run: Run, monkeypatch: pytest.MonkeyPatch, book: Path) -> None:
+    monkeypatch.setenv("CREDITMETER_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    result = run("dead-letters", "list")
+    assert result.exit_code == 1
+    assert "127.0.0.1:1" in result.stderr
