@@ -1,0 +1,105 @@
+# What to do with this repository, one word each. `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: help
+help: ## List these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: venv
+venv: $(INSTALLED) ## Make .venv with all that is needed (again only when pyproject.toml or constraints.txt changed)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@if ! command -v $(PYTHON) >/dev/null; then
+		echo "$(PYTHON) was not found: install Python 3.11 or newer, or name it: make venv PYTHON=python3.11" >&2; exit 1
+	fi
+	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+		echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed; name one: make venv PYTHON=python3.11" >&2; exit 1
+	fi
+	if ! $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null; then
+		echo "$(PYTHON) has no venv module: install it (Debian: apt install python3-venv)" >&2; exit 1
+	fi
+	if ! [ -x $(BIN)/python ]; then
+		echo "Making the virtual environment $(VENV) with $$($(PYTHON) --version) ..." >&2
+		$(PYTHON) -m venv $(VENV)
+	fi
+	echo "Installing creditmeter and its tools into $(VENV) (a minute or two) ..." >&2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+.PHONY: services
+services: venv ## Say how the tests get Kafka and ClickHouse here, or what to install
+	@$(BIN)/python -m local
+
+.PHONY: test
+test: services ## Run the tests, the quick ones first (ARGS="-k name" picks some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: lint-style lint-types lint-layers lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml
+
+.PHONY: lint-style
+lint-style: venv
+	@echo "== ruff" >&2
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: lint-types
+lint-types: venv
+	@echo "== mypy" >&2
+	$(BIN)/mypy
+
+.PHONY: lint-layers
+lint-layers: venv
+	@echo "== import-linter" >&2
+	$(BIN)/lint-imports
+
+.PHONY: lint-schemas
+lint-schemas: venv
+	@echo "== Avro schemas" >&2
+	$(BIN)/python -c '
+	from schemas.catalog import current, released, short_name
+	from schemas.resolution import adapter
+	for old in released():  # each released version must read ours, and ours each released one
+	    new = current(short_name(old))
+	    adapter(old, new)
+	    adapter(new, old)
+	print(f"{len(released())} released schemas: compatible both ways")
+	'
+
+.PHONY: lint-compose
+lint-compose: venv
+	@echo "== docker-compose.yml" >&2
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+.PHONY: bench
+bench: venv ## Measure events a second against plain Faust and the ceiling, on this machine
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: demo
+demo: venv ## See it charge: a minute with example events, from Kafka to SQL
+	@$(BIN)/python -m cli.demo $(ARGS)
+
+.PHONY: up
+up: venv ## Start everything on this machine, in the background
+	@$(BIN)/creditmeter up --detach $(ARGS)
+
+.PHONY: down
+down: venv ## Stop what `make up` started; its data stays
+	@$(BIN)/creditmeter down $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what the tools leave behind; .venv and all data stay
+	@echo "Removing caches and build leftovers ..." >&2
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,68 @@
+"""The Makefile's words for people: what there is to do, and what is missing on their machine."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def make(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["make", *words], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What `make venv` reads, in a folder without a virtual environment."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def fake_python(folder: Path, *, version_is_enough: bool, has_venv: bool) -> str:
+    program = folder / "some-python"
+    program.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        "  --version) echo 'Python 3.x';;\n"
+        f"  *version_info*) exit {0 if version_is_enough else 1};;\n"
+        f"  *ensurepip*) exit {0 if has_venv else 1};;\n"
+        "  *) echo unexpected: $*; exit 9;;\n"
+        "esac\n"
+    )
+    program.chmod(0o755)
+    return f"PYTHON={program}"
+
+
+def test_help_is_the_default_and_lists_every_target_for_people() -> None:
+    said = make(ROOT).stdout
+    assert said == make(ROOT, "help").stdout
+    listed = re.findall(r"^  make (\S+)", said, re.MULTILINE)
+    assert listed == ["help", "venv", "services", "test", "lint", "bench", "demo", "up", "down", "clean"]
+
+
+def test_a_python_that_is_not_there(checkout: Path) -> None:
+    done = make(checkout, "venv", "PYTHON=no-such-python")
+    assert done.returncode != 0
+    assert "no-such-python was not found: install Python 3.11 or newer" in done.stderr
+
+
+def test_a_python_that_is_too_old(checkout: Path) -> None:
+    done = make(checkout, "venv", fake_python(checkout, version_is_enough=False, has_venv=True))
+    assert done.returncode != 0
+    assert "Python 3.x is too old: 3.11 or newer is needed" in done.stderr
+
+
+def test_a_python_without_venv(checkout: Path) -> None:
+    done = make(checkout, "venv", fake_python(checkout, version_is_enough=True, has_venv=False))
+    assert done.returncode != 0
+    assert "has no venv module: install it (Debian: apt install python3-venv)" in done.stderr
+
+
+def test_the_ci_script_can_be_read_by_bash() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", str(script)], capture_output=True).returncode == 0
