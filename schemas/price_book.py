@@ -141,6 +141,7 @@ class _Reading:
         self.unread: set[_Path] = set()  # values noted here already, which stand as None in the data
         self._lines: dict[_Path, int] = {}
         self._values = 0
+        self._seen: set[int] = set()  # ids of the contents met: a second time is an alias
 
     def with_line(self, mistake: Mistake) -> LineMistake:
         """A mistake with the line of its path, or of what should have held it."""
@@ -156,23 +157,25 @@ class _Reading:
             what = f"{MOST_VALUES} values" if self._values > MOST_VALUES else f"{DEEPEST} levels inside each other"
             raise _TooMuchError(f"with its aliases written out the book has more than {what}", line)
         self._lines[path] = line
+        # What stands behind an alias is told at the alias, which is what makes it wrong there.
+        alias = line if id(node.value) in self._seen else None
+        self._seen.add(id(node.value))
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
-            return self._mapping(node, path, depth)
+            return self._mapping(node, path, alias, depth)
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            return [
-                self.value(item, (*path, at), item.start_mark.line + 1, depth + 1) for at, item in enumerate(node.value)
-            ]
+            lines = [alias or item.start_mark.line + 1 for item in node.value]
+            return [self.value(item, (*path, at), lines[at], depth + 1) for at, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path, line)
         self.unread.add(path)
         self._note(path, line, f"the tag {node.tag} is not known here")
         return None
 
-    def _mapping(self, node: yaml.MappingNode, path: _Path, depth: int) -> dict[str, object]:
+    def _mapping(self, node: yaml.MappingNode, path: _Path, alias: int | None, depth: int) -> dict[str, object]:
         entries: dict[str, object] = {}
         first: dict[str, int] = {}
         for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
+            line = alias or key_node.start_mark.line + 1
             key = self._scalar(key_node, path, line) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
                 told = f" {key_node.value!r}" if isinstance(key_node, yaml.ScalarNode) else ""
