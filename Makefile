@@ -70,10 +70,8 @@ lint-schemas: venv
 	$(BIN)/python -c '
 	from schemas.catalog import current, released, short_name
 	from schemas.resolution import adapter
-	for old in released():  # each released version must read ours, and ours each released one
-	    new = current(short_name(old))
-	    adapter(old, new)
-	    adapter(new, old)
+	# each released version must read ours, and ours each released one
+	for old in released(): adapter(old, current(short_name(old))); adapter(current(short_name(old)), old)
 	print(f"{len(released())} released schemas: compatible both ways")
 	'
 
