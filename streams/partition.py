@@ -70,6 +70,11 @@ class PartitionRater:
     def store(self) -> StateStore:
         return self._store
 
+    @property
+    def has_prices(self) -> bool:
+        """Whether a price book is in force."""
+        return self._state.book is not None
+
     def rate(self, messages: Sequence[Message]) -> None:
         """Applies the messages on the overlay and queues their outputs; nothing is written yet.
 

@@ -29,6 +29,11 @@ class RatingLoop:
         """The partitions at hand."""
         return self._raters
 
+    @property
+    def has_prices(self) -> bool:
+        """Whether any partition at hand has a price book in force."""
+        return any(rater.has_prices for rater in self._raters.values())
+
     def process(self, messages: Sequence[Message]) -> Counts:
         """Carries a group through, in this order; on return every message of it may be acknowledged to Kafka.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import faust
-from faust.types import EventT, StreamT
+from faust.types import EventT
 from mode import CrashingSupervisor
 
 from streams.log import Message, producer_of
@@ -70,6 +70,7 @@ class Shell:
         if on_ready is not None:
             self.app.on_partitions_assigned.connect(lambda *_, **__: on_ready(), weak=False)
         worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False)
+        worker.spinner = None  # it would write to stdout, which belongs to data
         try:
             worker.execute_from_commandline()
         finally:
@@ -106,7 +107,7 @@ class Shell:
         app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         return app
 
-    async def _consume(self, stream: StreamT[bytes]) -> None:
+    async def _consume(self, stream: Any) -> None:
         """Hands over whatever is waiting, and acknowledges it, in order, when the handler has returned."""
         loop = asyncio.get_running_loop()
         async for events in stream.noack_take(self._settings.group_messages, within=self._settings.group_wait):
@@ -134,14 +135,14 @@ class Shell:
                 )
         return groups
 
-    async def _on_assigned(self, _app: faust.App, assigned: set[Any], **_: Any) -> None:
-        now = {(tp.topic, tp.partition) for tp in assigned}
+    async def _on_assigned(self, _app: Any, /, *given: Any, **_: Any) -> None:
+        now = {(tp.topic, tp.partition) for tp in given[0]}
         await self._release(self._assigned - now)
         self._assigned = now
         log.info("partitions assigned: %s", sorted(partition for _, partition in now))
 
-    async def _on_revoked(self, _app: faust.App, revoked: set[Any], **_: Any) -> None:
-        await self._release({(tp.topic, tp.partition) for tp in revoked})
+    async def _on_revoked(self, _app: Any, /, *given: Any, **_: Any) -> None:
+        await self._release({(tp.topic, tp.partition) for tp in given[0]})
 
     async def _release(self, partitions: set[tuple[str, int]]) -> None:
         """Waits for the group in flight, then lets the handler close these partitions."""
