@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     replication_factor: int = Field(1, ge=1, le=32_767, description="Copies of each partition among the brokers.")
     processes: int = Field(1, ge=1, le=256, description="Worker processes on this machine; partitions are shared out.")
     group_messages: int = Field(
-        512, ge=1, le=100_000, description="Most Kafka messages that a worker applies before it commits state."
+        128, ge=1, le=100_000, description="Most Kafka messages that a worker applies before it commits state."
     )
     group_bytes: int = Field(
         8_388_608, ge=65_536, le=1_073_741_824, description="Most bytes of messages in such a group."

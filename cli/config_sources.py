@@ -24,10 +24,11 @@ RUN_RECORD = "run.json"
 
 @dataclass(frozen=True)
 class Configuration:
-    """The settings, and for each name where its value came from, in words."""
+    """The settings, for each name where its value came from, in words, and the file that was read."""
 
     settings: Settings
     origins: Mapping[str, str]
+    file: Path | None
 
     def shown(self, name: str) -> Any:
         """The value as plain data that may be printed: secrets masked, paths as text."""
@@ -42,7 +43,8 @@ def load(config_file: str | None = None) -> Configuration:
     mistakes: list[str] = []
     path = Path(config_file) if config_file else Path(DEFAULT_FILE)
     entries: dict[str, Entry] = {}
-    if config_file or path.exists():
+    has_file = bool(config_file) or path.exists()
+    if has_file:
         try:
             entries = read_config_file(path)
         except ConfigFileError as error:
@@ -58,7 +60,7 @@ def load(config_file: str | None = None) -> Configuration:
     if mistakes or settings is None:
         count = f"{len(mistakes)} mistakes" if len(mistakes) != 1 else "a mistake"
         raise Misconfigured(f"The configuration has {count}:", mistakes)
-    return _with_run_record(settings, origins)
+    return _with_run_record(settings, origins, path if has_file else None)
 
 
 def _unknown_variables(variables: Iterable[str]) -> list[str]:
@@ -117,7 +119,7 @@ def _reworded(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _with_run_record(settings: Settings, origins: dict[str, str]) -> Configuration:
+def _with_run_record(settings: Settings, origins: dict[str, str], file: Path | None) -> Configuration:
     """Fill addresses that nobody set from the record that `creditmeter up` keeps while it runs."""
     record = settings.data_dir / RUN_RECORD
     found: dict[str, Any] = {}
@@ -130,4 +132,4 @@ def _with_run_record(settings: Settings, origins: dict[str, str]) -> Configurati
             found[name] = value
             origins[name] = f"creditmeter up ({record})"
     complete = {name: origins.get(name, "default") for name in Settings.model_fields}
-    return Configuration(settings.model_copy(update=found), complete)
+    return Configuration(settings.model_copy(update=found), complete, file)

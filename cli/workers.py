@@ -1,0 +1,150 @@
+"""`creditmeter worker` and `creditmeter load`: the two long-running halves of the pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.command import Command
+from cli.options import with_configuration
+
+if TYPE_CHECKING:
+    from cli.config import Settings
+    from cli.config_sources import Configuration
+    from streams.worker import WorkerSettings
+
+# Made when partitions have been assigned: how `up` and the demo know that it works.
+_ready_file = click.option("--ready-file", type=click.Path(path_type=Path), hidden=True, help="Made when it is ready.")
+
+
+@click.command(
+    cls=Command,
+    short_help="Rate commands from Kafka.",
+    epilog="""
+    creditmeter worker --processes 2
+    """,
+)
+@click.option(
+    "--processes", type=click.IntRange(1, 256), help="Processes that share the partitions (setting: processes)."
+)
+@click.option("--number", type=int, default=0, hidden=True, help="Which of several processes this is.")
+@_ready_file
+@with_configuration
+@click.pass_context
+def worker(
+    ctx: click.Context,
+    configuration: Configuration,
+    *,
+    processes: int | None,
+    number: int,
+    ready_file: Path | None,
+) -> None:
+    """Read commands from Kafka, decide them, and send what they cause to the output topics.
+
+    Makes the topics that are missing. Runs until SIGTERM or Ctrl-C, which end it in order with exit code 0; any failure
+    ends it with exit code 1, and it may be started again at once: nothing is lost and nothing is charged twice.
+    """
+    settings = configuration.settings
+    count = processes or settings.processes
+    if count == 1:
+        _work(settings, number, ready_file)
+    from cli.crew import Crew
+
+    folder = settings.data_dir / "ready"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"worker-{each}" for each in range(count)]
+    for path in files:
+        path.unlink(missing_ok=True)
+    config = ["--config", str(configuration.file)] if configuration.file else []
+    commands = [
+        ["worker", "--processes", "1", "--number", str(each), "--ready-file", str(path), *config]
+        for each, path in enumerate(files)
+    ]
+    ctx.exit(Crew().run(commands, files, ready_file))
+
+
+@click.command(
+    cls=Command,
+    short_help="Load what was decided into ClickHouse.",
+    epilog="""
+    creditmeter load
+    """,
+)
+@_ready_file
+@with_configuration
+def load(configuration: Configuration, *, ready_file: Path | None) -> None:
+    """Read the output topics and keep them in ClickHouse, embedded or a server.
+
+    With the embedded store this process holds the data directory, applies migrations when it starts, and answers
+    `creditmeter query` at query_host:query_port. A store that is away is waited for; nothing is skipped. Runs until
+    SIGTERM or Ctrl-C.
+    """
+    from cli.kafka import opened
+    from cli.logs import set_up_logs
+    from cli.stores import opened_sink
+    from sinks.migrate import check_schema, migrate
+    from streams.loader import LoaderSettings, run_loader
+
+    settings = configuration.settings
+    set_up_logs()
+    with opened(settings) as cluster, opened_sink(settings) as sink:
+        if settings.store == "embedded":
+            migrate(sink)
+        else:
+            check_schema(sink)
+        cluster.ensure_topics()
+        run_loader(
+            LoaderSettings(
+                cluster.bootstrap,
+                cluster.names,
+                _made(settings.data_dir / "loader"),
+                cluster.codec,
+                security=cluster.security,
+                metrics_port=settings.metrics_port or None,
+            ),
+            sink,
+            _touch(ready_file),
+        )
+
+
+def _work(settings: Settings, number: int, ready_file: Path | None) -> None:
+    """One worker process; does not return."""
+    from cli.errors import Failed
+    from cli.kafka import opened
+    from cli.logs import set_up_logs
+    from streams.state import StateError
+    from streams.worker import run_worker
+
+    set_up_logs()
+    with opened(settings) as cluster:
+        cluster.ensure_topics()
+        try:
+            run_worker(_worker_settings(settings, cluster, number), _touch(ready_file))
+        except StateError as error:
+            raise Failed(str(error)) from error
+
+
+def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSettings:
+    from streams.worker import WorkerSettings
+
+    return WorkerSettings(
+        cluster.bootstrap,
+        cluster.names,
+        _made(settings.state_path),
+        cluster.codec,
+        settings.group_messages,
+        settings.group_bytes,
+        cluster.security,
+        settings.metrics_port + number if settings.metrics_port else None,
+    )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _touch(path: Path | None) -> Any:
+    return None if path is None else path.touch
