@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from pydantic import SecretStr, ValidationError
 from cli.config import DEFAULT_FILE, ENV_PREFIX, Settings
 from cli.config_file import ConfigFileError, Entry, read_config_file
 from cli.errors import Misconfigured
+from local.record import Record
 
 # Variables with our prefix that are no settings: they steer the project's own tests, tools and examples.
 NOT_SETTINGS_PREFIXES = ("CREDITMETER_TEST_", "CREDITMETER_BENCH_")
 MASK = "********"
+UP_RECORD = "up.json"
+"""In the data directory: which process `creditmeter up` is."""
 RUN_RECORD = "run.json"
+"""In the data directory: the addresses of what it runs."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +128,10 @@ def _with_run_record(settings: Settings, origins: dict[str, str], file: Path | N
     """Fill addresses that nobody set from the record that `creditmeter up` keeps while it runs."""
     record = settings.data_dir / RUN_RECORD
     found: dict[str, Any] = {}
-    try:
-        addresses = json.loads(record.read_text(encoding="utf-8")).get("addresses", {})
-    except (OSError, ValueError, AttributeError):
-        addresses = {}
+    addresses: dict[str, Any] = {}
+    if Record.read(settings.data_dir / UP_RECORD) is not None:
+        with suppress(OSError, ValueError):
+            addresses = json.loads(record.read_text(encoding="utf-8"))
     for name, value in addresses.items():
         if name in Settings.model_fields and name not in origins:
             found[name] = value

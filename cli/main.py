@@ -15,6 +15,8 @@ COMMANDS = {
     "rate": "cli.rate",
     "emit": "cli.emit",
     "prices": "cli.prices",
+    "up": "cli.up",
+    "down": "cli.up",
     "worker": "cli.workers",
     "load": "cli.workers",
     "migrate": "cli.migrate",

@@ -1,6 +1,7 @@
 """The configuration: sources in their order, every mistake at once with its place, secrets masked."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import Result
 from cli.config import Settings
 from cli.config_sources import MASK, load
 from cli.errors import Misconfigured
+from local.record import Record
 
 Run = Callable[..., Result]
 
@@ -128,7 +130,9 @@ def test_variables_of_tests_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_up_runs_is_found(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (empty_folder / ".creditmeter").mkdir()
-    (empty_folder / ".creditmeter" / "run.json").write_text(json.dumps({"addresses": {"bootstrap_servers": "h:1"}}))
+    (empty_folder / ".creditmeter" / "run.json").write_text(json.dumps({"bootstrap_servers": "h:1"}))
+    assert load().settings.bootstrap_servers is None, "what was left behind by a crash counts for nothing"
+    Record.of(os.getpid(), "").write(empty_folder / ".creditmeter" / "up.json")
     configuration = load()
     assert configuration.settings.bootstrap_servers == "h:1"
     assert "creditmeter up" in configuration.origins["bootstrap_servers"]
