@@ -86,7 +86,7 @@ def price_book_record(book_mapping: Json, published_at: int) -> Json:
 
 
 def new_state(store: MemoryStore | None = None) -> State:
-    return State(store or MemoryStore(), read_book=lambda text: parse_book(json.loads(text)))
+    return State(MemoryStore() if store is None else store, read_book=lambda text: parse_book(json.loads(text)))
 
 
 class Meter(ABC):

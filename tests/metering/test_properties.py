@@ -1,0 +1,287 @@
+"""What holds for every history: the machine says what the naive oracle says, whatever stands between its steps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metering.cleanup import Sweeper
+from metering.store import MemoryStore
+from tests.metering.meter import Json, MachineMeter, Out, new_state
+from tests.metering.oracle import Oracle
+from tests.metering.strategies import ACCOUNTS, History, Step, calm_histories, histories
+
+many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(many, max_examples=80)
+either = histories() | calm_histories()
+
+
+class StoredMeter(MachineMeter):
+    """The machine over a store that can be written and opened again, as a worker that restarts does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = MemoryStore()
+        self.open()
+
+    def open(self) -> None:
+        self.state = new_state(self.store)
+        self.sweeper = Sweeper(self.state)
+
+    def commit(self) -> None:
+        self.store.write(self.state.changes())
+        self.state.commit()
+
+
+def take(meter: MachineMeter, step: Step) -> list[Out]:
+    if step.command == "price_book":
+        meter.publish(step.record)
+        return []
+    return meter.apply(step.command, step.record, step.recorded_at)
+
+
+def run(history: History) -> list[list[Out]]:
+    """The machine's outputs, step by step."""
+    meter = MachineMeter()
+    return [take(meter, step) for step in history]
+
+
+def comparable(outputs: list[Out]) -> list[Out]:
+    """What is compared of an output: all of it, but of a dead letter the reason, and the field where one is wrong."""
+    rows = []
+    for kind, record in outputs:
+        told = {name: str(value) if isinstance(value, str) else value for name, value in record.items()}
+        if kind == "dead_letter":
+            wrong = told["field"] if told["reason"] == "invalid_event" else None
+            told = {"reason": told["reason"], "field": wrong}
+        rows.append((kind, told))
+    return rows
+
+
+def difference(by_machine: list[Out], by_oracle: list[Out]) -> str:
+    lines = []
+    for number in range(max(len(by_machine), len(by_oracle))):
+        pair = [outputs[number] if number < len(outputs) else ("nothing", {}) for outputs in (by_machine, by_oracle)]
+        (kind, ours), (other_kind, theirs) = pair
+        if kind != other_kind:
+            lines.append(f"output {number}: the machine has {kind} {ours}, the oracle {other_kind} {theirs}")
+            continue
+        lines += [
+            f"output {number}, {kind}.{name}: the machine has {ours.get(name)!r}, the oracle {theirs.get(name)!r}"
+            for name in sorted({*ours, *theirs})
+            if ours.get(name) != theirs.get(name)
+        ]
+    return "\n".join(lines)
+
+
+def check_against_the_oracle(history: History) -> None:
+    machine, oracle = MachineMeter(), Oracle()
+    for number, step in enumerate(history):
+        ours = comparable(take(machine, step))
+        if step.command == "price_book":
+            oracle.set_book(step.record)
+            continue
+        theirs = comparable(oracle.apply(step.command, step.record, step.recorded_at))
+        if ours != theirs:
+            pytest.fail(f"step {number}, {step!r}:\n{difference(ours, theirs)}\nin {history!r}", pytrace=False)
+
+
+@many
+@given(histories())
+def test_the_machine_says_what_the_oracle_says(history: History) -> None:
+    check_against_the_oracle(history)
+
+
+@many
+@given(calm_histories())
+def test_the_machine_says_what_the_oracle_says_where_nothing_is_refused(history: History) -> None:
+    check_against_the_oracle(history)
+
+
+# -- what stands between the steps changes nothing --------------------------------------------------------------------
+
+
+@some
+@given(either)
+def test_a_replay_gives_the_same_bytes(history: History) -> None:
+    assert json.dumps(run(history)) == json.dumps(run(history))
+
+
+@some
+@given(either, st.data())
+def test_the_outputs_of_a_prefix_are_a_prefix(history: History, data: st.DataObject) -> None:
+    length = data.draw(st.integers(0, len(history)))
+    assert run(History(history[:length])) == run(history)[:length]
+
+
+@some
+@given(either)
+def test_an_account_is_decided_as_if_it_were_alone(history: History) -> None:
+    together = run(history)
+    for account_id in ACCOUNTS:
+        alone = [outputs for outputs in run(history.of_account(account_id)) if outputs]
+        assert alone == [o for o, step in zip(together, history, strict=True) if o and step.account_id == account_id]
+
+
+@some
+@given(either, st.randoms(use_true_random=False))
+def test_the_order_of_accounts_among_each_other_changes_nothing(history: History, random: Any) -> None:
+    """Any other interleaving of the accounts' commands; the books stay where they are between them."""
+    shuffled: list[Step] = []
+    segment: list[Step] = []
+    for step in [*history, None]:
+        if step is not None and step.account_id is not None:
+            segment.append(step)
+            continue
+        queues = {name: [each for each in segment if each.account_id == name] for name in ACCOUNTS}
+        names = [each.account_id for each in segment]
+        random.shuffle(names)
+        shuffled += [queues[name].pop(0) for name in names]
+        shuffled += [step] if step is not None else []
+        segment = []
+
+    def by_account(told: History) -> Json:
+        outputs = list(zip(run(told), told, strict=True))
+        return {name: [o for o, step in outputs if step.account_id == name] for name in ACCOUNTS}
+
+    assert by_account(History(shuffled)) == by_account(history)
+
+
+@some
+@given(either, st.integers(1, 5), st.booleans())
+def test_a_store_written_after_every_few_commands_changes_nothing(history: History, every: int, reopened: bool) -> None:
+    meter, outputs = StoredMeter(), []
+    for number, step in enumerate(history, 1):
+        outputs.append(take(meter, step))
+        if number % every == 0:
+            meter.commit()
+            if reopened:
+                meter.open()
+    assert outputs == run(history)
+
+
+@many
+@given(either, st.lists(st.tuples(st.integers(0, 20), st.booleans(), st.booleans()), min_size=1, max_size=8))
+def test_clean_up_at_any_moment_changes_nothing(history: History, moments: list[tuple[int, bool, bool]]) -> None:
+    """After each step: a sweep of so many rows, perhaps a write, perhaps a new start."""
+    meter, outputs = StoredMeter(), []
+    for number, step in enumerate(history):
+        outputs.append(take(meter, step))
+        budget, written, reopened = moments[number % len(moments)]
+        meter.sweeper.sweep(budget)
+        if written or reopened:
+            meter.commit()
+        if reopened:
+            meter.open()
+    assert outputs == run(history)
+
+
+# -- money ------------------------------------------------------------------------------------------------------------
+
+
+@many
+@given(either)
+def test_every_balance_is_grants_less_forfeits_and_charges_plus_refunds(history: History) -> None:
+    """Output by output: what has been put out so far explains each balance_after, to the last credit."""
+    balances: dict[tuple[str, str], int] = {}
+    for outputs in run(history):
+        for kind, record in outputs:
+            if record.get("credit_type") is None:
+                continue
+            whose = (record["account_id"], record["credit_type"])
+            balances[whose] = balances.get(whose, 0) + moved(kind, record)
+            assert balances[whose] == record["balance" if kind == "alert" else "balance_after"]
+
+
+def moved(kind: str, record: Json) -> int:
+    """By how much an output says that it moved the balance."""
+    if kind == "billed":
+        assert sum(use["credits"] for use in record["grants_used"]) <= record["credits"]
+        return -record["credits"]
+    if kind == "grant":
+        return record["credits"] if record["status"] == "applied" else -record["credits"]
+    if kind == "refund":
+        return record["credits"] - record["forfeited"]
+    return 0
+
+
+@many
+@given(either)
+def test_a_refund_never_exceeds_its_charge(history: History) -> None:
+    left: dict[tuple[str, str, int], int] = {}
+    for outputs in run(history):
+        for kind, record in outputs:
+            if kind == "billed":
+                left[record["account_id"], record["event_id"], record["line"]] = record["credits"]
+            if kind == "refund" and record["status"] == "refunded":
+                line = (record["account_id"], record["event_id"], record["line"])
+                left[line] -= record["credits"]
+                assert 0 <= left[line] == record["remaining_charge"]
+                assert 0 <= record["forfeited"] <= record["credits"] > 0
+
+
+# -- charged once -----------------------------------------------------------------------------------------------------
+
+SUBJECTS = {"10.0.0.1": "v4", "::ffff:10.0.0.1": "v4", "2001:db8::1": "v6"}
+DAY, HOUR = 86_400_000, 3_600_000
+
+
+def inside(within: str, one: int, other: int) -> bool:
+    lengths = {"24h": DAY, "1h": HOUR}
+    if within == "calendar_day":
+        return one // DAY == other // DAY
+    return within == "ever" or abs(one - other) < lengths[within]
+
+
+@many
+@given(calm_histories())
+def test_a_subject_is_charged_at_most_once_in_a_window(history: History) -> None:
+    """Of the charges that stand, those refunded in full left out; and every duplicate has an owner that stands."""
+    items = {item["charge"]: item for item in history[0].record["versions"][0]["charges"]}
+    standing: dict[tuple[str, str], tuple[str, str, int]] = {}
+    for outputs in run(history):
+        for kind, record in outputs:
+            unique = items[record["charge"]].get("unique") if record.get("charge") in items else None
+            if unique is None:
+                continue
+            if kind == "refund" and record["remaining_charge"] == 0:
+                del standing[record["event_id"], record["charge"]]
+            if kind != "billed":
+                continue
+            at, subject = record["occurred_at"], SUBJECTS[record["ip"]]
+            owners = {
+                event_id
+                for (event_id, name), (whose, _, owner_at) in standing.items()
+                if (name, whose) == (record["charge"], subject) and inside(unique["within"], owner_at, at)
+            }
+            assert (record["decision"] == "duplicate") == bool(owners)
+            assert record["owner_event_id"] in (owners or {None})
+            if record["decision"] == "charged":
+                standing[record["event_id"], record["charge"]] = (subject, record["event_id"], at)
+
+
+@many
+@given(calm_histories(mix=("request",)), st.sampled_from(("allow", "reject")), st.randoms(use_true_random=False))
+def test_after_a_refund_of_everything_the_same_traffic_costs_the_same(
+    history: History, on_empty: str, random: Any
+) -> None:
+    meter = MachineMeter(history[0].record)
+    requests = [step.record for step in history[1:]]
+    end = max(record["occurred_at"] for record in requests)
+    meter.account("u1", at=end, account_id="a", on_empty=on_empty)
+    meter.grant("g1", 50, at=end, account_id="a")
+    meter.grant("g2", 6, at=end, account_id="a", credit_type="email")
+
+    def cost(prefix: str) -> list[Any]:
+        outputs = [meter.apply("request", one | {"event_id": prefix + one["event_id"]}, end) for one in requests]
+        told = ("decision", "charge", "credits", "balance_after", "window_ends_at")
+        return [[line[name] for name in told] for lines in outputs for kind, line in lines if kind == "billed"]
+
+    first = cost("first-")
+    for number, record in enumerate(random.sample(requests, len(requests))):
+        meter.refund(f"r{number}", f"first-{record['event_id']}", at=end, account_id="a")
+    assert cost("second-") == first
