@@ -80,6 +80,7 @@ class Shell:
 
     def _make_app(self) -> faust.App:
         settings = self._settings
+        settings.scratch.mkdir(parents=True, exist_ok=True)
         app = faust.App(
             settings.group,
             broker=[f"aiokafka://{address}" for address in settings.bootstrap.split(",")],
