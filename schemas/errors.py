@@ -13,7 +13,7 @@ NOT_A_COMMAND = "not a command record"
 NOT_A_BATCH = "not an output batch"
 
 
-class Undecodable(Exception):  # noqa: N818 - a verdict on the message, not a fault of the program
+class Undecodable(Exception):
     """These bytes will never be a record. ``detail`` is one of the fixed texts of this module.
 
     A dead letter carries the detail, and a replay must make the same dead letter, so it never holds the text of a
@@ -25,17 +25,17 @@ class Undecodable(Exception):  # noqa: N818 - a verdict on the message, not a fa
         self.detail = detail
 
 
-class Unencodable(ValueError):  # noqa: N818 - the counterpart of Undecodable
+class Unencodable(ValueError):
     """This record does not fit its schema; the message names the field. A mistake of the calling program."""
 
 
-class IncompatibleSchemas(ValueError):  # noqa: N818 - read as the sentence it is
+class IncompatibleSchemas(ValueError):
     """A reader of one schema cannot read what a writer of the other wrote; the message names the field."""
 
 
-class RegistryUnavailable(Exception):  # noqa: N818 - the registry's state, not the message's
+class RegistryUnavailable(Exception):
     """The schema registry cannot be asked now. Nothing is known about the message: wait and try again."""
 
 
-class UnknownSchemaId(LookupError):  # noqa: N818 - read as the sentence it is
+class UnknownSchemaId(LookupError):
     """The schema registry answered that it has no schema of this id."""

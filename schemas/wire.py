@@ -18,7 +18,7 @@ MAX_LONG = 2**63 - 1
 _LAST_SHIFT = 63
 
 
-class DamagedBody(ValueError):  # noqa: N818 - caught by the codec, which says it in the fixed words
+class DamagedBody(ValueError):
     """The body breaks Avro's rules."""
 
 

@@ -1,0 +1,181 @@
+"""Records of every schema: one example each, and Hypothesis strategies made from the schemas themselves."""
+
+from io import BytesIO
+from typing import Any
+
+import fastavro
+from hypothesis import strategies as st
+
+from schemas.catalog import expanded
+from schemas.source import kind_of
+
+EVENT: dict[str, Any] = {
+    "event_id": "evt-1",
+    "account_id": "acct-7",
+    "occurred_at": 1_767_225_600_000,
+    "endpoint": "/v1/ip-lookup",
+    "channel": "api",
+    "outcome": "processed",
+    "request_id": None,
+    "actor": "key-12",
+    "user_id": None,
+    "ip": "192.0.2.7",
+    "domain": None,
+    "plan": None,
+    "quantities": {"results": 100},
+    "attributes": {"description": "Zoë, Acme"},
+}
+LINE: dict[str, Any] = {
+    "event_id": "evt-1",
+    "line": 0,
+    **{name: value for name, value in EVENT.items() if name != "event_id"},
+    "plan": "enterprise",
+    "decision": "charged",
+    "charge": "ip-lookup",
+    "feature": "Identification",
+    "action": None,
+    "credit_type": "credit",
+    "price_version": "2026-01",
+    "units": 1,
+    "unit_credits": 15,
+    "credits": 15,
+    "owner_event_id": None,
+    "window_ends_at": 1_767_312_000_000,
+    "balance_after": -5,
+    "grants_used": [{"grant_id": "g-1", "credits": 10}],
+}
+HEAD = {"source_partition": 3, "source_offset": 70_000, "part": 0, "parts": 1}
+REFUND: dict[str, Any] = {
+    "refund_id": "r-1",
+    "account_id": "acct-7",
+    "event_id": "evt-1",
+    "line": None,
+    "charge": None,
+    "status": "rejected",
+    "reject_reason": "unknown_charge",
+    "credits": 0,
+    "forfeited": 0,
+    "credit_type": None,
+    "remaining_charge": None,
+    "balance_after": None,
+    "reason": "",
+    "requested_at": 1_767_225_600_000,
+}
+GRANT_CHANGE: dict[str, Any] = {
+    "grant_id": "g-1",
+    "account_id": "acct-7",
+    "credit_type": "credit",
+    "status": "applied",
+    "credits": 1_000,
+    "expires_at": None,
+    "balance_after": 1_000,
+    "reason": "order 5",
+    "changed_at": 1_767_225_600_000,
+}
+ALERT: dict[str, Any] = {
+    "account_id": "acct-7",
+    "kind": "below",
+    "credit_type": "credit",
+    "mark": 100,
+    "balance": 85,
+    "at": 1_767_225_600_000,
+}
+DEAD_LETTER: dict[str, Any] = {
+    "reason": "invalid_event",
+    "field": "ip",
+    "detail": "not an IP address",
+    "command": "request",
+    "account_id": "acct-7",
+    "id": "evt-1",
+    "index": 2,
+    "producer": "emit",
+    "recorded_at": 1_767_225_600_000,
+    "size": 3,
+    "original": b"\x00\xff\x10",
+}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "RequestBatch": {"events": [EVENT]},
+    "RefundRequest": {
+        "refund_id": "r-1",
+        "account_id": "acct-7",
+        "event_id": "evt-1",
+        "charge": "ip-lookup",
+        "credits": 5,
+        "reason": "a mistake",
+        "requested_at": 1_767_225_600_000,
+    },
+    "Grant": {
+        "grant_id": "g-1",
+        "account_id": "acct-7",
+        "credit_type": "credit",
+        "credits": 1_000_000_000_000,
+        "granted_at": 1_767_225_600_000,
+        "expires_at": 1_798_761_600_000,
+        "reason": "",
+    },
+    "AccountUpdate": {
+        "update_id": "u-1",
+        "account_id": "acct-7",
+        "plan": {"name": "enterprise", "started_at": 1_767_225_600_000, "ends_at": None},
+        "on_empty": "reject",
+        "alert_below": {"credit": 100},
+        "at": 1_767_225_600_000,
+    },
+    "PriceBook": {"book_id": "ab" * 32, "yaml": "versions: []\n", "published_at": 1_767_225_600_000},
+    "BilledBatch": {**HEAD, "events": [LINE]},
+    "RefundBatch": {**HEAD, "refunds": [REFUND]},
+    "GrantBatch": {**HEAD, "grants": [GRANT_CHANGE]},
+    "AlertBatch": {**HEAD, "alerts": [ALERT]},
+    "DeadLetterBatch": {**HEAD, "dead_letters": [DEAD_LETTER]},
+}
+
+
+def values(schema: Any) -> st.SearchStrategy[Any]:
+    """Any value of an expanded schema."""
+    match kind_of(schema):
+        case "null":
+            return st.none()
+        case "boolean":
+            return st.booleans()
+        case "int":
+            return st.integers(-(2**31), 2**31 - 1)
+        case "long":
+            return st.integers(-(2**63), 2**63 - 1) | st.integers(0, 20_000) | st.integers(1 << 33, 1 << 43)
+        case "float":
+            return st.floats(width=32, allow_nan=False)
+        case "double":
+            return st.floats(allow_nan=False)
+        case "string":
+            return st.text(st.characters(exclude_categories=["Cs"]), max_size=90)
+        case "bytes":
+            return st.binary(max_size=200)
+        case "fixed":
+            return st.binary(min_size=schema["size"], max_size=schema["size"])
+        case "enum":
+            return st.sampled_from(schema["symbols"])
+        case "union":
+            return st.one_of(*(values(branch) for branch in schema))
+        case "array":
+            return st.lists(values(schema["items"]), max_size=3)
+        case "map":
+            return st.dictionaries(values("string"), values(schema["values"]), max_size=3)
+        case "record":
+            return st.fixed_dictionaries({field["name"]: values(field["type"]) for field in schema["fields"]})
+        case kind:
+            raise AssertionError(f"no values for {kind}")
+
+
+def records(schema: Any) -> st.SearchStrategy[Any]:
+    """Any record of a schema."""
+    return values(expanded(schema))
+
+
+def fastavro_body(schema: Any, record: Any) -> bytes:
+    """The body that fastavro writes: the independent implementation that ours is held equal to."""
+    out = BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), record)
+    return out.getvalue()
+
+
+def fastavro_record(schema: Any, body: bytes) -> Any:
+    return fastavro.schemaless_reader(BytesIO(body), fastavro.parse_schema(schema), None)
