@@ -59,51 +59,44 @@ WHERE expires_at > last_heard;
 -- goes back to the line's grants, last used first, and its last credits are those forfeited, because a line uses grants in
 -- the order in which they end. Lines and their refunds are matched in source order: an event_id may be accepted anew.
 CREATE VIEW IF NOT EXISTS lapsing_draws AS
-SELECT account_id, grant_id, sum(kept) AS drawn
+SELECT account_id, grant_id,
+    sum(took - arraySum(arrayMap((s, e) -> greatest(0, least(reach, e) - greatest(reach - took, s)), starts, stops))) AS drawn
 FROM
 (
-    SELECT account_id, ids,
-        arrayMap(
-            i -> taken[i] - arraySum(arrayMap(
-                (s, e) -> greatest(0, least(reach[i], e) - greatest(reach[i] - taken[i], s)), starts, stops)),
-            arrayEnumerate(taken)) AS kept_each
+    SELECT account_id, ids, taken, arrayCumSum(taken) AS reaches, arraySum(taken) AS total,
+        arrayMap(r -> r.2, backs) AS amounts, arrayCumSum(amounts) AS sums,
+        arrayMap((c, a) -> least(c - a, total), sums, amounts) AS starts,
+        arrayMap((c, r) -> least(c, total) - r.3, sums, backs) AS stops
     FROM
     (
-        SELECT account_id, ids, taken, arrayCumSum(taken) AS reach, arraySum(taken) AS total,
-            arrayMap(r -> r.2, backs) AS amounts, arrayCumSum(amounts) AS sums,
-            arrayMap((c, a) -> least(c - a, total), sums, amounts) AS starts,
-            arrayMap((c, r) -> least(c, total) - r.3, sums, backs) AS stops
+        SELECT account_id, arrayReverse(charge.2) AS ids, arrayReverse(charge.3) AS taken,
+            arrayFilter(r -> r.1 > charge.1 AND r.1 < next_offset, returns) AS backs
         FROM
         (
-            SELECT account_id, arrayReverse(charge.2) AS ids, arrayReverse(charge.3) AS taken,
-                arrayFilter(r -> r.1 > charge.1 AND r.1 < next_offset, returns) AS backs
+            SELECT account_id, event_id, line_number,
+                arraySort(x -> x.1, groupArrayIf((offset_, ids_, taken_), is_charge)) AS charges,
+                arrayPushBack(arrayPopFront(arrayMap(x -> x.1, charges)), toInt64(9223372036854775807)) AS next_offsets,
+                arraySort(x -> x.1, groupArrayIf((offset_, amount, lost), is_charge = 0)) AS returns
             FROM
             (
-                SELECT account_id, event_id, line_number,
-                    arraySort(x -> x.1, groupArrayIf((offset_, ids_, taken_), is_charge)) AS charges,
-                    arrayPushBack(arrayPopFront(arrayMap(x -> x.1, charges)), 9223372036854775807) AS next_offsets,
-                    arraySort(x -> x.1, groupArrayIf((offset_, amount, lost), is_charge = 0)) AS returns
-                FROM
-                (
-                    SELECT account_id, event_id, line AS line_number, source_offset AS offset_, grant_ids AS ids_,
-                        grant_credits AS taken_, toInt64(0) AS amount, toInt64(0) AS lost, toUInt8(1) AS is_charge
-                    FROM billed_rows FINAL
-                    WHERE account_id IN (SELECT account_id FROM lapsing_grants) AND notEmpty(grant_ids)
-                    UNION ALL
-                    SELECT account_id, event_id, assumeNotNull(line) AS line_number, source_offset AS offset_,
-                        emptyArrayString() AS ids_, emptyArrayInt64() AS taken_,
-                        credits - greatest(0, least(credits, credits - forfeited - assumeNotNull(balance_after))) AS amount,
-                        forfeited AS lost, toUInt8(0) AS is_charge
-                    FROM refund_rows FINAL
-                    WHERE account_id IN (SELECT account_id FROM lapsing_grants) AND isNotNull(line)
-                )
-                GROUP BY account_id, event_id, line_number
+                SELECT account_id, event_id, line AS line_number, source_offset AS offset_, grant_ids AS ids_,
+                    grant_credits AS taken_, toInt64(0) AS amount, toInt64(0) AS lost, toUInt8(1) AS is_charge
+                FROM billed_rows FINAL
+                WHERE account_id IN (SELECT account_id FROM lapsing_grants) AND decision = 'charged'
+                UNION ALL
+                SELECT account_id, event_id, assumeNotNull(line) AS line_number, source_offset AS offset_,
+                    emptyArrayString() AS ids_, emptyArrayInt64() AS taken_,
+                    credits - greatest(0, least(credits, credits - forfeited - assumeNotNull(balance_after))) AS amount,
+                    forfeited AS lost, toUInt8(0) AS is_charge
+                FROM refund_rows FINAL
+                WHERE account_id IN (SELECT account_id FROM lapsing_grants) AND isNotNull(line)
             )
-            ARRAY JOIN charges AS charge, next_offsets AS next_offset
+            GROUP BY account_id, event_id, line_number
         )
+        ARRAY JOIN charges AS charge, next_offsets AS next_offset
     )
 )
-ARRAY JOIN ids AS grant_id, kept_each AS kept
+ARRAY JOIN ids AS grant_id, taken AS took, reaches AS reach
 GROUP BY account_id, grant_id;
 
 -- Credits that are gone by the clock and that no output has said to be expired yet.

@@ -1,0 +1,182 @@
+"""A ClickHouse server, over its native protocol (clickhouse-driver)."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clickhouse_driver import Client, errors
+from clickhouse_driver.columns.exceptions import ColumnException
+
+from sinks.errors import insert_failed, reading_failed, tidy
+from sinks.formats import as_text
+from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
+from sinks.statements import check_statement
+
+WRITING: Mapping[str, object] = {
+    "async_insert": 0,
+    # Rows of equal keys are merged in the background and by FINAL.
+    "optimize_on_insert": 0,
+    # A batch may hold late events of any month.
+    "max_partitions_per_insert_block": 0,
+    # A load is one block, so that its rows of one month become one part.
+    "max_insert_block_size": 1_048_576,
+}
+READING: Mapping[str, object] = {"do_not_merge_across_partitions_select_final": 1, "join_use_nulls": 0}
+
+_NAMED_COLUMN = re.compile(r"[Cc]olumn[: ]+`?([A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """Where the server is and who asks. The password is not shown by ``repr``."""
+
+    host: str
+    port: int = 9000
+    user: str = "default"
+    password: str = field(default="", repr=False)
+    database: str = "creditmeter"
+    secure: bool = False
+    timeout: int = 30
+    """Seconds to connect, and to wait for each answer."""
+
+
+class ServerSink:
+    """A Sink on a server. Connects when first used, and anew after any failure of the connection.
+
+    Inserts take turns on one connection; each reading statement has one of its own. Settings
+    that this version of the server does not have are left out.
+    """
+
+    def __init__(self, address: ServerAddress) -> None:
+        self.address = address
+        self._turn = threading.Lock()
+        self._writer: Client | None = None
+        self._known: frozenset[str] = frozenset()
+
+    def insert(self, table: str, columns: Columns) -> None:
+        """See Sink.insert. One block of columns; tens of thousands of rows at once are best."""
+        names = list(columns)
+        if not names or not len(columns[names[0]]):
+            return
+        if len({len(values) for values in columns.values()}) > 1:
+            raise SinkRejected("the columns differ in length", table=table)
+        statement = f"INSERT INTO {table} ({', '.join(f'`{name}`' for name in names)}) VALUES"
+        values = [list(columns[name]) for name in names]
+        self._write(table, statement, params=values, columnar=True)
+
+    def execute(self, ddl: str) -> None:
+        self._write("schema", ddl)
+
+    def query(self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS) -> Result:
+        text = check_statement(sql) if readonly else sql
+        settings = {
+            **READING,
+            "max_result_rows": limits.rows,
+            "max_result_bytes": limits.bytes,
+            "max_execution_time": limits.seconds,
+            "max_memory_usage": limits.memory,
+            **({"readonly": 1} if readonly else {}),
+        }
+        client: Client | None = None
+        try:
+            client = self._with(settings)
+            rows, described = client.execute(text, with_column_types=True)
+        except errors.ServerException as error:
+            raise reading_failed(error.code, error.message) from error
+        except (errors.Error, OSError, EOFError) as error:
+            raise SinkUnavailable(f"{self._place}: {error}") from error
+        finally:
+            if client is not None:
+                client.disconnect()
+        return Result([name for name, _ in described], [kind for _, kind in described], rows)
+
+    def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+        return as_text(self.query(sql, limits=limits), output_format)
+
+    def close(self) -> None:
+        with self._turn:
+            self._drop()
+
+    @property
+    def _place(self) -> str:
+        return f"ClickHouse at {self.address.host}:{self.address.port}"
+
+    def _write(self, table: str, statement: str, **how: Any) -> None:
+        """Runs one statement on the writing connection, which is given up after any failure but a plain refusal."""
+        with self._turn:
+            try:
+                if self._writer is None:
+                    self._writer = self._with(WRITING)
+                self._writer.execute(statement, **how)
+            except errors.ServerException as error:
+                self._drop()
+                raise insert_failed(error.code, error.message, table) from error
+            except _UNFIT as error:
+                self._drop()
+                raise _unfit(table, error) from error
+            except (errors.Error, OSError, EOFError) as error:
+                self._drop()
+                raise SinkUnavailable(f"{self._place}: {error}") from error
+
+    def _drop(self) -> None:
+        if self._writer is not None:
+            self._writer.disconnect()
+            self._writer = None
+
+    def _prepare(self) -> None:
+        """Once: makes the database where it is missing, and learns which settings this version has."""
+        if self._known:
+            return
+        name = self.address.database
+        client = self._connect({}, database="")
+        try:
+            if (name,) not in client.execute("SHOW DATABASES"):
+                client.execute(f"CREATE DATABASE IF NOT EXISTS {name}")
+            self._known = frozenset(row[0] for row in client.execute("SELECT name FROM system.settings"))
+        finally:
+            client.disconnect()
+
+    def _with(self, settings: Mapping[str, object]) -> Client:
+        """A connection with those of the settings that this version has; others would fail every statement."""
+        self._prepare()
+        return self._connect({name: value for name, value in settings.items() if name in self._known})
+
+    def _connect(self, settings: Mapping[str, object], database: str | None = None) -> Client:
+        address = self.address
+        return Client(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password,
+            database=address.database if database is None else database,
+            secure=address.secure,
+            client_name="creditmeter",
+            connect_timeout=address.timeout,
+            send_receive_timeout=address.timeout,
+            sync_request_timeout=5,
+            compression=False,
+            settings=dict(settings),
+        )
+
+
+_UNFIT = (
+    ColumnException,
+    errors.TypeMismatchError,
+    errors.UnknownTypeError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    KeyError,
+    OverflowError,
+)
+"""What the driver raises for values that do not fit their column."""
+
+
+def _unfit(table: str, error: Exception) -> SinkRejected:
+    reason = tidy(str(error)) or type(error).__name__
+    named = _NAMED_COLUMN.search(reason)
+    return SinkRejected(reason, table=table, column=named.group(1) if named else None)
