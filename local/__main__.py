@@ -8,9 +8,7 @@ import sys
 
 from local import probes
 from local.choose import CLICKHOUSE, KAFKA, NoService, Way, choose
-
-KAFKA_ADDRESS = "CREDITMETER_TEST_BOOTSTRAP_SERVERS"
-CLICKHOUSE_ADDRESS = "CREDITMETER_TEST_CLICKHOUSE"
+from local.shared import CLICKHOUSE_ADDRESS, KAFKA_ADDRESS
 
 WORDS = {
     Way.ADDRESS: "at the address given in {variable}",

@@ -4,6 +4,11 @@ import secrets
 
 from local.start import Broker, ClickHouse
 
+# Environment variables with the addresses of services to test against. Names of their own: tests never touch what
+# the settings of a real installation point to.
+KAFKA_ADDRESS = "CREDITMETER_TEST_BOOTSTRAP_SERVERS"  # host:port
+CLICKHOUSE_ADDRESS = "CREDITMETER_TEST_CLICKHOUSE"  # clickhouse://user:password@host:9000?http_port=8123
+
 
 class SharedKafka:
     """A broker that all tests share. Each keeps to topics below a prefix of its own."""

@@ -13,12 +13,8 @@ from hypothesis import settings
 
 from local.choose import NoService
 from local.process import ServerFailed
-from local.shared import SharedClickHouse, SharedKafka
+from local.shared import CLICKHOUSE_ADDRESS, KAFKA_ADDRESS, SharedClickHouse, SharedKafka
 from local.start import Broker, ClickHouse, start_clickhouse, start_kafka
-
-# Addresses of services to test against. Names of their own: tests never touch what CREDITMETER_... is set up for.
-KAFKA_ADDRESS = "CREDITMETER_TEST_BOOTSTRAP_SERVERS"
-CLICKHOUSE_ADDRESS = "CREDITMETER_TEST_CLICKHOUSE"  # clickhouse://user:password@host:9000?http_port=8123
 
 Server = TypeVar("Server")
 

@@ -92,7 +92,7 @@ def test_data_is_in_the_volume(name: str) -> None:
 def test_health_is_asked_at_the_port_that_the_settings_open() -> None:
     for name in set(OURS) - set(ONE_SHOT):
         port = SERVICES[name]["environment"]["CREDITMETER_METRICS_PORT"]
-        assert f":{port}/metrics" in SERVICES[name]["healthcheck"]["test"][-1]
+        assert f":{port}/health" in SERVICES[name]["healthcheck"]["test"][-1]
 
 
 def test_clickhouse_lets_our_user_in() -> None:
