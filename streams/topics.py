@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOR_EVER = -1
+_CLOCK_ADVICE = (
+    "a record's time decides charges and must be the broker's: alter the topic before anything is in it, "
+    "or choose another topic_prefix"
+)
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
@@ -177,18 +181,11 @@ def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> di
         if len(found[name].partitions) != wanted
     ]
     config = admin.config(names.all)
-    stamp = config[names.requests]["message.timestamp.type"]
-    if stamp != "LogAppendTime":
-        mismatches.append(
-            Mismatch(
-                names.requests,
-                "message.timestamp.type",
-                stamp,
-                "LogAppendTime",
-                "a record's time decides charges and must be the broker's: alter the topic before anything is in it, "
-                "or choose another topic_prefix",
-            )
-        )
+    mismatches += [
+        Mismatch(name, "message.timestamp.type", stamp, "LogAppendTime", _CLOCK_ADVICE)
+        for name in names.all
+        if (stamp := config[name]["message.timestamp.type"]) != "LogAppendTime"
+    ]
     mismatches += [
         Mismatch(name, "cleanup.policy", policy, "delete", "compaction would remove charges: alter the topic")
         for name in names.all

@@ -1,0 +1,123 @@
+"""Names of topics, making them, and finding what is wrong with those that are there."""
+
+import threading
+import time
+
+import pytest
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    ResourceType,
+)
+
+from local.shared import SharedKafka
+from streams.log import LogError, LogUnavailable
+from streams.topic_admin import TopicMissing
+from streams.topics import TopicMismatch, TopicNames, TopicSettings, check_topics, ensure_topics, partition_count
+
+
+def test_names() -> None:
+    names = TopicNames()
+    assert names.requests == "credits.requests"
+    assert names.outputs == (
+        "credits.billed",
+        "credits.refunds",
+        "credits.grants",
+        "credits.alerts",
+        "credits.dead-letters",
+    )
+    assert names.all == ("credits.requests", *names.outputs)
+    assert (names.rating_group, names.loading_group) == ("credits.rating", "credits.loading")
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "ä", ".a", "x" * 201, "a/b"])
+def test_a_prefix_that_kafka_would_refuse(prefix: str) -> None:
+    with pytest.raises(ValueError, match="topic prefix"):
+        TopicNames(prefix)
+
+
+def configuration(kafka: SharedKafka, topic: str) -> dict[str, str]:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    found = admin.describe_configs([resource])[resource].result(30)
+    return {name: entry.value for name, entry in found.items()}
+
+
+@pytest.mark.kafka
+def test_topics_are_made_once_and_as_they_must_be(kafka: SharedKafka) -> None:
+    names = TopicNames(kafka.fresh_prefix())
+    with pytest.raises(TopicMissing, match=f"{names.requests}, {names.billed}"):
+        check_topics(kafka.bootstrap, names)
+    settings = TopicSettings(partitions=3, outputs_retention_ms=86_400_000)
+    made = ensure_topics(kafka.bootstrap, names, settings)
+    assert set(made) == set(names.all)
+    assert len(set(made.values())) == 6
+    assert ensure_topics(kafka.bootstrap, names, settings) == made == check_topics(kafka.bootstrap, names)
+    assert partition_count(kafka.bootstrap, names.requests) == 3
+    wanted = {
+        "message.timestamp.type": "LogAppendTime",
+        "cleanup.policy": "delete",
+        "retention.bytes": "-1",
+        "max.message.bytes": str(16 << 20),
+    }
+    for name in names.all:
+        retention = "-1" if name == names.requests else "86400000"
+        found = configuration(kafka, name)
+        assert {key: found[key] for key in wanted} == wanted
+        assert found["retention.ms"] == retention
+
+
+@pytest.mark.kafka
+def test_several_processes_may_make_them_at_once(kafka: SharedKafka) -> None:
+    names = TopicNames(kafka.fresh_prefix())
+    found: list[dict[str, str]] = []
+    threads = [threading.Thread(target=lambda: found.append(ensure_topics(kafka.bootstrap, names))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [found[0]] * 4
+
+
+@pytest.mark.kafka
+def test_all_that_is_wrong_is_said_at_once(kafka: SharedKafka) -> None:
+    names = TopicNames(kafka.fresh_prefix())
+    ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=2))
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.create_partitions([NewPartitions(names.billed, 4)])[names.billed].result(30)
+    change = ConfigResource(
+        ResourceType.TOPIC,
+        names.requests,
+        incremental_configs=[
+            ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET),
+            ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET),
+        ],
+    )
+    admin.incremental_alter_configs([change])[change].result(30)
+    time.sleep(0.3)  # until the broker tells the new settings
+    with pytest.raises(TopicMismatch) as caught:
+        check_topics(kafka.bootstrap, names)
+    assert [(m.topic, m.setting, m.found, m.wanted) for m in caught.value.mismatches] == [
+        (names.billed, "the number of partitions", "4", "2"),
+        (names.requests, "message.timestamp.type", "CreateTime", "LogAppendTime"),
+        (names.requests, "cleanup.policy", "compact", "delete"),
+    ]
+    assert "choose another topic_prefix" in str(caught.value)
+    with pytest.raises(TopicMismatch, match="the number of partitions is 2, 8 is needed"):
+        ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=8))
+
+
+@pytest.mark.kafka
+def test_what_the_broker_refuses(kafka: SharedKafka) -> None:
+    with pytest.raises(LogError, match=r"\.requests: the broker refuses: .*[Rr]eplication"):
+        ensure_topics(kafka.bootstrap, TopicNames(kafka.fresh_prefix()), TopicSettings(replication=30))
+
+
+def test_no_broker_is_said_in_time() -> None:
+    begun = time.monotonic()
+    with pytest.raises(LogUnavailable, match=r"no Kafka broker answered at 127\.0\.0\.1:1 within 0\.5 s"):
+        ensure_topics("127.0.0.1:1", TopicNames(), timeout=0.5)
+    assert time.monotonic() - begun < 3
