@@ -33,10 +33,14 @@ def arrow_stream(table: str, types: Mapping[str, str], columns: Columns) -> byte
         if name not in types:
             raise SinkRejected("the table has no such column", table=table, column=name)
         try:
-            arrays.append(_array(types[name], values))
+            array = _array(types[name], values)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             reason = f"a value does not fit {types[name]}: {error}"
             raise SinkRejected(reason, table=table, column=name) from error
+        if array.null_count and "Nullable(" not in types[name]:
+            # The engine would store an empty value in its place.
+            raise SinkRejected(f"a value is missing, and {types[name]} has none", table=table, column=name)
+        arrays.append(array)
     if len({len(array) for array in arrays}) > 1:
         raise SinkRejected("the columns differ in length", table=table)
     batch = pa.RecordBatch.from_arrays(arrays, list(columns))

@@ -15,7 +15,7 @@ from sinks.errors import code_of, insert_failed, reading_failed
 from sinks.folder import FolderLock, prepared, write_engine_config
 from sinks.formats import engine_format
 from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
-from sinks.statements import check_canonical, check_statement
+from sinks.statements import check_canonical, check_statement, spelling_query
 from sinks.values import JSON_FORMAT, JSON_SETTINGS, result_of
 
 WRITING: Mapping[str, int] = {
@@ -116,8 +116,7 @@ class EmbeddedSink:
 
     def _guard(self, connection: Any, text: str) -> None:
         """Refuses what the engine's own parser takes for more than one reading statement."""
-        literal = text.replace("\\", "\\\\").replace("'", "\\'")
-        spelled = connection.query(f"SELECT formatQuerySingleLine('{literal}')", "RawBLOB").bytes()
+        spelled = connection.query(spelling_query(text), "RawBLOB").bytes()
         check_canonical(spelled.decode("utf-8", "replace"))
         found = connection._conn.classify_query(text)  # noqa: SLF001 - the public class does not pass it on
         if found["query_class"].name != "READ_ONLY" or found["statement_count"] != 1:

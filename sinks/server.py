@@ -14,7 +14,7 @@ from clickhouse_driver.columns.exceptions import ColumnException
 from sinks.errors import insert_failed, reading_failed, tidy
 from sinks.formats import as_text
 from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
-from sinks.statements import check_statement
+from sinks.statements import SPELLING_FUNCTION, check_canonical, check_statement, spelling_query
 
 WRITING: Mapping[str, object] = {
     "async_insert": 0,
@@ -56,6 +56,7 @@ class ServerSink:
         self._turn = threading.Lock()
         self._writer: Client | None = None
         self._known: frozenset[str] = frozenset()
+        self._spells = False
 
     def insert(self, table: str, columns: Columns) -> None:
         """See Sink.insert. One block of columns; tens of thousands of rows at once are best."""
@@ -84,6 +85,8 @@ class ServerSink:
         client: Client | None = None
         try:
             client = self._with(settings)
+            if readonly:
+                self._guard(client, text)
             rows, described = client.execute(text, with_column_types=True)
         except errors.ServerException as error:
             raise reading_failed(error.code, error.message) from error
@@ -100,6 +103,10 @@ class ServerSink:
     def close(self) -> None:
         with self._turn:
             self._drop()
+
+    def _guard(self, client: Client, text: str) -> None:
+        """Refuses what leaves the database; a server too old to spell the statement itself is shown it as it came."""
+        check_canonical(client.execute(spelling_query(text))[0][0] if self._spells else text)
 
     @property
     def _place(self) -> str:
@@ -136,6 +143,7 @@ class ServerSink:
         try:
             if (name,) not in client.execute("SHOW DATABASES"):
                 client.execute(f"CREATE DATABASE IF NOT EXISTS {name}")
+            self._spells = (SPELLING_FUNCTION,) in client.execute("SELECT name FROM system.functions")
             self._known = frozenset(row[0] for row in client.execute("SELECT name FROM system.settings"))
         finally:
             client.disconnect()

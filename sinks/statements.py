@@ -17,6 +17,8 @@ READING = ("select", "with", "show", "describe", "desc", "explain", "exists")
 FORBIDDEN_FUNCTIONS = frozenset({"file"})
 """Scalar functions that leave the database, and that no grant or setting of the engine closes."""
 
+SPELLING_FUNCTION = "formatQuerySingleLine"
+
 _BLANK = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|#[! ][^\n]*(?:\n|$)|/\*.*?\*/)+", re.DOTALL)
 _FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 _FORMAT = re.compile(r"\sFORMAT\s+\w+\s*$")
@@ -63,3 +65,9 @@ def check_canonical(canonical: str) -> None:
         raise SinkRejected("INTO OUTFILE writes a file: leave it out, and save what is printed")
     if _FORMAT.search(canonical):
         raise SinkRejected("leave FORMAT out of the statement: the format is chosen beside it")
+
+
+def spelling_query(text: str) -> str:
+    """The query that gives the engine's own spelling of a statement."""
+    literal = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"SELECT {SPELLING_FUNCTION}('{literal}')"

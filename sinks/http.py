@@ -1,0 +1,183 @@
+"""A read-only window on the loader's sink: with chDB only the loader's process can open the data, so others ask it.
+
+``POST /query?format=NAME`` with a statement as its body, ``GET /health``. Answers are text: 200 with the result, 400
+for a statement that is refused, 503 when the store cannot answer now. It listens on this machine only.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, quote, urlsplit
+
+from sinks.formats import CONTENT_TYPES, format_name
+from sinks.sink import DEFAULT_LIMITS, Limits, Sink, SinkRejected, SinkUnavailable
+
+HOST = "127.0.0.1"
+DEFAULT_FORMAT = "TabSeparatedWithNames"
+MAX_STATEMENT = 1024 * 1024
+"""Bytes of a statement."""
+AT_ONCE = 4
+"""Statements that run at the same time; others wait."""
+IDLE = 30.0
+"""Seconds after which a connection that sends nothing is given up."""
+
+
+class QueryServer:
+    """Serves a sink's readers from threads of its own, between ``start`` and ``stop``, or as a context manager.
+
+    ``port`` 0 takes a free one. Raises OSError from ``start`` when the port is taken.
+    """
+
+    def __init__(self, sink: Sink, port: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._sink = sink
+        self._limits = limits
+        self._wanted = port
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens. Raises RuntimeError before ``start``."""
+        if self._server is None:
+            raise RuntimeError("the query server has not been started")
+        return f"http://{HOST}:{self._server.server_address[1]}"
+
+    def start(self) -> Self:
+        server = ThreadingHTTPServer((HOST, self._wanted), self._handler())
+        server.daemon_threads = True
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="query-server", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Takes no more statements. Close the sink only after this. Stopping twice does nothing."""
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+            # Whoever is still reading must be done before the sink may be closed.
+            for _ in range(AT_ONCE):
+                self._turns.acquire()
+            self._turns.release(AT_ONCE)
+            self._server = None
+
+    def answer(self, sql: str, output_format: str, *, waits: bool = True) -> tuple[HTTPStatus, str, bytes]:
+        """Status, content type and body for one statement, which waits its turn among the others."""
+        try:
+            name = format_name(output_format)
+            with self._turns if waits else nullcontext():
+                body = self._sink.query_text(sql, name, limits=self._limits)
+        except SinkRejected as error:
+            return HTTPStatus.BAD_REQUEST, _TEXT, f"{error}\n".encode()
+        except SinkUnavailable as error:
+            return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{error}\n".encode()
+        return HTTPStatus.OK, CONTENT_TYPES.get(name, _TEXT), body
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        return type("Handler", (_Handler,), {"owner": self})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    owner: QueryServer
+    protocol_version = "HTTP/1.1"
+    server_version = "creditmeter"
+    sys_version = ""
+    timeout = IDLE
+
+    def do_GET(self) -> None:
+        if not self._is_local():
+            return
+        if urlsplit(self.path).path != "/health":
+            self._send(HTTPStatus.NOT_FOUND, _TEXT, b"there are POST /query?format=NAME and GET /health\n")
+            return
+        status, kind, body = self.owner.answer("SELECT 1", "TabSeparated", waits=False)
+        self._send(status, kind, b"ok\n" if status is HTTPStatus.OK else body)
+
+    def do_POST(self) -> None:
+        if not self._is_local():
+            return
+        address = urlsplit(self.path)
+        length = self.headers.get("Content-Length", "")
+        if address.path != "/query":
+            self._refuse(HTTPStatus.NOT_FOUND, "there are POST /query?format=NAME and GET /health")
+        elif not length.isascii() or not length.isdigit():
+            self._refuse(HTTPStatus.LENGTH_REQUIRED, "send the statement as the body, with its Content-Length")
+        elif int(length) > MAX_STATEMENT:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a statement has at most {MAX_STATEMENT} bytes")
+        else:
+            sql = self.rfile.read(int(length)).decode("utf-8", "replace")
+            output_format = parse_qs(address.query).get("format", [DEFAULT_FORMAT])[-1]
+            self._send(*self.owner.answer(sql, output_format))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server gives it
+        """Nothing: statements may hold what should not be in a log."""
+
+    def _is_local(self) -> bool:
+        """A web page that the user looks at must not read the bills by way of a name that resolves to this machine."""
+        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        if host in _LOCAL_NAMES and self.headers.get("Origin") is None:
+            return True
+        self._refuse(HTTPStatus.FORBIDDEN, "only programs of this machine may ask here")
+        return False
+
+    def _refuse(self, status: HTTPStatus, reason: str) -> None:
+        """The body was not read, so that the connection cannot go on."""
+        self.close_connection = True
+        self._send(status, _TEXT, f"{reason}\n".encode())
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def remote_query(url: str, sql: str, output_format: str = DEFAULT_FORMAT, *, timeout: float = 90.0) -> bytes:
+    """The statement's result as text, asked of the QueryServer at ``url``; ``timeout`` in seconds.
+
+    Raises SinkRejected for a statement that is refused, SinkUnavailable when nobody answers or the store cannot.
+    """
+    statement = sql.encode()
+    if len(statement) > MAX_STATEMENT:
+        raise SinkRejected(f"a statement has at most {MAX_STATEMENT} bytes")
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port or 80, timeout=timeout)
+    try:
+        connection.request("POST", f"/query?format={quote(output_format)}", body=statement)
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, HTTPException) as error:
+        raise SinkUnavailable(f"nobody answers at {url}: {error}. Is `creditmeter load` or `up` running?") from error
+    finally:
+        connection.close()
+    if response.status == HTTPStatus.OK:
+        return body
+    reason = body.decode("utf-8", "replace").strip()
+    if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        raise SinkUnavailable(reason)
+    raise SinkRejected(reason)
+
+
+_TEXT = "text/plain; charset=utf-8"
+_LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")

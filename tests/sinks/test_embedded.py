@@ -1,0 +1,133 @@
+"""What is particular to chDB: one process per directory, what a crash leaves, and threads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from sinks.embedded import EmbeddedSink
+from sinks.migrate import check_schema, migrate
+from sinks.sink import SinkRejected, SinkUnavailable
+from tests.sinks.outputs import load, random_log
+
+ROOT = Path(__file__).parents[2]
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sinks.embedded import EmbeddedSink
+from sinks.migrate import migrate
+from tests.sinks.outputs import load, random_log
+sink = EmbeddedSink(Path(sys.argv[1]))
+migrate(sink)
+load(sink, random_log(1).batches)
+print(sink.query("SELECT count() FROM billed_events").rows[0][0], flush=True)
+time.sleep(600)
+"""
+
+
+class Holder:
+    """Another process that loads some batches into a directory and then keeps it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.rows = int(self.process.stdout.readline())
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def test_a_directory_is_held_by_one_process_named_in_the_error_and_is_free_and_whole_after_its_crash(
+    folder: Path,
+) -> None:
+    holder = Holder(folder)
+    try:
+        with pytest.raises(SinkUnavailable, match=f"held by process {holder.process.pid}:"):
+            EmbeddedSink(folder)
+    finally:
+        holder.kill()
+    sink = EmbeddedSink(folder)
+    check_schema(sink)
+    assert sink.query("SELECT count() FROM billed_events").rows == [(holder.rows,)]
+    with pytest.raises(SinkUnavailable, match=f"held by process {os.getpid()}:"):
+        EmbeddedSink(folder)
+    sink.close()
+
+
+def test_what_was_loaded_is_there_when_opened_again(folder: Path) -> None:
+    sink = EmbeddedSink(folder)
+    migrate(sink)
+    load(sink, random_log(1).batches)
+    before = sink.query("SELECT * FROM billed_events ORDER BY source_offset, position").rows
+    sink.close()
+    sink.close()
+    again = EmbeddedSink(folder)
+    assert migrate(again) == []
+    assert again.query("SELECT * FROM billed_events ORDER BY source_offset, position").rows == before
+    again.close()
+
+
+def test_inserts_are_on_the_disk_before_they_return(folder: Path) -> None:
+    sink = EmbeddedSink(folder)
+    rows = sink.query("SELECT name, value FROM system.merge_tree_settings WHERE name LIKE 'fsync%' ORDER BY name").rows
+    assert rows == [("fsync_after_insert", "1"), ("fsync_part_directory", "1")]
+    sink.close()
+
+
+def test_a_path_that_the_engine_would_misread_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SinkRejected, match="cannot open"):
+        EmbeddedSink(tmp_path / "what?")
+
+
+def test_a_config_of_the_current_directory_is_not_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine looks for config.xml where it is started: a stranger's must not give it rights."""
+    folder.mkdir()
+    (folder / "config.xml").write_text("<clickhouse><users_config>nowhere.xml</users_config></clickhouse>")
+    monkeypatch.chdir(folder)
+    sink = EmbeddedSink(folder / "data")
+    with pytest.raises(SinkRejected, match="privileges"):
+        sink.query("SELECT * FROM file('config.xml', 'LineAsString', 'line String')", readonly=False)
+    sink.close()
+
+
+def test_threads_read_while_others_insert(folder: Path) -> None:
+    embedded = EmbeddedSink(folder)
+    migrate(embedded)
+    batches = random_log(2).batches
+    load(embedded, batches, "BilledBatch")
+    expected = embedded.query("SELECT count(), sum(credits) FROM billed_events").rows
+    failures: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for _ in range(20):
+                assert embedded.query("SELECT count(), sum(credits) FROM billed_events").rows == expected
+        except BaseException as error:  # noqa: BLE001 - told to the test's own thread
+            failures.append(error)
+
+    def insert() -> None:
+        try:
+            for _ in range(10):
+                load(embedded, batches, "BilledBatch")
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=target) for target in (read, insert, read, insert)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    embedded.close()
+    assert failures == []

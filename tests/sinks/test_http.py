@@ -1,0 +1,132 @@
+"""The loader's window: others read while it loads, and read only."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from sinks.embedded import EmbeddedSink
+from sinks.http import MAX_STATEMENT, QueryServer, remote_query
+from sinks.sink import Limits, SinkRejected, SinkUnavailable
+from tests.sinks.outputs import load, random_log
+
+
+@pytest.fixture
+def server(embedded: EmbeddedSink) -> Iterator[QueryServer]:
+    load(embedded, random_log(1).batches)
+    with QueryServer(embedded, limits=Limits(rows=50, seconds=2)) as running:
+        yield running
+
+
+def ask(server: QueryServer, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str, str]:
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
+    connection.request(method, path, body=body, headers=headers)
+    response = connection.getresponse()
+    answer = response.status, response.headers["Content-Type"], response.read().decode()
+    connection.close()
+    return answer
+
+
+def test_a_statement_is_answered_in_the_format_asked_for(server: QueryServer, embedded: EmbeddedSink) -> None:
+    total = embedded.query("SELECT sum(credits) FROM billed_events").rows[0][0]
+    sql = "SELECT sum(credits) AS credits FROM billed_events"
+    assert remote_query(server.url, sql) == f"credits\n{total}\n".encode()
+    assert json.loads(remote_query(server.url, sql, "JSONEachRow")) == {"credits": total}
+    assert ask(server, "POST", "/query?format=csv", sql.encode()) == (200, "text/csv; charset=utf-8", f"{total}\n")
+    assert "🦊" in remote_query(server.url, "SELECT '🦊' AS fox", "Pretty").decode()
+
+
+def test_health(server: QueryServer) -> None:
+    assert ask(server, "GET", "/health") == (200, "text/plain; charset=utf-8", "ok\n")
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("DROP TABLE billed_rows", "only reading"),
+        ("SELECT nonsense", "nonsense"),
+        ("SELEC", "only reading"),
+        ("SELECT number FROM system.numbers LIMIT 51", "LIMIT"),
+        ("SELECT max(number) FROM system.numbers", "too much"),
+        ("", "empty"),
+    ],
+)
+def test_a_statement_that_is_refused_says_why(server: QueryServer, sql: str, reason: str) -> None:
+    with pytest.raises(SinkRejected, match=reason):
+        remote_query(server.url, sql)
+    status, kind, _ = ask(server, "POST", "/query", sql.encode())
+    assert (status, kind) == (400, "text/plain; charset=utf-8")
+
+
+def test_an_unknown_format_is_refused(server: QueryServer) -> None:
+    with pytest.raises(SinkRejected, match="JSONEachRow"):
+        remote_query(server.url, "SELECT 1", "Par quet&x=1")
+
+
+def test_other_paths_methods_and_sizes_are_refused(server: QueryServer) -> None:
+    assert ask(server, "GET", "/query?query=SELECT+1")[0] == 404
+    assert ask(server, "POST", "/")[0] == 404
+    assert ask(server, "PUT", "/query")[0] == 501
+    assert ask(server, "POST", "/query", **{"Content-Length": str(MAX_STATEMENT + 1)})[0] == 413
+    assert ask(server, "POST", "/query", **{"Content-Length": "-1"})[0] == 411
+    with pytest.raises(SinkRejected, match="at most"):
+        remote_query(server.url, "SELECT " + "1" * MAX_STATEMENT)
+
+
+def test_web_pages_are_refused(server: QueryServer) -> None:
+    assert ask(server, "POST", "/query", b"SELECT 1", Host="bills.example")[0] == 403
+    assert ask(server, "POST", "/query", b"SELECT 1", Origin="http://localhost:3000")[0] == 403
+
+
+def test_it_listens_on_this_machine_only(server: QueryServer) -> None:
+    assert urlsplit(server.url).hostname == "127.0.0.1"
+
+
+def test_nobody_there_is_unavailable() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(SinkUnavailable, match="nobody answers"):
+            remote_query(f"http://127.0.0.1:{taken.getsockname()[1]}", "SELECT 1")
+
+
+class Away(EmbeddedSink):
+    """A sink whose store cannot answer."""
+
+    def __init__(self) -> None:
+        """Opens nothing."""
+
+    def query_text(self, *_: object, **__: object) -> bytes:
+        raise SinkUnavailable("the store is away")
+
+
+def test_a_store_that_is_away_is_unavailable() -> None:
+    with QueryServer(Away()) as server:
+        with pytest.raises(SinkUnavailable, match="the store is away"):
+            remote_query(server.url, "SELECT 1")
+        assert ask(server, "GET", "/health")[0] == 503
+
+
+def test_many_read_while_the_loader_inserts(server: QueryServer, embedded: EmbeddedSink) -> None:
+    batches = random_log(1).batches
+    sql = "SELECT count(), sum(credits) FROM billed_events"
+    expected = remote_query(server.url, sql)
+    answers: list[bytes] = []
+
+    def read() -> None:
+        answers.extend(remote_query(server.url, sql) for _ in range(5))
+
+    readers = [threading.Thread(target=read) for _ in range(6)]
+    for reader in readers:
+        reader.start()
+    for _ in range(5):
+        load(embedded, batches, "BilledBatch")
+    for reader in readers:
+        reader.join()
+    assert answers == [expected] * 30

@@ -1,0 +1,83 @@
+"""Migrations are numbered, applied once, and never changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sinks.embedded import EmbeddedSink
+from sinks.migrate import FOLDER, Migration, check_schema, migrate, migrations, pending_migrations
+from sinks.sink import SinkRejected
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> Path:
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "0001_first.sql").write_text("-- one; two\nCREATE TABLE IF NOT EXISTS a (x Int8) ENGINE = Memory;\n")
+    return folder
+
+
+def test_steps_are_applied_once_in_order_and_checked(folder: Path, steps: Path) -> None:
+    sink = EmbeddedSink(folder)
+    with pytest.raises(SinkRejected, match="behind: apply 0001_first with `creditmeter migrate`"):
+        check_schema(sink, folder=steps)
+    assert [step.name for step in migrate(sink, dry_run=True, folder=steps)] == ["first"]
+    assert sink.query("EXISTS TABLE a").rows == [(0,)]
+    assert sink.query("EXISTS TABLE schema_migrations").rows == [(0,)]
+
+    assert [step.name for step in migrate(sink, folder=steps)] == ["first"]
+    assert migrate(sink, folder=steps) == []
+    check_schema(sink, folder=steps)
+
+    (steps / "0002_second.sql").write_text("ALTER TABLE a ADD COLUMN y Int8;\n\nCREATE VIEW v AS SELECT y FROM a;")
+    assert [step.number for step in migrate(sink, folder=steps)] == [2]
+    assert sink.query("SELECT * FROM v").columns == ["y"]
+
+    first = steps / "0001_first.sql"
+    text = first.read_text()
+    first.write_text(text + " ")
+    with pytest.raises(SinkRejected, match="0001_first was applied with another content"):
+        check_schema(sink, folder=steps)
+    first.write_text(text)
+
+    (steps / "0002_second.sql").unlink()
+    with pytest.raises(SinkRejected, match="ahead: migration 0002"):
+        pending_migrations(sink, steps)
+    sink.close()
+
+
+def test_a_step_cut_short_is_applied_again(folder: Path, steps: Path) -> None:
+    sink = EmbeddedSink(folder)
+    (steps / "0002_second.sql").write_text("CREATE TABLE IF NOT EXISTS b (x Int8) ENGINE = Memory;\nCREATE nonsense;")
+    with pytest.raises(SinkRejected):
+        migrate(sink, folder=steps)
+    assert [step.number for step in pending_migrations(sink, steps)] == [2]
+    (steps / "0002_second.sql").write_text("CREATE TABLE IF NOT EXISTS b (x Int8) ENGINE = Memory;")
+    migrate(sink, folder=steps)
+    check_schema(sink, folder=steps)
+    sink.close()
+
+
+@pytest.mark.parametrize(
+    "names", [["0002_a.sql"], ["0001_a.sql", "0001_b.sql"], ["0001_a.sql", "0003_b.sql"], ["1.sql"]]
+)
+def test_numbers_have_no_gaps_and_no_doubles(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name).write_text("SELECT 1;")
+    with pytest.raises(ValueError, match="migration"):
+        migrations(tmp_path)
+
+
+def test_every_statement_of_ours_does_nothing_where_its_object_exists() -> None:
+    """So that a migration that a crash cut short can be applied again."""
+    for step in migrations(FOLDER):
+        assert step.statements
+        for statement in step.statements:
+            assert "IF NOT EXISTS" in statement.splitlines()[0], statement
+
+
+def test_comments_and_semicolons() -> None:
+    step = Migration(1, "x", "-- a; b\nSELECT ';' ;\n  -- c\nSELECT 2\n")
+    assert step.statements == ["SELECT ';'", "SELECT 2"]
