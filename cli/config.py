@@ -67,12 +67,19 @@ class Settings(BaseSettings):
     )
     clickhouse_secure: bool = Field(False, description="TLS to the server.")
 
-    query_host: str = Field("127.0.0.1", min_length=1, description="Where the loader answers read-only SQL.")
-    query_port: Port = Field(8127, description="The port of that endpoint.")
+    query_port: Port = Field(8127, description="Where on 127.0.0.1 the loader answers SQL (store = embedded).")
     query_url: str | None = Field(
-        None, pattern=r"^https?://", description="What `query` asks. Not set: the endpoint on this machine."
+        None, pattern=r"^http://", description="What `query` asks. Not set: the endpoint on this machine."
     )
-    metrics_port: int = Field(0, ge=0, le=65_535, description="Prometheus metrics of worker and loader; 0 is off.")
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="Where worker and loader serve metrics and health."
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65_535,
+        description="The port of /metrics and /health; each further process takes the next one. 0 is off.",
+    )
 
     schema_registry_url: str | None = Field(
         None,

@@ -12,7 +12,7 @@ from cli.errors import Failed, Misconfigured
 from cli.lines import Source, UnreadableInputError, open_source, read_lines
 from cli.log_events import Mapping, Rejected, is_ndjson, log_commands, ndjson_commands
 from cli.output import data_output, say
-from cli.progress import progress_bar
+from cli.progress import Reporter, progress_bar
 from cli.rating import to_line
 from metering.records import Command
 from streams import clock
@@ -83,14 +83,14 @@ class Emission:
 
     def _send_all(self, source: Source, sender: Sender, rejects: BinaryIO | None) -> None:
         pace = _Pace(self._wanted.rate_limit)
-        with progress_bar(self._wanted.file, source) as advance:
+        with progress_bar(self._wanted.file, source) as report:
             for item in self._commands(source):
                 if isinstance(item, Rejected):
-                    self._reject(item, rejects)
+                    self._reject(item, rejects, report)
                 else:
                     sender.send(item)
                     self.sent += 1
-                advance(self.sent, self.rejected)
+                report.advance(self.sent, self.rejected)
                 pace.wait()
 
     def _commands(self, source: Source) -> Iterator[InputCommand | Rejected]:
@@ -106,10 +106,10 @@ class Emission:
             raise Misconfigured("An access log does not say who pays: give --account NAME or --account-pattern REGEX.")
         return log_commands(lines, self._mapping)
 
-    def _reject(self, line: Rejected, rejects: BinaryIO | None) -> None:
+    def _reject(self, line: Rejected, rejects: BinaryIO | None, report: Reporter) -> None:
         self.rejected += 1
         if self.rejected <= _REJECTS_SHOWN:
-            say(f"{self._wanted.file}:{line.line_number}: {line.why}")
+            report.say(f"{self._wanted.file}:{line.line_number}: {line.why}")
         if rejects is not None:
             rejects.write(line.content + b"\n")
 

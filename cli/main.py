@@ -20,6 +20,7 @@ COMMANDS = {
     "worker": "cli.workers",
     "load": "cli.workers",
     "migrate": "cli.migrate",
+    "query": "cli.query",
     "dead-letters": "cli.dead_letters",
     "config": "cli.show_config",
     "completion": "cli.completion",

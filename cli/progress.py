@@ -2,44 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from cli.output import say
 from streams import clock
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from cli.lines import Source
 
 _SECONDS_BETWEEN_UPDATES = 0.1
 _CALLS_BETWEEN_LOOKS = 64
 
 
+class Reporter:
+    """Tells people how far it is; this one only passes on what is said."""
+
+    def advance(self, sent: int, rejected: int) -> None:
+        """Note the lines sent and rejected so far."""
+
+    def say(self, text: str) -> None:
+        """Show a line for people, above the bar where there is one."""
+        say(text)
+
+
+class _Bar(Reporter):
+    def __init__(self, progress: Progress, task: TaskID, source: Source) -> None:
+        self._progress, self._task, self._source = progress, task, source
+        self._began = self._shown = clock.monotonic()
+
+    def advance(self, sent: int, rejected: int) -> None:
+        if (sent + rejected) % _CALLS_BETWEEN_LOOKS:
+            return
+        now = clock.monotonic()
+        if now - self._shown < _SECONDS_BETWEEN_UPDATES:
+            return
+        self._shown = now
+        position = self._source.position() or 0
+        speed = sent / (now - self._began)
+        self._progress.update(self._task, completed=position, sent=sent, rejected=rejected, speed=speed)
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextmanager
-def progress_bar(name: str, source: Source) -> Iterator[Callable[[int, int], None]]:
-    """Shows how much of the file has been read; the body calls what it gets with (lines sent, lines rejected)."""
+def progress_bar(name: str, source: Source) -> Iterator[Reporter]:
+    """Shows how much of the file has been read, how many lines were sent and rejected, and how fast."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda _sent, _rejected: None
+        yield Reporter()
         return
     counts = TextColumn("{task.fields[sent]:,} sent, {task.fields[rejected]:,} bad, {task.fields[speed]:,.0f}/s")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), counts, TimeRemainingColumn())
-    began = shown = clock.monotonic()
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(name, total=source.size, sent=0, rejected=0, speed=0.0)
-
-        def advance(sent: int, rejected: int) -> None:
-            nonlocal shown
-            if (sent + rejected) % _CALLS_BETWEEN_LOOKS or (
-                now := clock.monotonic()
-            ) - shown < _SECONDS_BETWEEN_UPDATES:
-                return
-            shown = now
-            position = source.position()
-            speed = sent / (now - began)
-            progress.update(task, completed=position or 0, sent=sent, rejected=rejected, speed=speed)
-
-        yield advance
+        shown = "standard input" if name == "-" else PurePath(name).name
+        task = progress.add_task(shown, total=source.size, sent=0, rejected=0, speed=0.0)
+        yield _Bar(progress, task, source)

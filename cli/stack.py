@@ -53,17 +53,19 @@ class Stack:
         port = self._query_port()
         self.addresses = {"bootstrap_servers": self.broker.bootstrap, "query_port": port}
         self.say(f"Kafka answers at {self.broker.bootstrap}. Starting worker and loader …")
-        self.start_worker(wait=False)
+        self.start_worker()
         self._start("loader", "load")
-        self._wait("worker")
+        self.wait_for_worker()
         self._wait("loader")
         self._write_record()
 
-    def start_worker(self, *, wait: bool = True) -> None:
-        """Start the worker; it must not run."""
+    def start_worker(self) -> None:
+        """Start the worker, which must not run."""
         self._start("worker", "worker")
-        if wait:
-            self._wait("worker")
+
+    def wait_for_worker(self) -> None:
+        """Return when the worker has been given partitions. Raises ServerFailed."""
+        self._wait("worker")
 
     def kill_worker(self) -> None:
         """End the worker as a crash would (SIGKILL)."""

@@ -10,7 +10,10 @@ from cli.errors import Failed
 from sinks.sink import Sink, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cli.config import Settings
+    from sinks.http import QueryServer
 
 
 def open_sink(settings: Settings) -> Sink:
@@ -18,7 +21,7 @@ def open_sink(settings: Settings) -> Sink:
     if settings.store == "embedded":
         from sinks.embedded import EmbeddedSink
 
-        return EmbeddedSink(settings.data_dir / "clickhouse", settings.clickhouse_database)
+        return EmbeddedSink(_folder(settings), settings.clickhouse_database)
     from sinks.server import ServerAddress, ServerSink
 
     return ServerSink(
@@ -31,6 +34,31 @@ def open_sink(settings: Settings) -> Sink:
             settings.clickhouse_secure,
         )
     )
+
+
+def has_data(settings: Settings) -> bool:
+    """Whether an embedded store was ever made here."""
+    return _folder(settings).is_dir()
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.data_dir / "clickhouse"
+
+
+class ServedSink:
+    """A sink that a query server reads from: closed only after the server has stopped."""
+
+    def __init__(self, sink: Sink, server: QueryServer) -> None:
+        """Start the server. Raises OSError when its port is taken."""
+        self._server = server.start()
+        self.insert, self.execute = sink.insert, sink.execute
+        self.query, self.query_text = sink.query, sink.query_text
+        self._close = sink.close
+
+    def close(self) -> None:
+        """Stop the server, then close the store."""
+        self._server.stop()
+        self._close()
 
 
 @contextmanager

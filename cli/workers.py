@@ -13,6 +13,7 @@ from cli.options import with_configuration
 if TYPE_CHECKING:
     from cli.config import Settings
     from cli.config_sources import Configuration
+    from sinks.sink import Sink
     from streams.worker import WorkerSettings
 
 # Made when partitions have been assigned: how `up` and the demo know that it works.
@@ -78,7 +79,7 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
     """Read the output topics and keep them in ClickHouse, embedded or a server.
 
     With the embedded store this process holds the data directory, applies migrations when it starts, and answers
-    `creditmeter query` at query_host:query_port. A store that is away is waited for; nothing is skipped. Runs until
+    `creditmeter query` at query_port of 127.0.0.1. A store that is away is waited for; nothing is skipped. Runs until
     SIGTERM or Ctrl-C.
     """
     from cli.kafka import opened
@@ -89,11 +90,13 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
 
     settings = configuration.settings
     set_up_logs()
-    with opened(settings) as cluster, opened_sink(settings) as sink:
+    with opened(settings) as cluster, opened_sink(settings) as store:
         if settings.store == "embedded":
-            migrate(sink)
+            migrate(store)
+            sink = _served(store, settings.query_port)
         else:
-            check_schema(sink)
+            check_schema(store)
+            sink = store
         cluster.ensure_topics()
         run_loader(
             LoaderSettings(
@@ -103,10 +106,22 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
                 cluster.codec,
                 security=cluster.security,
                 metrics_port=settings.metrics_port or None,
+                metrics_host=settings.metrics_host,
             ),
             sink,
             _touch(ready_file),
         )
+
+
+def _served(sink: Sink, port: int) -> Sink:
+    from cli.errors import Failed
+    from cli.stores import ServedSink
+    from sinks.http import QueryServer
+
+    try:
+        return ServedSink(sink, QueryServer(sink, port))
+    except OSError as error:
+        raise Failed(f"query_port {port}: {error}; set query_port to a free one") from error
 
 
 def _work(settings: Settings, number: int, ready_file: Path | None) -> None:
@@ -138,6 +153,7 @@ def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSet
         settings.group_bytes,
         cluster.security,
         settings.metrics_port + number if settings.metrics_port else None,
+        settings.metrics_host,
     )
 
 

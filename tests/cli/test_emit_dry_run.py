@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -118,3 +119,42 @@ def test_the_speed_limit_holds_back(run: Run) -> None:
     began = time.monotonic()
     run("emit", "--dry-run", "--rate-limit", "20", stdin=f"{json.dumps(EVENT)}\n" * 10)
     assert time.monotonic() - began >= 0.45
+
+
+def test_a_terminal_gets_a_progress_bar_and_whole_lines(log: Path, tmp_path: Path) -> None:
+    """On a pseudo-terminal: the bar is drawn, and the report of a bad line stands on a line of its own."""
+    import os
+    import pty
+    import re
+    import sys
+
+    log.write_bytes(LOG * 2_000)
+    master, slave = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "cli.main",
+        "emit",
+        "--account",
+        "a",
+        "--dry-run",
+        "--rate-limit",
+        "8000",
+        str(log),
+    ]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=slave, env=environment) as running:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                piece = os.read(master, 65_536)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            shown += piece
+        assert running.wait(20) == 0
+    os.close(master)
+    lines = re.split(r"[\r\n]+", re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode())
+    assert any(re.search(r"access\.log ━.* [kM]B .*sent, .*bad, .*/s", line) for line in lines)
+    assert f"{log}:2: is not in Common or Combined format, or is cut short" in lines
+    assert "6,000 printed, 2,000 bad lines" in lines

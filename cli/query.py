@@ -1,0 +1,46 @@
+"""`creditmeter query`: SQL over what was billed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.command import Command
+from cli.options import with_configuration
+
+if TYPE_CHECKING:
+    from cli.config_sources import Configuration
+
+_FORMATS = {"table": "Pretty", "csv": "CSVWithNames", "json": "JSONEachRow", "ndjson": "JSONEachRow"}
+
+
+@click.command(
+    cls=Command,
+    short_help="Ask ClickHouse in SQL, read-only.",
+    epilog="""
+    creditmeter query "SELECT day, feature, sum(credits) AS credits FROM daily_usage GROUP BY ALL ORDER BY day"
+    creditmeter query --format csv "SELECT * FROM billed_events WHERE account_id = 'acme'" > acme.csv
+    """,
+)
+@click.argument("sql")
+@click.option(
+    "--format", "wanted", type=click.Choice(list(_FORMATS)), default="table", show_default=True, help="How to print it."
+)
+@with_configuration
+def query(configuration: Configuration, *, sql: str, wanted: str) -> None:
+    """Run one reading statement SQL (- reads it from standard input) and print its result.
+
+    Views: billed_events, refunds, grants, balances, daily_usage, dead_letters, alerts. With the embedded store the
+    loader answers while it runs; else the data directory is opened for the moment. json is one array, ndjson one
+    object a line.
+    """
+    from cli.output import data_output
+    from cli.querying import answer
+
+    text = click.get_text_stream("stdin").read() if sql == "-" else sql
+    result = answer(configuration.settings, text, _FORMATS[wanted])
+    if wanted == "json":
+        result = b"[" + b",\n ".join(result.splitlines()) + b"]\n"
+    with data_output() as out:
+        out.write(result)

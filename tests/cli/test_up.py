@@ -1,0 +1,139 @@
+"""Everything on one machine, as real processes: up, worker, load, down, and a worker of several processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from cli.config_sources import load
+from cli.kafka import opened
+from cli.lag import GroupLag
+from local.record import Record
+from local.shared import SharedKafka
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+Run = Callable[..., Result]
+PIXEL = Path(__file__).parents[2] / "examples" / "prices" / "pixel.yaml"
+EVENT = {
+    "account_id": "acme",
+    "occurred_at": 1_767_312_000_000,
+    "endpoint": "/pixel/hit",
+    "channel": "js",
+    "ip": "1.1.1.1",
+}
+
+
+@pytest.fixture
+def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """The command in a folder with a configuration of its own, on the broker of all tests."""
+    (tmp_path / "creditmeter.toml").write_text(
+        f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 4\n'
+    )
+    yield run
+    run("down")
+
+
+def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def wait_until_loaded() -> None:
+    with opened(load().settings) as cluster:
+        for group, topics in (
+            (cluster.names.rating_group, (cluster.names.requests,)),
+            (cluster.names.loading_group, cluster.names.outputs),
+        ):
+            lag = GroupLag(cluster.bootstrap, group, cluster.security)
+            wait_for(lambda lag=lag, topics=topics: lag.behind(topics, 4) == 0)  # type: ignore[misc]
+            lag.close()
+
+
+def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> None:
+    started = pipeline("up", "--detach")
+    assert started.exit_code == 0, started.stderr
+    again = pipeline("up", "--detach")
+    assert again.exit_code == 1
+    assert "runs" in again.stderr
+    assert "creditmeter up" in pipeline("config").stdout, "commands find what it runs"
+    assert pipeline("prices", "publish", PIXEL).exit_code == 0
+    lines = [json.dumps(EVENT | {"event_id": f"e{number}", "user_id": f"u{number % 3}"}) for number in range(500)]
+    assert pipeline("emit", stdin="\n".join(lines)).exit_code == 0
+    wait_until_loaded()
+    asked = pipeline(
+        "query",
+        "--format",
+        "json",
+        "SELECT charge, sum(credits) AS credits FROM billed_events GROUP BY charge ORDER BY 1",
+    )
+    assert asked.exit_code == 0, asked.stderr
+    bill = {row["charge"]: int(row["credits"]) for row in json.loads(asked.stdout)}
+    assert bill == {"pageview": 500, "pixel-lookup": 60, "pixel-company": 0}
+    refused = pipeline("query", "DROP TABLE billed_rows")
+    assert refused.exit_code == 1
+    assert pipeline("query", "--format", "csv", "SELECT 1 AS one").stdout == '"one"\n1\n'
+
+    stopped = pipeline("down")
+    assert (stopped.exit_code, stopped.stderr) == (0, "Stopped.\n")
+    assert Record.read(tmp_path / ".creditmeter" / "up.json") is None
+    assert "Nothing was running" in pipeline("down").stderr
+    offline = pipeline("query", "--format", "ndjson", "SELECT count() AS lines FROM billed_events")
+    assert offline.exit_code == 0, offline.stderr
+    assert int(json.loads(offline.stdout)["lines"]) == 1_500
+
+
+def test_up_ends_with_an_error_when_a_part_of_it_ends(pipeline: Run, tmp_path: Path) -> None:
+    assert pipeline("up", "--detach").exit_code == 0
+    record = Record.read(tmp_path / ".creditmeter" / "up.json")
+    assert record is not None
+    children = Path(f"/proc/{record.pid}/task/{record.pid}/children").read_text().split()
+    keepers = [int(child) for child in children]
+    worker = next(
+        int(pid)
+        for keeper in keepers
+        for pid in Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+        if b"\0worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    import os
+
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: not record.runs())
+    assert "the worker ended by itself" in (tmp_path / ".creditmeter" / "logs" / "up.log").read_text()
+
+
+def test_a_worker_of_two_processes_starts_and_ends_as_one(pipeline: Run, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    command = [sys.executable, "-P", "-m", "cli.main", "worker", "--processes", "2", "--ready-file", str(ready)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as crew:
+        wait_for(ready.exists)
+        members = [
+            int(pid)
+            for keeper in Path(f"/proc/{crew.pid}/task/{crew.pid}/children").read_text().split()
+            for pid in Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+        ]
+        assert len(members) == 2
+        crew.send_signal(signal.SIGTERM)
+        assert crew.wait(40) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in members)
+
+
+def test_when_one_of_two_processes_dies_the_other_ends_too(pipeline: Run, tmp_path: Path) -> None:
+    import os
+
+    ready = tmp_path / "ready"
+    command = [sys.executable, "-P", "-m", "cli.main", "worker", "--processes", "2", "--ready-file", str(ready)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as crew:
+        wait_for(ready.exists)
+        keeper = Path(f"/proc/{crew.pid}/task/{crew.pid}/children").read_text().split()[0]
+        member = int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
+        os.kill(member, signal.SIGKILL)
+        assert crew.wait(40) == 1
