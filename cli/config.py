@@ -10,13 +10,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_PREFIX = "CREDITMETER_"
 DEFAULT_FILE = "creditmeter.toml"
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+def _copies(number: int) -> int:
+    if number == 0:
+        raise ValueError("should be 1 or more, or -1")
+    return number
 
 
 class Settings(BaseSettings):
@@ -28,7 +34,7 @@ class Settings(BaseSettings):
 
     bootstrap_servers: str | None = Field(
         None,
-        min_length=1,
+        pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
         description="Kafka's addresses, host:port separated by commas. Not set: what `creditmeter up` runs here.",
     )
     topic_prefix: str = Field(
@@ -43,7 +49,12 @@ class Settings(BaseSettings):
         le=10_000,
         description="Partitions of each topic, fixed when the topics are made: accounts hash to them.",
     )
-    replication_factor: int = Field(1, ge=1, le=32_767, description="Copies of each partition among the brokers.")
+    replication_factor: Annotated[int, AfterValidator(_copies)] = Field(
+        -1,
+        ge=-1,
+        le=32_767,
+        description="Copies of each partition among the brokers; -1 takes the brokers' own setting.",
+    )
     processes: int = Field(1, ge=1, le=256, description="Worker processes on this machine; partitions are shared out.")
     group_messages: int = Field(
         128, ge=1, le=100_000, description="Most Kafka messages that a worker applies before it commits state."

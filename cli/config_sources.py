@@ -108,7 +108,9 @@ def _validated(
     try:
         settings = together = Settings(**from_file)
     except ValidationError as error:
-        wrong = {str(each["loc"][0]): _reworded(each["msg"]) for each in error.errors()}
+        wrong = {
+            str(each["loc"][0]): _reworded(each["type"], str(each["loc"][0]), each["msg"]) for each in error.errors()
+        }
         right = {name: value for name, value in {**from_file, **from_environment}.items() if name not in wrong}
         together = Settings.model_construct(**right)
     contradictions = [] if "kafka_security_protocol" in wrong else together.contradictions()
@@ -116,11 +118,12 @@ def _validated(
     return settings, [f"{origins.get(name, 'not set')}: {name}: {message}" for name, message in found]
 
 
-def _reworded(message: str) -> str:
-    """Pydantic's sentence about an 'Input', shortened to what is allowed."""
-    for start in ("Input should be ", "String should "):
-        if message.startswith(start):
-            return ("should be " if "Input" in start else "should ") + message[len(start) :]
+def _reworded(kind: str, name: str, message: str) -> str:
+    """Pydantic's sentence about an 'Input', shortened to what is allowed; in place of a pattern, what it stands for."""
+    if kind == "string_pattern_mismatch" and name in Settings.model_fields:
+        return f"does not fit; it is: {Settings.model_fields[name].description}"
+    for subject in ("Value error, ", "Input ", "String "):
+        message = message.removeprefix(subject)
     return message[:1].lower() + message[1:]
 
 

@@ -115,4 +115,8 @@ def _printed(output: Output, line_number: int) -> dict[str, Any]:
 
 def to_line(record: dict[str, Any]) -> bytes:
     """One object as a line of NDJSON. Half a surrogate pair, which UTF-8 cannot hold, becomes JSON's own escape."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+    return _encode(record).encode("utf-8", "backslashreplace") + b"\n"
+
+
+# Made once: json.dumps would make one for every line.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -179,3 +179,11 @@ def test_config_option_before_and_after_the_command(run: Run, empty_folder: Path
 
 def test_every_setting_is_explained() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_a_value_of_the_wrong_form_is_answered_with_its_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDITMETER_BOOTSTRAP_SERVERS", "localhost")
+    monkeypatch.setenv("CREDITMETER_REPLICATION_FACTOR", "0")
+    servers, replication = sorted(mistakes_of())
+    assert "bootstrap_servers: does not fit; it is: Kafka's addresses, host:port separated by commas" in servers
+    assert "replication_factor: should be 1 or more" in replication
