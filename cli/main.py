@@ -22,6 +22,7 @@ COMMANDS = {
     "migrate": "cli.migrate",
     "query": "cli.query",
     "dead-letters": "cli.dead_letters",
+    "audit": "cli.audit",
     "config": "cli.show_config",
     "completion": "cli.completion",
 }
