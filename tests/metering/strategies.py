@@ -215,6 +215,15 @@ fresh = {
     "account": steps("account", account_updates),
     "price_book": st.builds(lambda mapping: Step("price_book", mapping, ZERO), books()),
 }
+
+
+@st.composite
+def stories(draw: st.DrawFn, mix: tuple[Any, ...], max_size: int) -> list[Any]:
+    """What happens, in order: as often long as short, where lists of their own accord are mostly short."""
+    least = draw(st.sampled_from((1, max_size // 2)))
+    return draw(st.lists(st.sampled_from(mix), min_size=least, max_size=max_size))
+
+
 USUAL_MIX = ("request",) * 8 + ("refund",) * 3 + ("grant",) * 2 + ("account",) * 2 + ("price_book",)
 
 
@@ -240,64 +249,11 @@ def refunds_of(draw: st.DrawFn, earlier: Step) -> Step:
 def histories(draw: st.DrawFn, max_size: int = 16, mix: tuple[str, ...] = USUAL_MIX) -> History:
     """A book (now and then none), then commands of `mix`; most of them answer an earlier request."""
     told = [draw(fresh["price_book"])] if draw(st.integers(0, 9)) < 9 else []
-    for command in draw(st.lists(st.sampled_from(mix), min_size=1, max_size=max_size)):
+    for command in draw(stories(mix, max_size)):
         requested = [step for step in told if step.command == "request"]
         answers = {"request": echoes, "refund": refunds_of}.get(command)
         if answers and requested and draw(st.integers(0, 5)):
             told.append(draw(answers(draw(st.sampled_from(requested)))))
         else:
             told.append(draw(fresh[command]))
-    return History(told)
-
-
-# -- calm worlds: all is accepted and priced, so that balances, claims and refunds fill the story ----------------------
-
-calm_times = st.builds(lambda hours, near: ZERO + hours * HOUR + near, st.integers(0, 30), st.sampled_from((0, 1, -1)))
-calm_charges = [
-    meter.charge("lookup", 20, unique=(["ip"], "24h")),
-    meter.charge("lookup", 3, unique=(["ip"], "calendar_day")),
-    meter.charge("lookup", 7, unique=(["ip"], "ever")),
-    meter.charge("pageview", 1),
-    meter.charge("enrich", 4, credit_type="email", unique=(["ip"], "1h")),
-    meter.charge("phone", 2, per="results"),
-]
-calm_books = st.lists(st.sampled_from(calm_charges), min_size=1, unique_by=lambda item: item["charge"]).map(
-    lambda items: meter.book(*items)
-)
-
-
-@st.composite
-def calm_commands(draw: st.DrawFn, command: str, number: int, event_ids_so_far: list[str]) -> Step:
-    at = draw(calm_times)
-    account_id = draw(st.sampled_from(("a", "a", "a", "b")))
-    if command == "request":
-        spelled = draw(st.sampled_from(("10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1")))
-        record = meter.request(f"e{number}", at, account_id="a", ip=spelled, quantities={"results": 5})
-    elif command == "refund":
-        event_id = draw(st.sampled_from(event_ids_so_far or ["never-seen"]))
-        which = draw(st.sampled_from((None, None, "lookup", "pageview", "enrich", "phone")))
-        part = draw(st.sampled_from((None, None, None, 1, 2, 3, 20)))
-        record = meter.refund(f"r{number}", event_id, at, account_id="a", charge=which, credits=part)
-    elif command == "grant":
-        lasts = draw(st.sampled_from((None, HOUR, 10 * HOUR, 24 * HOUR)))
-        some = draw(st.sampled_from((5, 10, 30, 1)))
-        kind = draw(credit_types)
-        record = meter.grant(f"g{number}", some, at, account_id=account_id, credit_type=kind)
-        record["expires_at"] = None if lasts is None else at + lasts
-    else:
-        on_empty = draw(st.sampled_from(("allow", "reject")))
-        marks = draw(st.dictionaries(credit_types, st.sampled_from((0, 5, 15)), min_size=1))
-        record = meter.account(f"u{number}", at, account_id=account_id, on_empty=on_empty, alert_below=marks)
-    return Step(command, record, at + DAY)
-
-
-@st.composite
-def calm_histories(draw: st.DrawFn, max_size: int = 24, mix: tuple[str, ...] = USUAL_MIX[:-1]) -> History:
-    """A book of the plainest kind, and commands that nothing refuses: ids are all new, and 35 days cover all times."""
-    told = [Step("price_book", draw(calm_books), ZERO)]
-    event_ids_so_far: list[str] = []
-    for number, command in enumerate(draw(st.lists(st.sampled_from(mix), min_size=1, max_size=max_size)), 1):
-        told.append(draw(calm_commands(command, number, event_ids_so_far)))
-        if command == "request":
-            event_ids_so_far.append(f"e{number}")
     return History(told)

@@ -13,11 +13,14 @@ from metering.cleanup import Sweeper
 from metering.store import MemoryStore
 from tests.metering.meter import Json, MachineMeter, Out, new_state
 from tests.metering.oracle import Oracle
-from tests.metering.strategies import ACCOUNTS, History, Step, calm_histories, histories
+from tests.metering.strategies import History, Step, histories
+from tests.metering.worlds import calm_histories, claim_histories, limit_histories, money_histories, price_histories
 
 many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 some = settings(many, max_examples=80)
-either = histories() | calm_histories()
+any_world = st.one_of(
+    histories(), calm_histories(), money_histories(), claim_histories(), price_histories(), limit_histories()
+)
 
 
 class StoredMeter(MachineMeter):
@@ -48,6 +51,10 @@ def run(history: History) -> list[list[Out]]:
     """The machine's outputs, step by step."""
     meter = MachineMeter()
     return [take(meter, step) for step in history]
+
+
+def accounts_of(history: History) -> list[str]:
+    return sorted({step.account_id for step in history if step.account_id is not None})
 
 
 def comparable(outputs: list[Out]) -> list[Out]:
@@ -98,7 +105,31 @@ def test_the_machine_says_what_the_oracle_says(history: History) -> None:
 
 @many
 @given(calm_histories())
-def test_the_machine_says_what_the_oracle_says_where_nothing_is_refused(history: History) -> None:
+def test_it_does_where_nothing_is_refused(history: History) -> None:
+    check_against_the_oracle(history)
+
+
+@many
+@given(money_histories())
+def test_it_does_where_credits_move(history: History) -> None:
+    check_against_the_oracle(history)
+
+
+@many
+@given(claim_histories())
+def test_it_does_where_claims_are_made_and_forgotten(history: History) -> None:
+    check_against_the_oracle(history)
+
+
+@many
+@given(price_histories())
+def test_it_does_where_prices_and_plans_change(history: History) -> None:
+    check_against_the_oracle(history)
+
+
+@many
+@given(limit_histories())
+def test_it_does_where_limits_change(history: History) -> None:
     check_against_the_oracle(history)
 
 
@@ -106,29 +137,29 @@ def test_the_machine_says_what_the_oracle_says_where_nothing_is_refused(history:
 
 
 @some
-@given(either)
+@given(any_world)
 def test_a_replay_gives_the_same_bytes(history: History) -> None:
     assert json.dumps(run(history)) == json.dumps(run(history))
 
 
 @some
-@given(either, st.data())
+@given(any_world, st.data())
 def test_the_outputs_of_a_prefix_are_a_prefix(history: History, data: st.DataObject) -> None:
     length = data.draw(st.integers(0, len(history)))
     assert run(History(history[:length])) == run(history)[:length]
 
 
 @some
-@given(either)
+@given(any_world)
 def test_an_account_is_decided_as_if_it_were_alone(history: History) -> None:
     together = run(history)
-    for account_id in ACCOUNTS:
+    for account_id in accounts_of(history):
         alone = [outputs for outputs in run(history.of_account(account_id)) if outputs]
         assert alone == [o for o, step in zip(together, history, strict=True) if o and step.account_id == account_id]
 
 
 @some
-@given(either, st.randoms(use_true_random=False))
+@given(any_world, st.randoms(use_true_random=False))
 def test_the_order_of_accounts_among_each_other_changes_nothing(history: History, random: Any) -> None:
     """Any other interleaving of the accounts' commands; the books stay where they are between them."""
     shuffled: list[Step] = []
@@ -137,7 +168,7 @@ def test_the_order_of_accounts_among_each_other_changes_nothing(history: History
         if step is not None and step.account_id is not None:
             segment.append(step)
             continue
-        queues = {name: [each for each in segment if each.account_id == name] for name in ACCOUNTS}
+        queues = {name: [each for each in segment if each.account_id == name] for name in accounts_of(history)}
         names = [each.account_id for each in segment]
         random.shuffle(names)
         shuffled += [queues[name].pop(0) for name in names]
@@ -146,13 +177,13 @@ def test_the_order_of_accounts_among_each_other_changes_nothing(history: History
 
     def by_account(told: History) -> Json:
         outputs = list(zip(run(told), told, strict=True))
-        return {name: [o for o, step in outputs if step.account_id == name] for name in ACCOUNTS}
+        return {name: [o for o, step in outputs if step.account_id == name] for name in accounts_of(history)}
 
     assert by_account(History(shuffled)) == by_account(history)
 
 
 @some
-@given(either, st.integers(1, 5), st.booleans())
+@given(any_world, st.integers(1, 5), st.booleans())
 def test_a_store_written_after_every_few_commands_changes_nothing(history: History, every: int, reopened: bool) -> None:
     meter, outputs = StoredMeter(), []
     for number, step in enumerate(history, 1):
@@ -165,7 +196,7 @@ def test_a_store_written_after_every_few_commands_changes_nothing(history: Histo
 
 
 @many
-@given(either, st.lists(st.tuples(st.integers(0, 20), st.booleans(), st.booleans()), min_size=1, max_size=8))
+@given(any_world, st.lists(st.tuples(st.integers(0, 20), st.booleans(), st.booleans()), min_size=1, max_size=8))
 def test_clean_up_at_any_moment_changes_nothing(history: History, moments: list[tuple[int, bool, bool]]) -> None:
     """After each step: a sweep of so many rows, perhaps a write, perhaps a new start."""
     meter, outputs = StoredMeter(), []
@@ -184,7 +215,7 @@ def test_clean_up_at_any_moment_changes_nothing(history: History, moments: list[
 
 
 @many
-@given(either)
+@given(any_world)
 def test_every_balance_is_grants_less_forfeits_and_charges_plus_refunds(history: History) -> None:
     """Output by output: what has been put out so far explains each balance_after, to the last credit."""
     balances: dict[tuple[str, str], int] = {}
@@ -210,7 +241,7 @@ def moved(kind: str, record: Json) -> int:
 
 
 @many
-@given(either)
+@given(any_world)
 def test_a_refund_never_exceeds_its_charge(history: History) -> None:
     left: dict[tuple[str, str, int], int] = {}
     for outputs in run(history):

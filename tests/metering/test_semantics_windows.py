@@ -155,6 +155,32 @@ def test_two_fields_are_not_confused_with_one_that_looks_like_both(meter: NewMet
         assert mine.decision(f"e{number}", at=NOON, user_id=user_id, attributes={"c": other}) == "charged"
 
 
+def test_of_several_owners_before_the_event_the_latest_is_named(meter: NewMeter) -> None:
+    """Only a window that has widened since can see more than one."""
+    mine = meter(
+        book_of(
+            version("v1", MIDNIGHT, charge("lookup", unique=(["ip"], "1h"))),
+            version("v2", NOON + 6 * HOUR, charge("lookup", unique=(["ip"], "24h"))),
+        )
+    )
+    for number in range(3):
+        assert mine.decision(f"owner-{number}", at=NOON + 2 * number * HOUR, ip=IP) == "charged"
+    assert mine.line("e1", at=NOON + 6 * HOUR, ip=IP)["owner_event_id"] == "owner-2"
+
+
+def test_of_several_owners_after_the_event_the_earliest_is_named(meter: NewMeter) -> None:
+    mine = meter(
+        book_of(
+            version("v1", MIDNIGHT, charge("lookup", unique=(["ip"], "24h"))),
+            version("v2", NOON, charge("lookup", unique=(["ip"], "1h"))),
+        )
+    )
+    for number in range(3):
+        assert mine.decision(f"owner-{number}", at=NOON + 2 * number * HOUR, ip=IP) == "charged"
+    late = mine.line("e1", at=NOON - 1, ip=IP)
+    assert (late["owner_event_id"], late["window_ends_at"]) == ("owner-0", NOON + DAY)
+
+
 def test_a_wider_window_in_a_new_version_looks_further_back(meter: NewMeter) -> None:
     """The window that is compared is the one of the price that applies to the event."""
     mine = meter(
