@@ -1,0 +1,200 @@
+"""`creditmeter audit`: everything decided again from the log, and compared with all that came of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.audit_report import Printer
+from cli.command import Command
+from cli.options import json_option, with_configuration
+
+if TYPE_CHECKING:
+    from cli.config import Settings
+    from cli.config_sources import Configuration
+    from cli.kafka import Cluster
+    from streams.audit_rows import RowStore
+    from streams.audit_run import AuditPlan
+    from streams.audit_scope import Scope
+
+_WAIT = 120.0
+
+
+@click.command(
+    cls=Command,
+    short_help="Prove outputs and ClickHouse by replaying the log.",
+    epilog="""
+    creditmeter audit
+    creditmeter audit --from audits/2026-01 --checkpoint audits/2026-02 --json
+    """,
+)
+@click.option(
+    "--wait", "wait", type=click.FloatRange(0), default=_WAIT, show_default=True,
+    help="Seconds that worker and loader may take to reach what the log holds now.",
+)  # fmt: skip
+@click.option("--no-wait", is_flag=True, help="Judge only what worker and loader have passed by now.")
+@click.option("--no-clickhouse", is_flag=True, help="Compare the output topics only, no rows.")
+@click.option("--state", "with_state", is_flag=True, help="Compare the worker's own state on this machine, too.")
+@click.option("--from", "begin", type=click.Path(path_type=Path), help="Go on from the checkpoint of an earlier audit.")
+@click.option("--checkpoint", "keep", type=click.Path(path_type=Path), help="Keep the end of this audit, if clean.")
+@json_option
+@with_configuration
+def audit(
+    configuration: Configuration, *, wait: float, no_wait: bool, no_clickhouse: bool, with_state: bool,
+    begin: Path | None, keep: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Replay the input log; compare with every output topic, byte by byte, and with ClickHouse, row by row.
+
+    What the log holds when it begins is audited; later commands are not judged. Prints every difference with its place.
+    Exit code 1 on any difference, or where worker or loader did not reach the log's end in time. With --json: one
+    object a line, each difference, then the result.
+    """
+    from cli.errors import Failed
+    from streams.audit_checkpoint import CheckpointError
+    from streams.audit_run import run_audit
+    from streams.state import StateError
+
+    settings = configuration.settings
+    out = Printer(as_json=as_json)
+    try:
+        with _planned(settings, begin, keep, with_rows=not no_clickhouse, with_state=with_state) as (cluster, plan):
+            scopes = _scopes(cluster, plan, 0.0 if no_wait else wait)
+            with _bar(plan, scopes, out) as progress:
+                result = run_audit(plan, scopes, out.difference, progress)
+            out.result(result, plan.began_from, keep)
+    except (StateError, CheckpointError) as error:
+        raise Failed(str(error)) from error
+    is_short = any(each.stop < each.asked or min(each.horizons.values()) < each.stop for each in scopes)
+    if result.differences or (is_short and not no_wait):
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _planned(
+    settings: Settings, begin: Path | None, keep: Path | None, *, with_rows: bool, with_state: bool
+) -> Iterator[tuple[Cluster, AuditPlan]]:
+    """Everything that the audit reads, opened, and its scratch folder, removed afterwards."""
+    from cli.errors import Misconfigured
+    from cli.kafka import opened
+    from schemas.price_book import read_book
+    from streams.audit import AuditLogs
+    from streams.audit_checkpoint import load
+    from streams.audit_run import AuditPlan
+    from streams.topics import check_topics
+
+    manifest = None if begin is None else load(begin)
+    with opened(settings) as cluster, _rows_of(settings, wanted=with_rows) as rows, _scratch(settings) as scratch:
+        names = cluster.names
+        log_id = check_topics(cluster.bootstrap, names, security=cluster.security)[names.requests]
+        if manifest is not None and (manifest.prefix, manifest.log_id) != (names.prefix, log_id):
+            raise Misconfigured(f"{begin}: the checkpoint is of another log ({manifest.prefix}.requests)")
+        outputs = {topic: cluster.log(topic) for topic in names.outputs}
+        input_log = cluster.log(names.requests)
+        logs = AuditLogs(names, cluster.partitions, cluster.codec, read_book, input_log, outputs)
+        state = settings.state_path if with_state else None
+        yield cluster, AuditPlan(logs, log_id, scratch, rows, state, manifest, begin, keep)
+
+
+def _scopes(cluster: Cluster, plan: AuditPlan, wait: float) -> list[Scope]:
+    from rich.console import Console
+
+    from streams.audit_scope import GroupPositions, Surveyor
+
+    logs = plan.logs
+    positions = GroupPositions(cluster.bootstrap, logs.names, cluster.security)
+    resumed = {} if plan.began_from is None else plan.began_from.outputs
+    console = Console(stderr=True)
+    try:
+        with console.status("looking where worker and loader are") as status:
+            return Surveyor(
+                logs.names, logs.partitions, logs.input_log, logs.output_logs, positions, wait,
+                plan.rows is not None, status.update, resumed,
+            ).scopes()  # fmt: skip
+    finally:
+        positions.close()
+
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[Path]:
+    folder = settings.data_dir / "audit"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(prefix="replay-", dir=folder))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+class _Rows:
+    """Rows out of JSON text, however it was had. What the store refuses becomes Failed."""
+
+    def __init__(self, ask: Callable[[str], bytes]) -> None:
+        self._ask = ask
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of one statement."""
+        from cli.errors import Failed
+        from sinks.sink import SinkRejected, SinkUnavailable
+
+        try:
+            return [tuple(json.loads(line).values()) for line in self._ask(sql).splitlines()]
+        except (SinkUnavailable, SinkRejected) as error:
+            raise Failed(f"{error}\n  (--no-clickhouse audits without the rows)") from error
+
+
+@contextmanager
+def _rows_of(settings: Settings, *, wanted: bool) -> Iterator[RowStore | None]:
+    """The store for the time of the audit: the running loader is asked; where none runs, its folder is held."""
+    from cli.stores import has_data, opened_sink
+    from sinks.http import remote_query
+    from sinks.sink import SinkUnavailable
+
+    if not wanted:
+        yield None
+        return
+    if settings.store == "embedded":
+        url = settings.query_url or f"http://127.0.0.1:{settings.query_port}"
+        asked = _Rows(lambda sql: remote_query(url, sql, "JSONEachRow"))
+        try:
+            remote_query(url, "SELECT 1", "JSONEachRow")
+        except SinkUnavailable:
+            if settings.query_url is not None or not has_data(settings):
+                asked.rows("SELECT 1")  # says what is wrong
+        else:
+            yield asked
+            return
+    with opened_sink(settings) as sink:
+        yield _Rows(lambda sql: sink.query_text(sql, "JSONEachRow"))
+
+
+@contextmanager
+def _bar(plan: AuditPlan, scopes: Sequence[Scope], out: Printer) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal; nothing where it is not."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    applied = {} if plan.began_from is None else plan.began_from.applied
+    begin = {each.partition: applied.get(each.partition, -1) + 1 for each in scopes}
+    total = sum(max(0, each.stop - begin[each.partition]) for each in scopes)
+    at = dict(begin)
+    console = Console(stderr=True)
+    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+
+        def told(partition: int, offset: int) -> None:
+            at[partition] = max(at[partition], offset)
+            bar.update(task, completed=min(total, sum(at[each] - begin[each] for each in at)))
+
+        out.above = bar.console if bar.live.is_started and console.is_terminal else None
+        try:
+            yield told
+        finally:
+            out.above = None
