@@ -13,7 +13,7 @@ from schemas.errors import Undecodable
 from streams import clock
 from streams.audit_outputs import Stretch
 from streams.kafka_client import client_config
-from streams.log import InputLog, LogUnavailable
+from streams.log import InputLog, LogUnavailable, Message
 from streams.topics import TopicNames
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 10.0
 _PAUSE = 0.3
+_UNREADABLE = (-1, -1)
 Places = Mapping[tuple[str, int], int]
 
 
@@ -118,13 +119,19 @@ class Surveyor:
         return Scope(partition, stop, asked[1], outputs, horizons, tuple(gaps))
 
     def _source_at(self, topic: str, partition: int, offset: int, end: int, stop: int) -> int:
-        """The source offset of the first output that is not loaded yet; `stop` where there is none."""
+        """The source offset of the first output that the loader has not seen the like of; `stop` where there is none.
+
+        Records that no worker wrote, and doubles, have no rows that could be missing.
+        """
         log = self.output_logs[topic]
-        for message in log.read(partition, max(offset, log.bounds(partition)[0]), end):
-            try:
-                return read_head(message.value).source_offset
-            except Undecodable:
-                return 0  # the loader stops before it: nothing from here on is known to be loaded
+        kept = log.bounds(partition)[0]
+        seen = max(
+            (_position(each) for each in log.read(partition, max(offset - 1, kept), offset)), default=_UNREADABLE
+        )
+        for message in log.read(partition, max(offset, kept), end):
+            position = _position(message)
+            if position > seen:
+                return position[0]
         return stop
 
     def _until_rated(self, ends: Mapping[int, int], deadline: float) -> dict[int, int]:
@@ -158,6 +165,14 @@ class Surveyor:
 
 def _holds_record(log: InputLog, partition: int, first: int, stop: int) -> bool:
     return next(iter(log.read(partition, first, stop)), None) is not None
+
+
+def _position(message: Message) -> tuple[int, int]:
+    try:
+        head = read_head(message.value)
+    except Undecodable:
+        return _UNREADABLE
+    return head.source_offset, head.part
 
 
 def _config(bootstrap: str, group: str, security: Mapping[str, str]) -> dict[str, object]:
