@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, ValuesView
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +66,7 @@ class ServerSink:
         if len({len(values) for values in columns.values()}) > 1:
             raise SinkRejected("the columns differ in length", table=table)
         statement = f"INSERT INTO {table} ({', '.join(f'`{name}`' for name in names)}) VALUES"
-        values = [list(columns[name]) for name in names]
+        values = [_listed(columns[name]) for name in names]
         self._write(table, statement, params=values, columnar=True)
 
     def execute(self, ddl: str) -> None:
@@ -182,6 +182,13 @@ _UNFIT = (
     OverflowError,
 )
 """What the driver raises for values that do not fit their column."""
+
+
+def _listed(values: Sequence[Any]) -> list[Any]:
+    """The column as the driver wants it: a list, whose arrays are lists or tuples."""
+    if values and isinstance(values[0], (Mapping, ValuesView)):
+        return list(map(list, values))
+    return list(values)
 
 
 def _unfit(table: str, error: Exception) -> SinkRejected:

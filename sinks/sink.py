@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 Columns = Mapping[str, Sequence[Any]]
-"""Rows to insert, by column: every list has the same length. Times are ms since the epoch (UTC), days are ``date``."""
+"""Rows to insert, by column: every list has the same length.
+
+Times are ms since the epoch (UTC), days are ``date``, an array is any collection of its items in order.
+"""
 
 
 class SinkUnavailable(Exception):

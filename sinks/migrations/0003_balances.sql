@@ -22,37 +22,38 @@ FROM
 GROUP BY account_id, credit_type;
 
 -- Grants that are over by the clock while nothing has been heard of their account since. What the grant itself left open
--- is its credits less the debt that it filled on arrival.
+-- is its credits less the debt that it filled on arrival. (Here and below rows are brought together by UNION ALL and
+-- GROUP BY and not by JOIN, so that a filter on account_id reaches the tables.)
 CREATE VIEW IF NOT EXISTS lapsing_grants AS
-SELECT account_id, credit_type, grant_id, expires_at, opened
+SELECT account_id, ended.1 AS credit_type, ended.2 AS grant_id, ended.3 AS expires_at, ended.4 AS opened
 FROM
 (
-    SELECT account_id, any(type) AS credit_type, grant_id, any(ends) AS expires_at, any(left_open) AS opened,
-        max(is_expired) AS expired
+    SELECT account_id, groupArrayIf((type, id, ends, left_open), is_grant) AS all_ended, max(heard_at) AS last_heard
     FROM
     (
-        SELECT account_id, credit_type AS type, grant_id, assumeNotNull(expires_at) AS ends, status = 'expired' AS is_expired,
-            credits - greatest(0, least(credits, credits - balance_after)) AS left_open
+        SELECT account_id, any(toString(credit_type)) AS type, grant_id AS id, any(assumeNotNull(expires_at)) AS ends,
+            any(credits - greatest(0, least(credits, credits - balance_after))) AS left_open,
+            max(changed_at) AS heard_at, toUInt8(1) AS is_grant
         FROM grant_rows
         WHERE isNotNull(expires_at) AND assumeNotNull(expires_at) <= now64(3)
-    )
-    GROUP BY account_id, grant_id
-    HAVING expired = 0
-) AS ended
-ANY LEFT JOIN
-(
-    SELECT account_id, max(heard_at) AS last_heard
-    FROM
-    (
-        SELECT account_id, max(occurred_at) AS heard_at FROM billed_rows GROUP BY account_id
+        GROUP BY account_id, id
+        HAVING max(status = 'expired') = 0
         UNION ALL
-        SELECT account_id, max(requested_at) AS heard_at FROM refund_rows GROUP BY account_id
+        SELECT account_id, '' AS type, '' AS id, max(changed_at) AS ends, toInt64(0) AS left_open,
+            max(changed_at) AS heard_at, toUInt8(0) AS is_grant
+        FROM grant_rows GROUP BY account_id
         UNION ALL
-        SELECT account_id, max(changed_at) AS heard_at FROM grant_rows GROUP BY account_id
+        SELECT account_id, '' AS type, '' AS id, max(occurred_at) AS ends, toInt64(0) AS left_open,
+            max(occurred_at) AS heard_at, toUInt8(0) AS is_grant
+        FROM billed_rows GROUP BY account_id
+        UNION ALL
+        SELECT account_id, '' AS type, '' AS id, max(requested_at) AS ends, toInt64(0) AS left_open,
+            max(requested_at) AS heard_at, toUInt8(0) AS is_grant
+        FROM refund_rows GROUP BY account_id
     )
     GROUP BY account_id
-) AS heard
-USING (account_id)
+)
+ARRAY JOIN all_ended AS ended
 WHERE expires_at > last_heard;
 
 -- What is drawn from each grant of those accounts, less what refunds gave back to it. A refund fills debt first; the rest
@@ -101,16 +102,28 @@ GROUP BY account_id, grant_id;
 
 -- Credits that are gone by the clock and that no output has said to be expired yet.
 CREATE VIEW IF NOT EXISTS lapsed_grants AS
-SELECT account_id, credit_type, grant_id, expires_at, opened - ifNull(drawn, 0) AS credits
-FROM lapsing_grants ANY LEFT JOIN lapsing_draws USING (account_id, grant_id)
-WHERE credits > 0;
+SELECT account_id, anyIf(type, is_lapsing) AS credit_type, grant_id, max(ends) AS expires_at, sum(amount) AS credits
+FROM
+(
+    SELECT account_id, grant_id, credit_type AS type, expires_at AS ends, opened AS amount, toUInt8(1) AS is_lapsing
+    FROM lapsing_grants
+    UNION ALL
+    SELECT account_id, grant_id, '' AS type, toDateTime64('2000-01-01 00:00:00', 3, 'UTC') AS ends, -drawn AS amount,
+        toUInt8(0) AS is_lapsing
+    FROM lapsing_draws
+)
+GROUP BY account_id, grant_id
+HAVING max(is_lapsing) = 1 AND credits > 0;
 
 CREATE VIEW IF NOT EXISTS balances AS
-SELECT account_id, credit_type, balance_after - ifNull(gone, 0) AS balance, ifNull(gone, 0) AS lapsed, balance_after,
-    source_offset
-FROM last_balances
-ANY LEFT JOIN
+SELECT account_id, credit_type, sum(amount) - sum(gone) AS balance, sum(gone) AS lapsed, sum(amount) AS balance_after,
+    max(at_offset) AS source_offset
+FROM
 (
-    SELECT account_id, credit_type, sum(credits) AS gone FROM lapsed_grants GROUP BY account_id, credit_type
-) AS lapsed_sums
-USING (account_id, credit_type);
+    SELECT account_id, credit_type, balance_after AS amount, toInt64(0) AS gone, source_offset AS at_offset
+    FROM last_balances
+    UNION ALL
+    SELECT account_id, credit_type, toInt64(0) AS amount, credits AS gone, toInt64(-1) AS at_offset
+    FROM lapsed_grants
+)
+GROUP BY account_id, credit_type;

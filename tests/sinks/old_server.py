@@ -7,6 +7,7 @@ import re
 from sinks.server import ServerSink
 
 _REWRITES = (
+    (r"toDateTime64\('[^']*', 3, 'UTC'\)", "toInt64(0)"),
     (r"DateTime64\(3, 'UTC'\)", "Int64"),
     (r"now64\(3\)", "(toInt64(toUnixTimestamp(now())) * 1000)"),
     (r"Date32", "Date"),
