@@ -139,7 +139,7 @@ def claim_books(draw: st.DrawFn) -> Json:
 def claim_histories(draw: st.DrawFn) -> History:
     told, at = [Step("price_book", draw(claim_books()), ZERO)], ZERO
     requested: list[Json] = []
-    mix = ("request",) * 9 + ("refund",) + ("account",)
+    mix = ("request",) * 9 + ("refund", "account", "price_book")
     for number, command in enumerate(draw(stories(mix, 14)), 1):
         at = at + draw(st.sampled_from(claim_steps)) if draw(st.integers(0, 3)) else draw(claim_times)
         if command == "request":
@@ -147,6 +147,8 @@ def claim_histories(draw: st.DrawFn) -> History:
             ip = draw(st.sampled_from(("10.0.0.1", "10.0.0.1", "::ffff:10.0.0.1", "10.0.0.2")))
             step = Step(command, meter.request(f"e{number}", at, ip=ip, user_id=user_id), ZERO + 99 * DAY)
             requested.append(step.record)
+        elif command == "price_book":
+            step = Step(command, draw(claim_books()), ZERO)
         elif command == "refund" and requested:
             whose = draw(st.sampled_from(requested))
             part = draw(st.sampled_from((None, None, 2)))
