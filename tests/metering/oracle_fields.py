@@ -36,7 +36,10 @@ def canonical_domain(text: str) -> str:
 
 
 def is_text(value: Any, longest: int, shortest: int = 1) -> bool:
-    return isinstance(value, str) and shortest <= len(value) <= longest
+    # reading: a length is in characters, and text that has no UTF-8 (half of a surrogate pair) is of a wrong type.
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        return False
+    return shortest <= len(value) <= longest
 
 
 def is_long(value: Any, least: int = LONG_MIN, most: int = LONG_MAX) -> bool:
@@ -92,6 +95,7 @@ def is_grant_id(value: Any) -> bool:
     return is_text(value, 128) and not value.startswith("refund:")
 
 
+# reading: "null stands for a default": outcome processed, on_empty allow, reason empty.
 # reading: request_id and actor are "other strings" (up to 256), as they have no limit of their own.
 # reading: "from year 2000 on" is said of occurred_at alone; other times are any long.
 REQUEST = {
@@ -116,7 +120,7 @@ REFUND = {
     "event_id": lambda v, _: is_text(v, 128),
     "charge": lambda v, _: is_optional_text(v),
     "credits": lambda v, _: v is None or is_long(v, least=1),
-    "reason": lambda v, _: is_text(v, 1024, shortest=0),
+    "reason": lambda v, _: is_optional_text(v, 1024),
     "requested_at": lambda v, _: is_long(v),
 }
 GRANT = {
@@ -126,13 +130,13 @@ GRANT = {
     "credits": lambda v, _: is_long(v, 1, 10**12),
     "granted_at": lambda v, _: is_long(v),
     "expires_at": lambda v, record: v is None or (is_long(v) and v > record["granted_at"]),
-    "reason": lambda v, _: is_text(v, 1024, shortest=0),
+    "reason": lambda v, _: is_optional_text(v, 1024),
 }
 ACCOUNT = {
     "update_id": lambda v, _: is_text(v, 128),
     "account_id": lambda v, _: is_text(v, 128),
     "plan": lambda v, _: is_plan(v),
-    "on_empty": lambda v, _: v in ("allow", "reject"),
+    "on_empty": lambda v, _: v in (None, "allow", "reject"),
     # reading: a mark is any long; SPEC gives no number of entries.
     "alert_below": lambda v, _: is_map(v, is_long, None),
     "at": lambda v, _: is_long(v),
@@ -150,13 +154,11 @@ def first_wrong_field(command: str, record: dict[str, Any]) -> str | None:
 
 
 def in_full(command: str, record: dict[str, Any]) -> dict[str, Any]:
-    """A right record with every field: empty optional strings null, absent maps empty, the outcome's default set."""
+    """A right record with every field: empty optional strings null, absent maps empty, defaults set."""
     full = {name: record.get(name) for name in FIELDS[command]}
+    defaults = {"quantities": {}, "attributes": {}, "alert_below": {}}
+    defaults |= {"outcome": "processed", "on_empty": "allow", "reason": ""}
     for name, value in full.items():
-        if value == "" and name != "reason":
-            full[name] = None
-        if value is None and name in ("quantities", "attributes", "alert_below"):
-            full[name] = {}
-        if value is None and name == "outcome":
-            full[name] = "processed"
+        if value is None or value == "":
+            full[name] = defaults.get(name)
     return full
