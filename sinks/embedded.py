@@ -44,14 +44,14 @@ class EmbeddedSink:
 
     def __init__(self, folder: Path, database: str = "creditmeter") -> None:
         """Raises SinkUnavailable when another process holds the directory."""
-        self._folder = prepared(folder)
-        self._lock = FolderLock(self._folder)
+        self.folder = prepared(folder)
+        self._lock = FolderLock(self.folder)
         self._database = database
         self._types: dict[str, dict[str, str]] = {}
         self._turn = threading.Lock()
         self._open = True
         try:
-            config = write_engine_config(self._folder)
+            config = write_engine_config(self.folder)
             self._writer = self._connect({"config-file": config, **WRITING})
         except BaseException:
             self._lock.release()
@@ -131,9 +131,9 @@ class EmbeddedSink:
     def _connect(self, settings: Mapping[str, object]) -> Any:
         options = "&".join(f"{name}={value}" for name, value in settings.items())
         try:
-            return connect(f"{self._folder}?{options}")
+            return connect(f"{self.folder}?{options}")
         except RuntimeError as error:
-            raise SinkUnavailable(f"the embedded ClickHouse in {self._folder} did not start: {error}") from error
+            raise SinkUnavailable(f"the embedded ClickHouse in {self.folder} did not start: {error}") from error
 
 
 def _insert_statement(table: str, columns: Columns) -> str:

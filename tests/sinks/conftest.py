@@ -12,6 +12,7 @@ from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from sinks.server import ServerAddress, ServerSink
 from sinks.sink import Sink
+from tests.sinks.native_client import CurrentServerSink
 from tests.sinks.old_server import OldServerSink
 
 TABLES = ("billed_rows", "refund_rows", "grant_rows", "dead_letter_rows", "alert_rows")
@@ -43,15 +44,24 @@ def server_of_module(clickhouse_server: SharedClickHouse) -> Iterator[ServerSink
     sink.close()
 
 
+@pytest.fixture(scope="module")
+def current_of_module(embedded_of_module: EmbeddedSink) -> Iterator[ServerSink]:
+    """The driver's own columns, with chDB's engine for a current server."""
+    sink = CurrentServerSink(embedded_of_module.folder, "current")
+    migrate(sink)
+    yield sink
+    sink.close()
+
+
 @pytest.fixture
 def embedded(embedded_of_module: EmbeddedSink) -> EmbeddedSink:
     empty(embedded_of_module)
     return embedded_of_module
 
 
-@pytest.fixture(params=["embedded", pytest.param("server", marks=pytest.mark.clickhouse_server)])
+@pytest.fixture(params=["embedded", "current", pytest.param("server", marks=pytest.mark.clickhouse_server)])
 def sink(request: pytest.FixtureRequest) -> Sink:
-    """Each of the two real sinks, empty."""
+    """Each of the sinks, empty."""
     chosen: Sink = request.getfixturevalue(f"{request.param}_of_module")
     empty(chosen)
     return chosen
