@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from streams.memory_log import MemoryInputLog
 from streams.rocks_folder import RocksFolder
 from streams.state import Identity, MemoryState
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
+from tests.streams.traffic import HOUR, START
 
 BILLED = NAMES.billed
 Alter = Callable[[Cluster, Callable[[bytes], bytes]], None]
@@ -112,6 +114,15 @@ def altered(cluster: Cluster, value: bytes, **changes: Any) -> bytes:
     return cluster.codec.encode(name, batch)
 
 
+def items(cluster: Cluster, topic: str, name: str) -> list[dict[str, Any]]:
+    return [
+        item
+        for partition in range(PARTITIONS)
+        for message in cluster.broker.records(topic, partition)
+        for item in cluster.codec.decode(message.value)[1][name]
+    ]
+
+
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_clean_after_any_accidents(seed: int) -> None:
     cluster = Cluster(seed)
@@ -123,12 +134,7 @@ def test_clean_after_any_accidents(seed: int) -> None:
 
 def test_counts_what_it_replays(cluster: Cluster) -> None:
     audited = Audited(cluster).run()
-    lines = [
-        line
-        for partition in range(PARTITIONS)
-        for value in billed(cluster, partition)
-        for line in cluster.codec.decode(value)[1]["events"]
-    ]
+    lines = items(cluster, BILLED, "events")
     assert not audited.differences
     assert not audited.gaps
     totals = audited.totals
@@ -333,6 +339,30 @@ def test_rows_are_compared_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
         ]  # fmt: skip
         different = next(each for each in audited.differences if each.found is Finding.DIFFERENT)
         assert "credits is 999, should be" in different.detail
+    finally:
+        sink.close()
+
+
+def test_the_statements_of_the_finance_page(cluster: Cluster, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "finance.md").read_text()
+    blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    statements = [each for block in blocks for each in block.split(";") if each.strip()]
+    sink = EmbeddedSink(tmp_path / "clickhouse")
+    try:
+        fill(cluster, sink)
+        closing, later, net = (sink.query(each).dicts() for each in statements)
+        ends = {p: max(read_position(value)[0] for value in billed(cluster, p)) for p in range(PARTITIONS)}
+        assert {row["source_partition"]: row["invoiced_to"] for row in closing} == ends
+        assert later == [], "nothing came after the offset of the example"
+        january = range(START, START + 31 * 24 * HOUR)  # late events reach back into December
+        lines, refunds = items(cluster, BILLED, "events"), items(cluster, NAMES.refunds, "refunds")
+        charged = sum(line["credits"] for line in lines if line["occurred_at"] in january)
+        refunded = sum(
+            each["credits"] for each in refunds if each["status"] == "refunded" and each["requested_at"] in january
+        )
+        assert sum(row["charged"] for row in net) == charged > 0
+        assert sum(row["refunded"] for row in net) == refunded > 0
+        assert all(row["net"] == row["charged"] - row["refunded"] for row in net)
     finally:
         sink.close()
 
