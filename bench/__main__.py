@@ -1,0 +1,134 @@
+"""`python -m bench` (make bench): events a second, CPU an event, and latency, side by side in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.backlog import batched, single
+from bench.contest import Contestant, Figures, Place, credits_billed, module, outputs, pipeline, race
+from bench.events import BATCH, PARTITIONS
+from bench.latency import Latency
+from bench.latency import measure as measure_latency
+from bench.machine import description
+from bench.memory import measure as measure_memory
+from bench.memory import report as report_memory
+from bench.table import print_table, ratios
+from local.start import start_kafka
+from schemas.codec import Codec
+
+PLAIN = "plain Faust, one event a message"
+ONE = "this pipeline, one process"
+TWO = "this pipeline, two processes"
+CEILING = "the same loop without Faust"
+
+CONTESTANTS = {
+    PLAIN: module("bench.plain_faust"),
+    ONE: pipeline(1),
+    CEILING: module("bench.ceiling"),
+    TWO: pipeline(2),
+}
+
+
+def main() -> int:
+    options = _options()
+    codec = Codec()
+    result: dict[str, Any] = {"machine": description()}
+    _say(result["machine"])
+    with tempfile.TemporaryDirectory(prefix="creditmeter-bench-") as scratch:
+        place_folder = Path(scratch)
+        kafka = start_kafka(place_folder / "kafka")
+        try:
+            place = Place(kafka.bootstrap, place_folder)
+            if options.memory:
+                samples = report_memory(measure_memory(place, codec, options.memory))
+                result["memory"] = [sample._asdict() for sample in samples]
+            else:
+                result |= _contest(options, place, codec)
+        finally:
+            kafka.stop()
+    if options.json:
+        json.dump(result, sys.stdout, indent=2)
+        print()
+    return 0
+
+
+def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[str, Any]:
+    """Every contestant in each round, one after another; the figures are medians of the rounds."""
+    batch_count = options.events // BATCH // PARTITIONS * PARTITIONS
+    plain_count = options.plain_events // BATCH // PARTITIONS * PARTITIONS
+    _say(f"making {batch_count * BATCH:,} events; plain Faust gets the first {plain_count * BATCH:,} of them")
+    work, plain_work = batched(batch_count, codec), single(plain_count, codec)
+    wanted = [title for title in CONTESTANTS if not options.only or any(word in title for word in options.only)]
+    figures: dict[str, list[Figures]] = {title: [] for title in wanted}
+    digests: dict[str, str] = {}
+    for number in range(options.rounds):
+        for index, title in enumerate(wanted):
+            prefix = f"bench-{number}-{index}"
+            contestant = Contestant(prefix, title, CONTESTANTS[title])
+            found = race(contestant, place, plain_work if title == PLAIN else work, codec)
+            figures[title].append(found)
+            _say(f"{title}: {found.rate:,.0f} events/s, {found.cpu_micros:.0f} µs CPU an event")
+            if title != PLAIN:
+                digests[prefix] = outputs(place, prefix)
+            elif number == 0:
+                plain_credits = credits_billed(place, prefix, codec, 0)
+    if len(set(digests.values())) > 1:
+        raise SystemExit(f"the contestants did not write the same bytes: {digests}")
+    if PLAIN in wanted and digests:
+        batch_credits = credits_billed(place, next(iter(digests)), codec, plain_count)
+        if plain_credits != batch_credits:
+            raise SystemExit(f"plain Faust charged {plain_credits:,} credits, the pipeline {batch_credits:,}")
+    middle = {title: _middle(each) for title, each in figures.items()}
+    latency = None
+    if ONE in middle and options.latency:
+        rate = middle[ONE].rate / 2
+        _say(f"latency: {rate:,.0f} events/s for {options.latency:.0f} s, worker and loader at work")
+        latency = measure_latency(place, codec, rate, options.latency)
+    return _reported(middle, latency)
+
+
+def _reported(middle: dict[str, Figures], latency: Latency | None) -> dict[str, Any]:
+    compared = ratios(
+        middle, (("pipeline / plain Faust", ONE, PLAIN, 8.0), ("pipeline / ceiling", ONE, CEILING, 0.75),
+                 ("two processes / one", TWO, ONE, 1.6))
+    )  # fmt: skip
+    print_table(middle, compared, latency)
+    return {
+        "contestants": {
+            title: {"events_per_second": round(each.rate), "cpu_micros_per_event": round(each.cpu_micros, 1)}
+            for title, each in middle.items()
+        },
+        "ratios": {each.name: {"found": round(each.found, 3), "wanted": each.wanted} for each in compared},
+        "latency_seconds": None if latency is None else latency._asdict(),
+    }
+
+
+def _middle(rounds: list[Figures]) -> Figures:
+    """The round with the median rate; of two, the slower."""
+    return sorted(rounds, key=lambda each: each.rate)[(len(rounds) - 1) // 2]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--events", type=int, default=320_000, help="for each contestant but plain Faust")
+    parser.add_argument("--plain-events", type=int, default=32_000, help="for plain Faust, which takes its time")
+    parser.add_argument("--rounds", type=int, default=1, help="run all contestants so many times; medians are shown")
+    parser.add_argument("--latency", type=float, default=25.0, metavar="SECONDS", help="0: leave it out")
+    parser.add_argument("--only", action="append", metavar="WORD", help="contestants with this word in their title")
+    parser.add_argument("--memory", type=int, default=0, metavar="MILLIONS", help="only the worker's memory, so long")
+    parser.add_argument("--json", action="store_true", help="the figures on stdout as JSON")
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""One contestant at a time: backlog first, then its processes, then a watch from its first output to its last."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.backlog import Wire, prepare, produce
+from bench.ends import Ends
+from bench.events import PARTITIONS
+from bench.machine import cpu_seconds
+from local.process import ServerProcess
+from schemas.codec import Codec
+from streams.kafka_reader import KafkaReader
+from streams.topics import TopicNames
+
+LOOK_SECONDS = 0.05
+PATIENCE_SECONDS = 240.0
+STOP_SECONDS = 30.0
+
+
+class Place(NamedTuple):
+    """Where a contestant works."""
+
+    bootstrap: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """``start`` gives its processes' command and environment, and a file that it makes when it is complete."""
+
+    prefix: str
+    title: str
+    start: Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]
+
+
+class Figures(NamedTuple):
+    """What was seen between the first output and the last. CPU of the contestant's own processes alone."""
+
+    events: float
+    seconds: float
+    cpu_seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / self.seconds
+
+    @property
+    def cpu_micros(self) -> float:
+        """CPU µs an event."""
+        return 1e6 * self.cpu_seconds / self.events
+
+
+def module(name: str) -> Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]:
+    """A contestant of this folder: `python -m NAME BOOTSTRAP PREFIX FOLDER`."""
+
+    def start(place: Place, prefix: str) -> tuple[list[str], dict[str, str], Path | None]:
+        return [sys.executable, "-m", name, place.bootstrap, prefix, str(place.folder / prefix)], {}, None
+
+    return start
+
+
+def pipeline(processes: int) -> Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]:
+    """The pipeline itself, by its command."""
+
+    def start(place: Place, prefix: str) -> tuple[list[str], dict[str, str], Path | None]:
+        ready = place.folder / f"{prefix}.ready"
+        command = [sys.executable, "-m", "cli.main", "worker", "--processes", str(processes)]
+        return [*command, "--ready-file", str(ready)], environment(place, prefix), ready
+
+    return start
+
+
+def environment(place: Place, prefix: str) -> dict[str, str]:
+    """The configuration of `creditmeter` commands that work there."""
+    return {
+        "CREDITMETER_BOOTSTRAP_SERVERS": place.bootstrap,
+        "CREDITMETER_TOPIC_PREFIX": prefix,
+        "CREDITMETER_PARTITIONS": str(PARTITIONS),
+        "CREDITMETER_DATA_DIR": str(place.folder / prefix),
+    }
+
+
+def race(contestant: Contestant, place: Place, backlog: Sequence[Wire], codec: Codec) -> Figures:
+    """Steady state: from the first output after all its processes are at work to the last one."""
+    names = TopicNames(contestant.prefix)
+    prepare(place.bootstrap, names, codec)
+    produce(place.bootstrap, names.requests, backlog)
+    wanted = sum(wire.answers for wire in backlog)
+    events_an_answer = sum(wire.events for wire in backlog) / wanted
+    ends = Ends(place.bootstrap, names.billed)
+    command, env, ready = contestant.start(place, contestant.prefix)
+    log = place.folder / f"{contestant.prefix}.log"
+    process = ServerProcess(contestant.title, command, log=log, env=env)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    first: tuple[float, int, float] | None = None
+    idle = 0
+    try:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            count, now = ends.total(), time.monotonic()
+            if first is None and count > idle:
+                if ready is None or ready.exists():
+                    first = (now, count, cpu_seconds(process.pid))
+                else:
+                    idle = count
+            if count >= wanted:
+                break
+            if process.exit_code() is not None or now > deadline:
+                raise process.failure(f"gave {count:,} of {wanted:,} outputs")
+        if first is None or count == first[1]:
+            raise process.failure("was done before it could be watched: give it more events")
+        return Figures((count - first[1]) * events_an_answer, now - first[0], cpu_seconds(process.pid) - first[2])
+    finally:
+        process.terminate(STOP_SECONDS)
+
+
+def outputs(place: Place, prefix: str) -> str:
+    """A digest of all that was billed: equal where contestants wrote the same bytes."""
+    digest = hashlib.sha256()
+    for _, _, value in _billed(place, prefix):
+        digest.update(len(value).to_bytes(8, "big") + value)
+    return digest.hexdigest()
+
+
+def credits_billed(place: Place, prefix: str, codec: Codec, messages: int) -> int:
+    """Credits charged for the first so many messages of the backlog; with all in batches or all single."""
+    each = messages // PARTITIONS
+    return sum(
+        line["credits"]
+        for _, offset, value in _billed(place, prefix)
+        if offset <= each or messages == 0
+        for line in codec.decode(value)[1]["events"]
+    )
+
+
+def _billed(place: Place, prefix: str) -> list[tuple[int, int, bytes]]:
+    """(partition, source offset, message) of the billed topic."""
+    reader = KafkaReader(place.bootstrap)
+    topic = TopicNames(prefix).billed
+    codec = Codec()
+    found = []
+    for partition in range(PARTITIONS):
+        first, stop = reader.bounds(topic, partition)
+        for message in reader.read(topic, partition, first, stop):
+            value = message.value() or b""
+            found.append((partition, codec.read_position(value)[0], value))
+    reader.close()
+    return found
