@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cli.config import Settings
     from cli.config_sources import Configuration
     from cli.kafka import Cluster
+    from sinks.sink import Sink
     from streams.audit_rows import RowStore
     from streams.audit_run import AuditPlan
     from streams.audit_scope import Scope
@@ -133,45 +134,60 @@ def _scratch(settings: Settings) -> Iterator[Path]:
 
 
 class _Rows:
-    """Rows out of JSON text, however it was had. What the store refuses becomes Failed."""
+    """The store's rows. Opened at the first question, that is, after the wait for a loader that may have to open it.
 
-    def __init__(self, ask: Callable[[str], bytes]) -> None:
-        self._ask = ask
+    An embedded store's own folder comes first, where no process holds it; else the loader that does is asked. At the
+    loader's port another pipeline's may answer when ours does not run.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sink: Sink | None = None
+        self._ask: Callable[[str], bytes] | None = None
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of one statement."""
+        """The rows of one statement. What the store refuses becomes Failed."""
         from cli.errors import Failed
         from sinks.sink import SinkRejected, SinkUnavailable
 
         try:
+            if self._ask is None:
+                self._ask = self._opened()
             return [tuple(json.loads(line).values()) for line in self._ask(sql).splitlines()]
         except (SinkUnavailable, SinkRejected) as error:
             raise Failed(f"{error}\n  (--no-clickhouse audits without the rows)") from error
 
+    def close(self) -> None:
+        """Lets go of the store."""
+        if self._sink is not None:
+            self._sink.close()
+
+    def _opened(self) -> Callable[[str], bytes]:
+        from cli.stores import has_data, open_sink
+        from sinks.http import remote_query
+        from sinks.sink import SinkUnavailable
+
+        settings = self._settings
+        if settings.store == "server":
+            self._sink = open_sink(settings)
+        elif settings.query_url is None and has_data(settings):
+            with suppress(SinkUnavailable):  # the loader holds it
+                self._sink = open_sink(settings)
+        if self._sink is not None:
+            sink = self._sink
+            return lambda sql: sink.query_text(sql, "JSONEachRow")
+        url = settings.query_url or f"http://127.0.0.1:{settings.query_port}"
+        return lambda sql: remote_query(url, sql, "JSONEachRow")
+
 
 @contextmanager
 def _rows_of(settings: Settings, *, wanted: bool) -> Iterator[RowStore | None]:
-    """The store for the time of the audit: the running loader is asked; where none runs, its folder is held."""
-    from cli.stores import has_data, opened_sink
-    from sinks.http import remote_query
-    from sinks.sink import SinkUnavailable
-
-    if not wanted:
-        yield None
-        return
-    if settings.store == "embedded":
-        url = settings.query_url or f"http://127.0.0.1:{settings.query_port}"
-        asked = _Rows(lambda sql: remote_query(url, sql, "JSONEachRow"))
-        try:
-            remote_query(url, "SELECT 1", "JSONEachRow")
-        except SinkUnavailable:
-            if settings.query_url is not None or not has_data(settings):
-                asked.rows("SELECT 1")  # says what is wrong
-        else:
-            yield asked
-            return
-    with opened_sink(settings) as sink:
-        yield _Rows(lambda sql: sink.query_text(sql, "JSONEachRow"))
+    """The store for the time of the audit; None where its rows are not wanted."""
+    rows = _Rows(settings)
+    try:
+        yield rows if wanted else None
+    finally:
+        rows.close()
 
 
 @contextmanager

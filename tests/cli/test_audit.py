@@ -13,7 +13,12 @@ from confluent_kafka import Producer
 from cli.config_sources import load
 from cli.kafka import opened
 from local.shared import SharedKafka
+from metering.store import ACCOUNT, account_prefix
 from sinks.embedded import EmbeddedSink
+from streams.partitioner import partition_of
+from streams.rocks_folder import RocksFolder
+from streams.state import Identity
+from streams.topics import TopicNames
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -69,13 +74,17 @@ def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, tmp_path: P
     assert pipeline("down").exit_code == 0
     alter_row(tmp_path)
     place = append_record()
+    alter_state()
     code, differences, result, said = audit(pipeline, "--no-wait", "--state")
     assert code == 1
     found = {each["place"].split()[0]: each for each in differences}
-    assert set(found) == {"billed_rows", place}, differences
-    assert found["billed_rows"]["found"] == found[place]["found"] == "different"
+    assert set(found) == {"billed_rows", place, "state"}, differences
+    assert "requests" in found["state"]["place"]
+    assert "account a1" in found["state"]["place"]
+    assert found["billed_rows"]["found"] == "different", differences
+    assert found[place]["found"] == "different", differences
     assert "credits is 4242, should be" in found["billed_rows"]["detail"]
-    assert result["differences"] == 2
+    assert result["differences"] == 3
     assert not list((tmp_path / ".creditmeter" / "audit").iterdir()), "its scratch folder is removed"
 
 
@@ -86,6 +95,19 @@ def alter_row(folder: Path) -> None:
         sink.execute(f"ALTER TABLE billed_rows UPDATE credits = 4242 WHERE {where} SETTINGS mutations_sync = 1")
     finally:
         sink.close()
+
+
+def alter_state() -> None:
+    """Gives an account a debt that it does not have."""
+    settings = load().settings
+    names = TopicNames(settings.topic_prefix)
+    state = RocksFolder(settings.state_path).open(Identity(names.requests, partition_of("a1", 2)))
+    key = ACCOUNT + account_prefix("a1")
+    row = state.get(key)
+    assert row is not None
+    row[-1]["credit"][0] += 1
+    state.write({key: row})
+    state.close()
 
 
 def append_record() -> str:
