@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         le=32_767,
         description="Copies of each partition among the brokers; -1 takes the brokers' own setting.",
     )
+    session_timeout: int = Field(
+        15,
+        ge=2,
+        le=300,
+        description="Seconds until Kafka gives a silent worker's partitions to others, and takes a killed one back.",
+    )
     processes: int = Field(1, ge=1, le=256, description="Worker processes on this machine; partitions are shared out.")
     group_messages: int = Field(
         128, ge=1, le=100_000, description="Most Kafka messages that a worker applies before it commits state."

@@ -31,6 +31,7 @@ _AT_WORK_SECONDS = 0.5
 _PROBES = 20
 _DONE_SECONDS = 120.0
 _PARTITIONS = 8
+_SESSION_SECONDS = 4  # how long Kafka waits for a worker that was killed
 
 
 class Demo:
@@ -45,7 +46,10 @@ class Demo:
         self._events = events
         self._seed = seed
         config = folder / "creditmeter.toml"
-        config.write_text(f'data_dir = "{folder}/data"\npartitions = {_PARTITIONS}\nprocesses = {processes}\n')
+        config.write_text(
+            f'data_dir = "{folder}/data"\npartitions = {_PARTITIONS}\nprocesses = {processes}\n'
+            f"session_timeout = {_SESSION_SECONDS}\n"
+        )
         self._settings = load(str(config)).settings
         self._stack = Stack(self._settings, lambda: start_kafka(folder / "kafka"), say, ["--config", str(config)])
         self._killed_at: float | None = None

@@ -105,6 +105,7 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
                 _made(settings.data_dir / "loader"),
                 cluster.codec,
                 security=cluster.security,
+                session_timeout=settings.session_timeout,
                 metrics_port=settings.metrics_port or None,
                 metrics_host=settings.metrics_host,
             ),
@@ -152,8 +153,9 @@ def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSet
         settings.group_messages,
         settings.group_bytes,
         cluster.security,
-        settings.metrics_port + number if settings.metrics_port else None,
-        settings.metrics_host,
+        session_timeout=settings.session_timeout,
+        metrics_port=settings.metrics_port + number if settings.metrics_port else None,
+        metrics_host=settings.metrics_host,
     )
 
 

@@ -218,7 +218,8 @@ def _are_attributes(attributes: Any) -> bool:
 def _is_plan(plan: Any) -> bool:
     if type(plan) is not dict or _unknown(plan, _PLAN_FIELDS) is not None:
         return False
-    if not _is_text(plan.get("name"), MAX_TEXT) or not _is_time(plan.get("started_at")):
+    # A plan may have begun at any time: 0 is how people write "since always".
+    if not _is_text(plan.get("name"), MAX_TEXT) or not _is_whole(plan.get("started_at"), 0, MAX_LONG):
         return False
     ends_at = plan.setdefault("ends_at", None)
     return ends_at is None or _is_whole(ends_at, plan["started_at"] + 1, MAX_LONG)

@@ -42,6 +42,7 @@ class LoaderSettings:
     group_messages: int = 128
     group_wait: float = 0.2
     security: Mapping[str, str] = field(default_factory=dict)
+    session_timeout: float = 15.0
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
 
@@ -125,6 +126,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             group_messages=settings.group_messages,
             group_wait=settings.group_wait,
             security=settings.security,
+            session_timeout=settings.session_timeout,
         ),
         LoadingHandler(sink, settings.codec, metrics),
     )

@@ -51,6 +51,7 @@ class ShellSettings:
     group_messages: int = 128
     group_wait: float = 0.02
     fetch_bytes: int = 4 * 1024 * 1024
+    session_timeout: float = 15.0
     security: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -91,8 +92,8 @@ class Shell:
             processing_guarantee="at_least_once",
             consumer_auto_offset_reset="earliest",
             broker_commit_interval=1.0,
-            broker_session_timeout=15.0,
-            broker_heartbeat_interval=3.0,
+            broker_session_timeout=settings.session_timeout,
+            broker_heartbeat_interval=settings.session_timeout / 5,
             broker_max_poll_interval=3_600.0,
             consumer_max_fetch_size=settings.fetch_bytes,
             stream_wait_empty=True,

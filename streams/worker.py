@@ -42,6 +42,7 @@ class WorkerSettings:
     group_messages: int = 128
     group_bytes: int = 8 * 1024 * 1024
     security: Mapping[str, str] = field(default_factory=dict)
+    session_timeout: float = 15.0
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     sync: bool = False
@@ -191,6 +192,7 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = N
             settings.state_path / "faust",
             group_messages=settings.group_messages,
             security=settings.security,
+            session_timeout=settings.session_timeout,
         ),
         RatingHandler(loop, settings.group_bytes, metrics),
     )

@@ -1,0 +1,203 @@
+"""A pipeline of real processes for tests: workers and a loader on a real broker, to be killed and started again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cli.lag import GroupLag
+from metering import MemoryStore, State, apply
+from metering.records import Kind
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+from schemas.price_book import read_book
+from sinks.embedded import EmbeddedSink
+from streams.kafka_log import KafkaInputLog
+from streams.producer import KafkaOutputLog
+from streams.topics import TopicNames, TopicSettings, ensure_topics
+
+Line = tuple[Any, ...]
+LINE_FIELDS = (
+    "account_id", "event_id", "line", "occurred_at", "decision", "charge", "credit_type", "units", "unit_credits",
+    "credits", "owner_event_id", "window_ends_at", "balance_after",
+)  # fmt: skip
+
+
+class Pipeline:
+    """One topic prefix, its processes, and what it should come to."""
+
+    def __init__(self, bootstrap: str, prefix: str, folder: Path, partitions: int = 4) -> None:
+        self.bootstrap = bootstrap
+        self.names = TopicNames(prefix)
+        self.folder = folder
+        self.partitions = partitions
+        self.codec = Codec()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        ensure_topics(bootstrap, self.names, TopicSettings(partitions=partitions))
+        self.sender = KafkaOutputLog(bootstrap, self.codec.read_position)
+
+    def send(self, messages: Iterable[tuple[int, int, bytes]]) -> None:
+        """(partition, ignored time, value) into the input log."""
+        for partition, _time, value in messages:
+            self.sender.send(self.names.requests, partition, value)
+        self.sender.wait()
+
+    def start(self, name: str, *, machine: str = "one") -> None:
+        """A worker (worker…) or the loader; ``machine`` names the folder that stands for a machine's disk."""
+        home = self.folder / machine
+        home.mkdir(parents=True, exist_ok=True)
+        config = home / f"{name}.toml"
+        config.write_text(
+            f'bootstrap_servers = "{self.bootstrap}"\ntopic_prefix = "{self.names.prefix}"\nsession_timeout = 2\n'
+            f'partitions = {self.partitions}\ndata_dir = "{home}/data"\nquery_port = {_free_port()}\n'
+        )
+        command = "load" if name == "loader" else "worker"
+        ready = self._ready_file(name)
+        ready.unlink(missing_ok=True)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "cli.main", command, "--config", str(config), "--ready-file", str(ready)],
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self, name: str) -> None:
+        process = self.processes.pop(name)
+        assert process.poll() is None, f"{name} had ended by itself:\n{self.log_of(name)}"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def stop(self, name: str) -> None:
+        """Ends it in order; it must answer with exit code 0."""
+        until = time.monotonic() + 60
+        while not self._ready_file(name).exists():
+            assert time.monotonic() < until, f"{name} has no partitions:\n{self.log_of(name)}"
+            time.sleep(0.1)
+        process = self.processes.pop(name)
+        process.terminate()
+        assert process.wait(60) == 0, self.log_of(name)
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self.sender.close()
+
+    def log_of(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()[-4_000:]
+
+    def _ready_file(self, name: str) -> Path:
+        return self.folder / f"{name}.ready"
+
+    def wait_until_rated(self, seconds: float = 90) -> None:
+        self._wait(self.names.rating_group, [self.names.requests], seconds)
+
+    def wait_until_loaded(self, seconds: float = 90) -> None:
+        self._wait(self.names.loading_group, self.names.outputs, seconds)
+
+    def _wait(self, group: str, topics: Iterable[str], seconds: float) -> None:
+        lag = GroupLag(self.bootstrap, group, {})
+        until = time.monotonic() + seconds
+        try:
+            while behind := lag.behind(list(topics), self.partitions):
+                for name, process in self.processes.items():
+                    assert process.poll() is None, f"{name} ended by itself:\n{self.log_of(name)}"
+                assert time.monotonic() < until, f"{behind} messages behind after {seconds} s"
+                time.sleep(0.2)
+        finally:
+            lag.close()
+
+    def expected(self) -> dict[str, list[Line]]:
+        """Billed lines and dead letters as the pure state machine gives them for the log as it stands."""
+        billed: list[Line] = []
+        dead: list[Line] = []
+        log = KafkaInputLog(self.bootstrap, self.names.requests)
+        for partition in range(self.partitions):
+            state = State(MemoryStore(), read_book)
+            first, end = log.bounds(partition)
+            for message in log.read(partition, first, end):
+                try:
+                    command, record = self.codec.decode_command(message.value)
+                except Undecodable:
+                    dead.append((partition, message.offset, None, "undecodable"))
+                    continue
+                for index, each in enumerate(record["events"] if command == "request" else [record]):
+                    for kind, output in apply(state, command, each, message.timestamp):
+                        if kind is Kind.BILLED:
+                            billed.append(_line(output))
+                        elif kind is Kind.DEAD_LETTER:
+                            place = index if command == "request" else None
+                            dead.append((partition, message.offset, place, str(output["reason"])))
+        log.close()
+        return {"billed": billed, "dead": dead}
+
+    def in_topics(self) -> dict[str, list[Line]]:
+        """The same as a reader of the output topics sees it."""
+        billed: list[Line] = []
+        dead: list[Line] = []
+        for batch in self._read(self.names.billed):
+            billed += [_line(event) for event in batch["events"]]
+        for batch in self._read(self.names.dead_letters):
+            place = batch["source_partition"], batch["source_offset"]
+            dead += [(*place, letter["index"], letter["reason"]) for letter in batch["dead_letters"]]
+        return {"billed": billed, "dead": dead}
+
+    def bytes_in_topics(self) -> dict[tuple[str, int], list[bytes]]:
+        """Every output message that a reader takes, by topic and partition."""
+        return {
+            (topic, partition): list(self._values(topic, partition))
+            for topic in self.names.outputs
+            for partition in range(self.partitions)
+        }
+
+    def in_clickhouse(self) -> list[Line]:
+        """(account, decision, charge, lines, credits), read when no loader runs."""
+        sink = EmbeddedSink(self.folder / "one" / "data" / "clickhouse")
+        try:
+            sql = "SELECT account_id, decision, charge, count(), sum(credits) FROM billed_events GROUP BY ALL"
+            return [tuple(row) for row in sink.query(sql).rows]
+        finally:
+            sink.close()
+
+    def _read(self, topic: str) -> Iterable[dict[str, Any]]:
+        for partition in range(self.partitions):
+            for value in self._values(topic, partition):
+                yield self.codec.decode(value)[1]
+
+    def _values(self, topic: str, partition: int) -> Iterable[bytes]:
+        log = KafkaInputLog(self.bootstrap, topic)
+        last = (-1, -1)
+        for message in log.read(partition, *log.bounds(partition)):
+            position = self.codec.read_position(message.value)
+            if position > last:
+                last = position
+                yield message.value
+        log.close()
+
+
+def _line(record: dict[str, Any]) -> Line:
+    """The fields that matter, decisions as plain strings."""
+    return tuple(str(record[field]) if field == "decision" else record[field] for field in LINE_FIELDS)
+
+
+def totals(billed: Iterable[Line]) -> list[Line]:
+    """Lines by (account, decision, charge, lines, credits), as `Pipeline.in_clickhouse` gives them."""
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    names = {field: at for at, field in enumerate(LINE_FIELDS)}
+    for line in billed:
+        key = tuple(line[names[field]] for field in ("account_id", "decision", "charge"))
+        total = sums.setdefault(key, [0, 0])
+        total[0] += 1
+        total[1] += line[names["credits"]]
+    return sorted(((*key, *total) for key, total in sums.items()), key=repr)
+
+
+def _free_port() -> int:
+    from local.ports import free_ports
+
+    return free_ports(1)[0]
