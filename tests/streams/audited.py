@@ -1,0 +1,98 @@
+"""An audit of a whole in-memory cluster, for tests, and ways to alter what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.price_book import read_book
+from streams.audit import Against, AuditLogs, PartitionAudit
+from streams.audit_report import Difference, Finding, Totals
+from streams.audit_scope import Scope, Surveyor
+from streams.memory_log import MemoryInputLog
+from streams.state import MemoryState
+from tests.streams.simulation import NAMES, PARTITIONS, Cluster
+
+BILLED = NAMES.billed
+
+
+@dataclass
+class Audited:
+    """One audit of a whole in-memory cluster."""
+
+    cluster: Cluster
+    differences: list[Difference] = field(default_factory=list)
+    totals: Totals = field(default_factory=Totals)
+    gaps: list[str] = field(default_factory=list)
+
+    @property
+    def logs(self) -> AuditLogs:
+        broker = self.cluster.broker
+        outputs = {topic: MemoryInputLog(broker, topic) for topic in NAMES.outputs}
+        input_log = MemoryInputLog(broker, NAMES.requests)
+        return AuditLogs(NAMES, PARTITIONS, self.cluster.codec, read_book, input_log, outputs)
+
+    def scopes(self, positions: Any = None, *, with_rows: bool = False) -> list[Scope]:
+        logs = self.logs
+        survey = Surveyor(
+            NAMES, PARTITIONS, logs.input_log, logs.output_logs, positions or Everything(self.cluster), 0.0, with_rows
+        )
+        return survey.scopes()
+
+    def run(self, against: Callable[[int], Against] = lambda _: Against(), positions: Any = None) -> Audited:
+        for scope in self.scopes(positions):
+            audit = PartitionAudit(
+                self.logs, scope, MemoryState(), against(scope.partition), self.differences.append
+            )  # fmt: skip
+            audit.run()
+            audit.compare_state()
+            self.totals.add(audit.totals)
+            self.gaps += audit.gaps
+        return self
+
+    @property
+    def found(self) -> list[Finding]:
+        return [each.found for each in self.differences]
+
+
+class Everything:
+    """Consumer groups that have acknowledged all there is."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.broker = cluster.broker
+
+    def rated(self, topic: str, partitions: int) -> dict[int, int]:
+        return {p: self.broker.bounds(topic, p)[1] for p in range(partitions)}
+
+    def loaded(self, topics: Sequence[str], partitions: int) -> dict[tuple[str, int], int]:
+        return {(t, p): self.broker.bounds(t, p)[1] for t in topics for p in range(partitions)}
+
+
+def replace(cluster: Cluster, topic: str, partition: int, index: int, values: list[bytes]) -> None:
+    """Puts other records in place of one, as nobody can in Kafka; offsets are counted anew."""
+    values = (old := [m.value for m in cluster.broker.records(topic, partition)])[:index] + values + old[index + 1 :]
+    cluster.broker._kept.pop((topic, partition), None)
+    cluster.broker._next.pop((topic, partition), None)
+    for value in values:
+        cluster.broker.append(topic, partition, value)
+
+
+def billed(cluster: Cluster, partition: int = 0) -> list[bytes]:
+    return [message.value for message in cluster.broker.records(BILLED, partition)]
+
+
+def altered(cluster: Cluster, value: bytes, **changes: Any) -> bytes:
+    """The same batch with other values in its first item, and a valid encoding."""
+    name, batch = cluster.codec.decode(value)
+    batch["events"][0].update(changes)
+    return cluster.codec.encode(name, batch)
+
+
+def items(cluster: Cluster, topic: str, name: str) -> list[dict[str, Any]]:
+    return [
+        item
+        for partition in range(PARTITIONS)
+        for message in cluster.broker.records(topic, partition)
+        for item in cluster.codec.decode(message.value)[1][name]
+    ]
