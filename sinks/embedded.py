@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +28,6 @@ WRITING: Mapping[str, int] = {
 }
 READING: Mapping[str, int] = {
     **JSON_SETTINGS,
-    "readonly": 1,
     # A row's key and partition never change, so that rows of equal keys are always in one partition.
     "do_not_merge_across_partitions_select_final": 1,
     "join_use_nulls": 0,
@@ -56,6 +56,8 @@ class EmbeddedSink:
         except BaseException:
             self._lock.release()
             raise
+        # An engine that is still open when the interpreter ends takes the process down with a segmentation fault.
+        atexit.register(self.close)
         self.execute(f"CREATE DATABASE IF NOT EXISTS {database}")
         self.execute(f"USE {database}")
 
@@ -89,6 +91,7 @@ class EmbeddedSink:
     def close(self) -> None:
         if self._open:
             self._open = False
+            atexit.unregister(self.close)
             self._writer.close()
             self._lock.release()
 

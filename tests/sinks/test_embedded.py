@@ -66,6 +66,14 @@ def test_a_directory_is_held_by_one_process_named_in_the_error_and_is_free_and_w
     sink.close()
 
 
+def test_a_process_that_ends_by_an_exception_ends_in_order(folder: Path) -> None:
+    """Left open, the engine would end it with a segmentation fault."""
+    program = HOLD.replace("time.sleep(600)", "raise SystemExit(1)")
+    ended = subprocess.run([sys.executable, "-c", program, str(folder)], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    EmbeddedSink(folder).close()
+
+
 def test_what_was_loaded_is_there_when_opened_again(folder: Path) -> None:
     sink = EmbeddedSink(folder)
     migrate(sink)
