@@ -89,7 +89,7 @@ class BookLog:
     def publish(self, out: OutputLog, text: str, now: int) -> Publication:
         """Put the book in force in every partition. Raises Failed, LogError, BookFileError."""
         wanted = book_id(text)
-        plan = plan_publication(self.in_force(), text, now)
+        plan = plan_publication(self.in_force(), text, max(now, self._newest()))
         record = {"book_id": wanted, "yaml": text, "published_at": plan.published_at}
         value = self._codec.encode(_RECORD_NAME, record)
         for partition in plan.missing:
@@ -98,6 +98,15 @@ class BookLog:
             out.wait()
             self._verify(wanted)
         return Publication(wanted, plan.published_at, self._partitions, len(plan.missing), plan.resumed)
+
+    def _newest(self) -> int:
+        """The broker's time of the newest record (ms): a slow clock here must not reach behind it."""
+        newest = 0
+        for partition in range(self._partitions):
+            low, stop = self._log.bounds(partition)
+            for message in self._log.read(partition, max(low, stop - 1), stop):
+                newest = max(newest, message.timestamp)
+        return newest
 
     def _verify(self, wanted: str) -> None:
         others = [

@@ -65,6 +65,11 @@ class Account:
         found = self.balances.get(credit_type)
         return 0 if found is None else found.amount
 
+    def open_grants(self, credit_type: str) -> int:
+        """How many grants of the credit type are open, used up or not."""
+        found = self.balances.get(credit_type)
+        return 0 if found is None else len(found.grants)
+
     def amount_at(self, credit_type: str, at: int) -> int:
         """The balance as it will be when stream time has reached ``at`` (ms): without the grants over by then."""
         found = self.balances.get(credit_type)

@@ -149,11 +149,8 @@ def _overflows(account: Account, costs: dict[str, int], stream_time: int) -> boo
     """Whether a balance would fall below what a long holds."""
     for credit_type, cost in costs.items():
         balance = account.balances.get(credit_type)
-        if (
-            balance is not None
-            and balance.debt + cost > MAX_LONG + 1
-            and account.amount_at(credit_type, stream_time) - cost < -MAX_LONG - 1
-        ):
+        debt = 0 if balance is None else balance.debt
+        if debt + cost > MAX_LONG + 1 and account.amount_at(credit_type, stream_time) - cost < -MAX_LONG - 1:
             return True
     return False
 

@@ -26,6 +26,9 @@ from metering.refunds import Plan, apply_refund, plan_refund, refund_overflows
 from metering.state import State, book_id_of
 from metering.validation import check_account_update, check_grant, check_price_book, check_refund
 
+MAX_OPEN_GRANTS = 10_000
+"""Open grants of one account and credit type. A line names every grant that it used, and has to fit a Kafka message."""
+
 _COMMAND_TAG = {Command.REFUND: b"r", Command.GRANT: b"g", Command.ACCOUNT: b"u"}
 _CHECKS: dict[Command, Callable[[Record], str | None]] = {
     Command.REFUND: check_refund,
@@ -63,6 +66,8 @@ def _apply_account_command(state: State, kind: Command, record: Record) -> list[
     key = account.id_prefix + _COMMAND_TAG[kind] + own_id.encode()
     if state.get(key) is not None:
         return [repeated(kind, account.account_id, own_id)]
+    if kind is Command.GRANT and account.open_grants(record["credit_type"]) >= MAX_OPEN_GRANTS:
+        return [dead_letter(DeadLetterReason.INVALID_EVENT, "grant_id", kind, record)]
     plan = plan_refund(state, account, record) if kind is Command.REFUND else None
     if _overflows(account, kind, record, plan):
         return [dead_letter(DeadLetterReason.INVALID_EVENT, "credits", kind, record)]

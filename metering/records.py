@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, TypedDict
 MAX_LONG = 2**63 - 1
 YEAR_2000 = 946_684_800_000
 """Earliest time a command may carry (ms): anything earlier is seconds sent by mistake."""
+MAX_ID = 128
+"""Longest id, in characters."""
 MAX_GRANT = 10**12
 """Largest grant, in credits."""
 REFUND_GRANT_PREFIX = "refund:"
@@ -181,10 +183,15 @@ def dead_letter(reason: DeadLetterReason, field: str | None, command: Command | 
             "field": field,
             "detail": DEAD_LETTER_DETAIL[reason],
             "command": command,
-            "account_id": account_id if isinstance(account_id, str) else None,
-            "id": own_id if isinstance(own_id, str) else None,
+            "account_id": _id_or_none(account_id),
+            "id": _id_or_none(own_id),
         },
     )
+
+
+def _id_or_none(value: Any) -> str | None:
+    """An id as a dead letter may carry it: none that is too long, or the letter would be larger than its message."""
+    return value if isinstance(value, str) and len(value) <= MAX_ID else None
 
 
 def repeated(command: Command, account_id: str | None, own_id: str) -> Output:

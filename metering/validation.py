@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from metering.records import MAX_GRANT, MAX_LONG, REFUND_GRANT_PREFIX, YEAR_2000, OnEmpty, Outcome, Record
+from metering.records import MAX_GRANT, MAX_ID, MAX_LONG, REFUND_GRANT_PREFIX, YEAR_2000, OnEmpty, Outcome, Record
 from metering.subjects import canonical_domain, canonical_ip
 
-MAX_ID = 128
 MAX_TEXT = 256
 MAX_REASON = 1_024
 MAX_ATTRIBUTE = 1_024

@@ -212,5 +212,8 @@ class _NowhereLog:
     def wait(self) -> None:
         raise RuntimeError("an audit does not send")
 
+    def abandon(self) -> None:
+        """Nothing waits."""
+
     def close(self) -> None:
         """Nothing to end."""

@@ -6,6 +6,7 @@ Rows have keys that never change and a version from the source offset, so that r
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 
 class ForeignRecord(LogError):
     """An output topic holds something that the rating worker did not write; loading stops before it."""
+
+
+class StoppedWaiting(LogError):
+    """The process was to stop while the store was away; the rows come again at the next start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class LoadingHandler:
         self._codec = codec
         self._metrics = metrics
         self._pause = pause
+        self._stopped = threading.Event()
         self._seen: dict[tuple[str, int], tuple[int, int]] = {}
 
     def process(self, groups: Groups) -> None:
@@ -74,6 +80,9 @@ class LoadingHandler:
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
         for place in partitions:
             self._seen.pop(place, None)
+
+    def abandon(self) -> None:
+        self._stopped.set()
 
     def close(self) -> None:
         self._sink.close()
@@ -103,6 +112,8 @@ class LoadingHandler:
             except SinkUnavailable as error:
                 log.warning("the store does not take rows of %s now (%s): trying again in %.1f s", table, error, pause)
                 self._metrics.load_retries.inc()
+                if self._stopped.is_set():
+                    raise StoppedWaiting(f"stopped while the store did not take rows of {table}: {error}") from error
                 self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:

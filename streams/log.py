@@ -78,6 +78,10 @@ class OutputLog(Protocol):
         """Return when every send so far is acknowledged. Raises DeliveryFailed, and from then on nothing is sent."""
         ...
 
+    def abandon(self) -> None:
+        """Let a `send` or `wait` that blocks end with DeliveryFailed; may come from any thread."""
+        ...
+
     def close(self) -> None:
         """End. What was sent and not waited for may or may not be in the log."""
         ...

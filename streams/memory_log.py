@@ -133,6 +133,9 @@ class MemoryOutputLog:
         self._check()
         self._strike(Step.RETURN, "", -1)
 
+    def abandon(self) -> None:
+        self._ended = self._ended or "it was abandoned"
+
     def close(self) -> None:
         self._ended = self._ended or "it was closed"
 

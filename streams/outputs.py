@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from metering.records import Kind, Output, Record
 from schemas.codec import Codec
-from streams.log import OutputLog
+from streams.log import LogChanged, OutputLog
 from streams.topics import TopicNames
 
 BATCH_NAME = {
@@ -79,17 +80,32 @@ class Outbox:
     to a topic the last (source_offset, part) there is read, and nothing up to it is sent again.
     """
 
-    def __init__(self, partition: int, log: OutputLog) -> None:
+    def __init__(self, partition: int, log: OutputLog, end_of_input: Callable[[], int]) -> None:
         self._partition = partition
         self._log = log
+        self._end_of_input = end_of_input
         self._last: dict[str, tuple[int, int]] = {}
 
     def send(self, offset: int, messages: list[tuple[str, int, bytes]]) -> None:
         """Queues the messages that ``offset`` caused, in order; raises DeliveryFailed, LogUnavailable."""
         for topic, part, value in messages:
-            last = self._last.get(topic)
-            if last is None:
-                found = self._log.last_position(topic, self._partition)
-                last = self._last[topic] = found if found is not None else (-1, -1)
-            if (offset, part) > last:
+            if (offset, part) > self._last_in(topic):
                 self._log.send(topic, self._partition, value)
+
+    def may_lack(self, topic: str, offset: int) -> bool:
+        """Whether the topic may not have everything that ``offset`` caused."""
+        return offset >= self._last_in(topic)[0]
+
+    def _last_in(self, topic: str) -> tuple[int, int]:
+        """The last (source_offset, part) that was in the topic before this worker sent anything to it."""
+        last = self._last.get(topic)
+        if last is None:
+            last = self._log.last_position(topic, self._partition) or (-1, -1)
+            if last[0] >= self._end_of_input():
+                raise LogChanged(
+                    f"{topic}[{self._partition}] has outputs of offset {last[0]}, which the input log does not have: "
+                    "the input topic was deleted and made again. Delete the output topics too, or choose another "
+                    "topic_prefix; else every new charge would be taken for one that is there already"
+                )
+            self._last[topic] = last
+        return last

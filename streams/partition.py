@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metering import Sweeper, apply
-from metering.records import Command, DeadLetterReason, Kind, Output, Record, dead_letter
+from metering.records import MAX_ID, Command, DeadLetterReason, Kind, Output, Record, dead_letter
 from metering.state import ReadBook, State
 from schemas.codec import Codec
 from schemas.errors import Undecodable
@@ -54,7 +54,7 @@ class PartitionRater:
         self._store = store
         self._state = State(store, wiring.read_book)
         self._sweeper = Sweeper(self._state)
-        self._outbox = Outbox(partition, wiring.output_log)
+        self._outbox = Outbox(partition, wiring.output_log, lambda: wiring.input_log.bounds(partition)[1])
         self._topics = topics_by_kind(wiring.names)
         self._applied = store.applied
         self._uncommitted = 0
@@ -86,10 +86,7 @@ class PartitionRater:
                 continue
             if message.offset > self._applied + 1:
                 self._catch_up(message.offset)
-            outputs = self._apply(message)
-            self.counts.note(outputs)
-            sends = encoded(self._wiring.codec, self._topics, outputs, self._partition, message.offset)
-            self._outbox.send(message.offset, sends)
+            self._rate_one(message)
 
     def commit(self) -> None:
         """Writes state and applied offset in one batch. Call it only when every output sent is acknowledged."""
@@ -104,14 +101,14 @@ class PartitionRater:
         self._store.close()
 
     def _catch_up(self, stop: int) -> None:
-        """Applies, without output, what stands between the state and offset ``stop``.
+        """Applies what stands between the state and offset ``stop``, read from the input log itself.
 
         Those messages were acknowledged to the consumer group after their outputs were in the topics; only this state
-        does not have them (a new machine, a lost disk, a partition that came back).
+        does not have them (a new machine, a lost disk, a partition that came back). Should somebody have moved the
+        group's offsets, so that an output is not there, it is sent now: nothing is taken on trust.
         """
         if self._uncommitted:
-            self._wiring.output_log.wait()
-            self.commit()
+            self._write()
         first_kept, _ = self._wiring.input_log.bounds(self._partition)
         if first_kept > self._applied + 1:
             place = f"{self._wiring.names.requests}[{self._partition}]"
@@ -122,12 +119,34 @@ class PartitionRater:
             )
         log.info("catching up partition %d from offset %d to %d", self._partition, self._applied + 1, stop)
         for message in self._wiring.input_log.read(self._partition, self._applied + 1, stop):
-            self._apply(message)
+            self._rate_one(message)
             self.caught_up += 1
             if self._uncommitted >= CATCH_UP_MESSAGES:
-                self.commit()
+                self._write()
         self._applied = stop - 1
+        self._write()
+
+    def _write(self) -> None:
+        self._wiring.output_log.wait()
         self.commit()
+
+    def _rate_one(self, message: Message) -> None:
+        """Applies one message on the overlay and queues those of its outputs that are not in the topics yet."""
+        try:
+            outputs = self._apply(message)
+            self.counts.note(outputs)
+            offset = message.offset
+            lacking = [
+                each
+                for each in outputs
+                if each.kind is not Kind.REPEATED and self._outbox.may_lack(self._topics[each.kind], offset)
+            ]
+            if lacking:
+                sends = encoded(self._wiring.codec, self._topics, lacking, self._partition, offset)
+                self._outbox.send(offset, sends)
+        except Exception as error:
+            error.add_note(f"while rating {self._wiring.names.requests}[{self._partition}]@{message.offset}")
+            raise
 
     def _apply(self, message: Message) -> list[Output]:
         self._applied = message.offset
@@ -167,7 +186,8 @@ def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts
 
 def _apply_one(wiring: Wiring, state: State, command: str, record: Record, message: Message) -> list[Output]:
     account_id = record.get("account_id")
-    if account_id and partition_of(account_id, wiring.partitions) != message.partition:
+    # An id that is too long goes on to be an invalid_event: hashing and remembering it would only cost memory.
+    if account_id and len(account_id) <= MAX_ID and partition_of(account_id, wiring.partitions) != message.partition:
         return [dead_letter(DeadLetterReason.WRONG_PARTITION, "account_id", Command(command), record)]
     return apply(state, command, record, message.timestamp)
 

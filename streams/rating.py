@@ -29,10 +29,13 @@ class RatingLoop:
         """The partitions at hand."""
         return self._raters
 
-    @property
-    def has_prices(self) -> bool:
-        """Whether any partition at hand has a price book in force."""
-        return any(rater.has_prices for rater in self._raters.values())
+    def without_prices(self) -> list[int]:
+        """The partitions at hand that have no price book in force."""
+        return sorted(partition for partition, rater in self._raters.items() if not rater.has_prices)
+
+    def abandon(self) -> None:
+        """Lets a wait for Kafka end with DeliveryFailed, from any thread: the process is to stop."""
+        self._wiring.output_log.abandon()
 
     def process(self, messages: Sequence[Message]) -> Counts:
         """Carries a group through, in this order; on return every message of it may be acknowledged to Kafka.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +21,12 @@ from faust.types import EventT
 from mode import CrashingSupervisor
 
 from streams.log import Message, producer_of
+from streams.transport import CarriedThrough, exact_transport
 
 log = logging.getLogger(__name__)
+
+PATIENCE = 20.0
+"""Seconds that a stop waits for the group in flight before the handler is asked to abandon it."""
 
 Groups = dict[str, list[Message]]
 """Waiting messages by topic; each partition's messages are in order."""
@@ -36,23 +41,40 @@ class GroupHandler(Protocol):
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Lets go of (topic, partition) pairs that now belong to another worker."""
 
+    def abandon(self) -> None:
+        """Ends a `process` that waits for Kafka or a store which is away, by an exception; comes from another thread."""
+
     def close(self) -> None:
         """Lets go of everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShellSettings:
-    """How a shell reads Kafka. Times in seconds. ``security`` are librdkafka's names, as everywhere."""
+    """How a shell reads Kafka. Times in seconds. ``security`` are librdkafka's names, as everywhere.
+
+    ``group_wait``: how long a group's first message waits for others. 0 takes what is there: while one group is worked
+    on the next one gathers, so groups grow with the load by themselves.
+    """
 
     bootstrap: str
     group: str
     topics: tuple[str, ...]
     scratch: Path
     group_messages: int = 128
-    group_wait: float = 0.02
+    group_wait: float = 0.0
     fetch_bytes: int = 4 * 1024 * 1024
     session_timeout: float = 15.0
     security: Mapping[str, str] = field(default_factory=dict)
+
+
+class _StoppableApp(faust.App):
+    """Tells when a stop begins, before anything is waited for."""
+
+    begin_stop: Callable[[], None]
+
+    async def stop(self) -> None:
+        self.begin_stop()
+        await super().stop()
 
 
 class Shell:
@@ -63,6 +85,7 @@ class Shell:
         self._handler = handler
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="groups")
         self._turn = asyncio.Lock()
+        self._done = CarriedThrough()
         self._assigned: set[tuple[str, int]] = set()
         self.app = self._make_app()
 
@@ -82,7 +105,7 @@ class Shell:
     def _make_app(self) -> faust.App:
         settings = self._settings
         settings.scratch.mkdir(parents=True, exist_ok=True)
-        app = faust.App(
+        app = _StoppableApp(
             settings.group,
             broker=[f"aiokafka://{address}" for address in settings.bootstrap.split(",")],
             datadir=str(settings.scratch),
@@ -103,6 +126,8 @@ class Shell:
             web_enabled=False,
             **_credentials(settings.security),
         )
+        app.begin_stop = self._begin_stop
+        app.transport = exact_transport(app, self._done)
         topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
@@ -110,32 +135,42 @@ class Shell:
         return app
 
     async def _consume(self, stream: Any) -> None:
-        """Hands over whatever is waiting, and acknowledges it, in order, when the handler has returned."""
-        loop = asyncio.get_running_loop()
-        async for events in stream.noack_take(self._settings.group_messages, within=self._settings.group_wait):
-            async with self._turn:
-                groups = self._group(events)
-                if groups:
-                    await loop.run_in_executor(self._thread, self._handler.process, groups)
-            for event in events:
-                await stream.ack(event)
+        """Hands over whatever is waiting, and acknowledges it, in order, when the handler has returned.
 
-    def _group(self, events: Sequence[EventT[bytes]]) -> Groups:
-        """The messages by topic, without those of partitions that have been taken away meanwhile."""
-        groups: Groups = {}
-        for event in events:
+        Only the first message of a group comes through the stream. The others are taken from its queue without an
+        await in between: a rebalance or a stop clears that queue, and an agent that then waited for one more message
+        with some in its hand would be waited for, for ever.
+        """
+        loop = asyncio.get_running_loop()
+        async for first in stream.noack().events():
+            await asyncio.sleep(self._settings.group_wait)
+            group = [first, *self._waiting(stream.channel.queue, self._settings.group_messages - 1)]
+            async with self._turn:
+                await loop.run_in_executor(self._thread, self._handler.process, _by_topic(group))
+                for event in group:
+                    message = event.message
+                    self._done.note(message.topic, message.partition, message.offset)
+                    event.ack()
+            del first, group, event, message  # Faust waits for messages that are alive and not acknowledged
+
+    def _waiting(self, queue: Any, most: int) -> Iterator[EventT[bytes]]:
+        """Up to ``most`` waiting events of this generation, marked as begun, as the stream itself does."""
+        app = self.app
+        while most > 0 and app.flow_control.is_active() and not queue.empty():
+            event = queue.get_nowait()
             message = event.message
-            if (message.topic, message.partition) in self._assigned:
-                groups.setdefault(message.topic, []).append(
-                    Message(
-                        message.partition,
-                        message.offset,
-                        round(message.timestamp * 1_000),
-                        message.value or b"",
-                        producer_of(_header_pairs(message.headers)),
-                    )
-                )
-        return groups
+            if message.generation_id != app.consumer_generation_id:
+                continue  # of before a rebalance: it is fetched again, by whoever has the partition now
+            if not message.tracked:
+                message.tracked = True
+                app.consumer.track_message(message)
+            most -= 1
+            yield event
+
+    def _begin_stop(self) -> None:
+        timer = threading.Timer(PATIENCE, self._handler.abandon)
+        timer.daemon = True
+        timer.start()
 
     async def _on_assigned(self, _app: Any, /, *given: Any, **_: Any) -> None:
         now = {(tp.topic, tp.partition) for tp in given[0]}
@@ -153,6 +188,22 @@ class Shell:
             if partitions:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._thread, self._handler.release, sorted(partitions))
+
+
+def _by_topic(events: Sequence[EventT[bytes]]) -> Groups:
+    groups: Groups = {}
+    for event in events:
+        message = event.message
+        groups.setdefault(message.topic, []).append(
+            Message(
+                message.partition,
+                message.offset,
+                round(message.timestamp * 1_000),
+                message.value or b"",
+                producer_of(_header_pairs(message.headers)),
+            )
+        )
+    return groups
 
 
 def _header_pairs(headers: Any) -> Iterable[tuple[str, bytes | None]]:

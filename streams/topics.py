@@ -191,6 +191,13 @@ def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> di
         for name in names.all
         if (policy := config[name]["cleanup.policy"]) != "delete"
     ]
+    mismatches += [
+        Mismatch(
+            name, "max.message.bytes", most, str(MESSAGE_BYTES), "a large message would be refused: alter the topic"
+        )
+        for name in names.all
+        if int(most := config[name]["max.message.bytes"]) < MESSAGE_BYTES
+    ]
     if mismatches:
         raise TopicMismatch(mismatches)
     return {name: str(found[name].topic_id) for name in names.all}

@@ -14,7 +14,7 @@ from schemas.codec import Codec
 from schemas.price_book import read_book
 from streams.clock import monotonic, sleep
 from streams.kafka_log import KafkaInputLog
-from streams.log import LogError, Message
+from streams.log import Message
 from streams.metrics import Health, Metrics, MetricsServer
 from streams.outputs import Counts
 from streams.partition import Wiring
@@ -22,7 +22,7 @@ from streams.producer import KafkaOutputLog
 from streams.rating import RatingLoop
 from streams.rocks_folder import RocksFolder, RocksLimits
 from streams.shell import Groups, Shell, ShellSettings
-from streams.state import Identity, StateError, StateStore
+from streams.state import Identity, StateStore
 from streams.topics import TopicNames, check_topics, partition_count
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class RatingHandler:
         self._loop = loop
         self._group_bytes = group_bytes
         self._metrics = metrics
-        self._warned = False
+        self._warned: set[int] = set()
 
     def process(self, groups: Groups) -> None:
         for messages in groups.values():
@@ -69,6 +69,9 @@ class RatingHandler:
         self._loop.release(numbers)
         for number in numbers:
             self._metrics.forget_partition(number)
+
+    def abandon(self) -> None:
+        self._loop.abandon()
 
     def close(self) -> None:
         self._loop.close()
@@ -88,11 +91,13 @@ class RatingHandler:
             metrics.applied.labels(str(partition)).set(rater.applied)
             metrics.catch_up.inc(rater.caught_up)
             rater.caught_up = 0
-        if counts.decisions.get("unpriced") and not self._warned and not self._loop.has_prices:
-            self._warned = True
+        bare = [each for each in self._loop.without_prices() if each not in self._warned]
+        if counts.decisions.get("unpriced") and bare:
+            self._warned.update(bare)
             log.warning(
-                "events are being decided without any price book: every line is `unpriced` and costs nothing. "
-                "Publish one with `creditmeter prices publish BOOK.yaml`; events that are decided already stay unpriced"
+                "partitions %s decide events without any price book: every line is `unpriced` and costs nothing. "
+                "Publish one with `creditmeter prices publish BOOK.yaml`; what is decided already stays unpriced",
+                bare,
             )
 
 
@@ -120,8 +125,8 @@ class Watch:
             try:
                 self._look()
                 self._problem = None
-            except (LogError, StateError) as error:
-                self._problem = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is no health, and must not end the watch
+                self._problem = f"{type(error).__name__}: {error}"
             sleep(self.SECONDS)
 
     def _look(self) -> None:

@@ -1,0 +1,143 @@
+"""The Faust shell on a real broker: what a failing or stopping handler leaves committed, and that nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from local.shared import SharedKafka
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+PARTITIONS = 2
+
+PROGRAM = """
+import json, sys, time
+from pathlib import Path
+from streams.shell import Shell, ShellSettings
+
+bootstrap, topic, folder, mode = sys.argv[1:]
+
+class Handler:
+    def process(self, groups):
+        for messages in groups.values():
+            if mode == "fail" or (mode == "fail-later" and any(m.offset > 30 for m in messages)):
+                time.sleep(1.5)  # the messages behind it are waiting in Faust's queue by then
+                raise RuntimeError("the handler failed")
+            with open(folder + "/seen", "a") as out:
+                out.writelines(json.dumps([m.partition, m.offset]) + "\\n" for m in messages)
+    def release(self, partitions): pass
+    def abandon(self): pass
+    def close(self): pass
+
+settings = ShellSettings(bootstrap, topic, (topic,), Path(folder) / "faust", group_messages=4, session_timeout=2.0)
+Shell(settings, Handler()).run(lambda: Path(folder, "ready").touch())
+"""
+
+
+class Run:
+    def __init__(self, kafka: SharedKafka, folder: Path) -> None:
+        self.kafka = kafka
+        self.folder = folder
+        self.topic = kafka.fresh_prefix()
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        for made in admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)]).values():
+            made.result()
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def produce(self, each: int, transaction: str | None = None) -> None:
+        """``each`` messages to every partition; a transaction that is named is aborted."""
+        config = {"bootstrap.servers": self.kafka.bootstrap, "partitioner": "murmur2_random"}
+        producer = Producer(config | ({"transactional.id": transaction} if transaction else {}))
+        if transaction:
+            producer.init_transactions()
+            producer.begin_transaction()
+        for number in range(each * PARTITIONS):
+            producer.produce(self.topic, b"message", partition=number % PARTITIONS)
+        producer.flush()
+        if transaction:
+            producer.abort_transaction()
+
+    def start(self, mode: str) -> subprocess.Popen[bytes]:
+        (self.folder / "ready").unlink(missing_ok=True)
+        arguments = [sys.executable, "-c", PROGRAM, self.kafka.bootstrap, self.topic, str(self.folder), mode]
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(arguments, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def seen(self) -> list[tuple[int, int]]:
+        path = self.folder / "seen"
+        return [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def committed(self) -> dict[int, int]:
+        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.topic})
+        places = consumer.committed([TopicPartition(self.topic, each) for each in range(PARTITIONS)], timeout=10)
+        consumer.close()
+        return {place.partition: max(0, place.offset) for place in places}
+
+    def wait_for(self, wanted: set[tuple[int, int]]) -> None:
+        until = time.monotonic() + 40
+        while not wanted <= set(self.seen()):
+            assert time.monotonic() < until, f"not seen: {sorted(wanted - set(self.seen()))}\n{self.log()}"
+            time.sleep(0.2)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()[-3_000:]
+
+
+@pytest.fixture
+def run(kafka: SharedKafka, tmp_path: Path) -> Iterator[Run]:
+    made = Run(kafka, tmp_path)
+    yield made
+    for process in made.processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("mode", ["fail", "fail-later"])
+def test_a_failure_commits_nothing_that_was_not_carried_through(run: Run, mode: str) -> None:
+    run.produce(60)
+    process = run.start(mode)
+    assert process.wait(60) == 1, run.log()
+    carried = run.seen()
+    for partition, offset in run.committed().items():
+        assert {(partition, each) for each in range(offset)} <= set(carried), (
+            "an offset was committed and not processed"
+        )
+    healthy = run.start("healthy")
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(60)})
+    healthy.terminate()
+    assert healthy.wait(30) == 0, run.log()
+
+
+def test_an_orderly_stop_commits_all_and_a_start_repeats_nothing(run: Run) -> None:
+    run.produce(20)
+    first = run.start("healthy")
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(20)})
+    first.terminate()
+    assert first.wait(30) == 0, run.log()
+    assert run.committed() == dict.fromkeys(range(PARTITIONS), 20)
+    run.produce(5)
+    run.start("healthy")
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(25)})
+    assert len(run.seen()) == 25 * PARTITIONS, "something was processed twice"
+
+
+def test_aborted_transactions_are_no_records(run: Run) -> None:
+    run.produce(3)
+    run.produce(4, transaction=f"{run.topic}-aborted")
+    run.produce(3)
+    run.start("healthy")
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in (0, 1, 2, 8, 9, 10)})
+    assert {offset for _, offset in run.seen()} == {0, 1, 2, 8, 9, 10}
+    time.sleep(2)  # a commit interval
+    assert run.committed() == dict.fromkeys(range(PARTITIONS), 11), "committing stopped behind the gap"
