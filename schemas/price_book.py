@@ -6,13 +6,13 @@ the log means must not depend on how a machine was installed.
 """
 
 import copy
-import hashlib
 import re
 from typing import Any, NamedTuple
 
 import yaml
 
 from metering.prices import Book, Mistake, PriceBookError, parse_book
+from metering.state import book_id_of
 
 LONGEST_BOOK = 512 * 1024  # characters; a book is one Kafka message
 DEEPEST = 32  # levels inside each other; a book's own shape has 8
@@ -41,8 +41,8 @@ class BookFileError(ValueError):
 
 
 def book_id(text: str) -> str:
-    """The SHA-256 of the text, in hexadecimal: a book with another comment is another book."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The id under which a book is published: what the state machine takes for it, the SHA-256 of its text in hex."""
+    return book_id_of(text)
 
 
 def read_book(text: str, name: str = "price book") -> Book:
