@@ -160,7 +160,13 @@ def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSet
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    """The folder, made where it is missing. Raises Failed."""
+    from cli.errors import Failed
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failed(f"{folder}: {error.strerror}; let this process write there, or set data_dir") from error
     return folder
 
 

@@ -48,9 +48,15 @@ class FolderLock:
     """Holds a data directory for this process until released or until the process ends, however it ends."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises SinkUnavailable, naming the holder's pid, when another process (or this one) holds it already."""
+        """Raises SinkUnavailable, naming the holder's pid, when another process (or this one) holds it already.
+
+        Raises SinkRejected where this process may not write.
+        """
         self._path = folder / LOCK_NAME
-        self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -89,5 +95,15 @@ def prepared(folder: Path) -> Path:
     folder = folder.absolute()
     if any(mark in str(folder) for mark in "?&%#"):
         raise SinkRejected(f"the data directory {folder} has one of ? & % # in its path: the engine cannot open it")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
     return folder
+
+
+def _unwritable(folder: Path, error: OSError) -> SinkRejected:
+    return SinkRejected(
+        f"the data directory {folder} cannot be written: {error.strerror}; let this process write there, "
+        "or choose another one"
+    )

@@ -126,7 +126,8 @@ class RocksState:
             scan.close()
         with suppress(Exception):  # nothing depends on what closing writes: it is caught up from the log
             self._db.flush_wal(sync=True)
-        self._db.close()
+        with suppress(Exception):  # a full disk fails here once more, and would hide what it failed at first
+            self._db.close()
 
     def _identify(self, identity: Identity) -> None:
         """Hold a new folder to this identity, or check that an old one has it; read the applied offset."""

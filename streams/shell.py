@@ -97,6 +97,10 @@ class Shell:
         worker.spinner = None  # it would write to stdout, which belongs to data
         try:
             worker.execute_from_commandline()
+        except SystemExit:
+            if worker.crash_reason is not None:
+                raise worker.crash_reason from None
+            raise
         finally:
             self._thread.submit(self._handler.close).result()
             self._thread.shutdown()
