@@ -59,16 +59,27 @@ class Counts:
 
 
 def encoded(
-    codec: Codec, topics: dict[Kind, str], outputs: list[Output], partition: int, offset: int
+    codec: Codec,
+    topics: dict[Kind, str],
+    outputs: list[Output],
+    partition: int,
+    offset: int,
+    wanted: Callable[[str], bool] = bool,
 ) -> list[tuple[str, int, bytes]]:
-    """(topic, part, message) for everything that the input message at ``offset`` caused, in order within a topic."""
+    """(topic, part, message) for what the input message at ``offset`` caused in ``wanted`` topics, in order in each."""
     by_kind: dict[Kind, list[Record]] = {}
+    billed: list[Record] = []
     for kind, record in outputs:
-        if kind is not Kind.REPEATED:
+        if kind is Kind.BILLED:  # nearly all of them: no look-up for each
+            billed.append(record)
+        elif kind is not Kind.REPEATED:
             by_kind.setdefault(kind, []).append(record)
+    if billed:
+        by_kind[Kind.BILLED] = billed
     return [
         (topics[kind], part, value)
         for kind, records in by_kind.items()
+        if wanted(topics[kind])
         for part, value in enumerate(codec.encode_parts(BATCH_NAME[kind], partition, offset, records))
     ]
 

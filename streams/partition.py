@@ -136,14 +136,15 @@ class PartitionRater:
             outputs = self._apply(message)
             self.counts.note(outputs)
             offset = message.offset
-            lacking = [
-                each
-                for each in outputs
-                if each.kind is not Kind.REPEATED and self._outbox.may_lack(self._topics[each.kind], offset)
-            ]
-            if lacking:
-                sends = encoded(self._wiring.codec, self._topics, lacking, self._partition, offset)
-                self._outbox.send(offset, sends)
+            sends = encoded(
+                self._wiring.codec,
+                self._topics,
+                outputs,
+                self._partition,
+                offset,
+                lambda topic: self._outbox.may_lack(topic, offset),
+            )
+            self._outbox.send(offset, sends)
         except Exception as error:
             error.add_note(f"while rating {self._wiring.names.requests}[{self._partition}]@{message.offset}")
             raise
