@@ -140,8 +140,9 @@ class Account:
     def alerts(self, before: dict[str, int], at: int) -> list[Output]:
         """Crossings between the balances ``before`` a command and now, credit types in order of name."""
         outputs = []
-        for credit_type in sorted(self.balances):
-            was, now = before.get(credit_type, 0), self.balances[credit_type].amount
+        balances = self.balances
+        for credit_type in sorted(balances) if len(balances) > 1 else balances:
+            was, now = before.get(credit_type, 0), balances[credit_type].amount
             if now >= was:
                 continue
             mark = self.alert_below.get(credit_type)

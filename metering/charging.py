@@ -5,11 +5,12 @@ The order of decisions is the order of this file: fields, time, repeats, outcome
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from metering.account import Account
 from metering.book import Charge, Version
-from metering.claims import claim_key, make_claim, owner_of
+from metering.claims import Owner, claim_key, make_claim, owner_of
 from metering.records import (
     MAX_LONG,
     Command,
@@ -29,7 +30,10 @@ from metering.validation import check_event
 
 
 class Line(NamedTuple):
-    """One charge for one event as decided, before any balance has moved. ``cost`` in credits; 0 unless it costs."""
+    """One charge for one event as decided, before any balance has moved. ``cost`` in credits; 0 unless it costs.
+
+    A line that is to make a claim has the tail of its key, and the owners found under that key.
+    """
 
     charge: Charge | None
     decision: Decision
@@ -39,6 +43,7 @@ class Line(NamedTuple):
     owner_event_id: str | None = None
     window_ends_at: int | None = None
     claim: bytes | None = None
+    owners: Sequence[Owner] = ()
 
 
 NOT_BILLABLE = Line(None, Decision.NOT_BILLABLE)
@@ -124,7 +129,7 @@ def _price(state: State, account: Account, event: Record, charge: Charge, unit_c
     if tail is None:
         return Line(charge, Decision.MISSING_SUBJECT, units, unit_credits)
     occurred_at = event["occurred_at"]
-    owners = state.get(account.claim_prefix + tail)
+    owners = state.get(account.claim_prefix + tail) or ()
     if owners:
         stream_time = max(account.stream_time, occurred_at)
         owner = owner_of(owners, unique.window, occurred_at, account.horizon(state.accept_window, stream_time))
@@ -132,7 +137,7 @@ def _price(state: State, account: Account, event: Record, charge: Charge, unit_c
             ends_at = unique.window.ends_at(owner[0])
             return Line(charge, Decision.DUPLICATE, units, unit_credits, 0, owner[1], ends_at)
     ends_at = unique.window.ends_at(occurred_at)
-    return Line(charge, Decision.CHARGED, units, unit_credits, units * unit_credits, None, ends_at, tail)
+    return Line(charge, Decision.CHARGED, units, unit_credits, units * unit_credits, None, ends_at, tail, owners)
 
 
 def _costs(lines: list[Line]) -> dict[str, int]:
@@ -169,8 +174,9 @@ def _charge(
     occurred_at = event["occurred_at"]
     used = account.balance(charge.credit_type).charge(line.cost, occurred_at)
     if line.claim is not None and charge.unique is not None:
-        horizon = account.horizon(state.accept_window)
-        make_claim(state, account, line.claim, event["event_id"], occurred_at, charge.unique.window, horizon)
+        key = account.claim_prefix + line.claim
+        # Stream time has moved to this event, so that the floor is the horizon.
+        make_claim(state, key, line.owners, event["event_id"], occurred_at, charge.unique.window, account.floor)
     uses = [[use["grant_id"], use["credits"], 0] for use in used]
     charged.append([number, charge.charge, charge.credit_type, line.cost, 0, uses, line.claim])
     return used

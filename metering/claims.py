@@ -6,6 +6,7 @@ A claim row is kept under (account, charge, names and canonical values of `uniqu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -54,7 +55,7 @@ def describe_claim_key(tail: bytes) -> tuple[str, dict[str, str]]:
     return charge, dict(zip(rest[:half], rest[half:], strict=True))
 
 
-def owner_of(owners: list[Owner], window: Window, occurred_at: int, horizon: int) -> Owner | None:
+def owner_of(owners: Sequence[Owner], window: Window, occurred_at: int, horizon: int) -> Owner | None:
     """The claim that makes an event at ``occurred_at`` free: the latest owner not after it, else the earliest after.
 
     An owner is forgotten exactly when the horizon (stream time - accept_window) has passed it by more than its span.
@@ -79,11 +80,10 @@ def is_forgotten(owner: Owner, horizon: int) -> bool:
 
 
 def make_claim(
-    state: State, account: Account, tail: bytes, event_id: str, occurred_at: int, window: Window, horizon: int
+    state: State, key: bytes, owners: Sequence[Owner], event_id: str, occurred_at: int, window: Window, horizon: int
 ) -> None:
-    """Records the event as owner, and drops owners that are forgotten."""
-    key = account.claim_prefix + tail
-    kept = [owner for owner in state.get(key) or () if not is_forgotten(owner, horizon)]
+    """Records the event as one more owner under the claim's ``key``, and drops ``owners`` that are forgotten."""
+    kept = [owner for owner in owners if not is_forgotten(owner, horizon)]
     kept.append([occurred_at, event_id, None if window.kind == "ever" else window.ms])
     state.put(key, kept)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from metering.account import Account
-from metering.book import DEFAULT_LIMITS, Book, Limits
+from metering.book import DEFAULT_LIMITS, Book
 from metering.records import Record
 from metering.store import BOOK_KEY, Store, Value
 
@@ -34,22 +34,14 @@ class State:
         self._changes: dict[bytes, Value | None] = {}
         self._accounts: dict[str, Account] = {}
         self._touched: set[str] = set()
-        self._limits: Limits = DEFAULT_LIMITS
+        # How late an event may come and how far ahead of the log's clock a command's time may be (ms), by the book in
+        # force. Plain attributes, since they are asked for with every event.
+        self.accept_window, self.future_skew = DEFAULT_LIMITS
         self.book: Book | None = None
         self.book_id: str | None = None
         kept = store.get(BOOK_KEY)
         if kept is not None:
             self._put_in_force(kept["book_id"], self.read_book(kept["yaml"]))
-
-    @property
-    def accept_window(self) -> int:
-        """How late an event may come (ms), by the book in force."""
-        return self._limits.accept_window
-
-    @property
-    def future_skew(self) -> int:
-        """How far ahead of the log's clock a command's time may be (ms), by the book in force."""
-        return self._limits.future_skew
 
     def get(self, key: bytes) -> Value | None:
         """The value under ``key`` as everything decided so far leaves it."""
@@ -115,7 +107,7 @@ class State:
     def _put_in_force(self, book_id: str, book: Book) -> None:
         self.book_id = book_id
         self.book = book
-        self._limits = Limits(book.accept_window, book.future_skew)
+        self.accept_window, self.future_skew = book.accept_window, book.future_skew
 
 
 def book_id_of(yaml: str) -> str:
