@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--rate-limit", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N lines a second."
 )
-@click.option("--strict", is_flag=True, help="Exit with 1 when there are bad lines.")
+@click.option("--strict", is_flag=True, help="Exit with 1 when there are bad lines (without it: only when no line is good).")
 @with_configuration
 @click.pass_context
 def emit(
@@ -72,5 +72,5 @@ def emit(
     wanted = Wanted(file, file_format, account, account_pattern, endpoint, channel, rate_limit)
     emission = Emission(wanted, rejects)
     emission.run(None if dry_run else configuration.settings)
-    if emission.stopped or (strict and emission.rejected):
+    if emission.stopped or (emission.rejected and (strict or not emission.sent)):
         ctx.exit(1)

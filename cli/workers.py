@@ -106,7 +106,8 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
                 cluster.codec,
                 security=cluster.security,
                 session_timeout=settings.session_timeout,
-                metrics_port=settings.metrics_port or None,
+                # the worker's processes have the ports before it
+                metrics_port=settings.metrics_port + settings.processes if settings.metrics_port else None,
                 metrics_host=settings.metrics_host,
             ),
             sink,

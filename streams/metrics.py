@@ -83,7 +83,10 @@ class MetricsServer:
     def __init__(
         self, metrics: Metrics, health: Callable[[], Health] = always_well, *, host: str = "127.0.0.1", port: int = 0
     ) -> None:
-        self._server = ThreadingHTTPServer((host, port), _handler(metrics, health))
+        try:
+            self._server = ThreadingHTTPServer((host, port), _handler(metrics, health))
+        except OSError as error:
+            raise OSError(error.errno, f"metrics_port {port} of {host}: {error.strerror}; set another") from error
         self._server.daemon_threads = True
         self.host = host
         self.port: int = self._server.server_address[1]
