@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 @click.option(
     "--rate-limit", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N lines a second."
 )
-@click.option("--strict", is_flag=True, help="Exit with 1 when there are bad lines (without it: only when no line is good).")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 when there are bad lines (without it: only when no line is good)."
+)
 @with_configuration
 @click.pass_context
 def emit(
