@@ -47,8 +47,11 @@ class Pipeline:
             self.sender.send(self.names.requests, partition, value)
         self.sender.wait()
 
-    def start(self, name: str, *, machine: str = "one") -> None:
-        """A worker (worker…) or the loader; ``machine`` names the folder that stands for a machine's disk."""
+    def start(self, name: str, *, machine: str = "one", file_kib: int | None = None) -> None:
+        """A worker (worker…) or the loader; ``machine`` names the folder that stands for a machine's disk.
+
+        No file of it may grow beyond ``file_kib`` KiB, as on a disk that is full.
+        """
         home = self.folder / machine
         home.mkdir(parents=True, exist_ok=True)
         config = home / f"{name}.toml"
@@ -59,9 +62,20 @@ class Pipeline:
         command = "load" if name == "loader" else "worker"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
+        limit = [] if file_kib is None else ["bash", "-c", f'ulimit -f {file_kib}; exec "$@"', "limited"]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "cli.main", command, "--config", str(config), "--ready-file", str(ready)],
+                [
+                    *limit,
+                    sys.executable,
+                    "-m",
+                    "cli.main",
+                    command,
+                    "--config",
+                    str(config),
+                    "--ready-file",
+                    str(ready),
+                ],
                 stdout=log,
                 stderr=log,
             )
