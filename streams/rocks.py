@@ -158,7 +158,7 @@ class RocksState:
         elif identity.log_id not in {None, log_id}:
             raise StateError(
                 f"{self.path}: the state was made from an earlier topic {topic} (id {log_id}, now {identity.log_id}); "
-                "the topic was deleted and made again: to begin anew, remove the folder and delete the output topics too, "
+                "the topic was deleted and made again: to begin anew, remove the folder and delete the output topics, "
                 "or choose another topic_prefix"
             )
 
