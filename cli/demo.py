@@ -30,6 +30,7 @@ _KILLS = (0.35, 0.7)
 _AT_WORK_SECONDS = 0.5
 _PROBES = 20
 _DONE_SECONDS = 120.0
+_TELL_SECONDS = 10.0
 _PARTITIONS = 8
 _SESSION_SECONDS = 4  # how long Kafka waits for a worker that was killed
 
@@ -54,6 +55,7 @@ class Demo:
         self._stack = Stack(self._settings, lambda: start_kafka(folder / "kafka"), say, ["--config", str(config)])
         self._killed_at: float | None = None
         self._away = 0.0
+        self._told = 0.0
 
     def run(self) -> bool:
         """Whether the bills are equal. Raises Failed, ServerFailed, NoService."""
@@ -106,7 +108,8 @@ class Demo:
 
     def _wait_for_worker(self) -> None:
         """Return when the worker has partitions again; note how long nobody rated."""
-        self._stack.wait_for_worker()
+        self._told = clock.monotonic()
+        self._stack.wait_for_worker(lambda: self._tell("waiting for the worker that was started again"))
         if self._killed_at is not None:
             self._away += clock.monotonic() - self._killed_at
             self._killed_at = None
@@ -116,17 +119,30 @@ class Demo:
 
         self._wait_for_worker()
         names = cluster.names
-        waits = ((names.rating_group, (names.requests,)), (names.loading_group, names.outputs))
+        waits = (
+            (names.rating_group, (names.requests,), "messages still to be rated"),
+            (names.loading_group, names.outputs, "rated messages still to come into ClickHouse"),
+        )
         deadline = clock.monotonic() + _DONE_SECONDS
-        for group, topics in waits:
+        for group, topics, what in waits:
+            least: int | None = None
             lag = GroupLag(cluster.bootstrap, group, cluster.security)
             while behind := lag.behind(topics, _PARTITIONS):
                 if (why := self._stack.ended()) is not None:
                     raise Failed(why)
+                if least is None or behind < least:
+                    least, deadline = behind, clock.monotonic() + _DONE_SECONDS
                 if clock.monotonic() > deadline:
-                    raise Failed(f"{group} is still {behind:,} messages behind after {_DONE_SECONDS:.0f} s")
+                    raise Failed(f"{group} is still {behind:,} messages behind, and was {_DONE_SECONDS:.0f} s ago")
+                self._tell(f"{behind:,} {what}")
                 clock.sleep(0.1)
             lag.close()
+
+    def _tell(self, text: str) -> None:
+        """A line of progress, when the last one is long enough ago."""
+        if clock.monotonic() - self._told >= _TELL_SECONDS:
+            self._told = clock.monotonic()
+            say(f"  {text}")
 
     def _probe(self, cluster: Any, settings: Any) -> tuple[float, ...]:
         """How long single events take from being sent until a query sees them (s)."""
@@ -184,9 +200,11 @@ def main(ctx: click.Context, events: int, seed: int, processes: int) -> None:
     except (NoService, ServerFailed) as error:
         raise Failed(str(error)) from error
     say("The scratch folder is gone. To look around in a pipeline of your own:")
-    say("  creditmeter up --detach")
-    say(f"  creditmeter prices publish {_BOOK.relative_to(Path(__file__).parents[1])}")
-    say("  creditmeter emit events.ndjson")
+    book = _BOOK.relative_to(Path(__file__).parents[1])
+    say("  make up")
+    say("  source .venv/bin/activate")
+    say(f"  creditmeter prices publish {book}")
+    say(f"  creditmeter emit {book.with_suffix('.events.ndjson')}")
     say('  creditmeter query "SELECT charge, decision, count(), sum(credits) FROM billed_events GROUP BY ALL"')
     ctx.exit(0 if equal else 1)
 

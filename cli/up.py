@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cli.config_sources import Configuration
+    from local.record import Record
     from local.start import Broker
 
 _LOOK_SECONDS = 0.2
 _DOWN_SECONDS = 120.0
+_START_SECONDS = 300.0
 
 
 @click.command(
@@ -35,6 +37,7 @@ def up(configuration: Configuration, *, detach: bool) -> None:
 
     With bootstrap_servers set, that Kafka is used instead of one of our own. Kafka of our own needs Java 17 and Maven;
     with Docker alone use `docker compose up`. Commands typed in this folder meanwhile find the addresses by themselves.
+    A worker or loader that ends by itself is started again, and the log says why.
     Everything ends with Ctrl-C, or after --detach with `creditmeter down`; the data stay, and `up` goes on with them.
     """
     if detach:
@@ -67,12 +70,12 @@ def down(configuration: Configuration) -> None:
 
 
 def _stay(configuration: Configuration) -> None:
-    """Run everything until SIGTERM or Ctrl-C. Exit code 1 when something ends by itself."""
+    """Run everything until SIGTERM or Ctrl-C. Exit code 1 when Kafka ends by itself, or a part too often."""
     import os
     import signal
     from threading import Event
 
-    from cli.config_sources import UP_RECORD
+    from cli.config_sources import RUN_RECORD, UP_RECORD
     from cli.errors import Failed
     from cli.output import say
     from cli.stack import Stack
@@ -91,7 +94,9 @@ def _stay(configuration: Configuration) -> None:
     )
     stack = Stack(settings, lambda: _broker(settings.data_dir / "kafka", given), say, config)
     try:
-        Record.refuse_second(record)
+        if (running := Record.read(record)) is not None:
+            raise Failed(_already(settings.data_dir, running))
+        (settings.data_dir / RUN_RECORD).unlink(missing_ok=True)  # what a killed `up` has left
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         Record.of(os.getpid(), "").write(record)
         try:
@@ -99,8 +104,7 @@ def _stay(configuration: Configuration) -> None:
             say(f"Everything runs. Kafka: {stack.addresses['bootstrap_servers']}; logs: {settings.data_dir / 'logs'}")
             say("Ctrl-C ends it; the data stay.")
             while not asked.wait(_LOOK_SECONDS):
-                if (why := stack.ended()) is not None:
-                    raise Failed(why)
+                stack.mend()
         finally:
             say("Stopping …")
             stack.stop()
@@ -116,21 +120,40 @@ def _detach(configuration: Configuration) -> None:
     from cli.config_sources import RUN_RECORD, UP_RECORD
     from cli.errors import Failed
     from cli.output import say
+    from local.answers import wait_until
     from local.process import ServerFailed, ServerProcess
     from local.record import Record
 
     folder = configuration.settings.data_dir
     config = ["--config", str(configuration.file.absolute())] if configuration.file else []
+    if (running := Record.read(folder / UP_RECORD)) is not None:
+        why = wait_until((folder / RUN_RECORD).exists, _START_SECONDS, lambda: None if running.runs() else "has ended")
+        if why is not None:
+            raise Failed(f"the `creditmeter up` that was starting here (pid {running.pid}) {why}")
+        say(_already(folder, running))
+        return
     try:
-        Record.refuse_second(folder / UP_RECORD)
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         (folder / RUN_RECORD).unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "cli.main", "up", *config]
         process = ServerProcess("creditmeter up", command, log=folder / "logs" / "up.log", outlive=True)
-        process.wait_until((folder / RUN_RECORD).exists, 300.0)
+        process.wait_until((folder / RUN_RECORD).exists, _START_SECONDS)
     except ServerFailed as error:
         raise Failed(str(error)) from error
     say(f"Everything runs (pid {process.pid}); logs: {folder / 'logs'}; `creditmeter down` stops it.")
+
+
+def _already(folder: Path, running: Record) -> str:
+    """What to say where everything runs already."""
+    import json
+
+    from cli.config_sources import RUN_RECORD
+
+    try:
+        kafka = json.loads((folder / RUN_RECORD).read_text())["bootstrap_servers"]
+    except (OSError, ValueError, KeyError):  # not there before everything answers
+        kafka = "is starting"
+    return f"creditmeter already runs here (pid {running.pid}, Kafka {kafka}); `creditmeter down` stops it."
 
 
 def _broker(folder: Path, given: str | None) -> Broker:
