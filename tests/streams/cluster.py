@@ -24,7 +24,7 @@ from schemas.errors import Undecodable
 from schemas.price_book import read_book
 from sinks.sink import Sink
 from streams.kafka_log import KafkaInputLog
-from streams.log import LogError, Message
+from streams.log import LogError, LogUnavailable, Message
 from streams.outputs import encoded, topics_by_kind
 from streams.partition import Wiring, apply_message
 from streams.partitioner import partition_of
@@ -111,6 +111,18 @@ class Cluster(Pipeline):
         """Sends the messages evenly over that time, from a thread of its own; the broker may be away meanwhile."""
         return Feed(self, messages, seconds)
 
+    def _wait(self, group: str, topics: Iterable[str], seconds: float) -> None:
+        """As it is, but a broker that has just come back may not know yet who coordinates the group."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                super()._wait(group, topics, max(0.0, until - time.monotonic()))
+            except LogUnavailable:
+                assert time.monotonic() < until, f"nobody knows the group {group} after {seconds} s"
+                time.sleep(0.2)
+            else:
+                return
+
     def messages(self) -> list[list[Message]]:
         """The input log, by partition, as it is now."""
         log = KafkaInputLog(self.bootstrap, self.names.requests)
@@ -119,44 +131,61 @@ class Cluster(Pipeline):
         finally:
             log.close()
 
-    def rated(self) -> list[Outputs]:
+    def rated(self, messages: list[list[Message]]) -> list[Outputs]:
         """What `rate` makes of each partition of the log."""
-        return [self._rated(partition, messages) for partition, messages in enumerate(self.messages())]
+        return [self._rated(partition, own) for partition, own in enumerate(messages)]
 
-    def seen(self) -> list[Outputs]:
-        """What a reader takes from each partition of the output topics."""
-        topics = dict(zip(self.names.outputs, KINDS, strict=True))
-        found: list[Outputs] = [{kind: [] for kind in KINDS} for _ in range(self.partitions)]
-        for topic, kind in topics.items():
+    def bytes_in_topics(self) -> dict[tuple[str, int], list[bytes]]:
+        """As it is, with one client for each topic and not for each partition."""
+        found: dict[tuple[str, int], list[bytes]] = {}
+        for topic in self.names.outputs:
+            log = KafkaInputLog(self.bootstrap, topic)
             for partition in range(self.partitions):
-                for value in self._values(topic, partition):
-                    batch = self.codec.decode(value)[1]
-                    items = next(each for each in batch.values() if isinstance(each, list))
-                    found[partition][kind] += [_comparable(kind, item, batch["source_offset"]) for item in items]
+                taken, last = found.setdefault((topic, partition), []), (-1, -1)
+                for message in log.read(partition, *log.bounds(partition)):
+                    position = self.codec.read_position(message.value)
+                    if position > last:
+                        last = position
+                        taken.append(message.value)
+            log.close()
+        return found
+
+    def seen(self, there: dict[tuple[str, int], list[bytes]]) -> list[Outputs]:
+        """What those messages say, by partition."""
+        kinds = dict(zip(self.names.outputs, KINDS, strict=True))
+        found: list[Outputs] = [{kind: [] for kind in KINDS} for _ in range(self.partitions)]
+        for (topic, partition), values in there.items():
+            kind = kinds[topic]
+            for value in values:
+                batch = self.codec.decode(value)[1]
+                items = next(each for each in batch.values() if isinstance(each, list))
+                found[partition][kind] += [_comparable(kind, item, batch["source_offset"]) for item in items]
         return found
 
     def check_topics(self) -> list[Outputs]:
         """The topics hold what `rate` gives, in its order, and the bytes of an undisturbed run."""
-        expected, found = self.rated(), self.seen()
+        messages, there = self.messages(), self.bytes_in_topics()
+        expected, found = self.rated(messages), self.seen(there)
         for partition in range(self.partitions):
             for kind in KINDS:
                 wanted, had = expected[partition][kind], found[partition][kind]
                 for at, (one, other) in enumerate(zip(wanted, had, strict=False)):
                     assert one == other, f"{kind} {at} of partition {partition}"
                 assert len(wanted) == len(had), f"{kind} of partition {partition}"
-        undisturbed, there = self.undisturbed(), self.bytes_in_topics()
+        undisturbed = self.undisturbed(messages)
+        assert undisturbed.keys() <= there.keys()
         for place, values in there.items():
             assert values == undisturbed.get(place, []), f"the bytes of {place}"
         return expected
 
-    def undisturbed(self) -> dict[tuple[str, int], list[bytes]]:
+    def undisturbed(self, messages: list[list[Message]]) -> dict[tuple[str, int], list[bytes]]:
         """The output messages of a worker that nothing happens to, by topic and partition."""
         wiring = Wiring(self.names, self.partitions, self.codec, read_book, _NO_LOG, _NO_LOG)
         topics = topics_by_kind(self.names)
         made: dict[tuple[str, int], list[bytes]] = {}
-        for partition, messages in enumerate(self.messages()):
+        for partition, own in enumerate(messages):
             state = State(MemoryStore(), read_book)
-            for message in messages:
+            for message in own:
                 outputs = apply_message(wiring, state, message)
                 for topic, _part, value in encoded(self.codec, topics, outputs, partition, message.offset):
                     made.setdefault((topic, partition), []).append(value)

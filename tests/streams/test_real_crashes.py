@@ -73,7 +73,7 @@ def test_kills_under_load(kafka: SharedKafka, tmp_path: Path) -> None:
     finally:
         sink.close()
     lines = [line for outputs in rated for line in outputs["billed"]]
-    letters = Counter(letter["reason"] for outputs in rated for letter in outputs["dead_letter"])
+    letters = Counter(str(letter["reason"]) for outputs in rated for letter in outputs["dead_letter"])
     print(f"{len(lines):,} lines, {sum(line['credits'] for line in lines):,} credits, dead letters {dict(letters)}")
     assert len(lines) > 50_000
     assert {"undecodable", "invalid_event", "too_late"} == set(letters)
