@@ -6,7 +6,6 @@ to itself; what it lacks is sharing them out: no second process, no rebalance, n
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from confluent_kafka import Consumer
 from confluent_kafka import Message as KafkaMessage
 
+from streams import collector
 from streams.kafka_client import client_config
 from streams.log import Message, producer_of
 from streams.topics import TopicNames
-from streams.worker import GC_THRESHOLD, WorkerSettings, open_loop
+from streams.worker import WorkerSettings, open_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,6 @@ WAIT_SECONDS = 0.02
 
 def main(bootstrap: str, prefix: str, folder: str) -> NoReturn:
     settings = WorkerSettings(bootstrap, TopicNames(prefix), Path(folder))
-    gc.set_threshold(GC_THRESHOLD, 50, 100)
     loop = open_loop(settings)
     consumer = Consumer(
         client_config(
@@ -44,8 +43,7 @@ def main(bootstrap: str, prefix: str, folder: str) -> NoReturn:
         )
     )
     consumer.subscribe([settings.names.requests])
-    gc.collect()
-    gc.freeze()
+    collector.settle()
     commit_at = time.monotonic() + COMMIT_SECONDS
     while True:
         found = consumer.consume(settings.group_messages, timeout=WAIT_SECONDS)

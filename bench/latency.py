@@ -23,7 +23,7 @@ from streams.topics import TopicNames
 
 PREFIX = "bench-latency"
 WARM_SECONDS = 5.0
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 60.0
 TICK_SECONDS = 0.01
 SEEN = "SELECT source_partition, max(source_offset) FROM billed_rows GROUP BY source_partition"

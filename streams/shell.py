@@ -20,6 +20,7 @@ import faust
 from faust.types import EventT
 from mode import CrashingSupervisor
 
+from streams import collector
 from streams.log import Message, producer_of
 from streams.transport import CarriedThrough, exact_transport
 
@@ -42,7 +43,7 @@ class GroupHandler(Protocol):
         """Lets go of (topic, partition) pairs that now belong to another worker."""
 
     def abandon(self) -> None:
-        """Ends a `process` that waits for Kafka or a store, by an exception; comes from another thread."""
+        """Ends a `process` that waits for Kafka or a store which is away, by an exception; comes from another thread."""
 
     def close(self) -> None:
         """Lets go of everything."""
@@ -95,6 +96,7 @@ class Shell:
             self.app.on_partitions_assigned.connect(lambda *_, **__: on_ready(), weak=False)
         worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False)
         worker.spinner = None  # it would write to stdout, which belongs to data
+        collector.settle()
         try:
             worker.execute_from_commandline()
         except SystemExit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,9 +25,6 @@ from streams.state import Identity, StateStore
 from streams.topics import TopicNames, check_topics, partition_count
 
 log = logging.getLogger(__name__)
-
-GC_THRESHOLD = 200_000
-"""Objects between two garbage collections: a group makes many that live until it is written, and no cycles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +177,6 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = N
 
     ``on_ready`` is called whenever partitions have been assigned.
     """
-    gc.set_threshold(GC_THRESHOLD, 50, 100)
     loop = open_loop(settings)
     names = settings.names
     metrics = Metrics()
@@ -201,6 +196,4 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = N
         ),
         RatingHandler(loop, settings.group_bytes, metrics),
     )
-    gc.collect()
-    gc.freeze()
     shell.run(on_ready)
