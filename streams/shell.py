@@ -43,7 +43,7 @@ class GroupHandler(Protocol):
         """Lets go of (topic, partition) pairs that now belong to another worker."""
 
     def abandon(self) -> None:
-        """Ends a `process` that waits for Kafka or a store which is away, by an exception; comes from another thread."""
+        """Ends a `process` that waits for Kafka or a store, by an exception; comes from another thread."""
 
     def close(self) -> None:
         """Lets go of everything."""
