@@ -118,8 +118,6 @@ def _when(checks: Checks, value: object, path: Path) -> Mapping[str, tuple[str, 
             texts = [checks.text(one, (*inside, at), longest) for at, one in enumerate(checks.items(wanted, inside))]
         else:
             texts = [checks.text(wanted, inside, longest)]
-        if any(text is not None and "*" in text[:-1] for text in texts):
-            checks.note(inside, "a * stands for any ending and can only be the last character")
         when[name] = tuple(text for text in texts if text is not None)
     return when
 

@@ -237,13 +237,3 @@ def test_whatever_the_data_only_a_price_book_error_comes(data: object) -> None:
 def test_whatever_stands_in_a_good_book(path: str, value: object) -> None:
     for told in mistakes(changed(path, value)):
         assert told[1]
-
-
-def test_a_star_inside_a_pattern_is_a_mistake() -> None:
-    charge = {"charge": "c", "credits": 1, "when": {"endpoint": ["/v1/*/x", "/v2/*"]}}
-    book = {"versions": [{"version": "1", "effective_from": "2026-01-01T00:00:00Z", "charges": [charge]}]}
-    with pytest.raises(PriceBookError) as raised:
-        parse_book(book)
-    (mistake,) = raised.value.mistakes
-    assert mistake.path[-1] == "endpoint"
-    assert "last character" in mistake.message
