@@ -26,6 +26,7 @@ WRITING: Mapping[str, int] = {
     # A batch may hold late events of any month.
     "max_partitions_per_insert_block": 0,
 }
+_INCOMING = "creditmeter_incoming"
 READING: Mapping[str, int] = {
     **JSON_SETTINGS,
     # A row's key and partition never change, so that rows of equal keys are always in one partition.
@@ -68,11 +69,27 @@ class EmbeddedSink:
         stream = arrow_stream(table, self._types_of(table), columns)
         with self._turn:
             try:
-                with self._writer.send_insert(_insert_statement(table, columns), "ArrowStream") as insert:
-                    insert.append(stream)
-                    insert.finish()
+                self._insert(table, _names(columns), stream, len(next(iter(columns.values()))))
             except (chdb.ChdbError, RuntimeError) as error:
                 raise insert_failed(code_of(str(error)), str(error), table) from error
+
+    def _insert(self, table: str, names: str, stream: bytes, rows: int) -> None:
+        """By way of a table in memory: a streamed insert reports success even where the disk took nothing of it.
+
+        The statement that goes on to the disk is a plain one, and those report what fails.
+        """
+        copy = f"SELECT {names} FROM"  # names of tables and columns are ours, never a reader's
+        self._writer.query(f"CREATE OR REPLACE TEMPORARY TABLE {_INCOMING} ENGINE = Memory AS {copy} {table} LIMIT 0")
+        try:
+            with self._writer.send_insert(f"INSERT INTO {_INCOMING} ({names})", "ArrowStream") as insert:
+                insert.append(stream)
+                insert.finish()
+            arrived = int(self._writer.query(f"SELECT count() FROM {_INCOMING}", "TSV").bytes())  # noqa: S608
+            if arrived != rows:
+                raise SinkUnavailable(f"{table}: the engine took {arrived} of {rows} rows")
+            self._writer.query(f"INSERT INTO {table} ({names}) {copy} {_INCOMING}")
+        finally:
+            self._writer.query(f"DROP TEMPORARY TABLE IF EXISTS {_INCOMING}")
 
     def execute(self, ddl: str) -> None:
         with self._turn:
@@ -139,5 +156,5 @@ class EmbeddedSink:
             raise SinkUnavailable(f"the embedded ClickHouse in {self.folder} did not start: {error}") from error
 
 
-def _insert_statement(table: str, columns: Columns) -> str:
-    return f"INSERT INTO {table} ({', '.join(f'`{name}`' for name in columns)})"
+def _names(columns: Columns) -> str:
+    return ", ".join(f"`{name}`" for name in columns)

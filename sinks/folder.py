@@ -30,7 +30,8 @@ USERS = """\
 </clickhouse>
 """
 
-# fsync: what insert() has returned for stays after a power loss.
+# fsync: what insert() has returned for stays after a power loss. The free space: an insert that began before the disk
+# was full reports success although its part is cut short, so that none begins when there is little room.
 SERVER = """\
 <clickhouse>
   <users_config>{users}</users_config>
@@ -38,6 +39,7 @@ SERVER = """\
   <merge_tree>
     <fsync_after_insert>1</fsync_after_insert>
     <fsync_part_directory>1</fsync_part_directory>
+    <min_free_disk_bytes_to_perform_insert>268435456</min_free_disk_bytes_to_perform_insert>
   </merge_tree>
   <mark_cache_size>268435456</mark_cache_size>
 </clickhouse>

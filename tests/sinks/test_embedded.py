@@ -139,3 +139,20 @@ def test_threads_read_while_others_insert(folder: Path) -> None:
         thread.join()
     embedded.close()
     assert failures == []
+
+
+def test_an_insert_that_the_disk_does_not_take_is_reported(folder: Path) -> None:
+    """The engine answers a streamed insert with success even then: rows would be lost without a word."""
+    sink = EmbeddedSink(folder)
+    migrate(sink)
+    batches = random_log(1).batches
+    sink.execute("ALTER TABLE billed_rows MODIFY SETTING min_free_disk_bytes_to_perform_insert = 1000000000000000000")
+    for _ in range(2):
+        with pytest.raises(SinkUnavailable, match=r"billed_rows: .* enough free space"):
+            load(sink, batches, "BilledBatch")
+    assert sink.query("SELECT count() FROM billed_events").rows == [(0,)]
+    sink.execute("ALTER TABLE billed_rows RESET SETTING min_free_disk_bytes_to_perform_insert")
+    load(sink, batches, "BilledBatch")
+    [(rows,)] = sink.query("SELECT count() FROM billed_events").rows
+    assert rows == sum(len(record["events"]) for name, record in batches if name == "BilledBatch") > 0
+    sink.close()
