@@ -22,7 +22,7 @@ from tests.streams.traffic import BOOK
 
 KILLS = 10
 SEED = 20260711
-SMALL_GROUPS = 8
+SMALL_GROUPS = 2
 """Messages in a group: with few, a kill meets the middle of one more often."""
 
 pytestmark = [pytest.mark.kafka, pytest.mark.crash, pytest.mark.slow]
@@ -32,7 +32,7 @@ def kill_again_and_again(cluster: Cluster, name: str, chance: random.Random, kil
     """Kills the process soon after it got its partitions, when most is waiting for it, and starts it anew."""
     for number in range(KILLS):
         cluster.wait_ready(name)
-        pause = chance.uniform(0, 1.5)
+        pause = chance.uniform(0, 0.8)
         time.sleep(pause)
         cluster.kill(name)
         killed.append(pause)
