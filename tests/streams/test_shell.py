@@ -64,7 +64,22 @@ class Run:
             producer.produce(self.topic, b"message", partition=number % PARTITIONS)
         producer.flush()
         if transaction:
+            before = self.ends()
             producer.abort_transaction()
+            until = time.monotonic() + 20
+            while self.ends() != {partition: end + 1 for partition, end in before.items()}:  # the abort's own markers
+                assert time.monotonic() < until, f"no marker in every partition: {before} -> {self.ends()}"
+                time.sleep(0.1)
+
+    def ends(self) -> dict[int, int]:
+        """The next offset of each partition, markers of transactions counted."""
+        config = {"bootstrap.servers": self.kafka.bootstrap, "group.id": "looks", "isolation.level": "read_uncommitted"}
+        consumer = Consumer(config)
+        ends = {
+            p: consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=10)[1] for p in range(PARTITIONS)
+        }
+        consumer.close()
+        return ends
 
     def start(self, mode: str) -> subprocess.Popen[bytes]:
         (self.folder / "ready").unlink(missing_ok=True)
