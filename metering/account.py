@@ -75,12 +75,18 @@ class Account:
         found = self.balances.get(credit_type)
         return 0 if found is None else found.open_after(max(at, self.stream_time)) - found.debt
 
-    def plan_name_at(self, occurred_at: int) -> str | None:
-        """The name of the account's plan where it counts: started_at <= occurred_at < ends_at."""
+    def plan_for(self, occurred_at: int, named: str | None) -> tuple[str | None, int | None]:
+        """(name of the plan that counts for an event, start of the plan whose prices may be locked, in ms).
+
+        The account's plan counts while started_at <= occurred_at < ends_at. A plan that the event names overrides its
+        name, and where it is another one there is no start to lock to.
+        """
         plan = self.plan
         if plan is None or occurred_at < plan[1] or (plan[2] is not None and occurred_at >= plan[2]):
-            return None
-        return str(plan[0])
+            return named, None
+        if named is None or named == plan[0]:
+            return plan[0], plan[1]
+        return named, None
 
     def advance(self, at: int, accept_window: int) -> list[Output]:
         """Moves stream time to ``at`` (never back) and forfeits the grants that are over by then."""

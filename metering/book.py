@@ -122,7 +122,7 @@ def _candidates(version: Version, endpoint: str, channel: str, plan: str | None)
     pairs: list[Pair] = []
     conditions: list[Conditions] = []
     for charge in version.charges:
-        if not all(_fits(fields[name], wanted) for name, wanted in charge.when.items() if name in fields):
+        if not all(fits(fields[name], wanted) for name, wanted in charge.when.items() if name in fields):
             continue
         credit = charge.credits if plan is None else charge.plans.get(plan, charge.credits)
         pairs.append((charge, credit))
@@ -133,11 +133,11 @@ def _candidates(version: Version, endpoint: str, channel: str, plan: str | None)
 
 
 def _all_hold(conditions: Conditions, attributes: Mapping[str, str]) -> bool:
-    return all(_fits(attributes.get(name), wanted) for name, wanted in conditions)
+    return all(fits(attributes.get(name), wanted) for name, wanted in conditions)
 
 
-def _fits(value: str | None, wanted: tuple[str, ...]) -> bool:
-    """Whether a field is there and is one of `wanted`, of which one that ends in * is a prefix."""
+def fits(value: str | None, wanted: tuple[str, ...]) -> bool:
+    """Whether a field is there and is one of `wanted`, of which one that ends in * is a prefix: a condition holds."""
     if value is None:
         return False
     return any(value.startswith(one[:-1]) if one.endswith("*") else value == one for one in wanted)

@@ -71,11 +71,7 @@ def apply_request(state: State, event: Record, recorded_at: int) -> list[Output]
     if known is not None and known[0] >= horizon:
         return [repeated(Command.REQUEST, account.account_id, event_id)]
 
-    plan = account.plan_name_at(occurred_at)
-    locked_to = account.plan[1] if account.plan is not None and plan is not None else None
-    if event["plan"] is not None:
-        locked_to = locked_to if event["plan"] == plan else None
-        plan = event["plan"]
+    plan, locked_to = account.plan_for(occurred_at, event["plan"])
     version, lines = _decide(state, account, event, plan, locked_to)
     costs = _costs(lines)
     stream_time = max(account.stream_time, occurred_at)
