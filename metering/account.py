@@ -65,6 +65,11 @@ class Account:
         found = self.balances.get(credit_type)
         return 0 if found is None else found.amount
 
+    def debt(self, credit_type: str) -> int:
+        """Credits that no grant covered, of one credit type."""
+        found = self.balances.get(credit_type)
+        return 0 if found is None else found.debt
+
     def open_grants(self, credit_type: str) -> int:
         """How many grants of the credit type are open, used up or not."""
         found = self.balances.get(credit_type)
