@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.price_book import read_book
 from streams.audit import Against, AuditLogs, PartitionAudit
 from streams.audit_report import Difference, Finding, Totals
 from streams.audit_scope import Scope, Surveyor
 from streams.memory_log import MemoryInputLog
 from streams.state import MemoryState
-from tests.streams.simulation import NAMES, PARTITIONS, Cluster
+from tests.streams.simulation import NAMES, PARTITIONS, Cluster, read_book_once
 
 BILLED = NAMES.billed
 
@@ -31,7 +30,7 @@ class Audited:
         broker = self.cluster.broker
         outputs = {topic: MemoryInputLog(broker, topic) for topic in NAMES.outputs}
         input_log = MemoryInputLog(broker, NAMES.requests)
-        return AuditLogs(NAMES, PARTITIONS, self.cluster.codec, read_book, input_log, outputs)
+        return AuditLogs(NAMES, PARTITIONS, self.cluster.codec, read_book_once, input_log, outputs)
 
     def scopes(self, positions: Any = None, *, with_rows: bool = False) -> list[Scope]:
         logs = self.logs

@@ -7,6 +7,8 @@ Real code: `RatingLoop`, `PartitionRater`, `Outbox`, the state machine, the code
 from __future__ import annotations
 
 import random
+from collections import deque
+from functools import cache
 
 from schemas.batches import read_position
 from schemas.codec import Codec
@@ -22,6 +24,9 @@ from tests.streams.traffic import Traffic
 NAMES = TopicNames("sim")
 PARTITIONS = 3
 View = dict[tuple[str, int], list[bytes]]
+CODEC = Codec()
+read_book_once = cache(read_book)
+"""Books are values, and a simulation opens states so often that reading YAML would be most of its work."""
 
 
 class Crash(BaseException):
@@ -62,7 +67,7 @@ class Machine:
             self.cluster.broker, read_position, lambda step, _topic, _partition: self.fuse.burn(step)
         )
         wiring = Wiring(
-            NAMES, PARTITIONS, self.cluster.codec, read_book,
+            NAMES, PARTITIONS, self.cluster.codec, read_book_once,
             MemoryInputLog(self.cluster.broker, NAMES.requests), self.output,
         )  # fmt: skip
         self.loop = RatingLoop(wiring, self._open)
@@ -103,27 +108,36 @@ class Machine:
 class Cluster:
     """Two machines that share the partitions, and the seed's accidents."""
 
-    def __init__(self, seed: int, messages: int = 40) -> None:
+    def __init__(self, seed: int, messages: int = 60) -> None:
         self.random = random.Random(f"accidents of {seed}")
-        self.codec = Codec()
+        self.gaps = random.Random(f"gaps of {seed}")
+        self.codec = CODEC
         self.broker = MemoryBroker()
         self.committed: dict[int, int] = {}
         self.machines = [Machine(self), Machine(self)]
         self.owner = dict.fromkeys(range(PARTITIONS), 0)
         self.ghosts: list[MemoryOutputLog] = []
         self.accidents: list[str] = []
-        for partition, timestamp, value in Traffic(seed, PARTITIONS, self.codec).messages(messages):
+        self.coming = deque(Traffic(seed, PARTITIONS, self.codec).messages(messages))
+        self.produce(messages // 2)
+
+    def produce(self, count: int) -> None:
+        """The next messages of the traffic reach the input log; some offsets stay without a record."""
+        for _ in range(min(count, len(self.coming))):
+            partition, timestamp, value = self.coming.popleft()
             self.broker.append(NAMES.requests, partition, value, timestamp)
-            if self.random.random() < 0.02:
+            if self.gaps.random() < 0.02:
                 self.broker.skip(NAMES.requests, partition)
 
     def run_undisturbed(self) -> View:
+        self.produce(len(self.coming))
         while self._behind():
             self._commit(self.machines[0].step(list(range(PARTITIONS)), 1_000))
         return self.view()
 
     def run_with_accidents(self, rounds: int = 30) -> View:
         for _ in range(rounds):
+            self.produce(self.random.randrange(3))
             self._maybe_rebalance()
             self._maybe_lose_disk()
             self._maybe_ghost()
@@ -134,6 +148,7 @@ class Cluster:
             machine.positions = {}  # everyone joins once more and goes on from what is committed
         for ghost in self.ghosts:
             ghost.send_late()
+        self.produce(len(self.coming))
         while self._behind():
             for machine in self.machines:
                 self._commit(machine.step(self._owned(machine), 1_000))
@@ -153,16 +168,10 @@ class Cluster:
                         taken.append(record.value)
         return seen
 
-    def states(self) -> dict[int, dict[bytes, bytes]]:
-        """The states that have the whole log, on whichever machine they are."""
-        whole = {}
-        for partition in range(PARTITIONS):
-            end = self.broker.records(NAMES.requests, partition)[-1].offset
-            for machine in self.machines:
-                state = machine.disk.get(partition)
-                if state is not None and state.applied == end:
-                    whole[partition] = state.contents()
-        return whole
+    def disks_at_the_end(self) -> set[int]:
+        """The partitions of which some machine's state has the whole log."""
+        ends = {p: self.broker.records(NAMES.requests, p)[-1].offset for p in range(PARTITIONS)}
+        return {p for machine in self.machines for p, state in machine.disk.items() if state.applied == ends[p]}
 
     def _step(self, machine: Machine) -> None:
         owned = self._owned(machine)

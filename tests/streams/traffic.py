@@ -1,4 +1,8 @@
-"""Seeded traffic for simulations: every command type, repeats, late events, poison, several accounts a partition."""
+"""Seeded traffic for simulations: every command type, repeats, late events, poison, several accounts a partition.
+
+A seed's messages together bring about every decision, reject_reason, grant status, kind of alert and dead letter, and
+refunds that fill debt, go back to grants, are forfeited, or become a grant of their own.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from streams.partitioner import partition_of
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 HOUR = 3_600_000
+FAR_FUTURE = 4_102_444_800_000  # 2100-01-01T00:00:00Z: ahead of any broker's clock, too
 
 BOOK = """
 price_lock: plan_period
@@ -23,6 +28,7 @@ versions:
       - {charge: lookup, when: {endpoint: /lookup}, credits: 20, plans: {big: 15}, unique: {by: [ip], within: 24h}}
       - {charge: company, when: {endpoint: /company*}, credits: 10, unique: {by: [domain], within: ever}}
       - {charge: mail, when: {endpoint: /person}, per: emails, credits: 3, credit_type: email}
+      - {charge: gratis, when: {endpoint: /gratis}, credits: 0}
 """
 SECOND_BOOK = (
     BOOK
@@ -32,6 +38,7 @@ SECOND_BOOK = (
     charges:
       - {charge: page, when: {channel: js}, credits: 2}
       - {charge: lookup, when: {endpoint: /lookup}, credits: 25, unique: {by: [ip], within: 7d}}
+      - {charge: mail, when: {endpoint: /person}, per: emails, credits: 4, credit_type: email}
 """
 )
 
@@ -48,7 +55,8 @@ class Traffic:
         self.partitions = partitions
         self.codec = codec
         self.accounts = [f"account-{n}" for n in range(accounts)]
-        self.sent: list[dict[str, Any]] = []
+        self.sent: dict[str, list[dict[str, Any]]] = {account_id: [] for account_id in self.accounts}
+        self.refunded: dict[str, list[str]] = {account_id: [] for account_id in self.accounts}
         self.now = START
         self.serial = 0
 
@@ -64,11 +72,15 @@ class Traffic:
         return made
 
     def _message(self) -> tuple[int, int, bytes]:
-        kind = self.random.choices(("events", "grant", "refund", "account", "poison"), (70, 8, 12, 6, 4))[0]
+        kinds = ("events", "grant", "refund", "account", "price_book", "poison")
+        kind = self.random.choices(kinds, (56, 12, 20, 8, 1, 3))[0]
         partition = self.random.randrange(self.partitions)
         if kind == "poison":
             return partition, self.now, self.random.randbytes(self.random.randrange(40))
-        own = [a for a in self.accounts if partition_of(a, self.partitions) == partition] or self.accounts
+        if self.random.random() < 0.02:  # a producer that partitions in another way
+            own = self.accounts
+        else:
+            own = [a for a in self.accounts if partition_of(a, self.partitions) == partition] or self.accounts
         if kind == "events":
             events = [self._event(self.random.choice(own)) for _ in range(self.random.randrange(5))]
             return partition, self.now, self.codec.encode("RequestBatch", {"events": events})
@@ -76,62 +88,89 @@ class Traffic:
         return partition, self.now, self.codec.encode(name, record)
 
     def _event(self, account_id: str) -> dict[str, Any]:
-        if self.sent and self.random.random() < 0.15:
-            return dict(self.random.choice(self.sent), account_id=account_id)
+        sent = self.sent[account_id]
+        if sent and self.random.random() < 0.12:
+            return self.random.choice(sent[-40:])
         self.serial += 1
-        late = self.random.choice((0, 0, 0, HOUR, 30 * HOUR, 80 * HOUR))
+        late = self.random.choice((0, 0, 0, 0, 0, HOUR, HOUR, 30 * HOUR, 80 * HOUR))
         event = {
             "event_id": f"event-{self.serial}" if self.random.random() < 0.97 else "",
             "account_id": account_id,
-            "occurred_at": self.now - late,
-            "endpoint": self.random.choice(("/lookup", "/company/x", "/person", "/other")),
-            "channel": self.random.choice(("js", "api")),
-            "outcome": self.random.choice(("processed",) * 6 + ("invalid", "failed")),
+            "occurred_at": self.now - late if self.random.random() < 0.98 else FAR_FUTURE,
+            "endpoint": self.random.choice(("/lookup", "/lookup", "/company/x", "/person", "/gratis", "/other")),
+            "channel": self.random.choice(("js", "js", "api")),
+            "outcome": self.random.choice(("processed",) * 8 + ("invalid", "failed")),
             "request_id": None,
             "actor": None,
             "user_id": None,
-            "ip": self.random.choice((None, "192.0.2.1", "192.0.2.2", "::ffff:192.0.2.1")),
-            "domain": self.random.choice((None, "example.com", "www.Example.com.", "example.org")),
+            "ip": self.random.choice((None, "192.0.2.1", "192.0.2.1", "192.0.2.2", "::ffff:192.0.2.1", "2001:db8::7")),
+            "domain": self.random.choice((None, "example.com", "www.Example.com.", "example.org", "example.net")),
             "plan": None,
-            "quantities": {"emails": self.random.randrange(3)},
+            "quantities": {"emails": self.random.randrange(4)},
             "attributes": {},
         }
-        self.sent.append(event)
+        sent.append(event)
         return event
 
     def _grant(self, account_id: str) -> tuple[str, dict[str, Any]]:
+        """Some expire at the same time, some are over on arrival, some come twice, some are nothing."""
         self.serial += 1
+        together = START + (self.now - START + 40 * HOUR) // (20 * HOUR) * (20 * HOUR)
+        granted_at = self.now - self.random.choice((0, 0, 0, 2 * HOUR))
+        over = granted_at + HOUR
         return "Grant", {
-            "grant_id": f"grant-{self.serial}",
+            "grant_id": f"grant-{self._serial_or_old()}",
             "account_id": account_id,
             "credit_type": self.random.choice(("credit", "credit", "email")),
-            "credits": self.random.randrange(1, 80),
-            "granted_at": self.now,
-            "expires_at": self.random.choice((None, self.now + HOUR, self.now + 40 * HOUR)),
+            "credits": self.random.choice((0, 1, 7, 20, 45, 100, 200)),
+            "granted_at": granted_at,
+            "expires_at": self.random.choice((None, over, together, together)),
             "reason": "simulation",
         }
 
     def _refund(self, account_id: str) -> tuple[str, dict[str, Any]]:
+        """Mostly of what the account did lately; of anything, of something refunded before, and of nothing at all."""
         self.serial += 1
-        event_id = self.random.choice(self.sent)["event_id"] if self.sent else "event-1"
+        sent, refunded = self.sent[account_id], self.refunded[account_id]
+        what = self.random.choices(("late", "any", "again", "unknown"), (70, 8, 15, 7))[0]
+        event_id = ""
+        if what == "again" and refunded:
+            event_id = self.random.choice(refunded[-10:])
+        elif what != "unknown" and sent:
+            priced = [each for each in sent[-12:] if each["endpoint"] not in ("/gratis", "/other")]
+            event_id = self.random.choice(priced if what == "late" and priced else sent)["event_id"]
+        event_id = event_id or "event-of-nobody"
+        refunded.append(event_id)
         return "RefundRequest", {
-            "refund_id": f"refund-{self.random.randrange(self.serial) if self.random.random() < 0.1 else self.serial}",
+            "refund_id": f"refund-{self._serial_or_old()}",
             "account_id": account_id,
-            "event_id": event_id or "event-1",
-            "charge": self.random.choice((None, None, "lookup", "page")),
-            "credits": self.random.choice((None, None, 1, 7)),
+            "event_id": event_id,
+            "charge": self.random.choice((None, None, None, "lookup", "page", "mail", "company")),
+            "credits": self.random.choice((None, None, None, 1, 1, 7, 1_000)),
             "reason": "",
             "requested_at": self.now,
         }
 
     def _account(self, account_id: str) -> tuple[str, dict[str, Any]]:
         self.serial += 1
-        plan = {"name": self.random.choice(("big", "small")), "started_at": self.now - 50 * HOUR, "ends_at": None}
+        started_at = self.now - 50 * HOUR
+        plan = {
+            "name": self.random.choice(("big", "small")),
+            "started_at": started_at,
+            "ends_at": self.random.choice((None, started_at + 60 * HOUR)),
+        }
         return "AccountUpdate", {
-            "update_id": f"update-{self.serial}",
+            "update_id": f"update-{self._serial_or_old()}",
             "account_id": account_id,
-            "plan": self.random.choice((None, plan)),
+            "plan": self.random.choice((None, plan, plan)),
             "on_empty": self.random.choice(("allow", "reject")),
-            "alert_below": {"credit": 20},
+            "alert_below": self.random.choice(({}, {"credit": 20}, {"credit": 50, "email": 10})),
             "at": self.now,
         }
+
+    def _price_book(self, _account_id: str) -> tuple[str, dict[str, Any]]:
+        """The first book once more: a repeat, or a return to it that nobody should publish, yet the log may hold."""
+        return "PriceBook", book_command(BOOK, self.now)
+
+    def _serial_or_old(self) -> int:
+        return self.random.randrange(self.serial) if self.random.random() < 0.08 else self.serial
