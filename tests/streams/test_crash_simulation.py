@@ -64,7 +64,7 @@ def test_the_simulation_has_accidents_of_every_kind() -> None:
 
 
 def test_the_simulation_has_outcomes_of_every_kind() -> None:
-    """Guards it, too: every way in which a command can end, and every way in which credits go back, is in the traffic."""
+    """Guards it, too: every way in which a command can end, and credits can go back, is in the traffic."""
     met: Counter[str] = Counter()
     for seed in range(1, 60):
         cluster = Cluster(seed)
