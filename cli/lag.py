@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
-from streams.kafka_client import client_config
-from streams.log import LogUnavailable
+from streams.groups import GroupOffsets
+from streams.kafka_reader import KafkaReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_TIMEOUT = 10.0
+    from collections.abc import Mapping, Sequence
 
 
 class GroupLag:
     """Asks about one consumer group without joining it."""
 
     def __init__(self, bootstrap: str, group: str, security: Mapping[str, str]) -> None:
-        config = client_config(bootstrap, security, group_id=group, enable_auto_commit=False)
-        self._consumer = Consumer(config)
+        self._offsets = GroupOffsets(bootstrap, group, security)
+        self._reader = KafkaReader(bootstrap, security=security)
 
     def behind(self, topics: Sequence[str], partitions: int) -> int:
-        """Messages in these topics behind what the group has acknowledged. Raises LogUnavailable."""
-        places = [TopicPartition(topic, each) for topic in topics for each in range(partitions)]
-        try:
-            behind = 0
-            for place in self._consumer.committed(places, timeout=_TIMEOUT):
-                low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT)
-                behind += high - max(low, place.offset)
-        except KafkaException as error:
-            raise LogUnavailable(f"how far consumers are cannot be asked: {error.args[0].str()}") from error
-        return behind
+        """Messages in these topics behind what the group has acknowledged. Raises LogUnavailable, LogError."""
+        return sum(self.by_partition(topics, partitions).values())
+
+    def by_partition(self, topics: Sequence[str], partitions: int) -> dict[tuple[str, int], int]:
+        """The same by topic and partition.
+
+        Offsets that hold no record (a transaction's marker, an aborted record) are not waited for: nobody ever
+        acknowledges one that is last in its partition.
+        """
+        committed = self._offsets.committed(topics, partitions)
+        return {
+            (topic, each): self._behind(topic, each, committed.get((topic, each), 0))
+            for topic in topics
+            for each in range(partitions)
+        }
+
+    def members(self) -> int:
+        """How many processes are in the group now. Raises LogUnavailable."""
+        return self._offsets.members()
 
     def close(self) -> None:
-        """Let go of the client."""
-        self._consumer.close()
+        """Let go of the clients."""
+        self._offsets.close()
+        self._reader.close()
+
+    def _behind(self, topic: str, partition: int, committed: int) -> int:
+        low, high = self._reader.bounds(topic, partition)
+        first = max(low, committed)
+        if first >= high or next(iter(self._reader.read(topic, partition, first, high)), None) is None:
+            return 0
+        return high - first

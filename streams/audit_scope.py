@@ -6,20 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
 from schemas.batches import read_head
 from schemas.errors import Undecodable
 from streams import clock
 from streams.audit_outputs import Stretch
-from streams.kafka_client import client_config
-from streams.log import InputLog, LogUnavailable, Message
+from streams.groups import GroupOffsets
+from streams.log import InputLog, Message
 from streams.topics import TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TIMEOUT = 10.0
 _PAUSE = 0.3
 _UNREADABLE = (-1, -1)
 Places = Mapping[tuple[str, int], int]
@@ -41,15 +38,15 @@ class GroupPositions:
     """The groups of one pipeline in Kafka, asked without joining them."""
 
     def __init__(self, bootstrap: str, names: TopicNames, security: Mapping[str, str]) -> None:
-        self._rating = Consumer(_config(bootstrap, names.rating_group, security))
-        self._loading = Consumer(_config(bootstrap, names.loading_group, security))
+        self._rating = GroupOffsets(bootstrap, names.rating_group, security)
+        self._loading = GroupOffsets(bootstrap, names.loading_group, security)
 
     def rated(self, topic: str, partitions: int) -> dict[int, int]:
-        found = _committed(self._rating, (topic,), partitions)
+        found = self._rating.committed((topic,), partitions)
         return {partition: offset for (_, partition), offset in found.items()}
 
     def loaded(self, topics: Sequence[str], partitions: int) -> dict[tuple[str, int], int]:
-        return _committed(self._loading, topics, partitions)
+        return self._loading.committed(topics, partitions)
 
     def close(self) -> None:
         self._rating.close()
@@ -173,16 +170,3 @@ def _position(message: Message) -> tuple[int, int]:
     except Undecodable:
         return _UNREADABLE
     return head.source_offset, head.part
-
-
-def _config(bootstrap: str, group: str, security: Mapping[str, str]) -> dict[str, object]:
-    return client_config(bootstrap, security, group_id=group, enable_auto_commit=False)
-
-
-def _committed(consumer: Consumer, topics: Sequence[str], partitions: int) -> dict[tuple[str, int], int]:
-    places = [TopicPartition(topic, each) for topic in topics for each in range(partitions)]
-    try:
-        found = consumer.committed(places, timeout=_TIMEOUT)
-    except KafkaException as error:
-        raise LogUnavailable(f"how far consumers are cannot be asked: {error.args[0].str()}") from error
-    return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}

@@ -37,5 +37,9 @@ class KafkaInputLog:
             headers = cast("Iterable[tuple[str, bytes | None]] | None", message.headers())
             yield Message(partition, offset, timestamp, message.value() or b"", producer_of(headers))
 
+    def offset_at(self, partition: int, timestamp: int) -> int:
+        """The first offset whose record is not before the time (ms, the broker's); where there is none, the end."""
+        return self._reader.offset_at(self._topic, partition, timestamp)
+
     def close(self) -> None:
         self._reader.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -12,7 +12,7 @@ from streams.kafka_client import client_config
 from streams.log import LogChanged, LogError, LogUnavailable, LostPrefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from confluent_kafka import Message
 
@@ -22,6 +22,7 @@ _AT_ONCE = 64  # messages handed over by the client in one call: a bound on memo
 _BACK_FACTOR = 8
 _PAUSE = 0.1
 _POLL = 0.5
+Answer = TypeVar("Answer")
 # A partition that was just made, or whose leader moves, answers so for a moment.
 _SETTLING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
 
@@ -86,6 +87,17 @@ class KafkaReader:
         finally:
             self._give_back(consumer)
 
+    def offset_at(self, topic: str, partition: int, timestamp: int) -> int:
+        """The first offset whose record is not before the time (ms, the broker's); where there is none, the end."""
+        consumer = self._take()
+        try:
+            _, end = self._bounds(consumer, topic, partition)
+            asked = [TopicPartition(topic, partition, max(0, timestamp))]
+            found = self._settled(lambda left: consumer.offsets_for_times(asked, timeout=left), topic, partition)
+            return end if found[0].offset < 0 else min(found[0].offset, end)
+        finally:
+            self._give_back(consumer)
+
     def last(self, topic: str, partition: int) -> Message | None:
         """The last record that is kept; None when there is none. Steps back over offsets that hold no record."""
         low, stop = self.bounds(topic, partition)
@@ -130,11 +142,15 @@ class KafkaReader:
                 raise self._unavailable(topic, partition)
 
     def _bounds(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-        deadline = clock.monotonic() + self._timeout
         place = TopicPartition(topic, partition)
+        return self._settled(lambda left: consumer.get_watermark_offsets(place, timeout=left), topic, partition)
+
+    def _settled(self, ask: Callable[[float], Answer | None], topic: str, partition: int) -> Answer:
+        """The broker's answer to a question that is given the seconds left; a partition that settles is waited for."""
+        deadline = clock.monotonic() + self._timeout
         while (left := deadline - clock.monotonic()) > 0:
             try:
-                found = consumer.get_watermark_offsets(place, timeout=left)
+                found = ask(left)
             except KafkaException as error:
                 if not error.args[0].retriable() and error.args[0].code() not in _SETTLING:
                     raise self._explain(error.args[0], topic, partition) from error

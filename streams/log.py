@@ -63,6 +63,17 @@ class InputLog(Protocol):
         ...
 
 
+class TimedLog(InputLog, Protocol):
+    """A log that also knows where a time is."""
+
+    def offset_at(self, partition: int, timestamp: int) -> int:
+        """The first offset whose record is not before the time (ms, the broker's); where there is none, the end.
+
+        Raises LogUnavailable.
+        """
+        ...
+
+
 class OutputLog(Protocol):
     """The output topics. What is sent to one partition is there in the order of sending, without gaps."""
 

@@ -89,6 +89,10 @@ class MemoryInputLog:
             if first <= message.offset < stop:
                 yield message
 
+    def offset_at(self, partition: int, timestamp: int) -> int:
+        kept = (m.offset for m in self._broker.records(self._topic, partition) if m.timestamp >= timestamp)
+        return next(kept, self.bounds(partition)[1])
+
 
 class MemoryOutputLog:
     """The twin of `KafkaOutputLog`: one worker's producer.

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import pytest
 
-from streams.log import DeliveryFailed, InputLog, LogChanged, LostPrefix, Message, OutputLog
+from streams.log import DeliveryFailed, LogChanged, LostPrefix, Message, OutputLog, TimedLog
 
 
 def position_of(value: bytes) -> tuple[int, int]:
@@ -17,7 +17,7 @@ class InputSide(Protocol):
     """A log under test, with what its producers and its broker do to it."""
 
     @property
-    def log(self) -> InputLog: ...
+    def log(self) -> TimedLog: ...
     def append(self, partition: int, value: bytes, producer: str | None = None) -> None: ...
     def skip(self, partition: int) -> None:
         """Use up at least one offset without a record."""
@@ -100,6 +100,15 @@ class InputLogContract:
         assert list(side.log.read(0, 2, 2)) == []
         side.append(0, b"c")
         assert [m.offset for m in side.log.read(0, 2, 3)] == [2]
+
+    def test_where_a_time_is(self, side: InputSide) -> None:
+        assert side.log.offset_at(0, 0) == 0
+        for n in range(3):
+            side.append(0, b"%d" % n)
+        times = [m.timestamp for m in side.log.read(0, 0, 3)]
+        assert [side.log.offset_at(0, time) for time in times] == [times.index(time) for time in times]
+        assert side.log.offset_at(0, times[0] - 1) == 0
+        assert side.log.offset_at(0, times[2] + 1) == 3
 
     def test_a_log_that_ends_too_early_is_an_error(self, side: InputSide) -> None:
         side.append(0, b"a")
