@@ -77,6 +77,10 @@ class Codec:
         """
         return self._header(name) + _writer(name)(record)
 
+    def name_of(self, data: bytes) -> str:
+        """The name of the message's record, from its framing alone. Raises as `decode`."""
+        return (self._by_header.get(data[: wire.SINGLE_OBJECT_LENGTH]) or self._find(data)[0]).name
+
     def decode(self, data: bytes | None) -> tuple[str, Record]:
         """The record's name and the record, in the current version's fields.
 

@@ -13,10 +13,10 @@ from streams.audit_outputs import Stretch
 from streams.audit_report import Difference, Note, Totals
 from streams.audit_rows import RowStore, stray_rows
 from streams.audit_scope import Scope
-from streams.audit_state import StateView
 from streams.rocks import RocksState
 from streams.rocks_folder import RocksFolder, RocksLimits
 from streams.state import Identity
+from streams.state_view import StateView
 
 _MIB = 1 << 20
 _LIMITS = RocksLimits(cache_bytes=96 * _MIB, buffer_bytes=64 * _MIB)

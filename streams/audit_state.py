@@ -7,23 +7,12 @@ by the account's floor is left out on both sides.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, Protocol
-
-import msgpack
-from rocksdict import AccessType, Options, Rdict
 
 from metering.claims import is_forgotten
 from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, Store
-from streams import clock
 from streams.audit_report import Difference, Finding, Note
-from streams.rocks import explain
-from streams.state import NOTHING_APPLIED, RESERVED, StateError
 
-_APPLIED_KEY = RESERVED + b"applied"
-_TRIES = 5
-_PAUSE = 0.2
 _TABLES = {ACCOUNT: "account", COMMAND_ID: "command id", EVENT: "event", CLAIM: "claim", BOOK_KEY: "price book"}
 
 Rows = Iterator[tuple[bytes, Any]]
@@ -38,46 +27,6 @@ class ReadableState(Protocol):
     def scan(self, prefix: bytes, after: bytes = b"") -> Rows: ...
 
     def close(self) -> None: ...
-
-
-class StateView:
-    """A worker's RocksDB as it is when this is made, read without touching it; the worker may run on."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises StateError."""
-        self._path = path
-        self._db = _opened(path)
-        packed = self._db.get(_APPLIED_KEY)
-        self.applied: int = NOTHING_APPLIED if packed is None else msgpack.unpackb(packed)
-
-    def scan(self, prefix: bytes, after: bytes = b"") -> Rows:
-        try:
-            rows = self._db.iter()
-            rows.seek(max(prefix, after))
-            while rows.valid() and rows.key().startswith(prefix):
-                if rows.key() != after:
-                    yield rows.key(), msgpack.unpackb(rows.value(), strict_map_key=False)
-                rows.next()
-            rows.status()
-        except Exception as error:
-            raise explain(self._path, "cannot be read", error) from error
-
-    def close(self) -> None:
-        with suppress(Exception):  # it was only read
-            self._db.close()
-
-
-def _opened(path: Path) -> Rdict:
-    """Tries again for a moment: a running worker may remove a file between the listing and the opening of it."""
-    options = Options(raw_mode=True)
-    for left in reversed(range(_TRIES)):
-        try:
-            return Rdict(str(path), options=options, access_type=AccessType.read_only())
-        except Exception as error:
-            if not left:
-                raise explain(path, "cannot be opened", error) from error
-            clock.sleep(_PAUSE)
-    raise StateError(f"{path}: the state cannot be opened")
 
 
 def compare_states(replayed: Store, found: ReadableState, place: str, note: Note) -> int:

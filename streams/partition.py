@@ -163,37 +163,38 @@ def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts
     except Undecodable as error:
         letter = dead_letter(DeadLetterReason.UNDECODABLE, None, None, {})
         letter.record["detail"] = error.detail
-        return [_with_place(letter, message, None, message.value)]
+        return [with_place(letter, message, None, message.value)]
     if command != Command.REQUEST:
         if counts is not None:
             counts.events += 1
-        outputs = _apply_one(wiring, state, command, record, message)
-        return [_with_place(each, message, None, message.value) for each in outputs]
+        outputs = apply_one(wiring.partitions, state, command, record, message)
+        return [with_place(each, message, None, message.value) for each in outputs]
     events: list[Record] = record["events"]
     if counts is not None:
         counts.events += len(events)
     outputs = []
     originals: list[Record] | None = None
     for index, event in enumerate(events):
-        caused = _apply_one(wiring, state, command, event, message)
+        caused = apply_one(wiring.partitions, state, command, event, message)
         if caused and caused[0].kind is Kind.DEAD_LETTER:
             if originals is None:  # the state machine may have changed the event in place: read it anew
                 originals = wiring.codec.decode_command(message.value)[1]["events"]
             alone = message.value if len(events) == 1 else wiring.codec.encode_event_alone(originals[index])
-            caused = [_with_place(caused[0], message, index, alone)]
+            caused = [with_place(caused[0], message, index, alone)]
         outputs += caused
     return outputs
 
 
-def _apply_one(wiring: Wiring, state: State, command: str, record: Record, message: Message) -> list[Output]:
+def apply_one(partitions: int, state: State, command: str, record: Record, message: Message) -> list[Output]:
+    """What one command of a message causes; a dead letter has no place yet. May change the record in place."""
     account_id = record.get("account_id")
     # An id that is too long goes on to be an invalid_event: hashing and remembering it would only cost memory.
-    if account_id and len(account_id) <= MAX_ID and partition_of(account_id, wiring.partitions) != message.partition:
+    if account_id and len(account_id) <= MAX_ID and partition_of(account_id, partitions) != message.partition:
         return [dead_letter(DeadLetterReason.WRONG_PARTITION, "account_id", Command(command), record)]
     return apply(state, command, record, message.timestamp)
 
 
-def _with_place(output: Output, message: Message, index: int | None, original: bytes) -> Output:
+def with_place(output: Output, message: Message, index: int | None, original: bytes) -> Output:
     """Adds to a dead letter where it came from and the bytes that brought it; other outputs pass."""
     if output.kind is Kind.DEAD_LETTER:
         output.record.update(

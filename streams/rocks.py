@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from metering.store import Value
 
 FORMAT = 1
-_FORMAT_KEY = RESERVED + b"format"
-_IDENTITY_KEY = RESERVED + b"identity"
-_APPLIED_KEY = RESERVED + b"applied"
+FORMAT_KEY = RESERVED + b"format"
+IDENTITY_KEY = RESERVED + b"identity"
+APPLIED_KEY = RESERVED + b"applied"
 _FIRST_KEY = b"\x01"
 
 
@@ -98,7 +98,7 @@ class RocksState:
             else:
                 batch.put(key, pack(value))
         if applied != self._applied:
-            batch.put(_APPLIED_KEY, pack(applied))
+            batch.put(APPLIED_KEY, pack(applied))
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:
@@ -131,19 +131,19 @@ class RocksState:
 
     def _identify(self, identity: Identity) -> None:
         """Hold a new folder to this identity, or check that an old one has it; read the applied offset."""
-        found, owner = self._meta(_FORMAT_KEY), self._meta(_IDENTITY_KEY)
+        found, owner = self._meta(FORMAT_KEY), self._meta(IDENTITY_KEY)
         if found is None and owner is None:
             if next(iter(self._db.keys()), None) is not None:
                 raise StateError(f"{self.path}: not a state folder of creditmeter; configure another folder")
             owner = [identity.topic, identity.partition, identity.log_id]
-            self._set_meta({_FORMAT_KEY: FORMAT, _IDENTITY_KEY: owner})
+            self._set_meta({FORMAT_KEY: FORMAT, IDENTITY_KEY: owner})
         elif found != FORMAT:
             raise StateError(
                 f"{self.path}: the state has format {found}, this version reads {FORMAT}; "
                 "use the version that wrote it, or remove the folder: the state is made anew from the input log"
             )
         self._compare(owner, identity)
-        applied = self._meta(_APPLIED_KEY)
+        applied = self._meta(APPLIED_KEY)
         self._applied = NOTHING_APPLIED if applied is None else applied
 
     def _compare(self, owner: list[Any], identity: Identity) -> None:
@@ -154,7 +154,7 @@ class RocksState:
                 f"not to {identity.topic}[{identity.partition}]; configure another folder"
             )
         if log_id is None and identity.log_id is not None:
-            self._set_meta({_IDENTITY_KEY: [topic, partition, identity.log_id]})
+            self._set_meta({IDENTITY_KEY: [topic, partition, identity.log_id]})
         elif identity.log_id not in {None, log_id}:
             raise StateError(
                 f"{self.path}: the state was made from an earlier topic {topic} (id {log_id}, now {identity.log_id}); "

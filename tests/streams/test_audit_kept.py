@@ -19,7 +19,7 @@ from streams.audit_report import Difference, Finding
 from streams.audit_rows import RowStore, stray_rows
 from streams.audit_run import AuditPlan, AuditResult, run_audit
 from streams.audit_scope import Surveyor
-from streams.audit_state import StateView
+from streams.state_view import StateView
 from streams.rocks_folder import RocksFolder
 from streams.state import Identity
 from tests.streams.audited import BILLED, Audited, Everything, altered, billed, items, replace
