@@ -14,9 +14,11 @@ from schemas.codec import Codec
 from schemas.errors import RegistryUnavailable
 from schemas.registry import HttpRegistry
 from streams import topics
+from streams.groups import GroupOffsets
 from streams.kafka_log import KafkaInputLog
 from streams.log import PRODUCER_HEADER, LogError
 from streams.producer import KafkaOutputLog, ordered_config
+from streams.results import Results
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
@@ -67,6 +69,13 @@ class Cluster:
         """The dead letters, and the input that brought them."""
         letters, commands = self.log(self.names.dead_letters), self.log(self.names.requests)
         return DeadLetterLog(letters, commands, self.codec, self.partitions)
+
+    def results(self) -> Results:
+        """What single commands caused, once a worker has decided them."""
+        progress = GroupOffsets(self.bootstrap, self.names.rating_group, self.security)
+        self._stack.callback(progress.close)
+        outputs = {topic: self.log(topic) for topic in self.names.outputs}
+        return Results(self.names, self.partitions, self.codec, self.log(self.names.requests), outputs, progress)
 
     def output_log(self) -> KafkaOutputLog:
         """A sender to chosen partitions that keeps their order; gives up after two minutes without Kafka."""

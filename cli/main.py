@@ -21,6 +21,7 @@ COMMANDS = {
     "load": "cli.workers",
     "migrate": "cli.migrate",
     "query": "cli.query",
+    "grant": "cli.grant",
     "dead-letters": "cli.dead_letters",
     "audit": "cli.audit",
     "config": "cli.show_config",

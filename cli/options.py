@@ -38,3 +38,12 @@ def with_configuration(command: Callable[Concatenate[Configuration, P], R]) -> C
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a worker to decide it.",
+)

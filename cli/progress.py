@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -66,3 +66,12 @@ def progress_bar(name: str, source: Source) -> Iterator[Reporter]:
         shown = "standard input" if name == "-" else PurePath(name).name
         task = progress.add_task(shown, total=source.size, sent=0, rejected=0, speed=0.0)
         yield _Bar(progress, task, source)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[Callable[[str], None]]:
+    """Shows on standard error, where that is a terminal, what is waited for; gives what changes the text."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(text) as status:
+        yield status.update

@@ -36,3 +36,17 @@ def answer(settings: Settings, sql: str, output_format: str) -> bytes:
 def rows_of(settings: Settings, sql: str) -> list[dict[str, Any]]:
     """The result's rows by column name. Raises Failed."""
     return [json.loads(line) for line in answer(settings, sql, "JSONEachRow").splitlines()]
+
+
+def known_rows(settings: Settings, sql: str) -> list[dict[str, Any]]:
+    """The rows where ClickHouse can be asked now, else none: for what is good to know and not needed."""
+    try:
+        return rows_of(settings, sql)
+    except Failed:
+        return []
+
+
+def literal(text: str) -> str:
+    """A string in SQL, quoted."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

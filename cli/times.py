@@ -1,0 +1,37 @@
+"""Times and durations as options of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from metering.windows import parse_duration, parse_instant
+
+
+class _Parsed(click.ParamType):
+    """A text that a function turns into ms, with its own sentence about what is wrong."""
+
+    def __init__(self, name: str, parse: Callable[[str], int]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _instant(text: str) -> int:
+    """RFC 3339, or a day alone: its first moment in UTC."""
+    return parse_instant(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text)
+
+
+INSTANT = _Parsed("time", _instant)
+"""`2026-01-31T12:00:00Z`, or `2026-01-31` for its first moment (UTC); gives ms."""
+DURATION = _Parsed("duration", parse_duration)
+"""`30d`, `24h`, `5m`, `30s`; gives ms."""
