@@ -22,6 +22,8 @@ COMMANDS = {
     "migrate": "cli.migrate",
     "query": "cli.query",
     "grant": "cli.grant",
+    "refund": "cli.refund",
+    "account": "cli.account",
     "dead-letters": "cli.dead_letters",
     "audit": "cli.audit",
     "config": "cli.show_config",
