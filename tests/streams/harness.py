@@ -11,12 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.lag import GroupLag
-from metering import MemoryStore, State, apply
-from metering.records import Kind
 from schemas.codec import Codec
-from schemas.errors import Undecodable
-from schemas.price_book import read_book
-from sinks.embedded import EmbeddedSink
 from streams.kafka_log import KafkaInputLog
 from streams.producer import KafkaOutputLog
 from streams.topics import TopicNames, TopicSettings, ensure_topics
@@ -126,32 +121,8 @@ class Pipeline:
         finally:
             lag.close()
 
-    def expected(self) -> dict[str, list[Line]]:
-        """Billed lines and dead letters as the pure state machine gives them for the log as it stands."""
-        billed: list[Line] = []
-        dead: list[Line] = []
-        log = KafkaInputLog(self.bootstrap, self.names.requests)
-        for partition in range(self.partitions):
-            state = State(MemoryStore(), read_book)
-            first, end = log.bounds(partition)
-            for message in log.read(partition, first, end):
-                try:
-                    command, record = self.codec.decode_command(message.value)
-                except Undecodable:
-                    dead.append((partition, message.offset, None, "undecodable"))
-                    continue
-                for index, each in enumerate(record["events"] if command == "request" else [record]):
-                    for kind, output in apply(state, command, each, message.timestamp):
-                        if kind is Kind.BILLED:
-                            billed.append(_line(output))
-                        elif kind is Kind.DEAD_LETTER:
-                            place = index if command == "request" else None
-                            dead.append((partition, message.offset, place, str(output["reason"])))
-        log.close()
-        return {"billed": billed, "dead": dead}
-
     def in_topics(self) -> dict[str, list[Line]]:
-        """The same as a reader of the output topics sees it."""
+        """Billed lines and dead letters as a reader of the output topics sees them."""
         billed: list[Line] = []
         dead: list[Line] = []
         for batch in self._read(self.names.billed):
@@ -164,51 +135,33 @@ class Pipeline:
     def bytes_in_topics(self) -> dict[tuple[str, int], list[bytes]]:
         """Every output message that a reader takes, by topic and partition."""
         return {
-            (topic, partition): list(self._values(topic, partition))
+            (topic, partition): values
             for topic in self.names.outputs
-            for partition in range(self.partitions)
+            for partition, values in enumerate(self._values(topic))
         }
 
-    def in_clickhouse(self) -> list[Line]:
-        """(account, decision, charge, lines, credits), read when no loader runs."""
-        sink = EmbeddedSink(self.folder / "one" / "data" / "clickhouse")
-        try:
-            sql = "SELECT account_id, decision, charge, count(), sum(credits) FROM billed_events GROUP BY ALL"
-            return [tuple(row) for row in sink.query(sql).rows]
-        finally:
-            sink.close()
-
     def _read(self, topic: str) -> Iterable[dict[str, Any]]:
-        for partition in range(self.partitions):
-            for value in self._values(topic, partition):
-                yield self.codec.decode(value)[1]
+        for values in self._values(topic):
+            yield from (self.codec.decode(value)[1] for value in values)
 
-    def _values(self, topic: str, partition: int) -> Iterable[bytes]:
+    def _values(self, topic: str) -> list[list[bytes]]:
+        """By partition. One client reads them all."""
         log = KafkaInputLog(self.bootstrap, topic)
-        last = (-1, -1)
-        for message in log.read(partition, *log.bounds(partition)):
-            position = self.codec.read_position(message.value)
-            if position > last:
-                last = position
-                yield message.value
+        found: list[list[bytes]] = [[] for _ in range(self.partitions)]
+        for partition, taken in enumerate(found):
+            last = (-1, -1)
+            for message in log.read(partition, *log.bounds(partition)):
+                position = self.codec.read_position(message.value)
+                if position > last:
+                    last = position
+                    taken.append(message.value)
         log.close()
+        return found
 
 
 def _line(record: dict[str, Any]) -> Line:
     """The fields that matter, decisions as plain strings."""
     return tuple(str(record[field]) if field == "decision" else record[field] for field in LINE_FIELDS)
-
-
-def totals(billed: Iterable[Line]) -> list[Line]:
-    """Lines by (account, decision, charge, lines, credits), as `Pipeline.in_clickhouse` gives them."""
-    sums: dict[tuple[Any, ...], list[int]] = {}
-    names = {field: at for at, field in enumerate(LINE_FIELDS)}
-    for line in billed:
-        key = tuple(line[names[field]] for field in ("account_id", "decision", "charge"))
-        total = sums.setdefault(key, [0, 0])
-        total[0] += 1
-        total[1] += line[names["credits"]]
-    return sorted(((*key, *total) for key, total in sums.items()), key=repr)
 
 
 def _free_port() -> int:

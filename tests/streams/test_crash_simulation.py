@@ -16,7 +16,7 @@ from streams.audit import Against
 from tests.streams.audited import Audited, items
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster, Machine
 
-RUNS = int(os.environ.get("CREDITMETER_SIMULATIONS", "600"))
+RUNS = int(os.environ.get("CREDITMETER_SIMULATIONS", "1000"))
 FIRST = int(os.environ.get("CREDITMETER_SEED", "1"))
 SHARDS = 8
 

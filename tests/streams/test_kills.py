@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,77 +10,62 @@ from pathlib import Path
 import pytest
 
 from local.shared import SharedKafka
-from tests.streams.harness import Pipeline
-from tests.streams.traffic import Traffic
+from tests.streams.cluster import Cluster
+from tests.streams.traffic import BOOK, Traffic
 
 SEED = 20260101
+ELSEWHERE = "worker-on-another-machine"
 
 pytestmark = [pytest.mark.kafka, pytest.mark.crash, pytest.mark.slow]
 
 
 @pytest.fixture
-def pipeline(kafka: SharedKafka, tmp_path: Path) -> Iterator[Pipeline]:
-    made = Pipeline(kafka.bootstrap, kafka.fresh_prefix(), tmp_path)
+def cluster(kafka: SharedKafka, tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(kafka.bootstrap, kafka.fresh_prefix(), tmp_path, BOOK)
     yield made
     made.close()
 
 
-def feed(pipeline: Pipeline, messages: list[tuple[int, int, bytes]], seconds: float) -> threading.Thread:
-    """Sends the messages evenly over that time, from a thread of its own."""
-
-    def run() -> None:
-        for at in range(0, len(messages), 20):
-            pipeline.send(messages[at : at + 20])
-            time.sleep(seconds * 20 / len(messages))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+def traffic(cluster: Cluster, seed: int, count: int) -> list[tuple[int, int, bytes]]:
+    return Traffic(seed, cluster.partitions, cluster.codec, accounts=20).messages(count)
 
 
-def check(pipeline: Pipeline) -> None:
-    """Topics and ClickHouse hold exactly what the log comes to."""
-    expected, found = pipeline.expected(), pipeline.in_topics()
-    assert expected["billed"], "nothing was billed: the test tests nothing"
-    assert sorted(found["billed"], key=repr) == sorted(expected["billed"], key=repr)
-    assert sorted(found["dead"], key=repr) == sorted(expected["dead"], key=repr)
-
-
-def test_workers_join_and_leave(pipeline: Pipeline) -> None:
+def test_workers_join_and_leave(cluster: Cluster) -> None:
     """A second machine with a disk of its own, and a second process on the first machine's disk."""
-    messages = Traffic(SEED + 1, pipeline.partitions, pipeline.codec, accounts=40).messages(1_500)
-    pipeline.start("worker")
-    feeding = feed(pipeline, messages, seconds=25)
-    time.sleep(6)
-    pipeline.start("worker-on-another-machine", machine="two")
-    time.sleep(6)
-    pipeline.start("worker-beside", machine="one")
-    time.sleep(5)
-    pipeline.stop("worker-on-another-machine")
-    time.sleep(3)
-    pipeline.kill("worker")
-    time.sleep(2)
-    pipeline.start("worker-on-another-machine", machine="two")
-    feeding.join()
-    pipeline.wait_until_rated()
-    check(pipeline)
+    feeding = cluster.feed(traffic(cluster, SEED + 1, 1_500), seconds=18)
+    joins = (("worker", "one"), (ELSEWHERE, "two"), ("worker-beside", "one"))
+    for name, machine in joins:
+        cluster.start(name, machine=machine)
+        cluster.wait_ready(name)
+        time.sleep(2)
+    cluster.stop(ELSEWHERE)
+    time.sleep(1)
+    cluster.kill("worker")
+    cluster.start(ELSEWHERE, machine="two")
+    cluster.audit("--no-wait", "--no-clickhouse", config="one/worker-beside.toml")
+    feeding.finish()
+    cluster.wait_until_rated()
+    cluster.check_topics()
+    for config in ("one/worker-beside.toml", f"two/{ELSEWHERE}.toml"):  # each with its own states, which workers hold
+        assert cluster.audit("--no-clickhouse", config=config)["messages"] > 1_500
 
 
-def test_an_undisturbed_run_gives_the_same_bytes(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_an_undisturbed_run_gives_the_same_bytes(cluster: Cluster, tmp_path: Path) -> None:
     """A worker that is killed, and one with an empty disk that reads the same log: equal to the byte."""
-    pipeline.send(Traffic(SEED + 2, pipeline.partitions, pipeline.codec, accounts=20).messages(600))
-    pipeline.start("worker")
-    time.sleep(3)
-    pipeline.kill("worker")
-    pipeline.start("worker")
-    pipeline.wait_until_rated()
-    before = pipeline.bytes_in_topics()
-    pipeline.stop("worker")
+    cluster.send(traffic(cluster, SEED + 2, 600))
+    cluster.start("worker")
+    cluster.wait_ready("worker")
+    cluster.kill("worker")
+    cluster.start("worker")
+    cluster.wait_until_rated()
+    before = cluster.bytes_in_topics()
+    cluster.stop("worker")
     shutil.rmtree(tmp_path / "one" / "data" / "state")
-    pipeline.send(Traffic(SEED + 3, pipeline.partitions, pipeline.codec, accounts=20).messages(100))
-    pipeline.start("worker")
-    pipeline.wait_until_rated()
-    after = pipeline.bytes_in_topics()
+    cluster.send(traffic(cluster, SEED + 3, 100))
+    cluster.start("worker")
+    cluster.wait_until_rated()
+    after = cluster.bytes_in_topics()
     for place, values in before.items():
         assert after[place][: len(values)] == values
-    check(pipeline)
+    cluster.check_topics()
+    cluster.audit_all("--no-clickhouse", config="one/worker.toml")

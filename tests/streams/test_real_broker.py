@@ -12,8 +12,7 @@ import pytest
 from local.ports import free_ports
 from local.shared import SharedKafka
 from local.start import Broker
-from sinks.embedded import EmbeddedSink
-from tests.streams.cluster import BusyTraffic, Cluster, check_store
+from tests.streams.cluster import BusyTraffic, Cluster
 from tests.streams.traffic import BOOK
 
 SEED = 20260712
@@ -50,7 +49,7 @@ def metric(port: int, name: str) -> float:
     return float(next(line.split()[1] for line in lines if line.startswith(f"{name} ")))
 
 
-def test_the_broker_is_killed_twice(own_kafka: Broker, made: Callable[[str, str], Cluster], tmp_path: Path) -> None:
+def test_the_broker_is_killed_twice(own_kafka: Broker, made: Callable[[str, str], Cluster]) -> None:
     """kill -9 of the broker while events, outputs and rows are under way; worker and loader wait for it."""
     cluster = made(own_kafka.bootstrap, "credits")
     cluster.start_with("worker", group_messages=8)
@@ -69,9 +68,7 @@ def test_the_broker_is_killed_twice(own_kafka: Broker, made: Callable[[str, str]
     cluster.stop("worker")
     cluster.stop("loader")
     rated = cluster.check_topics()
-    sink = EmbeddedSink(tmp_path / "one" / "data" / "clickhouse")
-    check_store(sink, rated)
-    sink.close()
+    cluster.audit_all()
     print(f"{credits_of(rated):,} credits")
 
 
@@ -106,4 +103,6 @@ def test_an_empty_disk_takes_over_and_an_old_one_comes_back(
     cluster.wait_until_rated()
     cluster.stop("worker")
     rated = cluster.check_topics()
+    cluster.audit_all("--no-clickhouse", config="one/worker.toml")
+    cluster.audit("--no-clickhouse", config="two/worker-elsewhere.toml")
     print(f"{credits_of(rated):,} credits; the empty disk caught up {caught_up:.0f} messages")
