@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Across topics nothing says what came first; this is how a single command's outputs follow each other.
 _ORDER = (Kind.GRANT, Kind.BILLED, Kind.REFUND, Kind.DEAD_LETTER, Kind.ALERT)
+_WORD = {Command.ACCOUNT: "account update"}
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ def decide(cluster: Cluster, command: Command, records: Sequence[Mapping[str, An
 def send(cluster: Cluster, command: Command, records: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
     """Sends the commands; gives (partition, offset) of each once the broker has acknowledged it. Raises LogError."""
     places: dict[int, tuple[int, int]] = {}
-    what = f"{command} {records[0][ID_FIELD[command]]}" if len(records) == 1 else f"{len(records):,} {command} commands"
-    say(f"sending {what}")
+    word = _WORD.get(command, command)
+    say(f"sending {word} {records[0][ID_FIELD[command]]}" if len(records) == 1 else f"sending {len(records):,} {word}s")
 
     def delivered(delivery: Delivery) -> None:
         places[id(delivery.records[0])] = delivery.partition, delivery.offset
