@@ -45,6 +45,11 @@ class ReplaySource:
     input_log: InputLog
 
 
+def is_account_id(text: str) -> bool:
+    """Whether an account can have this id: 1 to 128 characters that UTF-8 can hold."""
+    return 0 < len(text) <= MAX_ID and not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 class Base(NamedTuple):
     """Where a replay begins: a store that is only read, the last offset in it (-1: none), and its name for people."""
 
@@ -78,7 +83,7 @@ class AccountReplay:
 
     def __init__(self, source: ReplaySource, account_id: str, base: Base, upper: Store | None = None) -> None:
         """Raises ValueError for an id that no account can have."""
-        if not account_id or len(account_id) > MAX_ID:
+        if not is_account_id(account_id):
             raise ValueError(f"an account's id has 1 to {MAX_ID} characters, not {len(account_id)}")
         self.account_id = account_id
         self.partition = partition_of(account_id, source.partitions)

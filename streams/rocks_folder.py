@@ -16,6 +16,11 @@ _LOCKED = ("While lock file", "lock hold by current process")
 _LOCK_PAUSE = 0.05
 
 
+def state_folder(root: Path, identity: Identity) -> Path:
+    """Where a partition's state is below a process's folder."""
+    return root / identity.topic / str(identity.partition)
+
+
 @dataclass(frozen=True, slots=True)
 class RocksLimits:
     """Memory and waiting of one process, whatever number of partitions it has. Bytes and seconds."""
@@ -36,7 +41,7 @@ class RocksFolder:
         self._buffers = WriteBufferManager(self._limits.buffer_bytes, allow_stall=False)
 
     def path(self, identity: Identity) -> Path:
-        return self._root / identity.topic / str(identity.partition)
+        return state_folder(self._root, identity)
 
     def open(self, identity: Identity) -> RocksState:
         """The partition's state, made where there is none.

@@ -1,0 +1,81 @@
+"""Where the replay of an account may begin: the nearest state at hand that is surely of this log.
+
+What is absent, foreign or unreadable is passed over with a word of why; the log's beginning is always right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.account_replay import Base, beginning
+from streams.log import InputLog
+from streams.rocks_folder import state_folder
+from streams.state import Identity, StateError
+from streams.state_view import StateView
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BasePlaces:
+    """Where states may be. `identity`: the partition of the log as it is now, its id known; `state_root` a worker's."""
+
+    identity: Identity
+    input_log: InputLog
+    state_root: Path | None = None
+
+    @property
+    def partition_name(self) -> str:
+        return f"{self.identity.topic}[{self.identity.partition}]"
+
+
+def base_for(places: BasePlaces, say: Say, before: int | None = None) -> Base:
+    """The nearest base with `applied` < `before` (None: the newest). Close it when the replay is done.
+
+    That is the worker's state on this machine, else the log's beginning. `say` gets a sentence for each that is passed
+    over for another reason than `before`. Raises LogError.
+    """
+    return _workers_state(places, say, before) or beginning()
+
+
+def _workers_state(places: BasePlaces, say: Say, before: int | None) -> Base | None:
+    if places.state_root is None:
+        return None
+    path = state_folder(places.state_root, places.identity)
+    name = f"the worker's state of {places.partition_name}"
+    if not path.is_dir():
+        say(f"{name} is not on this machine ({path})")
+        return None
+    try:
+        view = StateView(path)
+    except StateError as error:
+        say(f"{name} is not used: {error}")
+        return None
+    unfit = _unfit(places, view.identity, view.applied)
+    if unfit is not None or (before is not None and view.applied >= before):
+        view.close()
+        if unfit is not None:
+            say(f"{name} is not used: {path} {unfit}")
+        return None
+    return Base(view, view.applied, "the worker's state", view.close)
+
+
+def _unfit(places: BasePlaces, found: Identity | None, applied: int) -> str | None:
+    """Why a state cannot be a base of this log; None where it can."""
+    wanted = places.identity
+    if found is None:
+        return "is no state that this version can read"
+    if (found.topic, found.partition) != (wanted.topic, wanted.partition):
+        return f"belongs to {found.topic}[{found.partition}]"
+    if found.log_id is None:
+        return "does not say which log it was made from"
+    if found.log_id != wanted.log_id:
+        return "was made from an earlier topic of that name, which was deleted and made again"
+    kept, end = places.input_log.bounds(wanted.partition)
+    if applied >= end:
+        return f"goes up to offset {applied}, and the log ends at {end}"
+    if applied + 1 < kept:
+        return f"goes up to offset {applied}, and the log begins at {kept}"
+    return None
