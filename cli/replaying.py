@@ -1,0 +1,96 @@
+"""One account's present or past state for the commands that show it: opened from the nearest base, and replayed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cli.output import say
+
+if TYPE_CHECKING:
+    from cli.config import Settings
+    from cli.kafka import Cluster
+    from metering.store import Store
+    from streams.account_replay import AccountReplay
+
+_MIB = 1 << 20
+
+
+class OpenedReplay(NamedTuple):
+    """A replay that stands at its base. `stop`: where the log ended when it was opened."""
+
+    cluster: Cluster
+    replay: AccountReplay
+    stop: int
+
+
+@contextmanager
+def opened_replay(settings: Settings, account_id: str, *, before: int | None = None) -> Iterator[OpenedReplay]:
+    """The account over the nearest base with `applied` < `before` (None: the newest); nothing is applied yet.
+
+    Says on standard error what could not be the base. Raises Misconfigured, and Failed for what goes wrong with Kafka
+    or the state, also within the block.
+    """
+    from cli.errors import Failed, Misconfigured
+    from cli.kafka import opened
+    from schemas.price_book import read_book
+    from streams.account_bases import BasePlaces, base_for
+    from streams.account_replay import AccountReplay, ReplaySource, is_account_id
+    from streams.partitioner import partition_of
+    from streams.state import Identity, StateError
+    from streams.topics import check_topics
+
+    if not is_account_id(account_id):
+        raise Misconfigured(f"{account_id!r} is no account's id: it has 1 to 128 characters")
+    with opened(settings) as cluster, scratch_store(settings) as upper:
+        names = cluster.names
+        log_id = check_topics(cluster.bootstrap, names, security=cluster.security)[names.requests]
+        log = cluster.log(names.requests)
+        source = ReplaySource(names, cluster.partitions, cluster.codec, read_book, log)
+        identity = Identity(names.requests, partition_of(account_id, cluster.partitions), log_id)
+        try:
+            base = base_for(BasePlaces(identity, log, settings.state_path), say, before)
+            stop = log.bounds(identity.partition)[1]
+            try:
+                yield OpenedReplay(cluster, AccountReplay(source, account_id, base, upper), stop)
+            finally:
+                base.close()
+        except StateError as error:
+            raise Failed(str(error)) from error
+
+
+@contextmanager
+def scratch_store(settings: Settings) -> Iterator[Store]:
+    """An empty store on disk, removed afterwards: what a command changes for itself, whatever its size."""
+    from streams.rocks_folder import RocksFolder, RocksLimits
+    from streams.state import Identity
+
+    folder = settings.data_dir / "scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(tempfile.mkdtemp(prefix="replay-", dir=folder))
+    try:
+        store = RocksFolder(path, RocksLimits(32 * _MIB, 32 * _MIB)).open(Identity("scratch", 0))
+        try:
+            yield store
+        finally:
+            store.close()
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def replay_bar(opened: OpenedReplay) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where that is a terminal, to be told the next offset."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    begin = opened.replay.applied + 1
+    console = Console(stderr=True)
+    columns = (TextColumn("replaying the log"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=max(0, opened.stop - begin))
+        yield lambda offset: bar.update(task, completed=offset - begin)
