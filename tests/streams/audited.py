@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from sinks.embedded import EmbeddedSink
+from sinks.migrate import migrate
+from sinks.rows import to_columns
 from streams.audit import Against, AuditLogs, PartitionAudit
 from streams.audit_report import Difference, Finding, Totals
 from streams.audit_scope import Scope, Surveyor
@@ -75,6 +79,28 @@ def replace(cluster: Cluster, topic: str, partition: int, index: int, values: li
     cluster.broker._next.pop((topic, partition), None)
     for value in values:
         cluster.broker.append(topic, partition, value)
+
+
+class SinkRows:
+    """Rows as the command reads them."""
+
+    def __init__(self, sink: EmbeddedSink) -> None:
+        self.sink = sink
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.sink.query(sql).rows
+
+
+def filled(cluster: Cluster, path: Path) -> EmbeddedSink:
+    """A chDB with the rows of all output topics, as the loader makes them."""
+    sink = EmbeddedSink(path)
+    migrate(sink)
+    for topic in NAMES.outputs:
+        for partition in range(PARTITIONS):
+            decoded = [cluster.codec.decode(m.value) for m in cluster.broker.records(topic, partition)]
+            if decoded:
+                sink.insert(*to_columns(decoded[0][0], [batch for _, batch in decoded]))
+    return sink
 
 
 def billed(cluster: Cluster, partition: int = 0) -> list[bytes]:

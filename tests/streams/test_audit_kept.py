@@ -10,7 +10,6 @@ import pytest
 
 from schemas.batches import read_position
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from sinks.rows import to_columns
 from streams.audit import Against
 from streams.audit_checkpoint import CheckpointError, load
@@ -19,10 +18,10 @@ from streams.audit_report import Difference, Finding
 from streams.audit_rows import RowStore, stray_rows
 from streams.audit_run import AuditPlan, AuditResult, run_audit
 from streams.audit_scope import Surveyor
-from streams.state_view import StateView
 from streams.rocks_folder import RocksFolder
 from streams.state import Identity
-from tests.streams.audited import BILLED, Audited, Everything, altered, billed, items, replace
+from streams.state_view import StateView
+from tests.streams.audited import BILLED, Audited, Everything, SinkRows, altered, billed, filled, items, replace
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 from tests.streams.traffic import HOUR, START
 
@@ -32,25 +31,6 @@ def cluster() -> Cluster:
     made = Cluster(7, messages=120)
     made.run_undisturbed()
     return made
-
-
-class SinkRows:
-    """Rows as the command reads them."""
-
-    def __init__(self, sink: EmbeddedSink) -> None:
-        self.sink = sink
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return self.sink.query(sql).rows
-
-
-def fill(cluster: Cluster, sink: EmbeddedSink) -> None:
-    migrate(sink)
-    for topic in NAMES.outputs:
-        for partition in range(PARTITIONS):
-            decoded = [cluster.codec.decode(m.value) for m in cluster.broker.records(topic, partition)]
-            if decoded:
-                sink.insert(*to_columns(decoded[0][0], [batch for _, batch in decoded]))
 
 
 def plan(audited: Audited, folder: Path, **options: Any) -> AuditPlan:
@@ -68,9 +48,8 @@ def run(audited: Audited, made: AuditPlan, rows: RowStore | None = None) -> Audi
 
 
 def test_rows_are_compared_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
-    sink = EmbeddedSink(tmp_path / "clickhouse")
+    sink = filled(cluster, tmp_path / "clickhouse")
     try:
-        fill(cluster, sink)
         rows = SinkRows(sink)
         clean = Audited(cluster)
         result = run(clean, plan(clean, tmp_path, rows=rows), rows)
@@ -94,9 +73,8 @@ def test_the_statements_of_the_finance_page(cluster: Cluster, tmp_path: Path) ->
     text = (Path(__file__).parents[2] / "docs" / "finance.md").read_text()
     blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
     statements = [each for block in blocks for each in block.split(";") if each.strip()]
-    sink = EmbeddedSink(tmp_path / "clickhouse")
+    sink = filled(cluster, tmp_path / "clickhouse")
     try:
-        fill(cluster, sink)
         closing, later, net = (sink.query(each).dicts() for each in statements)
         ends = {p: max(read_position(value)[0] for value in billed(cluster, p)) for p in range(PARTITIONS)}
         assert {row["source_partition"]: row["invoiced_to"] for row in closing} == ends
