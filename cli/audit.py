@@ -58,8 +58,8 @@ def audit(
     object a line, each difference, then the result.
     """
     from cli.errors import Failed
-    from streams.audit_checkpoint import CheckpointError
     from streams.audit_run import run_audit
+    from streams.sealed import CheckpointError
     from streams.state import StateError
 
     settings = configuration.settings

@@ -7,8 +7,6 @@ changed.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -19,14 +17,9 @@ from typing import Any
 from streams.audit_outputs import Stretch
 from streams.audit_report import Totals
 from streams.rocks import RocksState
+from streams.sealed import MANIFEST, SEAL, CheckpointError, Damaged, checksum, compare, files_in, sealed_text, unsealed
 
 FORMAT = 1
-_MANIFEST, _SEAL = "manifest.json", "manifest.sha256"
-_BLOCK = 1 << 20
-
-
-class CheckpointError(Exception):
-    """The checkpoint cannot be used or written; the message says which file and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +71,10 @@ class CheckpointWriter:
         """Seals it. Raises CheckpointError where the disk does not take it."""
         try:
             self._part.mkdir(parents=True, exist_ok=True)
-            files = {name: _sha256(self._part / name) for name in _files(self._part)}
-            text = json.dumps({**manifest.as_json(), "files": files}, indent=1)
-            _write(self._part / _MANIFEST, text)
-            _write(self._part / _SEAL, hashlib.sha256(text.encode()).hexdigest())
+            files = {name: checksum(self._part / name) for name in files_in(self._part)}
+            text, seal = sealed_text({**manifest.as_json(), "files": files})
+            _write(self._part / MANIFEST, text)
+            _write(self._part / SEAL, seal.encode())
             self._part.rename(self._target)
         except OSError as error:
             raise CheckpointError(f"{self._target}: the checkpoint cannot be written: {error}") from error
@@ -94,19 +87,19 @@ class CheckpointWriter:
 def load(folder: Path) -> Manifest:
     """The manifest, after every file was compared with its checksum. Raises CheckpointError."""
     try:
-        text = (folder / _MANIFEST).read_text()
-        sealed = (folder / _SEAL).read_text()
+        text, seal = (folder / MANIFEST).read_bytes(), (folder / SEAL).read_bytes()
     except OSError as error:
         raise CheckpointError(f"{folder}: no checkpoint of an audit: {error}") from error
-    if hashlib.sha256(text.encode()).hexdigest() != sealed.strip():
-        raise _damaged(folder, _MANIFEST)
-    data = json.loads(text)
-    if data["format"] != FORMAT:
-        raise CheckpointError(f"{folder}: format {data['format']}, this version reads {FORMAT}: audit without it")
-    found = _files(folder)
-    for name, checksum in data["files"].items():
-        if name not in found or _sha256(folder / name) != checksum:
-            raise _damaged(folder, name)
+    try:
+        data = unsealed(text, seal)
+        if data["format"] != FORMAT:
+            raise CheckpointError(f"{folder}: format {data['format']}, this version reads {FORMAT}: audit without it")
+        compare(folder, data["files"])
+    except Damaged as damage:
+        raise CheckpointError(
+            f"{folder / damage.name}: damaged: not what the audit wrote; use an earlier checkpoint, or audit from the "
+            "beginning"
+        ) from None
     return Manifest.from_json(data)
 
 
@@ -127,27 +120,8 @@ def restore(folder: Path, partition: int, into: Path) -> None:
             shutil.copyfile(path, copy)
 
 
-def _damaged(folder: Path, name: str) -> CheckpointError:
-    return CheckpointError(
-        f"{folder / name}: damaged: not what the audit wrote; use an earlier checkpoint, or audit from the beginning"
-    )
-
-
-def _files(folder: Path) -> list[str]:
-    inside = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [name for path in inside if (name := str(path.relative_to(folder))) not in {_MANIFEST, _SEAL}]
-
-
-def _sha256(path: Path) -> str:
-    made = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            made.update(block)
-    return made.hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w") as file:
+def _write(path: Path, text: bytes) -> None:
+    with path.open("wb") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
