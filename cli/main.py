@@ -25,6 +25,7 @@ COMMANDS = {
     "refund": "cli.refund",
     "account": "cli.account",
     "dead-letters": "cli.dead_letters",
+    "estimate": "cli.estimate",
     "audit": "cli.audit",
     "config": "cli.show_config",
     "completion": "cli.completion",

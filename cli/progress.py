@@ -51,8 +51,8 @@ class _Bar(Reporter):
 
 
 @contextmanager
-def progress_bar(name: str, source: Source) -> Iterator[Reporter]:
-    """Shows how much of the file has been read, how many lines were sent and rejected, and how fast."""
+def progress_bar(name: str, source: Source, done: str = "sent") -> Iterator[Reporter]:
+    """Shows how much of the file has been read, how many lines were `done` and how many bad, and how fast."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -60,7 +60,9 @@ def progress_bar(name: str, source: Source) -> Iterator[Reporter]:
     if not console.is_terminal:
         yield Reporter()
         return
-    counts = TextColumn("{task.fields[sent]:,} sent, {task.fields[rejected]:,} bad, {task.fields[speed]:,.0f}/s")
+    counts = TextColumn(
+        "{task.fields[sent]:,} " + done + ", {task.fields[rejected]:,} bad, {task.fields[speed]:,.0f}/s"
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), counts, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         shown = "standard input" if name == "-" else PurePath(name).name
@@ -75,3 +77,16 @@ def waiting(text: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(text) as status:
         yield status.update
+
+
+@contextmanager
+def scan_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal; to be told how many are done, and of how many."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -21,6 +21,7 @@ Server = TypeVar("Server")
 # Fixture -> the marker that a test which uses it must carry.
 NEEDS = {
     "kafka": "kafka",
+    "rated": "kafka",
     "own_kafka": "kafka",
     "clickhouse_server": "clickhouse_server",
     "own_clickhouse": "clickhouse_server",
@@ -37,6 +38,21 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith("CREDITMETER_") and not name.startswith("CREDITMETER_TEST_"):
             del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first: those that need no service. Among the others the longest, since several processes share them.
+
+    A file stays in one process (`--dist loadfile`), and each process that needs a broker or a server starts its own.
+    """
+
+    def rank(item: pytest.Item) -> int:
+        if not any(item.get_closest_marker(marker) for marker in NEEDS.values()):
+            return 0
+        return 1 if item.get_closest_marker("crash") else 2
+
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=rank)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,15 +1,17 @@
-"""What tests of the command share: running it in this process, or as a real one, and a small price book."""
+"""What tests of the command share: running it in this process, or as a real one, a small price book, and a worker."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
+from local.shared import SharedKafka
+from tests.streams.harness import Pipeline
 
 BOOK = """\
 price_lock: none
@@ -28,6 +30,18 @@ versions:
         plans: {enterprise: 15}
         unique: {by: [ip], within: 24h}
 """
+MORE_CHARGES = """\
+      - charge: company
+        when: {endpoint: "/v1/company*"}
+        credits: 10
+        unique: {by: [domain], within: ever}
+      - charge: mail
+        when: {endpoint: /v1/company/mail}
+        per: emails
+        credits: 3
+        credit_type: email
+"""
+"""With these `BOOK` has claims for ever, a second credit type, and an event of two lines."""
 
 
 @pytest.fixture
@@ -64,3 +78,33 @@ def process(tmp_path: Path) -> Callable[..., "subprocess.Popen[bytes]"]:
         )
 
     return start
+
+
+@pytest.fixture(scope="session")
+def rated(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A pipeline of two partitions with a price book and a worker that runs all the time.
+
+    Tests that share it have account ids of their own.
+    """
+    folder = tmp_path_factory.mktemp("rated")
+    pipeline = Pipeline(kafka.bootstrap, kafka.fresh_prefix(), folder, partitions=2)
+    pipeline.start("worker")
+    try:
+        (folder / "book.yaml").write_text(BOOK + MORE_CHARGES)
+        published = _run_with(pipeline, "prices", "publish", folder / "book.yaml")
+        assert published.exit_code == 0, published.stderr
+        yield pipeline
+    finally:
+        pipeline.close()
+
+
+@pytest.fixture
+def here(rated: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs the command on the machine of the worker of `rated`."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments, stdin=None: _run_with(rated, *arguments, stdin=stdin)
+
+
+def _run_with(pipeline: Pipeline, *arguments: str | Path, stdin: str | bytes | None = None) -> Result:
+    line = ["--config", str(pipeline.folder / "one" / "worker.toml"), *map(str, arguments)]
+    return CliRunner().invoke(main, line, input=stdin, catch_exceptions=False)
