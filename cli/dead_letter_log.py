@@ -80,6 +80,11 @@ class DeadLetterLog:
                 for record in batch["dead_letters"]:
                     yield DeadLetter(Place(each, batch["source_offset"], record["index"]), record)
 
+    def earliest(self) -> int | None:
+        """The log's time (ms) of the earliest that is kept; None where there is none. Raises LogError."""
+        firsts = (next(self.read(each), None) for each in range(self._partitions))
+        return min((letter.record["recorded_at"] for letter in firsts if letter is not None), default=None)
+
     def find(self, place: Place) -> DeadLetter | None:
         """The one at a place; a place without index also finds the only one of a batch. Raises LogError."""
         if place.partition >= self._partitions:

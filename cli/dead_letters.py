@@ -1,4 +1,4 @@
-"""`creditmeter dead-letters`: see what was set aside, and send it again."""
+"""`creditmeter dead-letters`: see what was set aside, what became of it, and send it again."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.command import Group
+from cli.dead_letter_choice import filtered, find, wanted
+from cli.dead_letter_replay import replay
 from cli.options import json_option, with_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Sequence
 
     from cli.config_sources import Configuration
-    from cli.dead_letter_log import DeadLetter, DeadLetterLog
+    from cli.dead_letter_log import DeadLetter
+    from cli.dead_letter_replays import Replay, Replays
+    from cli.kafka import Cluster
 
-_REASONS = ("undecodable", "invalid_event", "in_future", "too_late", "wrong_partition")
+_OUTCOMES = ("accepted", "repeated", "dead_letter", "undecided")
 
 
 @click.group(
@@ -35,61 +39,55 @@ def dead_letters() -> None:
     """
 
 
-_filters = (
-    click.option("--reason", type=click.Choice(_REASONS), help="Only those set aside for this reason."),
-    click.option("--account", help="Only those of this account."),
-    click.option("--producer", help="Only those that this producer sent."),
-)
-
-
-def _filtered(command: Any) -> Any:
-    for option in reversed(_filters):
-        command = option(command)
-    return command
-
-
 @dead_letters.command(
     "list",
     short_help="Count them by reason and producer, and list the latest.",
     epilog="""
     creditmeter dead-letters list
-    creditmeter dead-letters list --reason invalid_event --account acme --json
+    creditmeter dead-letters list --open --reason invalid_event --account acme --json
+    creditmeter dead-letters list --counts
     """,
 )
-@_filtered
+@filtered
+@click.option("--open", "only_open", is_flag=True, help="Only those that were not replayed yet.")
+@click.option("--counts", "only_counts", is_flag=True, help="Only counts, and what became of those replayed.")
 @click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="How many to list.")
 @json_option
 @with_configuration
 def list_(
-    configuration: Configuration,
-    *,
-    reason: str | None,
-    account: str | None,
-    producer: str | None,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """Count dead letters by reason and producer, and list the latest of each partition.
+    configuration: Configuration, *, reason: str | None, account: str | None, producer: str | None, only_open: bool,
+    only_counts: bool, limit: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Count dead letters by reason and producer, and list the latest, with what became of those that were replayed.
 
-    With --json: one object a line for every dead letter that fits, without counts and without limit.
+    Replays are read from the input log, from the earliest letter on. With --json: one object a line for every dead
+    letter that fits, without counts and without limit; with --counts too, one for each reason and producer.
     """
     from cli.kafka import opened
-    from cli.output import data_output
-    from cli.rating import to_line
 
     with opened(configuration.settings) as cluster:
-        letters = _wanted(cluster.dead_letters(), reason, account, producer)
-        if as_json:
-            with data_output() as out:
-                for letter in letters:
-                    out.write(to_line(letter.row()))
+        log = cluster.dead_letters()
+        # The latest are known only when all have been read: then their replays alone are looked for.
+        needs_all = only_open or only_counts or as_json
+        replays = _replays(cluster, log.earliest()) if needs_all else {}
+        letters = (
+            each for each in wanted(log, reason, account, producer) if not only_open or each.place not in replays
+        )
+        if as_json and not only_counts:
+            _write_rows(letters, replays)
             return
-        counts: Counter[tuple[str, str]] = Counter()
-        latest: deque[DeadLetter] = deque(maxlen=limit)
+        counts: Counter[tuple[str, str, str]] = Counter()
+        latest: deque[DeadLetter] = deque(maxlen=0 if only_counts else limit)
         for letter in letters:
-            counts[letter.record["reason"], letter.record["producer"] or ""] += 1
+            became = replays[letter.place][-1].outcome if letter.place in replays else "open"
+            counts[letter.record["reason"], letter.record["producer"] or "", became] += 1
             latest.append(letter)
-    _print_list(counts, latest)
+        if not needs_all and latest:
+            replays = _replays(cluster, min(letter.record["recorded_at"] for letter in latest))
+    if only_counts:
+        _print_outcomes(counts, as_json=as_json)
+    else:
+        _print_list(counts, latest, replays)
 
 
 @dead_letters.command(
@@ -102,89 +100,48 @@ def list_(
 @json_option
 @with_configuration
 def show(configuration: Configuration, place: str, *, as_json: bool) -> None:
-    """Show the dead letter at PLACE: why it was set aside, its bytes, and what they say where they can be read."""
+    """Show the dead letter at PLACE: why it was set aside, its bytes, what they say, and what became of its replays."""
     from cli.kafka import opened
 
     with opened(configuration.settings) as cluster:
         log = cluster.dead_letters()
-        letter = _find(log, place)
+        letter = find(log, place)
         original = log.original(letter)
         decoded = log.decoded(original)
+        replays = _replays(cluster, letter.record["recorded_at"]).get(letter.place, [])
     if as_json:
         read = None if decoded is None else {"name": decoded[0], "record": decoded[1]}
-        shown = letter.row() | {"original": original.hex(), "decoded": read}
+        rows = [each.row() for each in replays]
+        shown = letter.row() | {"replays": rows, "original": original.hex(), "decoded": read}
         click.echo(json.dumps(shown, ensure_ascii=False, default=_as_text))
         return
-    _print_one(letter, original, decoded)
+    _print_one(letter, replays, original, decoded)
 
 
-@dead_letters.command(
-    short_help="Send them again.",
-    epilog="""
-    creditmeter dead-letters replay 3@1042/17 3@1043
-    creditmeter dead-letters replay --reason wrong_partition --dry-run
-    """,
-)
-@click.argument("places", nargs=-1)
-@_filtered
-@click.option("--dry-run", is_flag=True, help="Only tell what would be sent.")
-@with_configuration
-def replay(
-    configuration: Configuration,
-    places: tuple[str, ...],
-    *,
-    reason: str | None,
-    account: str | None,
-    producer: str | None,
-    dry_run: bool,
-) -> None:
-    """Send the dead letters at PLACES, or all that fit the options, to the input again, byte for byte.
+dead_letters.add_command(replay)
 
-    Each goes to its account's partition, with the headers creditmeter-producer (the first sender's) and
-    creditmeter-replay-of (its place). An event that was accepted meanwhile is a repeat and changes nothing; one that
-    is still wrong becomes a dead letter again.
-    """
-    from cli.kafka import Replayer, opened
-    from cli.output import say
 
-    if bool(places) == any((reason, account, producer)):
-        raise click.UsageError("give places, or options that say which (--reason, --account, --producer)")
-    with opened(configuration.settings) as cluster:
-        log = cluster.dead_letters()
-        letters = [_find(log, place) for place in places] if places else list(_wanted(log, reason, account, producer))
-        replayer = Replayer(cluster)
+def _replays(cluster: Cluster, since: int | None) -> Replays:
+    """Every replay of letters from this time (ms) on; None: there are no letters."""
+    from cli.dead_letter_replays import ReplayLog
+    from cli.progress import scan_bar
+
+    if since is None:
+        return {}
+    with scan_bar("looking for replays") as told:
+        return ReplayLog(cluster).since(since, told)
+
+
+def _write_rows(letters: Iterable[DeadLetter], replays: Replays) -> None:
+    from cli.output import data_output
+    from cli.rating import to_line
+
+    with data_output() as out:
         for letter in letters:
-            target = log.target(letter)
-            if not dry_run:
-                replayer.send(target, log.original(letter), letter.record["producer"], str(letter.place))
-            say(f"{letter.place}: {letter.record['reason']} -> {cluster.names.requests}[{target}]")
-        if not dry_run:
-            replayer.finish()
-    say(f"{len(letters):,} {'would be sent' if dry_run else 'sent and acknowledged'}")
+            out.write(to_line(letter.row() | {"replays": [each.row() for each in replays.get(letter.place, ())]}))
 
 
-def _wanted(log: DeadLetterLog, reason: str | None, account: str | None, producer: str | None) -> Iterator[DeadLetter]:
-    asked = {"reason": reason, "account_id": account, "producer": producer}
-    for letter in log.read():
-        if all(value is None or letter.record[name] == value for name, value in asked.items()):
-            yield letter
-
-
-def _find(log: DeadLetterLog, text: str) -> DeadLetter:
-    from cli.dead_letter_log import Place
-    from cli.errors import Failed
-
-    try:
-        place = Place.parse(text)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    letter = log.find(place)
-    if letter is None:
-        raise Failed(f"There is no dead letter at {place}; `creditmeter dead-letters list` shows places.")
-    return letter
-
-
-def _print_list(counts: Counter[tuple[str, str]], latest: deque[DeadLetter]) -> None:
+def _print_list(counts: Counter[tuple[str, str, str]], latest: Iterable[DeadLetter], replays: Replays) -> None:
     from cli.output import say
     from cli.price_files import shown_time
     from cli.tables import print_table
@@ -192,20 +149,60 @@ def _print_list(counts: Counter[tuple[str, str]], latest: deque[DeadLetter]) -> 
     if not counts:
         say("There are no dead letters.")
         return
-    rows = [(reason, producer, f"{count:,}") for (reason, producer), count in sorted(counts.items())]
+    totals: Counter[tuple[str, str]] = Counter()
+    for (reason, producer, _), count in counts.items():
+        totals[reason, producer] += count
+    rows = [(reason, producer, f"{count:,}") for (reason, producer), count in sorted(totals.items())]
     print_table(("reason", "producer", "count"), rows, right=("count",))
-    columns = ("place", "recorded_at", "reason", "field", "command", "account_id", "id")
-    shown = [letter.row() | {"recorded_at": shown_time(letter.record["recorded_at"])} for letter in latest]
+    columns = ("place", "recorded_at", "reason", "field", "command", "account_id", "id", "replayed")
+    shown = []
+    for letter in latest:
+        last = replays[letter.place][-1].sentence() if letter.place in replays else None
+        row = letter.row() | {"recorded_at": shown_time(letter.record["recorded_at"]), "replayed": last}
+        shown.append([row[name] for name in columns])
     if shown:
-        print_table(columns, [[row[name] for name in columns] for row in shown])
+        print_table(columns, shown)
 
 
-def _print_one(letter: DeadLetter, original: bytes, decoded: tuple[str, dict[str, Any]] | None) -> None:
+def _print_outcomes(counts: Counter[tuple[str, str, str]], *, as_json: bool) -> None:
+    """A row for each reason and producer: how many there are, how many are open, and what became of the others."""
+    from cli.output import say
+    from cli.tables import print_table
+
+    if not counts:
+        say("There are no dead letters.")
+    rows: list[dict[str, Any]] = []
+    for reason, producer in sorted({key[:2] for key in counts}):
+        of = {each: counts[reason, producer, each] for each in ("open", *_OUTCOMES)}
+        rows.append({"reason": reason, "producer": producer or None, "count": sum(of.values()), **of})
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(row, ensure_ascii=False))
+    elif rows:
+        heads = (
+            "reason",
+            "producer",
+            "count",
+            "open",
+            "replayed: accepted",
+            "repeated",
+            "set aside again",
+            "undecided",
+        )
+        cells = [[f"{value:,}" if isinstance(value, int) else value for value in row.values()] for row in rows]
+        print_table(heads, cells, right=heads[2:])
+
+
+def _print_one(
+    letter: DeadLetter, replays: Sequence[Replay], original: bytes, decoded: tuple[str, dict[str, Any]] | None
+) -> None:
     from cli.dead_letter_log import hex_lines
     from cli.price_files import shown_time
 
     for name, value in letter.row().items():
         click.echo(f"{name:12} {shown_time(value) if name == 'recorded_at' else '' if value is None else value}")
+    for each in replays:
+        click.echo(f"{'replayed':12} {shown_time(each.recorded_at)}, {each.sentence()}")
     click.echo("")
     if decoded is None:
         click.echo("The bytes hold no command of creditmeter.")

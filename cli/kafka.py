@@ -16,18 +16,15 @@ from schemas.registry import HttpRegistry
 from streams import topics
 from streams.groups import GroupOffsets
 from streams.kafka_log import KafkaInputLog
-from streams.log import PRODUCER_HEADER, LogError
-from streams.producer import KafkaOutputLog, ordered_config
+from streams.kafka_reader import KafkaReader
+from streams.log import LogError
+from streams.producer import KafkaOutputLog
 from streams.results import Results
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Message
-
     from cli.config import Settings
 
-REPLAY_HEADER = "creditmeter-replay-of"
 _DELIVERY_MS = 120_000
-_POLL_SECONDS = 0.2
 
 
 class Cluster:
@@ -61,6 +58,15 @@ class Cluster:
         self._stack.callback(log.close)
         return log
 
+    @contextmanager
+    def reader(self) -> Iterator[KafkaReader]:
+        """A reader of any topic, with all that a record carries."""
+        reader = KafkaReader(self.bootstrap, security=self.security)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
     def books(self) -> BookLog:
         """The price books of the input."""
         return BookLog(self.log(self.names.requests), self.codec, self.names.requests, self.partitions)
@@ -84,45 +90,6 @@ class Cluster:
         out = KafkaOutputLog(self.bootstrap, position_of, security=security, message_timeout_ms=_DELIVERY_MS)
         self._stack.callback(out.close)
         return out
-
-
-class Replayer:
-    """Sends dead letters' original bytes to the input again."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        from confluent_kafka import Producer
-
-        self._topic = cluster.names.requests
-        config = ordered_config(cluster.bootstrap, cluster.security, message_timeout_ms=_DELIVERY_MS)
-        self._producer = Producer(config)
-        self._failures: list[str] = []
-
-    def send(self, partition: int, value: bytes, producer: str | None, place: str) -> None:
-        """Queue one message, with the headers that say who sent it first and that it is a replay."""
-        headers: list[tuple[str, str | bytes | None]] = (
-            [(PRODUCER_HEADER, producer.encode())] if producer is not None else []
-        )
-        headers.append((REPLAY_HEADER, place.encode()))
-        while True:
-            try:
-                self._producer.produce(
-                    self._topic, value, partition=partition, headers=headers, on_delivery=self._delivered
-                )
-            except BufferError:
-                self._producer.poll(_POLL_SECONDS)
-            else:
-                return
-
-    def finish(self) -> None:
-        """Return when all are acknowledged. Raises Failed."""
-        while self._producer.flush(_POLL_SECONDS):
-            pass
-        if self._failures:
-            raise Failed("\n  ".join(["Not acknowledged:", *self._failures]))
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failures.append(f"{message.topic()}[{message.partition()}]: {error.str()}")
 
 
 def codec_of(settings: Settings) -> Codec:

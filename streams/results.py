@@ -77,7 +77,7 @@ class Results:
         """Return when the worker has passed the offset of each partition. Raises NotDecided, LogError."""
         deadline = clock.monotonic() + timeout
         while True:
-            rated = self._rated()
+            rated = self.rated()
             behind = {each: offset for each, offset in offsets.items() if rated.get(each, 0) <= offset}
             if not behind:
                 return
@@ -86,9 +86,11 @@ class Results:
             say("waiting for the worker")
             clock.sleep(_PAUSE)
 
-    def decided(self, partition: int, offset: int) -> bool:
-        """Whether the worker has passed the offset. Raises LogError."""
-        return self._rated().get(partition, 0) > offset
+    def rated(self) -> dict[int, int]:
+        """By partition, the next offset that the worker has not passed; absent where it has none. Raises LogError."""
+        topic = self._names.requests
+        found = self._progress.committed((topic,), self._partitions)
+        return {partition: offset for (_, partition), offset in found.items()}
 
     def caused_by(self, partition: int, offsets: Collection[int]) -> dict[int, Caused]:
         """What is in the output topics of these input messages, by their offset; those without any are left out.
@@ -104,11 +106,6 @@ class Results:
             for offset, records in self._in_topic(topic, partition, frozenset(offsets), since).items():
                 found.setdefault(offset, {})[topic] = records
         return found
-
-    def _rated(self) -> dict[int, int]:
-        topic = self._names.requests
-        found = self._progress.committed((topic,), self._partitions)
-        return {partition: offset for (_, partition), offset in found.items()}
 
     def _recorded_at(self, partition: int, offset: int) -> int:
         for message in self._input.read(partition, offset, offset + 1):

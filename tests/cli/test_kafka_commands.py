@@ -10,7 +10,8 @@ import pytest
 from click.testing import Result
 
 from cli.config_sources import load
-from cli.kafka import REPLAY_HEADER, Cluster, opened
+from cli.dead_letter_replays import REPLAY_HEADER
+from cli.kafka import Cluster, opened
 from local.shared import SharedKafka
 from metering import MemoryStore, State
 from schemas.price_book import read_book
@@ -151,7 +152,7 @@ def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Cluster, 
     before = len(messages(cluster, cluster.names.requests))
     assert "1 would be sent" in run("dead-letters", "replay", "--dry-run", place).stderr
     assert len(messages(cluster, cluster.names.requests)) == before
-    replayed = run("dead-letters", "replay", place)
+    replayed = run("dead-letters", "replay", "--wait", "0", place)
     assert replayed.exit_code == 0, replayed.stderr
     assert "1 sent and acknowledged" in replayed.stderr
     assert [event["event_id"] for event in events(cluster)].count("bad") == 2
