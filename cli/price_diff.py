@@ -12,7 +12,8 @@ from metering.prices import Book, Version
 class Change(NamedTuple):
     """One difference. Without a charge it is about the version, without a version about the book.
 
-    `kind` is added, removed or changed; `field` is None where a whole charge or version came or went.
+    `kind` is added, removed or changed; `field` is None where a whole charge or version came or went. A version that is
+    new has the name of the version before it as `old`, and its charges are compared with that one's.
     """
 
     kind: str
@@ -30,11 +31,14 @@ def book_changes(old: Book, new: Book) -> list[Change]:
     new_versions = {version.version: version for version in new.versions}
     for name in sorted(old_versions.keys() | new_versions.keys(), key=lambda name: _start(name, old, new)):
         before, after = old_versions.get(name), new_versions.get(name)
-        if before is None or after is None:
-            kind, only = ("added", after) if before is None else ("removed", before)
-            changes.append(Change(kind, name, None, None, None, None))
-            if only is not None:
-                changes.extend(_charges(only if before else None, only if after else None, name))
+        if after is None:
+            changes.append(Change("removed", name, None, None, None, None))
+            changes.extend(_charges(before, None, name))
+            continue
+        if before is None:
+            previous = new.version_at(after.effective_from - 1)
+            changes.append(Change("added", name, None, None, previous.version if previous else None, None))
+            changes.extend(_charges(previous, after, name))
             continue
         start = {"effective_from": shown_time(before.effective_from)}
         changes.extend(_fields(name, None, start, {"effective_from": shown_time(after.effective_from)}))
@@ -56,7 +60,8 @@ def shown_changes(changes: list[Change], new: Book, old: Book) -> Iterator[str]:
                 each.effective_from for book in (new, old) for each in book.versions if each.version == version
             )
             mark = _MARKS[change.kind] if change.charge is None and change.field is None else " "
-            yield f"{mark} version {version}, from {shown_time(start)}"
+            against = f"; against {change.old}:" if mark == "+" and change.old else ""
+            yield f"{mark} version {version}, from {shown_time(start)}{against}"
             if mark != " ":
                 continue
         if change.charge is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,26 +101,39 @@ def diff(configuration: Configuration, books: tuple[str, ...], *, published: boo
     short_help="Put a book in force.",
     epilog="""
     creditmeter prices publish prices.yaml
+    creditmeter prices publish --rerated january.ndjson prices.yaml
     """,
 )
 @click.argument("book", type=_BOOK)
+@click.option(
+    "--rerated", "plan", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Let it change the past, as the plan of `creditmeter rerate --plan` has told.",
+)  # fmt: skip
 @json_option
 @with_configuration
-def publish(configuration: Configuration, book: str, *, as_json: bool) -> None:
+def publish(configuration: Configuration, book: str, plan: Path | None, *, as_json: bool) -> None:
     """Put BOOK in force, in every partition of the log.
 
     Publishing the book that is in force does nothing. One that was cut short is taken up again, with its first time
     of publication. Refused where it would change prices already in force: versions in force stay as they are, and a
-    new version begins at the time of publication or later. The first book may begin in the past.
+    new version begins at the time of publication or later. The first book may begin in the past, and so may one whose
+    whole effect on the past a re-rating has told (--rerated): what was charged stays, and is put right by
+    `creditmeter rerate --apply`.
     """
     from cli.kafka import opened
     from cli.price_files import read_book_file
+    from cli.publishing import Rerated
+    from cli.rerate_plan import read_plan
     from streams import clock
+    from streams.topics import check_topics
 
     text, _ = read_book_file(book)
+    read = None if plan is None else read_plan(plan)
     with opened(configuration.settings) as cluster:
         cluster.ensure_topics()
-        result = cluster.books().publish(cluster.output_log(), text, clock.now_ms())
+        log_id = check_topics(cluster.bootstrap, cluster.names, security=cluster.security)[cluster.names.requests]
+        rerated = None if read is None else Rerated(read, log_id)
+        result = cluster.books().publish(cluster.output_log(), text, clock.now_ms(), rerated)
     if as_json:
         click.echo(json.dumps(result._asdict()))
     else:

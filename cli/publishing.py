@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 from cli.errors import Failed
 from cli.price_files import shown_time
+from cli.price_past import check_past
+from cli.rerate_plan import Plan
 from metering.book import DEFAULT_LIMITS
-from metering.prices import Book, changes_in_force
+from metering.prices import Book
 from metering.validation import check_price_book
 from schemas.codec import Codec
 from schemas.errors import Undecodable
@@ -63,7 +65,14 @@ class Publication(NamedTuple):
         )
 
 
-class _Plan(NamedTuple):
+class Rerated(NamedTuple):
+    """The plan of a re-rating that lets a book change the past, and the id of the log that is published to."""
+
+    plan: Plan
+    log_id: str
+
+
+class _Steps(NamedTuple):
     published_at: int
     missing: tuple[int, ...]
     resumed: bool
@@ -86,10 +95,10 @@ class BookLog:
         """
         return [self._in_force(partition) for partition in range(self._partitions)]
 
-    def publish(self, out: OutputLog, text: str, now: int) -> Publication:
+    def publish(self, out: OutputLog, text: str, now: int, rerated: Rerated | None = None) -> Publication:
         """Put the book in force in every partition. Raises Failed, LogError, BookFileError."""
         wanted = book_id(text)
-        plan = plan_publication(self.in_force(), text, max(now, self._newest()))
+        plan = plan_publication(self.in_force(), text, max(now, self._newest()), rerated)
         record = {"book_id": wanted, "yaml": text, "published_at": plan.published_at}
         value = self._codec.encode(_RECORD_NAME, record)
         for partition in plan.missing:
@@ -166,20 +175,17 @@ class BookLog:
         return PublishedBook(*place, record["book_id"], text, book, record["published_at"], message.timestamp)
 
 
-def plan_publication(books: Sequence[PublishedBook | None], text: str, now: int) -> _Plan:
+def plan_publication(
+    books: Sequence[PublishedBook | None], text: str, now: int, rerated: Rerated | None = None
+) -> _Steps:
     """Where the book has to go, and with which time. Raises Failed where it would change prices in force."""
-    wanted, new = book_id(text), read_book(text)
+    wanted = book_id(text)
     here = [each for each in books if each is not None and each.book_id == wanted]
     others = [each for each in books if each is not None and each.book_id != wanted]
     missing = tuple(at for at, each in enumerate(books) if each is None or each.book_id != wanted)
     begun_at = max((each.published_at for each in here), default=None)
     resumed = begun_at is not None and all(other.published_at <= begun_at for other in others)
     published_at = begun_at if begun_at is not None and resumed else now
-    refused = {
-        str(mistake): None
-        for other in {other.book_id: other for other in others}.values()
-        for mistake in changes_in_force(other.book, new, published_at)
-    }
-    if refused:
-        raise Failed("\n  ".join(["Refused: the book would change prices in force.", *refused]))
-    return _Plan(published_at, missing, resumed and bool(missing))
+    plan, log_id = rerated or (None, None)
+    check_past([*{other.book_id: other.book for other in others}.values()], text, published_at, log_id, plan)
+    return _Steps(published_at, missing, resumed and bool(missing))

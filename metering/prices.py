@@ -16,6 +16,7 @@ __all__ = [
     "PriceBookError",
     "Unique",
     "Version",
+    "changed_spans",
     "changes_in_force",
     "parse_book",
 ]
@@ -53,6 +54,41 @@ def changes_in_force(old: Book, new: Book, at: int) -> list[Mistake]:
             message = f"would begin in the past: a new version begins at the time of publication ({at} ms) or later"
             mistakes.append(Mistake((*paths[version.version], "effective_from"), message))
     return mistakes
+
+
+def changed_spans(old: Book, new: Book, until: int) -> list[tuple[int, int]]:
+    """The stretches of time before `until` whose events the two books may price differently: [start, end) in ms.
+
+    Where a plan keeps the prices of its beginning (`price_lock`), a changed version reaches as far as plans last.
+    """
+    edges = sorted({version.effective_from for book in (old, new) for version in book.versions})
+    edges = [edge for edge in edges if edge < until]
+    spans: list[tuple[int, int]] = []
+    for start, end in zip(edges, [*edges[1:], until], strict=True):
+        before, after = old.version_at(start), new.version_at(start)
+        if old.price_lock == new.price_lock and _is_same(before, after):
+            continue
+        if spans and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    if spans and "plan_period" in (old.price_lock, new.price_lock):
+        return [(spans[0][0], until)]
+    return spans
+
+
+def _is_same(before: Version | None, after: Version | None) -> bool:
+    if before is None or after is None:
+        return before is after
+    return (
+        before.version == after.version
+        and [charge.charge for charge in before.charges] == [charge.charge for charge in after.charges]
+        and all(
+            _meaning(was, name) == _meaning(now, name)
+            for was, now in zip(before.charges, after.charges, strict=True)
+            for name in Charge.__slots__
+        )
+    )
 
 
 def _paths(book: Book) -> list[tuple[str | int, ...]]:

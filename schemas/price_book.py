@@ -7,6 +7,7 @@ the log means must not depend on how a machine was installed.
 
 import copy
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import yaml
@@ -63,6 +64,14 @@ def read_book(text: str, name: str = "price book") -> Book:
     if reading.mistakes:
         raise BookFileError(reading.mistakes, name)
     return book
+
+
+def with_lines(text: str, mistakes: Iterable[Mistake]) -> list[LineMistake]:
+    """What is wrong with a book that can be read, each with its line; sorted by line."""
+    root = _compose(text, "price book")
+    reading = _Reading()
+    reading.value(root, (), root.start_mark.line + 1, 0)
+    return sorted((reading.with_line(mistake) for mistake in mistakes), key=lambda mistake: mistake.line)
 
 
 class _TooMuchError(Exception):

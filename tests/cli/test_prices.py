@@ -64,6 +64,7 @@ def test_diff_by_version_charge_and_field(run: Run, book: Path, tmp_path: Path) 
         text + "      - charge: enrichment\n        credits: 50\n"
         "  - version: next\n    effective_from: 2026-06-01T00:00:00Z\n    charges:\n      - {charge: a, credits: 3}\n"
     )
+    what = "25 credit per request, plans enterprise 15, unique ip within ever, when channel api; endpoint /v1/ip-lookup"
     result = run("prices", "diff", book, new)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
@@ -73,12 +74,32 @@ def test_diff_by_version_charge_and_field(run: Run, book: Path, tmp_path: Path) 
         "      credits: 20 -> 25",
         "      unique: ip within 24h -> ip within ever",
         "  + charge enrichment: 50 credit per request",
-        "+ version next, from 2026-06-01T00:00:00Z",
+        "+ version next, from 2026-06-01T00:00:00Z; against 2026-01:",
         "  + charge a: 3 credit per request",
+        "  - charge pageview: 1 credit per request, when endpoint /v1/pageview",
+        f"  - charge ip-lookup: {what}",
+        "  - charge enrichment: 50 credit per request",
     ]
     back = run("prices", "diff", new, book).stdout.splitlines()
     assert "- version next, from 2026-06-01T00:00:00Z" in back
     assert "  - charge enrichment: 50 credit per request" in back
+
+
+def test_diff_shows_a_new_version_against_the_one_before_it(run: Run, book: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    next_version = BOOK[BOOK.index("  - version") :].replace("2026-01", "2026-02").replace("credits: 20", "credits: 25")
+    new.write_text(BOOK + next_version)
+    assert run("prices", "diff", book, new).stdout.splitlines() == [
+        "+ version 2026-02, from 2026-02-01T00:00:00Z; against 2026-01:",
+        "  ~ charge ip-lookup",
+        "      credits: 20 -> 25",
+    ]
+    first, charge = json.loads(run("prices", "diff", "--json", book, new).stdout)
+    assert (first["kind"], first["version"], first["old"]) == ("added", "2026-02", "2026-01")
+    assert (charge["version"], charge["field"], charge["old"], charge["new"]) == ("2026-02", "credits", "20", "25")
+    earlier = BOOK.replace("2026-01", "2025-12", 2) + BOOK[BOOK.index("  - version") :]
+    new.write_text(earlier)
+    assert run("prices", "diff", book, new).stdout.startswith("+ version 2025-12, from 2025-12-01T00:00:00Z\n")
 
 
 def test_diff_sees_order_and_start(run: Run, tmp_path: Path) -> None:

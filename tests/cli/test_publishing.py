@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from cli.errors import Failed
-from cli.publishing import BookLog, Publication
+from cli.publishing import BookLog, Publication, Rerated
+from cli.rerate_plan import Plan
 from schemas.codec import Codec
 from schemas.price_book import book_id
 from streams.memory_log import MemoryBroker, MemoryInputLog
@@ -43,8 +44,11 @@ class Log:
         self.codec = Codec()
         self.books = BookLog(MemoryInputLog(self.broker, TOPIC), self.codec, TOPIC, PARTITIONS)
 
-    def publish(self, text: str, at: int = NOW, *, fail_after: int = 99, broker_at: int | None = None) -> Publication:
-        return self.books.publish(Sender(self.broker, broker_at or at, fail_after), text, at)
+    def publish(
+        self, text: str, at: int = NOW, *, fail_after: int = 99, broker_at: int | None = None, plan: Plan | None = None
+    ) -> Publication:
+        rerated = None if plan is None else Rerated(plan, "this log")
+        return self.books.publish(Sender(self.broker, broker_at or at, fail_after), text, at, rerated)
 
     def add(self, partition: int, value: bytes, at: int = NOW) -> None:
         self.broker.append(TOPIC, partition, value, timestamp=at)
@@ -177,3 +181,81 @@ def test_a_clock_far_ahead_is_found_by_reading_back(log: Log) -> None:
     with pytest.raises(Failed, match="clock is far ahead"):
         log.publish(BOOK, NOW + DAY, broker_at=NOW)
     assert log.in_force() == [None] * 3
+
+
+# -- what may change the past ------------------------------------------------------------------------------------------
+
+CHEAPER = BOOK.replace("credits: 20", "credits: 15")
+YEAR_BEGIN = 1_767_225_600_000
+
+
+def plan_of(text: str = CHEAPER, **fields: Any) -> Plan:
+    said: dict[str, Any] = {
+        "book_id": book_id(text), "log_id": "this log", "start": YEAR_BEGIN, "end": NOW + DAY, "accounts": None,
+    }  # fmt: skip
+    return Plan(**(said | fields))
+
+
+def test_a_refusal_names_the_line_and_both_values(log: Log) -> None:
+    log.publish(BOOK)
+    with pytest.raises(Failed) as caught:
+        log.publish(CHEAPER.replace("within: 24h", "within: 7d"))
+    first, credits_, unique, advice = caught.value.message.splitlines()
+    assert first == "Refused: the book would change prices in force."
+    assert credits_.startswith("  line 13: versions[0].charges[1].credits: 20 -> 15: differs from charge 'ip-lookup'")
+    assert unique.startswith("  line 15: versions[0].charges[1].unique: ip within 24h -> ip within 7d: differs")
+    assert "creditmeter rerate --plan" in advice
+
+
+def test_a_rerating_that_covers_the_past_lets_it_change(log: Log) -> None:
+    log.publish(BOOK)
+    done = log.publish(CHEAPER, NOW + 1, plan=plan_of())
+    assert (done.written, log.in_force()) == (3, [(CHEAPER, NOW + 1)] * 3)
+    again = log.publish(CHEAPER, NOW + 2)
+    assert again.written == 0
+
+
+def test_one_cut_short_is_taken_up_with_its_plan(log: Log) -> None:
+    log.publish(BOOK)
+    with pytest.raises(KeyboardInterrupt):
+        log.publish(CHEAPER, NOW + 1, fail_after=1, plan=plan_of())
+    with pytest.raises(Failed, match="would change prices in force"):
+        log.publish(CHEAPER, NOW + 5 * DAY)
+    done = log.publish(CHEAPER, NOW + 5 * DAY, plan=plan_of())
+    assert (done.written, done.resumed, done.published_at) == (2, True, NOW + 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"book_id": "0" * 64}, f"it is of another book: {'0' * 64}"),
+        ({"log_id": "other"}, "it is of another log"),
+        ({"accounts": ("a", "b")}, "it looked at 2 accounts only: leave out --account"),
+        ({"start": YEAR_BEGIN + 1}, "prices would change from 2026-01-01T00:00:00Z to now; it is about"),
+        ({"end": NOW}, "give a --to that is later than the publication"),
+    ],
+)
+def test_a_rerating_that_is_not_about_it_is_refused(log: Log, fields: dict[str, Any], reason: str) -> None:
+    log.publish(BOOK)
+    with pytest.raises(Failed, match="does not cover") as caught:
+        log.publish(CHEAPER, NOW + 1, plan=plan_of(**fields))
+    (line,) = caught.value.message.splitlines()[1:]
+    assert reason in line
+    assert log.in_force() == [(BOOK, NOW)] * 3
+
+
+def test_every_reason_is_told_at_once(log: Log) -> None:
+    log.publish(BOOK)
+    with pytest.raises(Failed) as caught:
+        log.publish(CHEAPER, NOW + 1, plan=plan_of(book_id="0", log_id="other", accounts=(), end=NOW))
+    assert len(caught.value.message.splitlines()) == 5
+
+
+def test_a_plan_may_be_of_what_is_over(log: Log) -> None:
+    """Only the first version changes, and it has ended: the range need not reach until now."""
+    log.publish(BOOK)
+    two = with_version("2026-02-03T00:00:00Z")
+    log.publish(two, NOW + 1)
+    text = two.replace("credits: 20", "credits: 15")
+    end = 1_770_076_800_000  # 2026-02-03
+    assert log.publish(text, NOW + 9 * DAY, plan=plan_of(text, end=end)).written == 3

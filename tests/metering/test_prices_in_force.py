@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metering.prices import changes_in_force, parse_book
+from metering.prices import changed_spans, changes_in_force, parse_book
 
 Json = dict[str, Any]
 NOW = 250
@@ -118,3 +118,38 @@ def test_all_of_it_is_told_at_once() -> None:
         "versions[1].charges[0].credits",
         "versions[3].effective_from",
     ]
+
+
+def spans(edit: Callable[[Json], object], until: int = NOW, **both: Any) -> list[tuple[int, int]]:
+    old, new = copy.deepcopy(OLD | both), copy.deepcopy(OLD | both)
+    edit(new)
+    return changed_spans(parse_book(old), parse_book(new), until)
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (lambda new: new, []),
+        (lambda new: new["versions"].reverse(), []),
+        (lambda new: new.update(limits={"accept_window": "7d"}), []),
+        (first_charge(0, when={"endpoint": ["/y", "/x"]}), []),
+        (first_charge(2, credits=9), []),
+        (first_charge(0, credits=9), [(100, 200)]),
+        (first_charge(1, credits=9), [(200, 250)]),
+        (lambda new: [first_charge(n, credits=9)(new) for n in range(3)], [(100, 250)]),
+        (lambda new: new["versions"][1].update(effective_from=150), [(150, 200)]),
+        (lambda new: new["versions"][1].update(version="renamed"), [(200, 250)]),
+        (lambda new: new["versions"].pop(0), [(100, 200)]),
+        (lambda new: new["versions"][0]["charges"].reverse(), [(100, 200)]),
+        (lambda new: new["versions"].append(new_version(50)), [(50, 100)]),
+        (lambda new: new["versions"].append(new_version(NOW)), []),
+        (lambda new: new.update(price_lock="plan_period"), [(100, 250)]),
+    ],
+)
+def test_when_prices_would_change(edit: Callable[[Json], object], expected: list[tuple[int, int]]) -> None:
+    assert spans(edit) == expected
+
+
+def test_a_lock_carries_changed_prices_on() -> None:
+    assert spans(first_charge(0, credits=9), price_lock="plan_period") == [(100, 250)]
+    assert spans(first_charge(1, credits=9), price_lock="plan_period") == [(200, 250)]

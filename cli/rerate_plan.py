@@ -1,0 +1,101 @@
+"""The file that keeps the outcome of a re-rating: what it was about, what it comes to, and each correction.
+
+One JSON object a line: the plan first, then every correction with its events. `prices publish --rerated` reads the
+first line: a book that changes the past may be published where its whole effect on the past has been looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.errors import Misconfigured
+from cli.price_files import shown_time
+from metering.windows import parse_instant
+
+if TYPE_CHECKING:
+    from streams.rerating import Change, Rerate
+    from streams.rerating_run import Money, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a re-rating was about: the book, the log, the range (ms), and the accounts (None: all)."""
+
+    book_id: str
+    log_id: str
+    start: int
+    end: int
+    accounts: tuple[str, ...] | None
+
+    def covers(self, spans: Sequence[tuple[int, int]]) -> bool:
+        """Whether the range holds every one of these stretches of time, start to before end (ms)."""
+        return all(self.start <= start and end <= self.end for start, end in spans)
+
+
+def plan_json(asked: Rerate, outcome: Outcome, log_id: str, net: str) -> dict[str, Any]:
+    """The outcome as plain data."""
+    return {
+        "plan_id": asked.plan_id,
+        "book_id": asked.book_id,
+        "log_id": log_id,
+        "from": shown_time(asked.start),
+        "to": shown_time(asked.end),
+        "accounts": None if asked.accounts is None else sorted(asked.accounts),
+        "net": net,
+        "log_ends": {str(partition): end for partition, end in outcome.ends.items()},
+        "events": outcome.tallies.events,
+        "kept_refusals": outcome.tallies.kept_refusals,
+        "totals": {name: _money(outcome.money[name]) for name in sorted(outcome.money)},
+        "refunds": outcome.refunds,
+        "grants": outcome.grants,
+        "decisions": _changes(outcome.tallies.decisions),
+        "after_effects": _changes(outcome.tallies.after),
+        "overlaps": [{"from": shown_time(each.start), "to": shown_time(each.end)} for each in sorted(outcome.overlaps)],
+    }
+
+
+def write_plan(path: Path, plan: dict[str, Any], corrections: Path) -> None:
+    """Writes the file, whole or not at all; `corrections` holds one a line. Raises OSError."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as out, corrections.open("rb") as lines:
+            out.write(json.dumps({"type": "plan", **plan}, ensure_ascii=False).encode() + b"\n")
+            shutil.copyfileobj(lines, out)
+            out.flush()
+            os.fsync(out.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_plan(path: Path) -> Plan:
+    """What a plan file says it is about. Raises Misconfigured."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            data = json.loads(lines.readline())
+        accounts = {"plan": data["accounts"]}[data["type"]]
+        start, end = (parse_instant(data[name]) for name in ("from", "to"))
+        return Plan(data["book_id"], data["log_id"], start, end, None if accounts is None else tuple(accounts))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Misconfigured(f"{path}: not the plan of a re-rating (`creditmeter rerate --plan`): {error}") from error
+
+
+def _money(money: Money) -> dict[str, int]:
+    return {
+        "was": money.was, "would_be": money.would_be, "difference": money.difference, "refunds": money.refunds,
+        "grants": money.grants, "not_collected": money.not_collected,
+    }  # fmt: skip
+
+
+def _changes(changes: dict[tuple[str, str, str], Change]) -> list[dict[str, Any]]:
+    return [
+        {"charge": charge, "was": was, "would_be": would, "lines": change.lines,
+         "credits_was": change.was, "credits_would_be": change.would}
+        for (charge, was, would), change in sorted(changes.items())
+    ]  # fmt: skip
