@@ -42,8 +42,9 @@ services: venv ## Say how the tests get Kafka and ClickHouse here, or what to in
 	@$(BIN)/python -m local
 
 .PHONY: test
-test: services ## Run the tests, the quick ones first (ARGS="-k name" picks some)
-	@$(BIN)/python -m pytest $(ARGS)
+test: services ## Run the tests, the quick ones first (ARGS="-k name" picks some, ARGS="-n 0" one after another)
+	@# Three processes also where there are two processors: much of the time goes into waiting for Kafka.
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: lint-style lint-types lint-layers lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml
