@@ -46,14 +46,14 @@ def opened_replay(settings: Settings, account_id: str, *, before: int | None = N
 
     if not is_account_id(account_id):
         raise Misconfigured(f"{account_id!r} is no account's id: it has 1 to 128 characters")
-    with opened(settings) as cluster, scratch_store(settings) as upper:
+    with opened(settings) as cluster, _scratch(settings) as scratch, _store_in(scratch / "upper") as upper:
         names = cluster.names
         log_id = check_topics(cluster.bootstrap, names, security=cluster.security)[names.requests]
         log = cluster.log(names.requests)
         source = ReplaySource(names, cluster.partitions, cluster.codec, read_book, log)
         identity = Identity(names.requests, partition_of(account_id, cluster.partitions), log_id)
         try:
-            base = base_for(BasePlaces(identity, log, settings.state_path), say, before)
+            base = base_for(BasePlaces(identity, log, scratch, settings.state_path), say, before)
             stop = log.bounds(identity.partition)[1]
             try:
                 yield OpenedReplay(cluster, AccountReplay(source, account_id, base, upper), stop)
@@ -66,20 +66,31 @@ def opened_replay(settings: Settings, account_id: str, *, before: int | None = N
 @contextmanager
 def scratch_store(settings: Settings) -> Iterator[Store]:
     """An empty store on disk, removed afterwards: what a command changes for itself, whatever its size."""
-    from streams.rocks_folder import RocksFolder, RocksLimits
-    from streams.state import Identity
+    with _scratch(settings) as scratch, _store_in(scratch) as store:
+        yield store
 
+
+@contextmanager
+def _scratch(settings: Settings) -> Iterator[Path]:
     folder = settings.data_dir / "scratch"
     folder.mkdir(parents=True, exist_ok=True)
     path = Path(tempfile.mkdtemp(prefix="replay-", dir=folder))
     try:
-        store = RocksFolder(path, RocksLimits(32 * _MIB, 32 * _MIB)).open(Identity("scratch", 0))
-        try:
-            yield store
-        finally:
-            store.close()
+        yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _store_in(folder: Path) -> Iterator[Store]:
+    from streams.rocks_folder import RocksFolder, RocksLimits
+    from streams.state import Identity
+
+    store = RocksFolder(folder, RocksLimits(32 * _MIB, 32 * _MIB)).open(Identity("scratch", 0))
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager

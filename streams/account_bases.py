@@ -5,13 +5,17 @@ What is absent, foreign or unreadable is passed over with a word of why; the log
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from streams.account_replay import Base, beginning
+from streams.checkpoint_manifest import Checkpoint, CheckpointDamaged
+from streams.checkpoints import Checkpoints
 from streams.log import InputLog
 from streams.rocks_folder import state_folder
+from streams.sealed import CheckpointError
 from streams.state import Identity, StateError
 from streams.state_view import StateView
 
@@ -20,11 +24,16 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class BasePlaces:
-    """Where states may be. `identity`: the partition of the log as it is now, its id known; `state_root` a worker's."""
+    """Where states may be. `identity`: the partition of the log as it is now, its id known; `state_root` a worker's.
+
+    A checkpoint is fetched into a new folder below `scratch`.
+    """
 
     identity: Identity
     input_log: InputLog
+    scratch: Path
     state_root: Path | None = None
+    checkpoints: Checkpoints | None = None
 
     @property
     def partition_name(self) -> str:
@@ -34,10 +43,10 @@ class BasePlaces:
 def base_for(places: BasePlaces, say: Say, before: int | None = None) -> Base:
     """The nearest base with `applied` < `before` (None: the newest). Close it when the replay is done.
 
-    That is the worker's state on this machine, else the log's beginning. `say` gets a sentence for each that is passed
-    over for another reason than `before`. Raises LogError.
+    That is the worker's state on this machine, else the newest checkpoint that is whole, else the log's beginning.
+    `say` gets a sentence for each that is passed over for another reason than `before`. Raises LogError.
     """
-    return _workers_state(places, say, before) or beginning()
+    return _workers_state(places, say, before) or _checkpoint(places, say, before) or beginning()
 
 
 def _workers_state(places: BasePlaces, say: Say, before: int | None) -> Base | None:
@@ -60,6 +69,49 @@ def _workers_state(places: BasePlaces, say: Say, before: int | None) -> Base | N
             say(f"{name} is not used: {path} {unfit}")
         return None
     return Base(view, view.applied, "the worker's state", view.close)
+
+
+def _checkpoint(places: BasePlaces, say: Say, before: int | None) -> Base | None:
+    if places.checkpoints is None:
+        return None
+    kept = places.input_log.bounds(places.identity.partition)[0]
+    try:
+        for checkpoint in places.checkpoints.whole(places.identity.partition, before):
+            if checkpoint.applied + 1 < kept:  # as are all that are older
+                ends = f"it goes up to offset {checkpoint.applied}, the log begins at {kept}"
+                say(f"{checkpoint.place} is not used: {ends}")
+                return None
+            base = _fetched(places, checkpoint, say)
+            if base is not None:
+                return base
+    except CheckpointError as error:
+        say(f"no checkpoint of {places.partition_name} is used: {error}")
+    return None
+
+
+def _fetched(places: BasePlaces, checkpoint: Checkpoint, say: Say) -> Base | None:
+    """The checkpoint, fetched and opened; None, said why, where the one before may be better."""
+    if places.checkpoints is None:
+        return None
+    folder = places.scratch / checkpoint.name
+    try:
+        places.checkpoints.fetch(checkpoint, folder)
+        view = StateView(folder)
+    except (CheckpointDamaged, StateError) as error:
+        say(f"a checkpoint is not used: {error}")
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def close() -> None:
+        view.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    unfit = _unfit(places, view.identity, view.applied)
+    if unfit is not None:
+        close()
+        say(f"{checkpoint.place} is not used: it {unfit}")
+        return None
+    return Base(view, view.applied, f"the checkpoint {checkpoint.place}", close)
 
 
 def _unfit(places: BasePlaces, found: Identity | None, applied: int) -> str | None:

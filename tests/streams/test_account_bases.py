@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from streams.account_bases import BasePlaces, base_for
+from streams.checkpoint_manifest import Checkpoint
+from streams.checkpoints import Checkpoints
 from streams.memory_log import MemoryBroker, MemoryInputLog
 from streams.rocks import RocksState
 from streams.rocks_folder import RocksFolder, state_folder
@@ -42,10 +44,15 @@ def workers(tmp_path: Path) -> Iterator[RocksState]:
     made.close()
 
 
-def found(broker: MemoryBroker, root: Path | None, said: list[str], before: int | None = None) -> tuple[str, int]:
-    base = base_for(BasePlaces(WANTED, MemoryInputLog(broker, TOPIC), root), said.append, before)
+def found(
+    broker: MemoryBroker, root: Path | None, said: list[str], before: int | None = None, url: Path | None = None
+) -> tuple[str, int]:
+    scratch = (root or Path()) / "scratch"
+    checkpoints = None if url is None else Checkpoints(str(url), TOPIC, "id")
+    base = base_for(BasePlaces(WANTED, MemoryInputLog(broker, TOPIC), scratch, root, checkpoints), said.append, before)
     assert (base.store.get(b"row") == 1) == (base.applied >= 0)
     base.close()
+    assert not list(scratch.glob("*")), "what was fetched is removed"
     return base.name, base.applied
 
 
@@ -122,3 +129,51 @@ def test_a_folder_that_cannot_be_read(broker: MemoryBroker, tmp_path: Path, said
     assert found(broker, tmp_path, said) == BEGINNING
     assert len(said) == 2
     assert all("is not used: " in each for each in said)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> dict[int, Checkpoint]:
+    """Checkpoints by the offset that they go to, below `kept`; no worker is on this machine."""
+    checkpoints, made = Checkpoints(str(tmp_path / "kept"), TOPIC, "id"), {}
+    for applied in (2, 5, 7):
+        source = state(tmp_path / f"machine-{applied}", applied)
+        source.checkpoint(tmp_path / f"copy-{applied}")
+        source.close()
+        made[applied] = checkpoints.save(PARTITION, applied, None, tmp_path / f"copy-{applied}")
+    return made
+
+
+def name(checkpoint: Checkpoint) -> str:
+    return f"the checkpoint {checkpoint.place}"
+
+
+@pytest.mark.parametrize(("before", "applied"), [(None, 7), (8, 7), (7, 5), (5, 2)])
+def test_the_newest_checkpoint(
+    broker: MemoryBroker, tmp_path: Path, said: list[str], kept: dict[int, Checkpoint], before: int | None, applied: int
+) -> None:
+    assert found(broker, tmp_path, said, before, tmp_path / "kept") == (name(kept[applied]), applied)
+    assert found(broker, tmp_path, said, 2, tmp_path / "kept") == BEGINNING
+
+
+@pytest.mark.usefixtures("workers", "kept")
+def test_the_workers_state_comes_before_a_checkpoint(broker: MemoryBroker, tmp_path: Path, said: list[str]) -> None:
+    assert found(broker, tmp_path, said, None, tmp_path / "kept") == ("the worker's state", 6)
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    broker: MemoryBroker, tmp_path: Path, said: list[str], kept: dict[int, Checkpoint]
+) -> None:
+    folder = Path(kept[7].place.removeprefix("file://"))
+    table = max((folder / each for each in kept[7].files), key=lambda each: each.stat().st_size)
+    data = bytearray(table.read_bytes())
+    data[len(data) // 2] ^= 1
+    table.write_bytes(data)
+    assert found(broker, tmp_path, said, None, tmp_path / "kept") == (name(kept[5]), 5)
+    assert any("a checkpoint is not used: " in each and table.name in each for each in said)
+
+
+@pytest.mark.usefixtures("kept")
+def test_checkpoints_that_the_log_no_longer_continues(broker: MemoryBroker, tmp_path: Path, said: list[str]) -> None:
+    broker.expire(TOPIC, PARTITION, 9)
+    assert found(broker, tmp_path, said, None, tmp_path / "kept") == BEGINNING
+    assert "it goes up to offset 7, the log begins at 9" in said[-1]
