@@ -136,8 +136,8 @@ def _scratch(settings: Settings) -> Iterator[Path]:
 class _Rows:
     """The store's rows. Opened at the first question, that is, after the wait for a loader that may have to open it.
 
-    An embedded store's own folder comes first, where no process holds it; else the loader that does is asked. At the
-    loader's port another pipeline's may answer when ours does not run.
+    An embedded store's own folder comes first, where no process holds it; else the loader that does is asked. Another
+    pipeline's loader that answers at its port is refused.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -163,8 +163,8 @@ class _Rows:
             self._sink.close()
 
     def _opened(self) -> Callable[[str], bytes]:
+        from cli.querying import ask_loader
         from cli.stores import has_data, open_sink
-        from sinks.http import remote_query
         from sinks.sink import SinkUnavailable
 
         settings = self._settings
@@ -176,8 +176,7 @@ class _Rows:
         if self._sink is not None:
             sink = self._sink
             return lambda sql: sink.query_text(sql, "JSONEachRow")
-        url = settings.query_url or f"http://127.0.0.1:{settings.query_port}"
-        return lambda sql: remote_query(url, sql, "JSONEachRow")
+        return lambda sql: ask_loader(settings, sql, "JSONEachRow")
 
 
 @contextmanager

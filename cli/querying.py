@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cli.errors import Failed
-from cli.stores import has_data, opened_sink
+from cli.stores import has_data, opened_sink, store_id_of
 from sinks.sink import SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
     from cli.config import Settings
+    from sinks.http import StoreIdentity
 
 
 def answer(settings: Settings, sql: str, output_format: str) -> bytes:
@@ -19,11 +20,8 @@ def answer(settings: Settings, sql: str, output_format: str) -> bytes:
     With the embedded store the loader is asked; where none runs, the data directory is opened for the moment.
     """
     if settings.store == "embedded":
-        from sinks.http import remote_query
-
-        url = settings.query_url or f"http://127.0.0.1:{settings.query_port}"
         try:
-            return remote_query(url, sql, output_format)
+            return ask_loader(settings, sql, output_format)
         except SinkRejected as error:
             raise Failed(str(error)) from error
         except SinkUnavailable as error:
@@ -31,6 +29,42 @@ def answer(settings: Settings, sql: str, output_format: str) -> bytes:
                 raise Failed(str(error)) from error
     with opened_sink(settings) as sink:
         return sink.query_text(sql, output_format)
+
+
+def loader_url(settings: Settings) -> str:
+    """Where the loader answers SQL."""
+    return settings.query_url or f"http://127.0.0.1:{settings.query_port}"
+
+
+def ask_loader(settings: Settings, sql: str, output_format: str) -> bytes:
+    """The answer of the loader that holds the embedded store. Raises SinkUnavailable, also for another pipeline's."""
+    from sinks.http import remote_query
+
+    return remote_query(loader_url(settings), sql, output_format, is_ours=lambda identity: foreign(settings, identity))
+
+
+def foreign(settings: Settings, identity: StoreIdentity | None) -> str | None:
+    """Why what answers is not this configuration's loader; None where it is.
+
+    At query_port it has to hold the data directory that is configured here. An address that somebody has set
+    (query_url) may be of another directory; its topics have to be ours.
+    """
+    if identity is None:
+        return "what answers here is no loader of this version of creditmeter: set query_port or query_url"
+    if identity.topic_prefix != settings.topic_prefix:
+        return (
+            f"the loader that answers here is another pipeline's (topics {identity.topic_prefix}.*, data in "
+            f"{identity.folder}); here topic_prefix is {settings.topic_prefix}"
+        )
+    ours = store_id_of(settings)
+    if settings.query_url is None and identity.store_id != ours:
+        place = (settings.data_dir / "clickhouse").absolute()
+        return (
+            f"the loader that answers here holds {identity.folder}, not {place}"
+            f"{'' if ours else ', where no data are'}: run this where its configuration is (data_dir), set query_port "
+            "to your own loader's, or query_url to this address if you mean it"
+        )
+    return None
 
 
 def rows_of(settings: Settings, sql: str) -> list[dict[str, Any]]:

@@ -41,6 +41,26 @@ def has_data(settings: Settings) -> bool:
     return _folder(settings).is_dir()
 
 
+def store_id_of(settings: Settings) -> str | None:
+    """The id of the embedded store's directory; None where there is none."""
+    from sinks.folder import store_id
+
+    return store_id(_folder(settings))
+
+
+def served(sink: Sink, settings: Settings) -> Sink:
+    """The embedded store, which from now on answers SQL at query_port, too. Raises Failed where the port is taken."""
+    from sinks.http import QueryServer, StoreIdentity
+
+    folder = _folder(settings).absolute()
+    identity = StoreIdentity(store_id_of(settings) or "", settings.topic_prefix, str(folder))
+    port = settings.query_port
+    try:
+        return ServedSink(sink, QueryServer(sink, port, identity=identity))
+    except OSError as error:
+        raise Failed(f"query_port {port}: {error}; set query_port to a free one") from error
+
+
 def _folder(settings: Settings) -> Path:
     return settings.data_dir / "clickhouse"
 

@@ -13,7 +13,6 @@ from cli.options import with_configuration
 if TYPE_CHECKING:
     from cli.config import Settings
     from cli.config_sources import Configuration
-    from sinks.sink import Sink
     from streams.worker import WorkerSettings
 
 # Made when partitions have been assigned: how `up` and the demo know that it works.
@@ -84,7 +83,7 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
     """
     from cli.kafka import opened
     from cli.logs import set_up_logs
-    from cli.stores import opened_sink
+    from cli.stores import opened_sink, served
     from sinks.migrate import check_schema, migrate
     from streams.loader import LoaderSettings, run_loader
 
@@ -93,7 +92,7 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
     with opened(settings) as cluster, opened_sink(settings) as store:
         if settings.store == "embedded":
             migrate(store)
-            sink = _served(store, settings.query_port)
+            sink = served(store, settings)
         else:
             check_schema(store)
             sink = store
@@ -113,17 +112,6 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
             sink,
             _touch(ready_file),
         )
-
-
-def _served(sink: Sink, port: int) -> Sink:
-    from cli.errors import Failed
-    from cli.stores import ServedSink
-    from sinks.http import QueryServer
-
-    try:
-        return ServedSink(sink, QueryServer(sink, port))
-    except OSError as error:
-        raise Failed(f"query_port {port}: {error}; set query_port to a free one") from error
 
 
 def _work(settings: Settings, number: int, ready_file: Path | None) -> None:

@@ -13,7 +13,7 @@ from chdb.state.sqlitelike import connect
 
 from sinks.arrow import arrow_stream
 from sinks.errors import code_of, insert_failed, reading_failed
-from sinks.folder import FolderLock, prepared, write_engine_config
+from sinks.folder import FolderLock, keep_store_id, prepared, write_engine_config
 from sinks.formats import engine_format
 from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
 from sinks.statements import check_canonical, check_statement, spelling_query
@@ -26,6 +26,8 @@ WRITING: Mapping[str, int] = {
     # A batch may hold late events of any month.
     "max_partitions_per_insert_block": 0,
 }
+# A text format is for programs that expect UTF-8: what is none (a dead letter's original) shows as U+FFFD there.
+TEXT: Mapping[str, int] = {"output_format_json_validate_utf8": 1}
 _INCOMING = "creditmeter_incoming"
 READING: Mapping[str, int] = {
     **JSON_SETTINGS,
@@ -52,6 +54,7 @@ class EmbeddedSink:
         self._turn = threading.Lock()
         self._open = True
         try:
+            self.store_id = keep_store_id(self.folder)
             config = write_engine_config(self.folder)
             self._writer = self._connect({"config-file": config, **WRITING})
         except BaseException:
@@ -103,7 +106,7 @@ class EmbeddedSink:
         return result_of(self._read(sql, JSON_FORMAT, readonly=readonly, limits=limits))
 
     def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-        return self._read(sql, engine_format(output_format), readonly=True, limits=limits)
+        return self._read(sql, engine_format(output_format), readonly=True, limits=limits, more=TEXT)
 
     def close(self) -> None:
         if self._open:
@@ -112,10 +115,13 @@ class EmbeddedSink:
             self._writer.close()
             self._lock.release()
 
-    def _read(self, sql: str, engine_output: str, *, readonly: bool, limits: Limits) -> bytes:
+    def _read(
+        self, sql: str, engine_output: str, *, readonly: bool, limits: Limits, more: Mapping[str, int] | None = None
+    ) -> bytes:
         text = check_statement(sql) if readonly else sql
         settings = {
             **READING,
+            **(more or {}),
             "readonly": int(readonly),
             "max_result_rows": limits.rows,
             "max_result_bytes": limits.bytes,

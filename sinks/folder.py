@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from sinks.sink import SinkRejected, SinkUnavailable
 
 LOCK_NAME = "creditmeter.lock"
+ID_NAME = "creditmeter.id"
 
 # The one user may do what loading and migrating need and nothing that reaches outside the data directory: without the
 # grants for sources there is no file(), url(), s3(), executable() or python(), for readers and for us alike.
@@ -75,6 +77,26 @@ class FolderLock:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+def store_id(folder: Path) -> str | None:
+    """What tells this data directory from every other one; None where there is none yet, or it cannot be read."""
+    try:
+        return (folder / ID_NAME).read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def keep_store_id(folder: Path) -> str:
+    """The directory's id, made where it is missing; only for who holds the lock. Raises SinkRejected."""
+    found = store_id(folder)
+    if found is None:
+        found = secrets.token_hex(16)
+        try:
+            (folder / ID_NAME).write_text(f"{found}\n", encoding="ascii")
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+    return found
 
 
 def write_engine_config(folder: Path) -> Path:

@@ -7,13 +7,14 @@ for a statement that is refused, 503 when the store cannot answer now. It listen
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qs, quote, urlsplit
+from typing import Any, NamedTuple, Self
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from sinks.formats import CONTENT_TYPES, format_name
 from sinks.sink import DEFAULT_LIMITS, Limits, Sink, SinkRejected, SinkUnavailable
@@ -28,14 +29,42 @@ IDLE = 30.0
 """Seconds after which a connection that sends nothing is given up."""
 
 
+class StoreIdentity(NamedTuple):
+    """Whose rows a server answers with, carried by every answer: programs must not take another pipeline's for theirs.
+
+    `store_id` is the data directory's, `folder` its path for people.
+    """
+
+    store_id: str
+    topic_prefix: str
+    folder: str
+
+    def headers(self) -> dict[str, str]:
+        return {name: quote(value) for name, value in zip(_IDENTITY_HEADERS, self, strict=True)}
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> StoreIdentity | None:
+        """What an answer says of itself; None where it says nothing."""
+        values = [headers.get(name) for name in _IDENTITY_HEADERS]
+        found = [unquote(value) for value in values if value is not None]
+        return cls(*found) if len(found) == len(values) else None
+
+
+class ForeignStore(SinkUnavailable):
+    """Somebody answers, with the rows of another pipeline."""
+
+
 class QueryServer:
     """Serves a sink's readers from threads of its own, between ``start`` and ``stop``, or as a context manager.
 
     ``port`` 0 takes a free one. Raises OSError from ``start`` when the port is taken.
     """
 
-    def __init__(self, sink: Sink, port: int = 0, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, sink: Sink, port: int = 0, limits: Limits = DEFAULT_LIMITS, identity: StoreIdentity | None = None
+    ) -> None:
         self._sink = sink
+        self.identity = {} if identity is None else identity.headers()
         self._limits = limits
         self._wanted = port
         self._turns = threading.BoundedSemaphore(AT_ONCE)
@@ -147,37 +176,62 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        for name, value in self.owner.identity.items():
+            self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
 
-def remote_query(url: str, sql: str, output_format: str = DEFAULT_FORMAT, *, timeout: float = 90.0) -> bytes:
+def remote_query(
+    url: str,
+    sql: str,
+    output_format: str = DEFAULT_FORMAT,
+    *,
+    timeout: float = 90.0,
+    is_ours: Callable[[StoreIdentity | None], str | None] = lambda _identity: None,
+) -> bytes:
     """The statement's result as text, asked of the QueryServer at ``url``; ``timeout`` in seconds.
 
-    Raises SinkRejected for a statement that is refused, SinkUnavailable when nobody answers or the store cannot.
+    ``is_ours`` is given what the answer says of itself, and says what is wrong with it, None for nothing. Raises
+    ForeignStore then, SinkRejected for a statement that is refused, SinkUnavailable when nobody answers or the store
+    cannot.
     """
     statement = sql.encode()
     if len(statement) > MAX_STATEMENT:
         raise SinkRejected(f"a statement has at most {MAX_STATEMENT} bytes")
-    address = urlsplit(url)
-    connection = HTTPConnection(address.hostname or "", address.port or 80, timeout=timeout)
-    try:
-        connection.request("POST", f"/query?format={quote(output_format)}", body=statement)
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, HTTPException) as error:
-        raise SinkUnavailable(f"nobody answers at {url}: {error}. Is `creditmeter load` or `up` running?") from error
-    finally:
-        connection.close()
-    if response.status == HTTPStatus.OK:
+    status, identity, body = _exchange(url, "POST", f"/query?format={quote(output_format)}", statement, timeout)
+    wrong = is_ours(identity)
+    if wrong is not None:
+        raise ForeignStore(f"{url}: {wrong}")
+    if status == HTTPStatus.OK:
         return body
     reason = body.decode("utf-8", "replace").strip()
-    if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         raise SinkUnavailable(reason)
     raise SinkRejected(reason)
 
 
+def remote_health(url: str, *, timeout: float = 10.0) -> tuple[bool, StoreIdentity | None]:
+    """Whether the QueryServer at ``url`` can answer now, and whose it is. Raises SinkUnavailable."""
+    status, identity, _ = _exchange(url, "GET", "/health", b"", timeout)
+    return status == HTTPStatus.OK, identity
+
+
+def _exchange(url: str, method: str, path: str, body: bytes, timeout: float) -> tuple[int, StoreIdentity | None, bytes]:
+    address = urlsplit(url)
+    connection = HTTPConnection(address.hostname or "", address.port or 80, timeout=timeout)
+    try:
+        connection.request(method, path, body=body)
+        response = connection.getresponse()
+        return response.status, StoreIdentity.of(response.headers), response.read()
+    except (OSError, HTTPException) as error:
+        raise SinkUnavailable(f"nobody answers at {url}: {error}. Is `creditmeter load` or `up` running?") from error
+    finally:
+        connection.close()
+
+
 _TEXT = "text/plain; charset=utf-8"
+_IDENTITY_HEADERS = ("Creditmeter-Store", "Creditmeter-Topics", "Creditmeter-Folder")
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")

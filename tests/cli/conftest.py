@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
+from local.ports import free_ports
 from local.shared import SharedKafka
 from tests.streams.harness import Pipeline
 
@@ -108,3 +109,9 @@ def here(rated: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 def _run_with(pipeline: Pipeline, *arguments: str | Path, stdin: str | bytes | None = None) -> Result:
     line = ["--config", str(pipeline.folder / "one" / "worker.toml"), *map(str, arguments)]
     return CliRunner().invoke(main, line, input=stdin, catch_exceptions=False)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port of this machine that nobody listens at."""
+    return free_ports(1)[0]

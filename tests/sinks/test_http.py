@@ -7,12 +7,14 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from sinks.embedded import EmbeddedSink
-from sinks.http import MAX_STATEMENT, QueryServer, remote_query
+from sinks.folder import keep_store_id, store_id
+from sinks.http import MAX_STATEMENT, ForeignStore, QueryServer, StoreIdentity, remote_health, remote_query
 from sinks.sink import Limits, SinkRejected, SinkUnavailable
 from tests.sinks.outputs import load, random_log
 
@@ -130,3 +132,38 @@ def test_many_read_while_the_loader_inserts(server: QueryServer, embedded: Embed
     for reader in readers:
         reader.join()
     assert answers == [expected] * 30
+
+
+def test_every_answer_says_whose_it_is(embedded: EmbeddedSink) -> None:
+    ours = StoreIdentity(embedded.store_id, "crédits", str(embedded.folder))
+    with QueryServer(embedded, identity=ours) as server:
+        assert remote_health(server.url) == (True, ours)
+        asked: list[StoreIdentity | None] = []
+
+        def note(identity: StoreIdentity | None) -> None:
+            asked.append(identity)
+
+        assert remote_query(server.url, "SELECT 1", "TabSeparated", is_ours=note) == b"1\n"
+        with pytest.raises(ForeignStore, match="another one's"):
+            remote_query(server.url, "SELECT nonsense", is_ours=lambda _identity: "another one's")
+        assert asked == [ours]
+    with QueryServer(embedded) as server:
+        assert remote_health(server.url) == (True, None)
+    with pytest.raises(SinkUnavailable, match="nobody answers"):
+        remote_health(server_url_of_nobody())
+
+
+def server_url_of_nobody() -> str:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_a_data_directory_keeps_its_id(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    assert store_id(one) is None
+    first = keep_store_id(one)
+    assert keep_store_id(one) == store_id(one) == first
+    assert keep_store_id(two) != first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -116,3 +117,15 @@ def test_a_value_that_no_column_holds_is_rejected_by_name(sink: Sink, field: str
     assert caught.value.table == "billed_rows"
     assert sink.query("SELECT count() FROM billed_rows").rows == [(0,)]
     insert(sink, "BilledBatch", "events", [line()])  # the connection is as good as before
+
+
+def test_text_formats_are_utf_8_whatever_the_bytes(sink: Sink) -> None:
+    """JSON is read by programs that refuse anything else; hex() brings the bytes as they are."""
+    original = b"\xc3\x01\xffA"
+    letter = {
+        "reason": "undecodable", "field": None, "detail": "d", "command": None, "account_id": None, "id": None,
+        "index": None, "producer": None, "recorded_at": NOON, "size": len(original), "original": original,
+    }  # fmt: skip
+    insert(sink, "DeadLetterBatch", "dead_letters", [letter])
+    text = sink.query_text("SELECT original, hex(original) AS hexed FROM dead_letters", "JSONEachRow")
+    assert json.loads(text.decode()) == {"original": "\ufffd\x01\ufffdA", "hexed": "C301FF41"}

@@ -1,0 +1,55 @@
+"""Whose rows a query gets: never those of another pipeline's loader that happens to answer at the port."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from cli.config_sources import load
+from cli.querying import literal
+from cli.stores import open_sink, served
+from sinks.sink import Sink
+
+Run = Callable[..., Result]
+SQL = "SELECT 1 AS one"
+
+
+@pytest.fixture
+def loader(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_port: int) -> Iterator[Sink]:
+    """What a loader serves, with its data in the folder `theirs` and topics of the default prefix."""
+    monkeypatch.setenv("CREDITMETER_QUERY_PORT", str(unused_port))
+    monkeypatch.setenv("CREDITMETER_DATA_DIR", str(tmp_path / "theirs"))
+    settings = load().settings
+    sink = served(open_sink(settings), settings)
+    yield sink
+    sink.close()
+
+
+def test_its_own_loader_answers(run: Run, loader: Sink) -> None:
+    answered = run("query", "--format", "json", SQL)
+    assert (answered.exit_code, answered.stdout) == (0, '[{"one":1}]\n'), answered.stderr
+
+
+def test_another_ones_is_refused(run: Run, loader: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDITMETER_DATA_DIR", str(tmp_path / "ours"))
+    refused = run("query", SQL)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert f"holds {tmp_path / 'theirs' / 'clickhouse'}, not {tmp_path / 'ours' / 'clickhouse'}" in refused.stderr
+
+
+def test_an_address_that_was_given_is_meant(
+    run: Run, loader: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_port: int
+) -> None:
+    monkeypatch.setenv("CREDITMETER_DATA_DIR", str(tmp_path / "ours"))
+    monkeypatch.setenv("CREDITMETER_QUERY_URL", f"http://127.0.0.1:{unused_port}")
+    assert run("query", SQL).exit_code == 0
+    monkeypatch.setenv("CREDITMETER_TOPIC_PREFIX", "others")
+    refused = run("query", SQL)
+    assert refused.exit_code == 1
+    assert "another pipeline's (topics credits.*" in refused.stderr
+
+
+@pytest.mark.parametrize("text", ["plain", "it's", "back\\slash", "\\'; DROP", "emoji 🦊", "nul\\0"])
+def test_strings_in_sql(run: Run, loader: Sink, text: str) -> None:
+    assert loader.query(f"SELECT {literal(text)}").rows == [(text,)]
