@@ -120,6 +120,6 @@ def _note_rows(outcome: Outcome, rows: Iterable[Row], listener: Listener) -> Non
         money = outcome.of(row.credit_type)
         money.was += row.was
         money.would_be += row.would_be
-        if row.difference or row.changed:
+        if row.difference:
             outcome.rows += 1
             listener.row(row)
