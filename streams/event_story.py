@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from metering import MemoryStore
 from metering.explaining import explain_event
-from metering.explanation import Explanation
+from metering.explanation import Claimant, Explanation
 from metering.records import MAX_ID, Command, Kind, Output, Record
 from metering.state import State
-from streams.account_replay import AccountReplay, Progress, Step, quiet
+from metering.validation import check_event
+from streams.account_replay import AccountReplay, Base, Progress, ReplaySource, Step, quiet
 
 FIELDS_OF_A_LINE = (
     "line", "decision", "charge", "feature", "action", "credit_type", "price_version", "plan", "units", "unit_credits",
@@ -137,6 +139,21 @@ def asked_now(state: State, event: Record, now: int) -> Present:
     """What a copy of the event with a new id would come to if it occurred and were recorded now."""
     copy = event | {"event_id": f"{now}:{event['event_id']}"[:MAX_ID], "occurred_at": now}
     return Present(now, explain_event(state, copy, now))
+
+
+def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int, stop: int) -> Place | None:
+    """Where the event that made a claim stands, from offset ``first`` to before ``stop``; None where it is not there.
+
+    Reads only, and applies nothing. Raises LogError, LostPrefix.
+    """
+    base = Base(MemoryStore(), first - 1, f"offset {first}")
+    for step in AccountReplay(source, account_id, base).steps(stop):
+        record = step.record
+        is_it = step.command == Command.REQUEST and record["event_id"] == owner.event_id
+        # One of that id that was set aside first is not the one that paid.
+        if is_it and record["occurred_at"] == owner.occurred_at and check_event(dict(record)) is None:
+            return Place.of(step)
+    return None
 
 
 def _attempt(step: Step, request: Record, outputs: list[Output]) -> RefundAttempt:
