@@ -35,6 +35,10 @@ class GroupLag:
             for each in range(partitions)
         }
 
+    def has_begun(self, topics: Sequence[str], partitions: int) -> bool:
+        """Whether the group has ever acknowledged anything of these topics."""
+        return bool(self._offsets.committed(topics, partitions))
+
     def members(self) -> int:
         """How many processes are in the group now. Raises LogUnavailable."""
         return self._offsets.members()

@@ -50,7 +50,9 @@ def foreign(settings: Settings, identity: StoreIdentity | None) -> str | None:
     (query_url) may be of another directory; its topics have to be ours.
     """
     if identity is None:
-        return "what answers here is no loader of this version of creditmeter: set query_port or query_url"
+        return (
+            "what answers here is no loader of this version of creditmeter: restart it, or set query_port or query_url"
+        )
     if identity.topic_prefix != settings.topic_prefix:
         return (
             f"the loader that answers here is another pipeline's (topics {identity.topic_prefix}.*, data in "

@@ -7,7 +7,7 @@ for a statement that is refused, 503 when the store cannot answer now. It listen
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -43,9 +43,9 @@ class StoreIdentity(NamedTuple):
         return {name: quote(value) for name, value in zip(_IDENTITY_HEADERS, self, strict=True)}
 
     @classmethod
-    def of(cls, headers: Mapping[str, str]) -> StoreIdentity | None:
-        """What an answer says of itself; None where it says nothing."""
-        values = [headers.get(name) for name in _IDENTITY_HEADERS]
+    def of(cls, header: Callable[[str], str | None]) -> StoreIdentity | None:
+        """What an answer says of itself, asked by a header's name; None where it says nothing."""
+        values = [header(name) for name in _IDENTITY_HEADERS]
         found = [unquote(value) for value in values if value is not None]
         return cls(*found) if len(found) == len(values) else None
 
@@ -225,7 +225,7 @@ def _exchange(url: str, method: str, path: str, body: bytes, timeout: float) -> 
     try:
         connection.request(method, path, body=body)
         response = connection.getresponse()
-        return response.status, StoreIdentity.of(response.headers), response.read()
+        return response.status, StoreIdentity.of(response.getheader), response.read()
     except (OSError, HTTPException) as error:
         raise SinkUnavailable(f"nobody answers at {url}: {error}. Is `creditmeter load` or `up` running?") from error
     finally:

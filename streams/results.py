@@ -92,6 +92,10 @@ class Results:
         found = self._progress.committed((topic,), self._partitions)
         return {partition: offset for (_, partition), offset in found.items()}
 
+    def decided(self, partition: int, offset: int) -> bool:
+        """Whether the worker has passed the offset. Raises LogError."""
+        return self.rated().get(partition, 0) > offset
+
     def caused_by(self, partition: int, offsets: Collection[int]) -> dict[int, Caused]:
         """What is in the output topics of these input messages, by their offset; those without any are left out.
 
