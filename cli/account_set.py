@@ -71,7 +71,7 @@ def account_set(
     with opened_replay(configuration.settings, account_id) as opened:
         with replay_bar(opened) as told:
             opened.replay.run(opened.stop, told)
-        update = _Update(opened, change, update_id or str(uuid.uuid4()))
+        update = SettingsUpdate(opened, change, update_id or str(uuid.uuid4()))
         done = update.make(wait)
     _show(done, as_json=as_json)
     if done.refused:
@@ -79,7 +79,7 @@ def account_set(
 
 
 @dataclass(frozen=True)
-class _Done:
+class UpdateDone:
     """How an update went. `seen` is what it was made from, `replaced` what stood in the log before it."""
 
     account_id: str
@@ -97,14 +97,14 @@ class _Done:
 
 
 @dataclass(frozen=True)
-class _Update:
+class SettingsUpdate:
     """One update of an account whose replay stands at the log's end as it was when it was opened."""
 
     opened: OpenedReplay
     change: Change
     update_id: str
 
-    def make(self, wait: float) -> _Done:
+    def make(self, wait: float) -> UpdateDone:
         """Sends it where it changes anything; then replays to it, so that what it replaced is known for certain."""
         from cli.deciding import printed, send
         from metering.records import Command as Word
@@ -117,7 +117,7 @@ class _Update:
         record = {"update_id": self.update_id, "account_id": replay.account_id, **wanted.fields(), "at": now}
         _check(record)
         if wanted == seen:
-            return _Done(replay.account_id, self.update_id, None, seen, seen, seen, [], repeated=False)
+            return UpdateDone(replay.account_id, self.update_id, None, seen, seen, seen, [], repeated=False)
         ((partition, offset),) = send(cluster, Word.ACCOUNT, [record])
         cluster.results().wait(partition, offset, wait)
         replay.run(offset)
@@ -126,7 +126,7 @@ class _Update:
         repeated = any(output.kind is Kind.REPEATED for output in outputs)
         shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
         place = f"{cluster.names.requests}[{partition}]@{offset}"
-        return _Done(replay.account_id, self.update_id, place, seen, replaced, self._settings(), shown, repeated)
+        return UpdateDone(replay.account_id, self.update_id, place, seen, replaced, self._settings(), shown, repeated)
 
     def _settings(self) -> AccountSettings:
         return AccountSettings.of(self.opened.replay.state.account(self.opened.replay.account_id))
@@ -166,7 +166,7 @@ def _parsed(marks: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def _show(done: _Done, *, as_json: bool) -> None:
+def _show(done: UpdateDone, *, as_json: bool) -> None:
     from cli.output import say
     from cli.output_words import in_words
 

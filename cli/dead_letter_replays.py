@@ -91,7 +91,7 @@ def quiet(_done: int, _total: int) -> None:
     """Tell nobody."""
 
 
-def _share_success(replays: Replays) -> None:
+def share_success(replays: Replays) -> None:
     """A replay that was set aside again made a new letter of the same command: what settles one settles the other.
 
     So the replay that was accepted is added to every letter of the family that has none of its own.
@@ -130,7 +130,7 @@ class ReplayLog:
         found = self.judged(self._found(time - _CLOCKS_DIFFER_MS, told))
         for each in sorted(found, key=lambda each: (each.recorded_at, each.partition, each.offset)):
             by_place.setdefault(each.of, []).append(each)
-        _share_success(by_place)
+        share_success(by_place)
         return by_place
 
     def judged(self, replays: Iterable[Replay]) -> list[Replay]:
