@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from metering.records import DeadLetterReason
-
 if TYPE_CHECKING:
     from cli.dead_letter_log import DeadLetter, DeadLetterLog
 
+REASONS = ("undecodable", "invalid_event", "in_future", "too_late", "wrong_partition")
 _FILTERS = (
-    click.option(
-        "--reason", type=click.Choice([str(each) for each in DeadLetterReason]), help="Only those set aside for this."
-    ),
+    click.option("--reason", type=click.Choice(REASONS), help="Only those set aside for this reason."),
     click.option("--account", help="Only those of this account."),
     click.option("--producer", help="Only those that this producer sent."),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,6 +53,8 @@ def grant(
     Debt is filled first; charges use the grant that expires soonest first. The id is printed before it is sent: should
     anything go wrong, repeat the command with --id and that id, and the account has the credits once.
     """
+    import uuid
+
     from cli.deciding import decide
     from cli.kafka import opened
     from metering.records import Command as Word

@@ -11,8 +11,6 @@ import click
 
 from cli.command import Command
 from cli.options import json_option, wait_option, with_configuration
-from metering.records import Command as Word
-from metering.records import Kind, RefundStatus
 
 if TYPE_CHECKING:
     from cli.config import Settings
@@ -93,6 +91,7 @@ def _made(settings: Settings, requests: Requests, wait: float) -> list[dict[str,
     from cli.deciding import decide
     from cli.kafka import opened
     from cli.refunding import first_results
+    from metering.records import Command as Word
 
     with opened(settings) as cluster:
         decided = decide(cluster, Word.REFUND, requests.records, wait)
@@ -114,6 +113,8 @@ def _dry_run(settings: Settings, requests: Requests, now: int) -> list[dict[str,
     from cli.output import say
     from cli.replaying import opened_replay, replay_bar
     from metering import apply
+    from metering.records import Command as Word
+    from metering.records import Kind
 
     shown = []
     with opened_replay(settings, requests.account_id) as opened:
@@ -148,6 +149,7 @@ def _print(shown: list[dict[str, Any]], requests: Requests, *, as_json: bool, dr
 
 def _print_one(each: dict[str, Any], *, dry_run: bool) -> None:
     from cli.output_words import REJECTED, in_words
+    from metering.records import RefundStatus
 
     for output in each["outputs"]:
         click.echo(f"would be {in_words(output)}" if dry_run else in_words(output))
@@ -165,6 +167,8 @@ def _print_one(each: dict[str, Any], *, dry_run: bool) -> None:
 
 
 def _summary(shown: list[dict[str, Any]], *, dry_run: bool) -> str:
+    from metering.records import Kind
+
     refunded: Counter[str] = Counter()
     for each in shown:
         for output in each["outputs"]:
@@ -178,6 +182,8 @@ def _summary(shown: list[dict[str, Any]], *, dry_run: bool) -> str:
 
 
 def _is_refused(outputs: Iterable[dict[str, Any]]) -> bool:
+    from metering.records import Kind, RefundStatus
+
     return any(
         output.get("type") == Kind.DEAD_LETTER or output.get("status") == RefundStatus.REJECTED for output in outputs
     )

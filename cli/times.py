@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from metering.windows import parse_duration, parse_instant
-
 
 class _Parsed(click.ParamType):
     """A text that a function turns into ms, with its own sentence about what is wrong."""
@@ -26,12 +24,20 @@ class _Parsed(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+def _duration(text: str) -> int:
+    from metering.windows import parse_duration
+
+    return parse_duration(text)
+
+
 def _instant(text: str) -> int:
     """RFC 3339, or a day alone: its first moment in UTC."""
+    from metering.windows import parse_instant
+
     return parse_instant(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text)
 
 
 INSTANT = _Parsed("time", _instant)
 """`2026-01-31T12:00:00Z`, or `2026-01-31` for its first moment (UTC); gives ms."""
-DURATION = _Parsed("duration", parse_duration)
+DURATION = _Parsed("duration", _duration)
 """`30d`, `24h`, `5m`, `30s`; gives ms."""

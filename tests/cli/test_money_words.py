@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from cli.account_settings import AccountSettings, Change, Plan, differences
+from cli.dead_letter_choice import REASONS
 from cli.dead_letter_log import Place
 from cli.dead_letter_replays import DONE, REPEATED, SET_ASIDE, UNDECIDED, Replay, Replays, share_success
 from cli.errors import Failed
 from cli.output_words import REJECTED, in_words
-from metering.records import Command, Kind, RejectReason
+from metering.records import Command, DeadLetterReason, Kind, RejectReason
 
 AT = 1_767_225_600_000
 GRANT = {
@@ -34,8 +35,9 @@ REFUND = {
         (GRANT | {"status": "expired", "credits": 7}, "expired: 7 credit of grant g forfeited; balance 4,990 credit"),
         (REFUND, "refunded: event e, ip-lookup: 20 credit (the whole charge); balance 60 credit"),
         (
-            REFUND | {"credits": 5, "forfeited": 2, "remaining_charge": 9, "charge": "x"},
-            "refunded: event e, x: 5 credit, 2 of them forfeited with their grants (9 of the charge left); balance 60 credit",
+            REFUND | {"credits": 5, "forfeited": 2, "remaining_charge": 9},
+            ("refunded: event e, ip-lookup: 5 credit, 2 of them forfeited with their grants (9 of the charge left); "
+             "balance 60 credit"),
         ),
         (
             {"type": "alert", "kind": "below", "credit_type": "credit", "mark": 100, "balance": 90},
@@ -137,3 +139,7 @@ def test_a_header_that_names_its_own_place_ends_nothing() -> None:
 )  # fmt: skip
 def test_what_became_of_a_replay(outcome: str, outputs: tuple[dict[str, Any], ...], words: str) -> None:
     assert replay(Place(0, 1, 0), 9, outcome, *outputs).sentence() == words
+
+
+def test_every_reason_can_be_asked_for() -> None:
+    assert [str(each) for each in DeadLetterReason] == list(REASONS)
