@@ -119,7 +119,7 @@ def to_ms(value: Any) -> Any:
 
 def _decode(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse)
+        return _DECODER.decode(text)
     except json.JSONDecodeError:
         raise
     except _NotJsonError:
@@ -142,6 +142,10 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> Any:
     raise _NotJsonError(f"{constant} is not JSON")
+
+
+# Made once: json.loads would make one for every line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_refuse)
 
 
 def _bounded_int(digits: str) -> int | float:
