@@ -158,7 +158,8 @@ def _paid_already(explanation: Explanation, unique: UniqueStory) -> str:
     order = " (later than this event, yet it came to the log before it)" if later else ""
     until = "for ever" if owner.ends_at is None else f"until {shown_time(owner.ends_at)}"
     return (
-        f"Event {owner.event_id} of {paid}{order} paid for {_subjects(unique)}; {_rule(unique)}, so it is free {until}."
+        f"It is {_rule(unique)}, and event {owner.event_id} of {paid}{order} paid for {_subjects(unique)}: others are "
+        f"free {until}."
     )
 
 

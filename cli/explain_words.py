@@ -43,9 +43,11 @@ def story_in_words(explained: Explained) -> Iterator[str]:
         yield ""
         yield f"{headline(line)}"
         yield from (f"  {each}" for each in _line(explanation, line, explained.owners, story.topic))
-    yield ""
-    yield "Since then"
-    yield from (f"  {each}" for each in _since(story))
+    since = list(_since(story))
+    if since:
+        yield ""
+        yield "Since then"
+        yield from (f"  {each}" for each in since)
     if story.present is not None:
         yield ""
         yield from _present(story.present)
@@ -86,13 +88,13 @@ def _event(explanation: Explanation, place: Place, topic: str) -> Iterator[str]:
         f"It occurred at {_time(event.get('occurred_at'))}: {event.get('endpoint')}, channel {event.get('channel')}, "
         f"outcome {event.get('outcome')}{about}."
     )
-    batch = "" if place.index is None else f", event {place.index} of its message"
     sender = f", sent by {place.producer}" if place.producer else ""
-    yield f"It entered the log at {shown_time(place.recorded_at)}: {_named(topic, place)}{batch}{sender}."
+    yield f"It entered the log at {shown_time(place.recorded_at)}, at {_named(topic, place)}{sender}."
 
 
 def _named(topic: str, place: Place) -> str:
-    return f"{topic}[{place.partition}]@{place.offset}"
+    """topic[partition]@offset, and /index in its batch."""
+    return f"{topic}[{place.partition}]@{place.offset}" + ("" if place.index is None else f"/{place.index}")
 
 
 def _time(value: Any) -> str:
@@ -125,7 +127,7 @@ def _line(explanation: Explanation, line: LineStory, owners: dict[str, Place], t
     owner = None if line.unique is None else line.unique.owner
     if owner is not None and owner.event_id in owners:
         place = owners[owner.event_id]
-        yield f"That event entered the log at {shown_time(place.recorded_at)}: {_named(topic, place)}."
+        yield f"That event entered the log at {shown_time(place.recorded_at)}, at {_named(topic, place)}."
     if line.unique is not None:
         yield from unique_sentences(line, line.unique)
     if decision == Decision.CHARGED:
@@ -150,8 +152,8 @@ def _since(story: Story) -> Iterator[str]:
     refunds, others = story.refunds_since, story.others
     for attempt in refunds:
         yield from _refund(attempt, story.topic)
-    if not refunds:
-        yield "Nothing has been asked to be refunded."
+    if not refunds and story.told is not None and story.told.explanation.credits:
+        yield "Nothing was given back, and nobody asked for it."
     for arrival in others:
         yield _other(arrival, story.topic)
 
@@ -207,6 +209,9 @@ def _present(present: Present) -> Iterator[str]:
         yield f"The same request now ({at}) would be charged nothing."
     for line in explanation.lines:
         yield f"  {headline(line)}"
+        if line.debt:
+            owed = amount(line.debt, line.line["credit_type"])
+            yield f"    {owed} of it would be owed, because grants do not suffice."
         for sentence in because(explanation, line):
             yield f"    {sentence}"
 
