@@ -17,10 +17,11 @@ from schemas.errors import Undecodable
 from sinks.rows import to_columns
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
+from streams.continuity import Continuity, GroupPositions
 from streams.log import LogError, Message
 from streams.metrics import Metrics, MetricsServer
 from streams.shell import Groups, Shell, ShellSettings
-from streams.topics import TopicNames, check_topics
+from streams.topics import TopicNames, check_topics, partition_count
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,12 @@ class LoaderSettings:
 class LoadingHandler:
     """Inserts groups of output batches, one insert a table."""
 
-    def __init__(self, sink: Sink, codec: Codec, metrics: Metrics, pause: Callable[[float], None] = sleep) -> None:
+    def __init__(
+        self, sink: Sink, codec: Codec, metrics: Metrics, continuity: Continuity,
+        pause: Callable[[float], None] = sleep,
+    ) -> None:  # fmt: skip
         self._sink = sink
+        self._continuity = continuity
         self._codec = codec
         self._metrics = metrics
         self._pause = pause
@@ -66,11 +71,13 @@ class LoadingHandler:
     def process(self, groups: Groups) -> None:
         """Stores every record of every batch; returns only when all are stored.
 
-        Raises ForeignRecord, and SinkRejected where the store will never take the rows.
+        Raises ForeignRecord, LostPrefix where retention took records before they were loaded, and SinkRejected where
+        the store will never take the rows.
         """
         for topic, messages in groups.items():
             by_name: dict[str, list[dict[str, Any]]] = {}
             for message in messages:
+                self._continuity.follow((topic, message.partition), message.offset)
                 name, batch = self._decode(topic, message)
                 if self._is_new(topic, message.partition, batch):
                     by_name.setdefault(name, []).append(batch)
@@ -78,7 +85,9 @@ class LoadingHandler:
                 self._insert(name, batches)
 
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
-        for place in partitions:
+        places = list(partitions)
+        self._continuity.release(places)
+        for place in places:
             self._seen.pop(place, None)
 
     def abandon(self) -> None:
@@ -125,6 +134,11 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
     """Loads until SIGTERM or SIGINT; ends the process with 0, or raises what went wrong. Closes the sink."""
     names = settings.names
     check_topics(settings.bootstrap, names, security=settings.security)
+    partitions = partition_count(settings.bootstrap, names.requests, security=settings.security)
+    continuity = Continuity(
+        names.loading_group, GroupPositions(settings.bootstrap, names.loading_group, settings.security)
+    )
+    continuity.begin((topic, partition) for topic in names.outputs for partition in range(partitions))
     metrics = Metrics()
     if settings.metrics_port is not None:
         MetricsServer(metrics, host=settings.metrics_host, port=settings.metrics_port)
@@ -139,6 +153,6 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             security=settings.security,
             session_timeout=settings.session_timeout,
         ),
-        LoadingHandler(sink, settings.codec, metrics),
+        LoadingHandler(sink, settings.codec, metrics, continuity),
     )
     shell.run(on_ready)
