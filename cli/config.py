@@ -25,6 +25,15 @@ def _copies(number: int) -> int:
     return number
 
 
+def _store_url(url: str) -> str:
+    from streams.object_store import problem_of  # costs time, and few set it
+
+    problem = problem_of(url)
+    if problem is not None:
+        raise ValueError(problem)
+    return url
+
+
 class Settings(BaseSettings):
     """All settings of all commands. Immutable; `None` means not set."""
 
@@ -71,6 +80,18 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path(".creditmeter"), description="Where this machine keeps what it must not lose.")
     state_dir: Path | None = Field(None, description="Accounts' state (RocksDB). Not set: `state` in data_dir.")
+
+    checkpoint_url: Annotated[str, AfterValidator(_store_url)] | None = Field(
+        None,
+        description="Where checkpoints of states are kept: a folder, or s3://bucket/path, gs://… Not set: none.",
+    )
+    checkpoint_every: int = Field(
+        900,
+        ge=1,
+        le=604_800,
+        description="Seconds between a partition's checkpoints, while anything happens in it.",
+    )
+    checkpoints_kept: int = Field(3, ge=1, le=1_000, description="Checkpoints of each partition that are kept.")
 
     store: Literal["embedded", "server"] = Field(
         "embedded", description="ClickHouse inside the loader's process (chDB), or a server."

@@ -116,9 +116,11 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
 
 def _work(settings: Settings, number: int, ready_file: Path | None) -> None:
     """One worker process; does not return."""
-    from cli.errors import Failed
+    from cli.errors import Failed, Misconfigured
     from cli.kafka import opened
     from cli.logs import set_up_logs
+    from streams.object_store import DriverMissing
+    from streams.sealed import CheckpointError
     from streams.state import StateError
     from streams.worker import run_worker
 
@@ -127,13 +129,18 @@ def _work(settings: Settings, number: int, ready_file: Path | None) -> None:
         cluster.ensure_topics()
         try:
             run_worker(_worker_settings(settings, cluster, number), _touch(ready_file))
-        except StateError as error:
+        except DriverMissing as error:
+            raise Misconfigured(f"checkpoint_url: {error}") from error
+        except (StateError, CheckpointError) as error:
             raise Failed(str(error)) from error
 
 
 def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSettings:
+    from streams.checkpointing import CheckpointSettings
     from streams.worker import WorkerSettings
 
+    url = settings.checkpoint_url
+    checkpoints = None if url is None else CheckpointSettings(url, settings.checkpoint_every, settings.checkpoints_kept)
     return WorkerSettings(
         cluster.bootstrap,
         cluster.names,
@@ -145,6 +152,7 @@ def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSet
         session_timeout=settings.session_timeout,
         metrics_port=settings.metrics_port + number if settings.metrics_port else None,
         metrics_host=settings.metrics_host,
+        checkpoints=checkpoints,
     )
 
 

@@ -45,6 +45,10 @@ class DeliveryFailed(LogError):
     """An output was not acknowledged. It may or may not be in the log; nothing later was sent after it."""
 
 
+class GaveWay(Exception):
+    """A long catch-up ended early, between two writes, because it was asked to. What it wrote is good; no failure."""
+
+
 class InputLog(Protocol):
     """The commands, by partition: the only truth. Reading it moves no consumer group."""
 

@@ -38,10 +38,21 @@ class Metrics:
         self.load_retries = self._counter(
             "load_retries", "Times that ClickHouse did not take rows and was tried again."
         )
+        self.checkpoints = self._counter("checkpoints", "Checkpoints of states: kept, or failed.", "result")
+        self.restores = self._counter("restores", "States begun from a checkpoint: done, damaged, failed.", "result")
         self.applied = self._gauge("applied_offset", "Last input offset whose changes are in the state.", "partition")
         self.lag = self._gauge("lag", "Messages of the input log that are not yet rated.", "partition")
         self.state_bytes = self._gauge(
             "state_bytes", "Size of a partition's state, on disk and in buffers.", "partition"
+        )
+        self.checkpoint_offset = self._gauge(
+            "checkpoint_offset", "Last input offset in a partition's newest checkpoint by this worker.", "partition"
+        )
+        self.checkpoint_pause = self._histogram(
+            "checkpoint_pause_seconds", "For which a checkpoint's local copy held up rating.", _GROUP_SECONDS
+        )
+        self.checkpoint_seconds = self._histogram(
+            "checkpoint_seconds", "From a checkpoint's local copy to its seal.", _LATENCY_SECONDS
         )
         self.group_seconds = self._histogram(
             "group_seconds", "From a group's first message to its commit.", _GROUP_SECONDS
@@ -51,7 +62,7 @@ class Metrics:
 
     def forget_partition(self, partition: int) -> None:
         """Drop a partition's gauges, which now belong to another worker."""
-        for gauge in (self.applied, self.lag, self.state_bytes):
+        for gauge in (self.applied, self.lag, self.state_bytes, self.checkpoint_offset):
             gauge.remove(str(partition))
 
     def text(self) -> bytes:

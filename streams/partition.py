@@ -7,15 +7,16 @@ table in docs/guarantees.md says what happens when it stops after each of them.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metering import Sweeper, apply
 from metering.records import MAX_ID, Command, DeadLetterReason, Kind, Output, Record, dead_letter
 from metering.state import ReadBook, State
 from schemas.codec import Codec
 from schemas.errors import Undecodable
-from streams.log import InputLog, LostPrefix, Message, OutputLog
+from streams.log import GaveWay, InputLog, LostPrefix, Message, OutputLog
 from streams.outputs import Counts, Outbox, encoded, topics_by_kind
 from streams.partitioner import partition_of
 from streams.state import StateStore
@@ -32,7 +33,10 @@ SWEEP_ROWS_PER_MESSAGE = 512
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What every partition of a worker shares. ``partitions`` is the input topic's partition count."""
+    """What every partition of a worker shares. ``partitions`` is the input topic's partition count.
+
+    ``leaving`` is set while partitions are to go to another worker, or the process is to stop: a catch-up ends then.
+    """
 
     names: TopicNames
     partitions: int
@@ -40,6 +44,8 @@ class Wiring:
     read_book: ReadBook
     input_log: InputLog
     output_log: OutputLog
+    leaving: threading.Event = field(default_factory=threading.Event)
+    catch_up_messages: int = CATCH_UP_MESSAGES
 
 
 class PartitionRater:
@@ -60,6 +66,8 @@ class PartitionRater:
         self._uncommitted = 0
         self.counts = Counts()
         self.caught_up = 0
+        self.recorded_at: int | None = None
+        """The log's time (ms) of the last message applied; None before the first."""
 
     @property
     def applied(self) -> int:
@@ -79,7 +87,8 @@ class PartitionRater:
         """Applies the messages on the overlay and queues their outputs; nothing is written yet.
 
         A message that is applied already is passed over: its outputs were acknowledged before the state said so. A
-        message beyond the next one is preceded by a catch-up from the log. Raises LostPrefix, LogError, StateError.
+        message beyond the next one is preceded by a catch-up from the log. Raises LostPrefix, LogError, StateError, and
+        GaveWay, after which it may go on: everything up to there is written.
         """
         for message in messages:
             if message.offset <= self._applied:
@@ -115,14 +124,17 @@ class PartitionRater:
             raise LostPrefix(
                 f"{place}: the state has everything up to offset {self._applied}, but the log now begins at "
                 f"{first_kept}: the charges between cannot be known. Restore a state that reaches at least "
-                f"offset {first_kept - 1}, or move this partition back to the machine that has it"
+                f"offset {first_kept - 1} (`creditmeter checkpoint list` shows those that are kept), "
+                "or move this partition back to the machine that has it"
             )
         log.info("catching up partition %d from offset %d to %d", self._partition, self._applied + 1, stop)
         for message in self._wiring.input_log.read(self._partition, self._applied + 1, stop):
             self._rate_one(message)
             self.caught_up += 1
-            if self._uncommitted >= CATCH_UP_MESSAGES:
+            if self._uncommitted >= self._wiring.catch_up_messages:
                 self._write()
+                if self._wiring.leaving.is_set():
+                    raise GaveWay(f"partition {self._partition} gave way at offset {self._applied} of {stop}")
         self._applied = stop - 1
         self._write()
 
@@ -151,6 +163,7 @@ class PartitionRater:
 
     def _apply(self, message: Message) -> list[Output]:
         self._applied = message.offset
+        self.recorded_at = message.timestamp
         self._uncommitted += 1
         self.counts.messages += 1
         return apply_message(self._wiring, self._state, message, self.counts)

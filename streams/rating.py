@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from streams.log import Message
+from streams.log import GaveWay, Message
 from streams.outputs import Counts
 from streams.partition import PartitionRater, Wiring
 from streams.state import StateStore
@@ -44,19 +44,29 @@ class RatingLoop:
         2. send its outputs, in order, leaving out those already in the topics;
         3. wait until the broker has acknowledged every one of them;
         4. write each partition's changes together with its applied offset.
+
+        Raises GaveWay where a catch-up did: then nothing of the group may be acknowledged, and all that was applied is
+        written, so that it is passed over when it is delivered again.
         """
         group: dict[int, list[Message]] = {}
         for message in messages:
             group.setdefault(message.partition, []).append(message)
-        raters = []
-        for partition, own in group.items():
-            rater = self._rater(partition)
-            rater.rate(own)
-            raters.append(rater)
+        raters: list[PartitionRater] = []
+        try:
+            for partition, own in group.items():
+                rater = self._rater(partition)
+                raters.append(rater)
+                rater.rate(own)
+        except GaveWay:
+            self._settle(raters)
+            raise
+        self._settle(raters)
+        return self._take_counts(raters)
+
+    def _settle(self, raters: Iterable[PartitionRater]) -> None:
         self._wiring.output_log.wait()
         for rater in raters:
             rater.commit()
-        return self._take_counts(raters)
 
     def release(self, partitions: Iterable[int]) -> None:
         """Closes partitions that now belong to another worker; call it between two groups."""

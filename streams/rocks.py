@@ -110,6 +110,17 @@ class RocksState:
         names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
         return 0 if self._closed else sum(self._db.property_int_value(name) or 0 for name in names)
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def flush(self) -> None:
+        """Puts buffered writes into table files; another thread may write meanwhile. Raises StateError."""
+        try:
+            self._db.flush(wait=True)
+        except Exception as error:
+            raise self._error("cannot be written", error) from error
+
     def checkpoint(self, path: str | Path) -> None:
         """A consistent copy in a new folder, made of hard links where the file system can. Raises StateError."""
         try:

@@ -21,7 +21,7 @@ from faust.types import EventT
 from mode import CrashingSupervisor
 
 from streams import collector
-from streams.log import Message, producer_of
+from streams.log import GaveWay, Message, producer_of
 from streams.transport import CarriedThrough, exact_transport
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,10 @@ class GroupHandler(Protocol):
     """What is done with groups. All calls come from one thread, one after another."""
 
     def process(self, groups: Groups) -> None:
-        """Carries every message through; on return they may be acknowledged. Any exception ends the process."""
+        """Carries every message through; on return they may be acknowledged.
+
+        GaveWay, only while the shell's ``leaving`` is set: they are not through. Any other exception ends the process.
+        """
 
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Lets go of (topic, partition) pairs that now belong to another worker."""
@@ -79,14 +82,20 @@ class _StoppableApp(faust.App):
 
 
 class Shell:
-    """One Faust application around one `GroupHandler`."""
+    """One Faust application around one `GroupHandler`.
 
-    def __init__(self, settings: ShellSettings, handler: GroupHandler) -> None:
+    ``leaving`` is set as soon as partitions are to go, before the group in flight is waited for, and until partitions
+    are assigned again; and for good when a stop begins.
+    """
+
+    def __init__(self, settings: ShellSettings, handler: GroupHandler, leaving: threading.Event | None = None) -> None:
         self._settings = settings
         self._handler = handler
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="groups")
         self._turn = asyncio.Lock()
         self._done = CarriedThrough()
+        self._leaving = leaving or threading.Event()
+        self._stopping = False
         self._assigned: set[tuple[str, int]] = set()
         self.app = self._make_app()
 
@@ -94,7 +103,7 @@ class Shell:
         """Runs until SIGTERM or SIGINT (exit code 0) or until anything fails (the exception comes out here)."""
         if on_ready is not None:
             self.app.on_partitions_assigned.connect(lambda *_, **__: on_ready(), weak=False)
-        worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False)
+        worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None  # it would write to stdout, which belongs to data
         collector.settle()
         try:
@@ -133,7 +142,7 @@ class Shell:
             **_credentials(settings.security),
         )
         app.begin_stop = self._begin_stop
-        app.transport = exact_transport(app, self._done)
+        app.transport = exact_transport(app, self._done, self._leaving.set)
         topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
@@ -152,12 +161,22 @@ class Shell:
             await asyncio.sleep(self._settings.group_wait)
             group = [first, *self._waiting(stream.channel.queue, self._settings.group_messages - 1)]
             async with self._turn:
-                await loop.run_in_executor(self._thread, self._handler.process, _by_topic(group))
+                is_through = await loop.run_in_executor(self._thread, self._carried_through, _by_topic(group))
                 for event in group:
                     message = event.message
-                    self._done.note(message.topic, message.partition, message.offset)
-                    event.ack()
+                    if is_through:
+                        self._done.note(message.topic, message.partition, message.offset)
+                    event.ack()  # for Faust, which waits for it; what is committed is what was noted
             del first, group, event, message  # Faust waits for messages that are alive and not acknowledged
+
+    def _carried_through(self, groups: Groups) -> bool:
+        """Whether the group may be acknowledged; else it is delivered again, here or to another worker."""
+        try:
+            self._handler.process(groups)
+        except GaveWay as gave_way:
+            log.info("%s", gave_way)
+            return False
+        return True
 
     def _waiting(self, queue: Any, most: int) -> Iterator[EventT[bytes]]:
         """Up to ``most`` waiting events of this generation, marked as begun, as the stream itself does."""
@@ -174,6 +193,8 @@ class Shell:
             yield event
 
     def _begin_stop(self) -> None:
+        self._stopping = True
+        self._leaving.set()
         timer = threading.Timer(PATIENCE, self._handler.abandon)
         timer.daemon = True
         timer.start()
@@ -182,6 +203,8 @@ class Shell:
         now = {(tp.topic, tp.partition) for tp in given[0]}
         await self._release(self._assigned - now)
         self._assigned = now
+        if not self._stopping:
+            self._leaving.clear()
         log.info("partitions assigned: %s", sorted(partition for _, partition in now))
 
     async def _on_revoked(self, _app: Any, /, *given: Any, **_: Any) -> None:

@@ -6,6 +6,7 @@ acknowledges messages that it drops in a rebalance, and commits nothing more beh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
@@ -27,8 +28,8 @@ class CarriedThrough:
         return self._next.get((topic, partition))
 
 
-def exact_transport(app: Any, done: CarriedThrough) -> Any:
-    """A transport for `app.transport`."""
+def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[], None]) -> Any:
+    """A transport for `app.transport`. `before_revoked` is called before the group in flight is waited for."""
 
     class Thread(driver.AIOKafkaConsumerThread):
         def _create_worker_consumer(self, transport: Any) -> Any:
@@ -46,6 +47,7 @@ def exact_transport(app: Any, done: CarriedThrough) -> Any:
             return done.next_offset(tp.topic, tp.partition)
 
         async def on_partitions_revoked(self, revoked: Any) -> None:
+            before_revoked()
             await super().on_partitions_revoked(revoked)  # waits for the group in flight and commits it
             for tp in revoked:
                 done.forget(tp.topic, tp.partition)

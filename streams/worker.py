@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from schemas.codec import Codec
 from schemas.price_book import read_book
+from streams.checkpointing import Checkpointer, CheckpointSettings, Turns
+from streams.checkpoints import Checkpoints
 from streams.clock import monotonic, sleep
 from streams.kafka_log import KafkaInputLog
 from streams.log import Message
@@ -19,7 +21,9 @@ from streams.outputs import Counts
 from streams.partition import Wiring
 from streams.producer import KafkaOutputLog
 from streams.rating import RatingLoop
+from streams.restoring import Restorer
 from streams.rocks_folder import RocksFolder, RocksLimits
+from streams.scratch import Scratch
 from streams.shell import Groups, Shell, ShellSettings
 from streams.state import Identity, StateStore
 from streams.topics import TopicNames, check_topics, partition_count
@@ -42,27 +46,31 @@ class WorkerSettings:
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
     sync: bool = False
+    checkpoints: CheckpointSettings | None = None
 
 
 class RatingHandler:
     """Hands groups to the rating loop, in pieces of bounded size, and keeps the metrics."""
 
-    def __init__(self, loop: RatingLoop, group_bytes: int, metrics: Metrics) -> None:
+    def __init__(self, loop: RatingLoop, group_bytes: int, metrics: Metrics, turns: Turns) -> None:
         self._loop = loop
         self._group_bytes = group_bytes
         self._metrics = metrics
+        self._turns = turns
         self._warned: set[int] = set()
 
     def process(self, groups: Groups) -> None:
         for messages in groups.values():
             for piece in pieces(messages, self._group_bytes):
                 began = monotonic()
-                counts = self._loop.process(piece)
+                with self._turns.rating():
+                    counts = self._loop.process(piece)
                 self._note(counts, monotonic() - began)
 
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
         numbers = [partition for _, partition in partitions]
-        self._loop.release(numbers)
+        with self._turns.open:
+            self._loop.release(numbers)
         for number in numbers:
             self._metrics.forget_partition(number)
 
@@ -70,7 +78,8 @@ class RatingHandler:
         self._loop.abandon()
 
     def close(self) -> None:
-        self._loop.close()
+        with self._turns.open:
+            self._loop.close()
 
     def _note(self, counts: Counts, seconds: float) -> None:
         metrics = self._metrics
@@ -151,25 +160,41 @@ def pieces(messages: Sequence[Message], most_bytes: int) -> Iterator[list[Messag
 def open_loop(settings: WorkerSettings) -> RatingLoop:
     """A rating loop on real Kafka and RocksDB, after a check that the topics are as they must be.
 
-    Raises LogError (TopicMissing, TopicMismatch, LogUnavailable).
+    Raises LogError (TopicMissing, TopicMismatch, LogUnavailable), CheckpointError.
     """
+    return _opened(settings, Metrics(), Turns(), threading.Event())[0]
+
+
+def _opened(
+    settings: WorkerSettings, metrics: Metrics, turns: Turns, leaving: threading.Event
+) -> tuple[RatingLoop, Checkpointer | None]:
+    """The loop, and what makes its checkpoints where they are wanted."""
     names = settings.names
-    topic_ids = check_topics(settings.bootstrap, names, security=settings.security)
+    log_id = check_topics(settings.bootstrap, names, security=settings.security)[names.requests]
     partitions = partition_count(settings.bootstrap, names.requests, security=settings.security)
     folder = RocksFolder(settings.state_path, RocksLimits(sync=settings.sync))
+    input_log = KafkaInputLog(settings.bootstrap, names.requests, security=settings.security)
     wiring = Wiring(
         names,
         partitions,
         settings.codec,
         read_book,
-        KafkaInputLog(settings.bootstrap, names.requests, security=settings.security),
+        input_log,
         KafkaOutputLog(settings.bootstrap, settings.codec.read_position, security=settings.security),
+        leaving,
     )
+    opener: Callable[[Identity], StateStore] = folder.open
+    checkpointer = None
+    if settings.checkpoints is not None:
+        checkpoints = Checkpoints(settings.checkpoints.url, names.requests, log_id)
+        scratch = Scratch(settings.state_path)
+        opener = Restorer(checkpoints, folder, scratch, input_log.bounds, metrics).open
+        checkpointer = Checkpointer(checkpoints, settings.checkpoints, scratch, metrics, turns)
 
     def open_state(partition: int) -> StateStore:
-        return folder.open(Identity(names.requests, partition, topic_ids[names.requests]))
+        return opener(Identity(names.requests, partition, log_id))
 
-    return RatingLoop(wiring, open_state)
+    return RatingLoop(wiring, open_state), checkpointer
 
 
 def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = None) -> NoReturn:
@@ -177,13 +202,15 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = N
 
     ``on_ready`` is called whenever partitions have been assigned.
     """
-    loop = open_loop(settings)
     names = settings.names
-    metrics = Metrics()
+    metrics, turns, leaving = Metrics(), Turns(), threading.Event()
+    loop, checkpointer = _opened(settings, metrics, turns, leaving)
     watch = Watch(loop, metrics, KafkaInputLog(settings.bootstrap, names.requests, security=settings.security))
     if settings.metrics_port is not None:
         MetricsServer(metrics, watch.health, host=settings.metrics_host, port=settings.metrics_port)
         watch.start()
+    if checkpointer is not None:
+        checkpointer.start(lambda: loop.raters)
     shell = Shell(
         ShellSettings(
             settings.bootstrap,
@@ -194,6 +221,11 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = N
             security=settings.security,
             session_timeout=settings.session_timeout,
         ),
-        RatingHandler(loop, settings.group_bytes, metrics),
+        RatingHandler(loop, settings.group_bytes, metrics, turns),
+        leaving,
     )
-    shell.run(on_ready)
+    try:
+        shell.run(on_ready)
+    finally:
+        if checkpointer is not None:
+            checkpointer.stop()

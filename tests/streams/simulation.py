@@ -7,13 +7,14 @@ Real code: `RatingLoop`, `PartitionRater`, `Outbox`, the state machine, the code
 from __future__ import annotations
 
 import random
+import threading
 from collections import deque
 from functools import cache
 
 from schemas.batches import read_position
 from schemas.codec import Codec
 from schemas.price_book import read_book
-from streams.log import DeliveryFailed, Message
+from streams.log import DeliveryFailed, GaveWay, Message
 from streams.memory_log import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
 from streams.partition import Wiring
 from streams.rating import RatingLoop
@@ -61,6 +62,7 @@ class Machine:
         self.fuse = Fuse(None)
         self.loop: RatingLoop | None = None
         self.output: MemoryOutputLog | None = None
+        self.leaving = threading.Event()
 
     def start(self) -> None:
         self.output = MemoryOutputLog(
@@ -69,6 +71,7 @@ class Machine:
         wiring = Wiring(
             NAMES, PARTITIONS, self.cluster.codec, read_book_once,
             MemoryInputLog(self.cluster.broker, NAMES.requests), self.output,
+            self.leaving, catch_up_messages=3,
         )  # fmt: skip
         self.loop = RatingLoop(wiring, self._open)
         self.positions = {}
@@ -111,6 +114,8 @@ class Cluster:
     def __init__(self, seed: int, messages: int = 60) -> None:
         self.random = random.Random(f"accidents of {seed}")
         self.gaps = random.Random(f"gaps of {seed}")
+        self.chances = random.Random(f"checkpoints of {seed}")
+        self.kept: dict[int, list[MemoryState]] = {}
         self.codec = CODEC
         self.broker = MemoryBroker()
         self.committed: dict[int, int] = {}
@@ -139,6 +144,7 @@ class Cluster:
         for _ in range(rounds):
             self.produce(self.random.randrange(3))
             self._maybe_rebalance()
+            self._maybe_keep()
             self._maybe_lose_disk()
             self._maybe_ghost()
             for machine in self.machines:
@@ -182,8 +188,15 @@ class Cluster:
         if self.random.random() < 0.5:
             machine.fuse.left = self.random.randrange(40)
             machine.fuse.lost = self.random.random() < 0.3
+        if self.chances.random() < 0.3:
+            machine.leaving.set()  # a rebalance begins while the group is in work
         try:
             done = machine.step(owned, self.random.randrange(1, 8))
+        except GaveWay:
+            self.accidents.append("gave way")
+            machine.positions = {}  # nothing of the group was acknowledged: it is delivered again
+            machine.fuse.left = None
+            return
         except (Crash, DeliveryFailed) as error:
             self.accidents.append(f"{type(error).__name__} {error}")
             if machine.output is not None and self.random.random() < 0.5:
@@ -191,6 +204,8 @@ class Cluster:
             machine.stop()
             machine.fuse.left = None
             return
+        finally:
+            machine.leaving.clear()
         if self.random.random() < 0.7:  # else the commit interval has not come round, or the commit was lost
             self._commit({p: offset for p, offset in done.items() if self.owner[p] == self.machines.index(machine)})
 
@@ -215,9 +230,22 @@ class Cluster:
             if self.random.random() < 0.3:
                 del machine.disk[partition]
                 self.accidents.append(f"disk of {partition} gone")
+                self._maybe_restore(machine, partition)
             else:
                 lost = state.lose(self.random.randrange(4))
                 self.accidents.append(f"power loss: {lost} writes of {partition}")
+
+    def _maybe_keep(self) -> None:
+        """Between two groups, as a checkpoint is made."""
+        for machine in self.machines:
+            for partition, state in machine.disk.items():
+                if self.chances.random() < 0.2:
+                    self.kept.setdefault(partition, []).append(state.copy())
+
+    def _maybe_restore(self, machine: Machine, partition: int) -> None:
+        if partition in self.kept and self.chances.random() < 0.7:
+            machine.disk[partition] = self.chances.choice(self.kept[partition]).copy()
+            self.accidents.append(f"restored {partition} at {machine.disk[partition].applied}")
 
     def _maybe_ghost(self) -> None:
         for ghost in self.ghosts:

@@ -58,7 +58,7 @@ def test_the_simulation_has_accidents_of_every_kind() -> None:
         compared += len(cluster.disks_at_the_end())
     text = " ".join(accidents)
     for kind in ("Crash send", "Crash append", "Crash acknowledge", "Crash return", "Crash before", "Crash after",
-                 "DeliveryFailed", "rebalance", "power loss", "gone"):  # fmt: skip
+                 "DeliveryFailed", "rebalance", "power loss", "gone", "restored", "gave way"):  # fmt: skip
         assert kind in text, f"no accident of the kind {kind!r} in 59 runs"
     assert compared > 59 * PARTITIONS * 0.7, "states that have the whole log are what the audits compare last"
 
