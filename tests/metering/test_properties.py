@@ -9,11 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from metering.balances import NEVER
 from metering.cleanup import Sweeper
 from metering.store import MemoryStore
-from tests.metering.meter import Json, MachineMeter, Out, new_state
+from tests.metering.meter import Json, MachineMeter, Out, book, charge, new_state
 from tests.metering.oracle import Oracle
-from tests.metering.strategies import History, Step, histories
+from tests.metering.strategies import ZERO, History, Step, histories
 from tests.metering.worlds import calm_histories, claim_histories, limit_histories, money_histories, price_histories
 
 many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -217,15 +218,24 @@ def test_clean_up_at_any_moment_changes_nothing(history: History, moments: list[
 @many
 @given(any_world)
 def test_every_balance_is_grants_less_forfeits_and_charges_plus_refunds(history: History) -> None:
-    """Output by output: what has been put out so far explains each balance_after, to the last credit."""
+    """Output by output, and after every command: what has been put out so far explains each balance to the credit.
+
+    That of the account's state, too, so that nothing moves without an output that says so.
+    """
+    meter = MachineMeter()
     balances: dict[tuple[str, str], int] = {}
-    for outputs in run(history):
-        for kind, record in outputs:
+    for step in history:
+        for kind, record in take(meter, step):
             if record.get("credit_type") is None:
                 continue
             whose = (record["account_id"], record["credit_type"])
             balances[whose] = balances.get(whose, 0) + moved(kind, record)
             assert balances[whose] == record["balance" if kind == "alert" else "balance_after"]
+        for account_id in accounts_of(history):
+            for credit_type, balance in meter.state.account(account_id).balances.items():
+                assert balance.amount == balances.get((account_id, credit_type), 0)
+                assert balance.amount == sum(grant.left for grant in balance.grants) - balance.debt
+                assert not balance.debt or not any(grant.left for grant in balance.grants), "a grant fills debt first"
 
 
 def moved(kind: str, record: Json) -> int:
@@ -253,6 +263,49 @@ def test_a_refund_never_exceeds_its_charge(history: History) -> None:
                 left[line] -= record["credits"]
                 assert 0 <= left[line] == record["remaining_charge"]
                 assert 0 <= record["forfeited"] <= record["credits"] > 0
+
+
+@st.composite
+def grants_to_use(draw: st.DrawFn) -> list[tuple[int | None, int]]:
+    """(expires at, credits), in order of arrival: many that end at the same time, or never."""
+    ends = st.sampled_from((None, ZERO + DAY, ZERO + DAY, ZERO + 2 * DAY))
+    return draw(st.lists(st.tuples(ends, st.integers(1, 9)), min_size=1, max_size=12))
+
+
+@some
+@given(grants_to_use(), st.lists(st.integers(1, 30), min_size=1, max_size=6), st.data())
+def test_grants_are_used_by_expiry_and_equal_ones_in_order_of_arrival(
+    grants: list[tuple[int | None, int]], charges: list[int], data: st.DataObject
+) -> None:
+    """Whatever was charged and given back before, and whenever the account was written and read again."""
+    meter = StoredMeter()
+    meter.publish(book(charge("record", 1, per="results"), accept_window="9d"))
+    left = {f"g{number}": credits_ for number, (_, credits_) in enumerate(grants)}
+    ends = {f"g{number}": NEVER if end is None else end for number, (end, _) in enumerate(grants)}
+    for number, (end, credits_) in enumerate(grants):
+        meter.grant(f"g{number}", credits_, at=ZERO, expires_at=end)
+    order = sorted(left, key=lambda grant_id: ends[grant_id])  # sorted is stable: arrival stays
+    for number, units in enumerate(charges):
+        if data.draw(st.booleans()):
+            meter.commit()
+            meter.open()
+        line = meter.line(f"e{number}", at=ZERO, quantities={"results": units})
+        wanted, rest = [], units
+        for grant_id in order:
+            taken = min(left[grant_id], rest)
+            if taken:
+                wanted.append((grant_id, taken))
+            left[grant_id] -= taken
+            rest -= taken
+        assert [(use["grant_id"], use["credits"]) for use in line["grants_used"]] == wanted
+        if rest == 0 and data.draw(st.booleans()):
+            meter.refund(f"r{number}", f"e{number}", at=ZERO)
+            for grant_id, taken in wanted:
+                left[grant_id] += taken
+    expired = [r for kind, r in meter.account("u1", at=ZERO + 5 * DAY) if kind == "grant"]
+    assert [(each["grant_id"], each["credits"]) for each in expired] == [
+        (grant_id, left[grant_id]) for grant_id in order if left[grant_id] and ends[grant_id] != NEVER
+    ]
 
 
 # -- charged once -----------------------------------------------------------------------------------------------------

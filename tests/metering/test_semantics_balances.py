@@ -6,7 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.metering.meter import DAY, HOUR, NOON, NewMeter, book, charge, refusal, short
+from metering.records import MAX_LONG
+from tests.metering.meter import (
+    DAY,
+    HOUR,
+    ME,
+    NOON,
+    MachineMeter,
+    NewMeter,
+    book,
+    charge,
+    grant,
+    refund,
+    refusal,
+    short,
+)
 
 TWENTY = book(charge("lookup", 20))
 PER_RESULT = book(charge("record", 1, per="results"))
@@ -275,3 +289,25 @@ def test_a_balance_never_leaves_a_long(meter: NewMeter) -> None:
     # No state has changed: neither the balance, nor the time, nor the ids.
     after = mine.lines("over", at=NOON - 9 * DAY, quantities={"results": 1})
     assert after[-1]["balance_after"] == -9 * 10**18 - 9 * 10**9
+
+
+PAIR = book(charge("view", 1), charge("lookup", 20))
+
+
+@pytest.mark.parametrize(("too_much", "becomes"), [(0, "refund"), (1, "invalid_event: credits")])
+def test_a_refund_never_lifts_a_balance_beyond_a_long(too_much: int, becomes: str) -> None:
+    """The lines of an event together. Such balances are out of reach of grants of 10^12: one is made by hand."""
+    mine = MachineMeter(PAIR)
+    mine.lines("e1", at=NOON)
+    mine.state.account(ME).open_grant("credit", "by hand", MAX_LONG + too_much, None, "")
+    outputs = mine.apply("refund", refund("r1", "e1", NOON))
+    assert (refusal(outputs) if too_much else outputs[-1][0]) == becomes
+    assert too_much or outputs[-1][1]["balance_after"] == MAX_LONG
+
+
+@pytest.mark.parametrize(("too_much", "becomes"), [(0, "grant"), (1, "invalid_event: credits")])
+def test_a_grant_never_lifts_a_balance_beyond_a_long(too_much: int, becomes: str) -> None:
+    mine = MachineMeter(PAIR)
+    mine.state.account(ME).open_grant("credit", "by hand", MAX_LONG - 5, None, "")
+    outputs = mine.apply("grant", grant("g1", 5 + too_much, NOON))
+    assert (refusal(outputs) if too_much else outputs[-1][0]) == becomes
