@@ -15,8 +15,8 @@ from streams.rocks import APPLIED_KEY, FORMAT, FORMAT_KEY, IDENTITY_KEY, explain
 from streams.state import NOTHING_APPLIED, Identity, StateError, prefix_end
 
 _CACHE_BYTES = 64 << 20
-_TRIES = 5
-_PAUSE = 0.2
+_TRIES = 10
+_PAUSE = 0.1
 
 
 class StateView:
