@@ -22,11 +22,19 @@ from metering.records import (
     Outcome,
     Output,
     Record,
+    blank_line,
     dead_letter,
     repeated,
 )
 from metering.state import State
 from metering.validation import check_event
+
+# Looked up once: on Python 3.11 a member of an enum takes as long to get as a function to call.
+_BILLED = Kind.BILLED
+_CHARGED, _DUPLICATE = Decision.CHARGED, Decision.DUPLICATE
+_PROCESSED, _REJECT = Outcome.PROCESSED.value, OnEmpty.REJECT.value
+
+_BLANK = blank_line()
 
 
 class Line(NamedTuple):
@@ -82,14 +90,18 @@ def apply_request(state: State, event: Record, recorded_at: int) -> list[Output]
     moves_credits = bool(costs) or account.next_expiry <= stream_time
     before = account.amounts() if moves_credits else {}
     outputs = account.advance(occurred_at, state.accept_window)
-    if costs and account.on_empty == OnEmpty.REJECT and any(cost > account.amount(t) for t, cost in costs.items()):
+    if costs and account.on_empty == _REJECT and any(cost > account.amount(t) for t, cost in costs.items()):
         lines = [_refused(line) if line.cost else line for line in lines]
     charged: list[list[object]] = []
+    # Every line begins as the event does, with the fields of a line still empty.
+    common = _BLANK | event
+    common["plan"] = plan
+    common["price_version"] = None if version is None else version.version
     for number, line in enumerate(lines):
         used: list[GrantUse] = []
         if line.cost:
             used = _charge(state, account, event, number, line, charged)
-        outputs.append(Output(Kind.BILLED, _billed(event, number, line, plan, version, account, used)))
+        outputs.append(Output(_BILLED, _billed(common, number, line, account, used)))
     state.put(key, [occurred_at, charged] if charged else [occurred_at])
     if moves_credits:
         outputs.extend(account.alerts(before, occurred_at))
@@ -100,7 +112,7 @@ def _decide(
     state: State, account: Account, event: Record, plan: str | None, locked_to: int | None
 ) -> tuple[Version | None, list[Line]]:
     """The lines of an accepted event, and the version that priced it."""
-    if event["outcome"] != Outcome.PROCESSED:
+    if event["outcome"] != _PROCESSED:
         return None, [NOT_BILLABLE]
     book = state.book
     version = book.version_for(event["occurred_at"], locked_to) if book is not None else None
@@ -120,7 +132,7 @@ def _price(state: State, account: Account, event: Record, charge: Charge, unit_c
         return Line(charge, Decision.FREE, units, unit_credits)
     unique = charge.unique
     if unique is None:
-        return Line(charge, Decision.CHARGED, units, unit_credits, units * unit_credits)
+        return Line(charge, _CHARGED, units, unit_credits, units * unit_credits)
     tail = claim_key(charge, unique, event)
     if tail is None:
         return Line(charge, Decision.MISSING_SUBJECT, units, unit_credits)
@@ -131,9 +143,9 @@ def _price(state: State, account: Account, event: Record, charge: Charge, unit_c
         owner = owner_of(owners, unique.window, occurred_at, account.horizon(state.accept_window, stream_time))
         if owner is not None:
             ends_at = unique.window.ends_at(owner[0])
-            return Line(charge, Decision.DUPLICATE, units, unit_credits, 0, owner[1], ends_at)
+            return Line(charge, _DUPLICATE, units, unit_credits, 0, owner[1], ends_at)
     ends_at = unique.window.ends_at(occurred_at)
-    return Line(charge, Decision.CHARGED, units, unit_credits, units * unit_credits, None, ends_at, tail, owners)
+    return Line(charge, _CHARGED, units, unit_credits, units * unit_credits, None, ends_at, tail, owners)
 
 
 def _costs(lines: list[Line]) -> dict[str, int]:
@@ -178,43 +190,21 @@ def _charge(
     return used
 
 
-def _billed(
-    event: Record,
-    number: int,
-    line: Line,
-    plan: str | None,
-    version: Version | None,
-    account: Account,
-    used: list[GrantUse],
-) -> Record:
+def _billed(common: Record, number: int, line: Line, account: Account, used: list[GrantUse]) -> Record:
+    record = common.copy()
+    record["line"] = number
+    record["decision"] = line.decision
     charge = line.charge
-    return {
-        "event_id": event["event_id"],
-        "line": number,
-        "account_id": event["account_id"],
-        "occurred_at": event["occurred_at"],
-        "endpoint": event["endpoint"],
-        "channel": event["channel"],
-        "outcome": event["outcome"],
-        "request_id": event["request_id"],
-        "actor": event["actor"],
-        "user_id": event["user_id"],
-        "ip": event["ip"],
-        "domain": event["domain"],
-        "plan": plan,
-        "quantities": event["quantities"],
-        "attributes": event["attributes"],
-        "decision": line.decision,
-        "charge": None if charge is None else charge.charge,
-        "feature": None if charge is None else charge.feature,
-        "action": None if charge is None else charge.action,
-        "credit_type": None if charge is None else charge.credit_type,
-        "price_version": None if version is None else version.version,
-        "units": line.units,
-        "unit_credits": line.unit_credits,
-        "credits": line.cost,
-        "owner_event_id": line.owner_event_id,
-        "window_ends_at": line.window_ends_at,
-        "balance_after": None if charge is None else account.amount(charge.credit_type),
-        "grants_used": used,
-    }
+    if charge is not None:
+        record["charge"] = charge.charge
+        record["feature"] = charge.feature
+        record["action"] = charge.action
+        record["credit_type"] = charge.credit_type
+        record["balance_after"] = account.amount(charge.credit_type)
+    record["units"] = line.units
+    record["unit_credits"] = line.unit_credits
+    record["credits"] = line.cost
+    record["owner_event_id"] = line.owner_event_id
+    record["window_ends_at"] = line.window_ends_at
+    record["grants_used"] = used
+    return record

@@ -162,6 +162,11 @@ class BilledEvent(TypedDict):
     grants_used: list[GrantUse]
 
 
+def blank_line() -> Record:
+    """A `BilledEvent` with every field None, in the order of its schema."""
+    return dict.fromkeys(BilledEvent.__annotations__)
+
+
 DEAD_LETTER_DETAIL: dict[DeadLetterReason, str] = {
     DeadLetterReason.UNDECODABLE: "the message is not a command of creditmeter",
     DeadLetterReason.INVALID_EVENT: "a field is missing, unknown, empty, of a wrong type, or out of range",
