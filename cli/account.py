@@ -62,9 +62,9 @@ def account() -> None:
 def show(configuration: Configuration, account_id: str, *, claims: int, lines: int, as_json: bool) -> None:
     """Show ACCOUNT as the input log makes it, up to the log's end at this moment.
 
-    It begins with the worker's state where that is on this machine, else with the log's beginning, and replays the
-    account's commands from there. A grant whose time has passed is gone, even if no command has come since. With
-    --json: times in ms.
+    It begins with the worker's state where that is on this machine, else with the newest checkpoint, else with the
+    log's beginning, and replays the account's commands from there. A grant whose time has passed is gone, even if no
+    command has come since. With --json: times in ms.
     """
     from cli.account_report import as_plain, print_account
     from cli.account_state import read_account

@@ -40,7 +40,9 @@ def opened_replay(settings: Settings, account_id: str, *, before: int | None = N
     from schemas.price_book import read_book
     from streams.account_bases import BasePlaces, base_for
     from streams.account_replay import AccountReplay, ReplaySource, is_account_id
+    from streams.checkpoints import Checkpoints
     from streams.partitioner import partition_of
+    from streams.sealed import CheckpointError
     from streams.state import Identity, StateError
     from streams.topics import check_topics
 
@@ -53,13 +55,15 @@ def opened_replay(settings: Settings, account_id: str, *, before: int | None = N
         source = ReplaySource(names, cluster.partitions, cluster.codec, read_book, log)
         identity = Identity(names.requests, partition_of(account_id, cluster.partitions), log_id)
         try:
-            base = base_for(BasePlaces(identity, log, scratch, settings.state_path), say, before)
+            url = settings.checkpoint_url
+            checkpoints = None if url is None else Checkpoints(url, names.requests, log_id)
+            base = base_for(BasePlaces(identity, log, scratch, settings.state_path, checkpoints), say, before)
             stop = log.bounds(identity.partition)[1]
             try:
                 yield OpenedReplay(cluster, AccountReplay(source, account_id, base, upper), stop)
             finally:
                 base.close()
-        except StateError as error:
+        except (StateError, CheckpointError) as error:
             raise Failed(str(error)) from error
 
 

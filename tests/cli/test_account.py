@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from metering.state import State
+from schemas.price_book import read_book
+from streams.checkpoints import Checkpoints
 from streams.kafka_log import KafkaInputLog
+from streams.partition import Wiring, apply_message
 from streams.partitioner import partition_of
+from streams.rocks_folder import RocksFolder
+from streams.state import Identity
+from streams.topics import check_topics
 from tests.streams.harness import Pipeline
 
 pytestmark = pytest.mark.kafka
@@ -93,6 +100,35 @@ def test_it_is_the_same_from_the_workers_state_and_from_the_beginning(here: Run,
     assert near.pop("shown_at") <= far.pop("shown_at")
     assert near == far
     assert "is not on this machine" in elsewhere("account", "show", "acme").stderr
+
+
+def keep_checkpoint(pipeline: Pipeline, url: Path, scratch: Path, stop: int) -> None:
+    """What a worker elsewhere keeps when it has the account's partition up to before `stop`."""
+    names, partition = pipeline.names, partition_of("acme", 2)
+    log_id = check_topics(pipeline.bootstrap, names)[names.requests]
+    store = RocksFolder(scratch).open(Identity(names.requests, partition, log_id))
+    log, state = KafkaInputLog(pipeline.bootstrap, names.requests), State(store, read_book)
+    wiring = Wiring(names, 2, pipeline.codec, read_book, log, pipeline.sender)
+    for message in log.read(partition, 0, stop):
+        apply_message(wiring, state, message)
+    store.commit(state.changes(), stop - 1)
+    store.checkpoint(scratch / "copy")
+    store.close()
+    log.close()
+    Checkpoints(str(url), names.requests, log_id).save(partition, stop - 1, None, scratch / "copy")
+
+
+@pytest.mark.usefixtures("emitted")
+def test_it_is_the_same_from_a_checkpoint(
+    here: Run, elsewhere: Run, rated: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_checkpoint(rated, tmp_path / "kept", tmp_path / "scratch", stop=4)
+    monkeypatch.setenv("CREDITMETER_CHECKPOINT_URL", str(tmp_path / "kept"))
+    near, far = show(here), show(elsewhere)
+    assert near.pop("base") == "the worker's state"
+    assert far.pop("base").startswith("the checkpoint ")
+    assert near.pop("shown_at") <= far.pop("shown_at")
+    assert near == far
 
 
 @pytest.mark.usefixtures("emitted")
