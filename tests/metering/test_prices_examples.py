@@ -10,12 +10,14 @@ from click.testing import CliRunner
 
 from cli.main import main
 from metering.prices import Book
+from metering.records import RejectReason
 from schemas.price_book import read_book
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "prices"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.yaml"))
 LINE = ("event_id", "line", "decision", "charge", "units", "unit_credits", "credits")
 REFUND = ("refund_id", "status", "reject_reason", "credits", "forfeited")
+GRANT = ("grant_id", "status", "credits")
 ALERT = ("kind", "credit_type", "mark", "balance")
 
 Json = dict[str, Any]
@@ -52,6 +54,7 @@ def test_the_lines_are_those_of_the_bill(example: tuple[str, Json, list[Json]]) 
 def test_the_rest_is_that_of_the_bill(example: tuple[str, Json, list[Json]]) -> None:
     _, bill, outputs = example
     assert rows(outputs, "refund", REFUND) == bill["refunds"]
+    assert rows(outputs, "grant", GRANT) == bill["grants"]
     assert rows(outputs, "alert", ALERT) == bill["alerts"]
     assert [reason for [reason] in rows(outputs, "dead_letter", ("reason",))] == [
         one for _, one in bill["dead_letters"]
@@ -79,12 +82,15 @@ def test_every_charge_of_every_version_is_met_by_an_event(example: tuple[str, Js
     }
 
 
-def test_together_they_show_every_decision() -> None:
+def test_together_they_show_every_decision_and_reject_reason() -> None:
     bills = [json.loads((EXAMPLES / f"{name}.bill.json").read_text()) for name in NAMES]
     assert {line[2] for bill in bills for line in bill["lines"]} == {
         "charged", "duplicate", "free", "nothing_found", "missing_subject", "insufficient_credits", "not_billable",
         "unpriced",
     }  # fmt: skip
+    for name in ("finder", "found-only"):
+        bill = json.loads((EXAMPLES / f"{name}.bill.json").read_text())
+        assert {reason for _, _, reason, *_ in bill["refunds"]} == {None, *RejectReason}
 
 
 # The prices of the pixel model: endpoint, channel -> (charge, credits, unique by, window kind).
