@@ -29,6 +29,7 @@ from streams.rerating_ids import is_correction, parse_grant_id, plan_id
 from streams.rerating_ledger import Ledger, LedgerEvent, LedgerLine
 
 COMMIT_MESSAGES = 256
+COMMIT_COMMANDS = 20_000
 _REPORT_EVERY = 64
 _NO_LINE = "no line"
 
@@ -109,7 +110,7 @@ class PartitionRerating:
         self._sweepers = (Sweeper(self.actual), Sweeper(self._shadow))
         self.ledger = Ledger(stores.ledger)
         self.tallies = Tallies()
-        self._uncommitted = 0
+        self._messages = self._commands_taken = 0  # since the last commit
 
     def run(self, stop: int) -> None:
         """Replays everything before offset `stop`. Raises LogError, LostPrefix where the log's beginning is gone."""
@@ -122,8 +123,9 @@ class PartitionRerating:
         for message in self._source.input_log.read(self._partition, 0, stop):
             for index, command, record in self._commands(message):
                 self._take(message, index, command, record)
-            self._uncommitted += 1
-            if self._uncommitted >= COMMIT_MESSAGES:
+                self._commands_taken += 1
+            self._messages += 1
+            if self._messages >= COMMIT_MESSAGES or self._commands_taken >= COMMIT_COMMANDS:
                 self._commit()
             if message.offset % _REPORT_EVERY == 0:
                 self._progress(self._partition, message.offset + 1)
@@ -228,11 +230,11 @@ class PartitionRerating:
     def _commit(self) -> None:
         stores = (self._stores.actual, self._stores.shadow)
         for state, store, sweeper in zip((self.actual, self._shadow), stores, self._sweepers, strict=True):
-            sweeper.sweep(self._uncommitted * SWEEP_ROWS_PER_MESSAGE)
+            sweeper.sweep(self._messages * SWEEP_ROWS_PER_MESSAGE)
             store.write(state.changes())
             state.commit()
         self.ledger.commit()
-        self._uncommitted = 0
+        self._messages = self._commands_taken = 0
 
 
 def _billed(outputs: list[Output]) -> list[Record]:
