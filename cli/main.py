@@ -30,6 +30,7 @@ COMMANDS = {
     "estimate": "cli.estimate",
     "audit": "cli.audit",
     "rerate": "cli.rerate",
+    "checkpoint": "cli.checkpoint",
     "config": "cli.show_config",
     "completion": "cli.completion",
 }

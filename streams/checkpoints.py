@@ -37,7 +37,7 @@ class Checkpoints:
         """Raises DriverMissing. Nothing is asked of the store yet."""
         self._store = ObjectStore(url)
         self._topic = topic
-        self._log_id = log_id
+        self.log_id = log_id
         self._root = f"{topic}/{log_id}"
 
     @property
@@ -177,7 +177,7 @@ class Checkpoints:
             raise CheckpointDamaged(f"{checkpoint.place}/{name}: damaged: missing, or not what was written")
 
     def _identity(self, partition: int) -> Identity:
-        return Identity(self._topic, partition, self._log_id)
+        return Identity(self._topic, partition, self.log_id)
 
     def _folder(self, partition: int, name: str = "") -> str:
         return f"{self._root}/{partition}/{name}" if name else f"{self._root}/{partition}"
