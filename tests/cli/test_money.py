@@ -15,7 +15,9 @@ from cli.config_sources import load
 from cli.kafka import opened
 from cli.main import main
 from cli.replaying import opened_replay
+from local.ports import free_ports
 from local.shared import SharedKafka
+from streams import clock
 from streams.command_producer import CommandProducer
 from tests.cli.conftest import BOOK
 
@@ -47,6 +49,7 @@ def pipeline(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("money")
     (folder / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
+        f"query_port = {free_ports(1)[0]}\n"
     )
     (folder / "book.yaml").write_text(BOOK)
     with pytest.MonkeyPatch.context() as patch:
@@ -99,6 +102,19 @@ def test_a_grant_is_waited_for_and_counts_once() -> None:
         "grant", "applied", 7, 5_007,
     )  # fmt: skip
     assert other["id"] == output["grant_id"] != "g1"
+
+
+def test_a_machine_whose_clock_is_ahead_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = time.time_ns() // 1_000_000 + 3_600_000
+    monkeypatch.setattr(clock, "now_ms", lambda: ahead)
+    refused = run("grant", "ahead", "5", "--credit-type", "credit")
+    assert refused.exit_code == 1
+    assert "set aside: in_future: the command's time is further ahead of the log's clock" in refused.stdout
+    (refund,) = plain("refund", "e", "--account", "ahead", code=1)
+    assert refund["outputs"][0]["reason"] == "in_future"
+    settings = run("account", "set", "ahead", "--on-empty", "reject")
+    assert (settings.exit_code, "set aside: in_future" in settings.stdout) == (1, True)
+    assert settings.stdout.splitlines()[-2] == "on empty     allow"
 
 
 @pytest.mark.parametrize(
