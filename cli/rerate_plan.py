@@ -19,8 +19,9 @@ from cli.price_files import shown_time
 from metering.windows import parse_instant
 
 if TYPE_CHECKING:
-    from streams.rerating import Change, Rerate
+    from streams.rerating import Rerate
     from streams.rerating_run import Money, Outcome
+    from streams.rerating_tallies import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _money(money: Money) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _changes(changes: dict[tuple[str, str, str], Change]) -> list[dict[str, Any]]:
+def _changes(changes: Changes) -> list[dict[str, Any]]:
     return [
         {"charge": charge, "was": was, "would_be": would, "lines": change.lines,
          "credits_was": change.was, "credits_would_be": change.would}

@@ -13,9 +13,9 @@ from cli.price_files import shown_time
 
 if TYPE_CHECKING:
     from cli.rerate_apply import Sent
-    from streams.rerating import Change
     from streams.rerating_corrections import Correction, Row
     from streams.rerating_run import Outcome
+    from streams.rerating_tallies import Changes
 
 _ROWS = 50
 
@@ -103,7 +103,7 @@ class RerateReport:
             click.echo(f"and {self._count - len(rows):,} smaller differences (--json or --plan has all)")
 
 
-def _print_changes(title: str, changes: dict[tuple[str, str, str], Change]) -> None:
+def _print_changes(title: str, changes: Changes) -> None:
     from cli.tables import print_table
 
     if changes:

@@ -14,7 +14,7 @@ commands, but every event in the range is decided with the new book. Four rules 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from metering import Book, Sweeper
 from metering.records import Command, Decision, Kind, OnEmpty, Outcome, Output, Record
@@ -27,11 +27,11 @@ from streams.log import LostPrefix, Message
 from streams.partition import SWEEP_ROWS_PER_MESSAGE, apply_one
 from streams.rerating_ids import is_correction, parse_grant_id, plan_id
 from streams.rerating_ledger import Ledger, LedgerEvent, LedgerLine
+from streams.rerating_tallies import Tallies, compare
 
 COMMIT_MESSAGES = 256
 COMMIT_COMMANDS = 20_000
 _REPORT_EVERY = 64
-_NO_LINE = "no line"
 
 Progress = Callable[[int, int], None]
 """Told (partition, next offset) as the replay goes on."""
@@ -59,38 +59,6 @@ class Stores:
     actual: Store
     shadow: Store
     ledger: Store
-
-
-@dataclass(slots=True)
-class Change:
-    """Lines that came out otherwise, and their credits before refunds."""
-
-    lines: int = 0
-    was: int = 0
-    would: int = 0
-
-    def add(self, lines: int, was: int, would: int) -> None:
-        self.lines += lines
-        self.was += was
-        self.would += would
-
-
-@dataclass(slots=True)
-class Tallies:
-    """Counts of one replay. Changes by (charge, decision, decision that it would be); `after` is beyond the range."""
-
-    events: int = 0
-    kept_refusals: int = 0
-    decisions: dict[tuple[str, str, str], Change] = field(default_factory=dict)
-    after: dict[tuple[str, str, str], Change] = field(default_factory=dict)
-
-    def add(self, other: Tallies) -> None:
-        """Adds the counts of another partition."""
-        self.events += other.events
-        self.kept_refusals += other.kept_refusals
-        for mine, theirs in ((self.decisions, other.decisions), (self.after, other.after)):
-            for key, change in theirs.items():
-                mine.setdefault(key, Change()).add(change.lines, change.was, change.would)
 
 
 class PartitionRerating:
@@ -164,7 +132,7 @@ class PartitionRerating:
         self.ledger.pass_on_id(account_id, event_id)
         if not self._asked.start <= occurred_at < self._asked.end:
             would = _billed(self._apply_to_shadow(message, Command.REQUEST, event))
-            _compare(was, would, self.tallies.after)
+            compare(was, would, self.tallies.after)
             return
         self.tallies.events += 1
         if any(line["decision"] == Decision.INSUFFICIENT_CREDITS for line in was):
@@ -173,7 +141,7 @@ class PartitionRerating:
             self._apply_to_shadow(message, Command.REQUEST, event | {"outcome": Outcome.FAILED.value})
             return
         would = self._decided_anew(message, event)
-        _compare(was, would, self.tallies.decisions)
+        compare(was, would, self.tallies.decisions)
         lines = _lines(was, would)
         if lines:
             self.ledger.put(account_id, LedgerEvent(event_id, occurred_at, lines), (message.offset, index))
@@ -254,19 +222,3 @@ def _lines(was: list[Record], would: list[Record]) -> list[LedgerLine]:
                 else:
                     line.was = record["credits"]
     return list(lines.values())
-
-
-def _compare(was: list[Record], would: list[Record], changes: dict[tuple[str, str, str], Change]) -> None:
-    """Counts the lines decided otherwise. A line without a charge stands for every charge that is not there."""
-    before = {record["charge"]: record for record in was}
-    after = {record["charge"]: record for record in would}
-    for charge in dict.fromkeys((*before, *after)):
-        old, new = before.get(charge), after.get(charge)
-        if charge is None and (old is None or new is None):
-            continue  # told with each charge of the other side
-        old = old or before.get(None)
-        new = new or after.get(None)
-        decisions = (str(old["decision"]) if old else _NO_LINE, str(new["decision"]) if new else _NO_LINE)
-        if decisions[0] != decisions[1]:
-            credits_ = (old["credits"] if old else 0, new["credits"] if new else 0)
-            changes.setdefault((charge or "", *decisions), Change()).add(1, *credits_)

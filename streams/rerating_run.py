@@ -9,8 +9,9 @@ from pathlib import Path
 
 from streams.account_replay import ReplaySource
 from streams.partitioner import partition_of
-from streams.rerating import PartitionRerating, Progress, Rerate, Stores, Tallies
+from streams.rerating import PartitionRerating, Progress, Rerate, Stores
 from streams.rerating_corrections import AccountOutcome, Correction, Netting, Overlap, Row
+from streams.rerating_tallies import Tallies
 from streams.rocks import RocksState
 from streams.rocks_folder import RocksFolder, RocksLimits
 from streams.state import Identity

@@ -68,9 +68,28 @@ def of_type(found: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [each for each in found if each["type"] == name]
 
 
+def check_what_a_person_reads(pipeline: Run) -> None:
+    shown = pipeline("rerate", "--prices", "new.yaml", *RANGE)
+    assert shown.exit_code == 0
+    header, *rows = [line.split() for line in shown.stdout.splitlines() if line.strip("─ ")]
+    assert header == ["account", "charge", "credit", "type", "events", "changed", "was", "would", "be", "difference"]
+    assert rows[0] == ["a", "ip-lookup", "credit", "5", "5", "100", "75", "-25"]
+    assert "12 refunds and 4 grants would correct it: --apply sends them" in shown.stderr
+    with_page = pipeline("rerate", "--prices", "new.yaml", "--from", "2000-01-01", "--to", "2001-01-01")
+    assert "No line would have cost anything else." in with_page.stdout
+    assert "note: new.yaml has no prices before" in with_page.stderr
+    backwards = pipeline("rerate", "--prices", "new.yaml", "--from", "2026-02-01", "--to", "2026-01-01")
+    assert backwards.exit_code == 2
+    assert "--from must be before --to" in backwards.stderr
+    no_plan = pipeline("prices", "publish", "--rerated", "old.yaml", "new.yaml")
+    assert no_plan.exit_code == 2
+    assert "not the plan of a re-rating" in no_plan.stderr
+
+
 def test_told_published_applied_and_settled(pipeline: Run, tmp_path: Path) -> None:
     run = pipeline
     send(run)
+    check_what_a_person_reads(run)
     told = rerated(run, "--plan", "plan.ndjson")
     (result,) = of_type(told, "result")
     assert result["totals"] == {
@@ -113,22 +132,3 @@ def test_told_published_applied_and_settled(pipeline: Run, tmp_path: Path) -> No
         row = json.loads(run("query", "--format", "ndjson", sql).stdout)
         assert (int(row["n"]), int(row["credits"])) == expected
     assert not list((tmp_path / ".creditmeter" / "scratch").iterdir()), "its scratch folder is removed"
-
-
-def test_what_a_person_reads(pipeline: Run) -> None:
-    send(pipeline)
-    shown = pipeline("rerate", "--prices", "new.yaml", *RANGE)
-    assert shown.exit_code == 0
-    header, *rows = [line.split() for line in shown.stdout.splitlines() if line.strip("─ ")]
-    assert header == ["account", "charge", "credit", "type", "events", "changed", "was", "would", "be", "difference"]
-    assert rows[0] == ["a", "ip-lookup", "credit", "5", "5", "100", "75", "-25"]
-    assert "12 refunds and 4 grants would correct it: --apply sends them" in shown.stderr
-    with_page = pipeline("rerate", "--prices", "new.yaml", "--from", "2000-01-01", "--to", "2001-01-01")
-    assert "No line would have cost anything else." in with_page.stdout
-    assert "note: new.yaml has no prices before" in with_page.stderr
-    backwards = pipeline("rerate", "--prices", "new.yaml", "--from", "2026-02-01", "--to", "2026-01-01")
-    assert backwards.exit_code == 2
-    assert "--from must be before --to" in backwards.stderr
-    no_plan = pipeline("prices", "publish", "--rerated", "old.yaml", "new.yaml")
-    assert no_plan.exit_code == 2
-    assert "not the plan of a re-rating" in no_plan.stderr

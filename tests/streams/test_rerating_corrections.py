@@ -54,6 +54,23 @@ def test_sent_twice_it_is_given_once() -> None:
     assert books.balance() == -30
 
 
+@pytest.mark.parametrize("reached", range(5))
+def test_one_cut_short_is_finished_by_the_next(reached: int) -> None:
+    """Two grants and two refunds, of which some were sent: the next run sends the others, under the same ids."""
+    books = Books(OLD)
+    events(books, 2, DAY)
+    books.event("e2", NOON + 20 * DAY)
+    books.event("e3", NOON + 21 * DAY)
+    whole = books.rerate(CHEAPER, at=NOON + 40 * DAY)
+    assert (len(whole.refunds), len(whole.grants)) == (2, 2)
+    for each in whole.corrections[:reached]:
+        books.add(str(each.command), each.record)
+    rest = books.rerate(CHEAPER, at=NOON + 40 * DAY)
+    assert [each.record for each in rest.corrections] == [each.record for each in whole.corrections[reached:]]
+    settled(books, rest)
+    assert books.balance() == -60
+
+
 def test_grants_by_day_where_no_refund_is_possible_any_more() -> None:
     books = Books(OLD)
     events(books, 5, 12 * HOUR)  # two a day, but for the first
