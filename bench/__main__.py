@@ -19,6 +19,8 @@ from bench.machine import description
 from bench.memory import measure as measure_memory
 from bench.memory import report as report_memory
 from bench.table import print_table, ratios
+from bench.takeover import measure as measure_takeover
+from bench.takeover import report as report_takeover
 from local.start import start_kafka
 from schemas.codec import Codec
 
@@ -48,6 +50,10 @@ def main() -> int:
             if options.memory:
                 samples = report_memory(measure_memory(place, codec, options.memory))
                 result["memory"] = [sample._asdict() for sample in samples]
+            elif options.takeover:
+                history, found = measure_takeover(place, codec, options.takeover)
+                report_takeover(history, found)
+                result["takeover"] = {**history._asdict(), "starts": [each._asdict() for each in found]}
             else:
                 result |= _contest(options, place, codec)
         finally:
@@ -122,6 +128,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=25.0, metavar="SECONDS", help="0: leave it out")
     parser.add_argument("--only", action="append", metavar="WORD", help="contestants with this word in their title")
     parser.add_argument("--memory", type=int, default=0, metavar="MILLIONS", help="only the worker's memory, so long")
+    parser.add_argument(
+        "--takeover", type=float, default=0, metavar="MILLIONS", help="only how long a start on an empty disk takes"
+    )
     parser.add_argument("--json", action="store_true", help="the figures on stdout as JSON")
     return parser.parse_args()
 

@@ -59,12 +59,12 @@ class Batch(NamedTuple):
     fresh: int
 
 
-def batches(count: int, seed: int = 1) -> Iterator[Batch]:
-    """So many batches, the same for the same seed, in turn for each partition: all partitions get the same work."""
+def batches(count: int, seed: int = 1, partitions: int = PARTITIONS) -> Iterator[Batch]:
+    """So many batches, the same for the same seed, in turn for each of the first ``partitions``: all get the same."""
     rng = random.Random(seed)
-    sources = [_Source(rng, partition) for partition in range(PARTITIONS)]
+    sources = [_Source(rng, partition) for partition in range(partitions)]
     for number in range(count):
-        source = sources[number % PARTITIONS]
+        source = sources[number % partitions]
         events = [source.event(START + (number * BATCH + index) * MS_AN_EVENT) for index in range(BATCH)]
         fresh = sum(event is not None for event in events)
         yield Batch(source.partition, [event or source.repeat() for event in events], fresh)

@@ -35,6 +35,11 @@ def rss_bytes(pid: int) -> int:
     raise RuntimeError(f"process {pid} has no memory: it has ended")
 
 
+def load() -> float:
+    """How many processes wanted a core, on average, in the last minute."""
+    return os.getloadavg()[0]
+
+
 def description() -> str:
     """One line: processor, cores, memory, kernel, Python, and how busy it was before."""
     model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), "?")
