@@ -106,7 +106,7 @@ def _rerated(cluster: Cluster, asked: Rerate, net: str, scratch: Path, spool: Pa
     log = cluster.log(cluster.names.requests)
     source = ReplaySource(cluster.names, cluster.partitions, cluster.codec, read_book, log)
     ends = {each: log.bounds(each)[1] for each in partitions_of(asked, cluster.partitions)}
-    with spool.open("w", encoding="utf-8") as out, _bar(ends) as progress:
+    with spool.open("w", encoding="utf-8") as out, _bar(ends, wanted=not report.is_live) as progress:
 
         def corrected(correction: Correction) -> None:
             _write(out, correction.as_json())
@@ -170,7 +170,7 @@ def _opened(settings: Settings) -> Iterator[tuple[Cluster, Path]]:
 
 
 @contextmanager
-def _bar(ends: dict[int, int]) -> Iterator[Callable[[int, int], None]]:
+def _bar(ends: dict[int, int], *, wanted: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, where that is a terminal, told (partition, next offset)."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -178,7 +178,7 @@ def _bar(ends: dict[int, int]) -> Iterator[Callable[[int, int], None]]:
     at = dict.fromkeys(ends, 0)
     console = Console(stderr=True)
     columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not (wanted and console.is_terminal)) as bar:
         task = bar.add_task("", total=sum(ends.values()))
 
         def told(partition: int, offset: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +28,11 @@ class RerateReport:
         self._as_json = as_json
         self._largest: list[tuple[int, int, Row]] = []
         self._count = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether lines come onto a terminal while the replay goes on: a bar would stand between them."""
+        return self._as_json and sys.stdout.isatty()
 
     def row(self, row: Row) -> None:
         """A charge of an account that would have come to something else."""
