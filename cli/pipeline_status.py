@@ -6,25 +6,19 @@ the rest is told all the same; without Kafka there is nothing to tell.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
+from cli.endpoint_status import EndpointStatus, processes, store
 from cli.lag import GroupLag
-from cli.querying import foreign, loader_url
 from streams.topics import check_topics
 
 if TYPE_CHECKING:
     from cli.config import Settings
     from cli.kafka import Cluster
     from streams.log import InputLog
-
-_HEALTH_SECONDS = 2.0
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound to
 
 
 @dataclass(frozen=True)
@@ -57,16 +51,6 @@ class BookStatus:
     published_at: int
     versions: list[str]
     partitions: int
-
-
-@dataclass(frozen=True)
-class EndpointStatus:
-    """Something that answers over HTTP; `detail` says what, or why not."""
-
-    what: str
-    url: str
-    well: bool
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -117,7 +101,7 @@ def look(settings: Settings, cluster: Cluster, *, with_books: bool) -> PipelineS
         for behind in (to_rate[names.requests, each],)
     ]  # fmt: skip
     books = _books(cluster) if with_books else None
-    endpoints = [*_processes(settings), _store(settings)]
+    endpoints = [*processes(settings), store(settings)]
     problems = list(_problems(inputs, rating, loading, books, endpoints, cluster.partitions))
     checkpoints: list[CheckpointStatus] = []
     if settings.checkpoint_url is not None:
@@ -162,58 +146,6 @@ def _books(cluster: Cluster) -> list[BookStatus]:
         BookStatus(each.book_id, each.published_at, [version.version for version in each.book.versions], counts[name])
         for name, each in found.items()
     ]
-
-
-def _processes(settings: Settings) -> Iterator[EndpointStatus]:
-    """Worker processes and loader, where metrics_port says at which ports they answer."""
-    if not settings.metrics_port:
-        return
-    host = _EVERYWHERE.get(settings.metrics_host, settings.metrics_host)
-    names = [f"worker {each + 1}" for each in range(settings.processes)]
-    for offset, name in enumerate([*names, "loader"]):
-        port = settings.metrics_port + offset
-        yield _health(name, host, port)
-
-
-def _health(what: str, host: str, port: int) -> EndpointStatus:
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}/health"
-    connection = HTTPConnection(host, port, timeout=_HEALTH_SECONDS)
-    try:
-        connection.request("GET", "/health")
-        response = connection.getresponse()
-        body = json.loads(response.read())
-    except (OSError, HTTPException, ValueError) as error:
-        return EndpointStatus(what, url, well=False, detail=f"no answer: {error}")
-    finally:
-        connection.close()
-    well = response.status == HTTPStatus.OK
-    return EndpointStatus(what, url, well, str(body.get("status")) if well else str(body.get("problem")))
-
-
-def _store(settings: Settings) -> EndpointStatus:
-    from cli.errors import Failed
-    from cli.stores import opened_sink
-    from sinks.http import remote_health
-    from sinks.sink import SinkUnavailable
-
-    if settings.store == "server":
-        url = f"clickhouse://{settings.clickhouse_host}:{settings.clickhouse_port}/{settings.clickhouse_database}"
-        try:
-            with opened_sink(settings) as sink:
-                sink.query("SELECT 1")
-        except Failed as error:
-            return EndpointStatus("ClickHouse", url, well=False, detail=error.message)
-        return EndpointStatus("ClickHouse", url, well=True, detail="a server")
-    url = loader_url(settings)
-    try:
-        well, identity = remote_health(url)
-    except SinkUnavailable as error:
-        return EndpointStatus("ClickHouse", url, well=False, detail=str(error))
-    wrong = foreign(settings, identity)
-    if wrong is not None or identity is None:
-        return EndpointStatus("ClickHouse", url, well=False, detail=str(wrong))
-    return EndpointStatus("ClickHouse", url, well, f"embedded, in {identity.folder}")
 
 
 def _checkpoints(url: str, topic: str, log_id: str, partitions: int, problems: list[str]) -> list[CheckpointStatus]:

@@ -276,7 +276,13 @@ def wait_for_letters(account: str, count: int) -> list[dict[str, Any]]:
 
 
 def test_status_and_what_happens_without_a_worker() -> None:
-    (well,) = plain("status")
+    emit(event("seen", "e"))
+    deadline = time.monotonic() + 30
+    while True:
+        (well,) = plain("status")
+        if well["loading"]["began"] and not well["rating"]["behind"]:
+            break
+        assert time.monotonic() < deadline
     assert well["problems"] == []
     assert (well["rating"]["processes"], well["loading"]["processes"]) == (1, 1)
     assert well["books"][0]["partitions"] == 2
