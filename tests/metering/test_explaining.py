@@ -167,6 +167,7 @@ IN_FORCE, PLAN_LOCK = VersionReason.IN_FORCE, VersionReason.PLAN_LOCK
         (LOCKED, None, {}, ("two", IN_FORCE, LockReason.NO_PLAN, PlanSource.NONE)),
         (LOCKED, NOON - 2 * DAY, {}, ("one", PLAN_LOCK, LockReason.LOCKED, PlanSource.ACCOUNT)),
         (LOCKED, NOON - HOUR, {}, ("two", PLAN_LOCK, LockReason.LOCKED, PlanSource.ACCOUNT)),
+        (LOCKED, YEAR_BEGIN, {}, ("one", PLAN_LOCK, LockReason.LOCKED, PlanSource.ACCOUNT)),
         (LOCKED, 0, {}, ("one", VersionReason.FIRST_VERSION, LockReason.LOCKED, PlanSource.ACCOUNT)),
         (LOCKED, NOON - 2 * DAY, {"plan": "big"}, ("one", PLAN_LOCK, LockReason.LOCKED, PlanSource.EVENT)),
         (LOCKED, NOON - 2 * DAY, {"plan": "x"}, ("two", IN_FORCE, LockReason.OTHER_PLAN, PlanSource.EVENT)),

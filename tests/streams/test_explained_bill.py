@@ -111,7 +111,7 @@ class Run:
 
     def __init__(self) -> None:
         codec, broker = Codec(), MemoryBroker()
-        traffic = LongTraffic(4, PARTITIONS, codec, accounts=6)
+        traffic = LongTraffic(4, PARTITIONS, codec, accounts=4)
         self.accounts = traffic.accounts
         for partition, timestamp, value in traffic.messages(EVENTS // 15 + 100):
             broker.append(NAMES.requests, partition, value, timestamp, producer="test")
