@@ -95,6 +95,21 @@ def test_all_mistakes_at_once_with_their_places(empty_folder: Path, monkeypatch:
     ]
 
 
+def test_checkpoint_settings(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (empty_folder / "creditmeter.toml").write_text('[checkpoint]\nurl = "s4://bucket"\nevery = 0\n')
+    monkeypatch.setenv("CREDITMETER_CHECKPOINTS_KEPT", "none")
+    assert [each.partition(": ")[2] for each in sorted(mistakes_of())] == [
+        "checkpoint_url: s4:// is no store that fsspec knows; a folder, or s3://bucket/path, gs://…, abfs://… is meant",
+        "checkpoint_every: should be greater than or equal to 1",
+        "checkpoints_kept: should be a valid integer, unable to parse string as an integer",
+    ]
+    (empty_folder / "creditmeter.toml").write_text('checkpoint_url = "sftp://me:secret@host/path"\n')
+    monkeypatch.delenv("CREDITMETER_CHECKPOINTS_KEPT")
+    (mistake,) = mistakes_of()
+    assert "holds a password" in mistake
+    assert "secret" not in mistake
+
+
 def test_security_settings_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDITMETER_KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
     monkeypatch.setenv("CREDITMETER_KAFKA_SASL_USERNAME", "u")

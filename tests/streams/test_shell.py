@@ -20,14 +20,22 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 PARTITIONS = 2
 
 PROGRAM = """
-import json, sys, time
+import json, sys, threading, time
 from pathlib import Path
+from streams.log import GaveWay
 from streams.shell import Shell, ShellSettings
 
 bootstrap, topic, folder, mode = sys.argv[1:]
+leaving = threading.Event()
 
 class Handler:
     def process(self, groups):
+        global mode
+        if mode == "long-once":  # as a catch-up that takes an hour
+            mode = "healthy"
+            Path(folder, "begun").touch()
+            assert leaving.wait(3_600)
+            raise GaveWay("simulated")
         for messages in groups.values():
             if mode == "fail" or (mode == "fail-later" and any(m.offset > 30 for m in messages)):
                 time.sleep(1.5)  # the messages behind it are waiting in Faust's queue by then
@@ -39,7 +47,7 @@ class Handler:
     def close(self): pass
 
 settings = ShellSettings(bootstrap, topic, (topic,), Path(folder) / "faust", group_messages=4, session_timeout=2.0)
-Shell(settings, Handler()).run(lambda: Path(folder, "ready").touch())
+Shell(settings, Handler(), leaving).run(lambda: Path(folder, "ready").touch())
 """
 
 
@@ -105,6 +113,12 @@ class Run:
             assert time.monotonic() < until, f"not seen: {sorted(wanted - set(self.seen()))}\n{self.log()}"
             time.sleep(0.2)
 
+    def wait_for_file(self, name: str) -> None:
+        until = time.monotonic() + 40
+        while not (self.folder / name).exists():
+            assert time.monotonic() < until, f"no {name}\n{self.log()}"
+            time.sleep(0.1)
+
     def log(self) -> str:
         return (self.folder / "log").read_text()[-3_000:]
 
@@ -145,6 +159,27 @@ def test_an_orderly_stop_commits_all_and_a_start_repeats_nothing(run: Run) -> No
     run.start("healthy")
     run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(25)})
     assert len(run.seen()) == 25 * PARTITIONS, "something was processed twice"
+
+
+def test_a_long_catch_up_gives_way_to_a_stop(run: Run) -> None:
+    run.produce(20)
+    process = run.start("long-once")
+    run.wait_for_file("begun")
+    process.terminate()
+    assert process.wait(15) == 0, run.log()
+    assert not any(run.committed().values())
+    assert run.seen() == []
+
+
+def test_a_long_catch_up_gives_way_to_a_rebalance(run: Run) -> None:
+    """Another worker joins while it lasts; what was in hand is delivered again, to whichever has the partition then."""
+    run.produce(20)
+    run.start("long-once")
+    run.wait_for_file("begun")
+    run.start("healthy")
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(20)})
+    time.sleep(2)  # a commit interval
+    assert run.committed() == dict.fromkeys(range(PARTITIONS), 20)
 
 
 def test_aborted_transactions_are_no_records(run: Run) -> None:
