@@ -12,6 +12,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from metering.cleanup import Sweeper
 from metering.machine import apply
 from metering.prices import parse_book
 from metering.state import State
@@ -161,6 +162,23 @@ class MachineMeter(Meter):
 
     def decide(self, command: str, record: Json, recorded_at: int) -> list[Out]:
         return [(str(kind), dict(fields)) for kind, fields in apply(self.state, command, record, recorded_at)]
+
+
+class StoredMeter(MachineMeter):
+    """The machine over a store that can be written and opened again, as a worker that restarts does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = MemoryStore()
+        self.open()
+
+    def open(self) -> None:
+        self.state = new_state(self.store)
+        self.sweeper = Sweeper(self.state)
+
+    def commit(self) -> None:
+        self.store.write(self.state.changes())
+        self.state.commit()
 
 
 class OracleMeter(Meter):

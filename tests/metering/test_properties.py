@@ -10,9 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.balances import NEVER
-from metering.cleanup import Sweeper
-from metering.store import MemoryStore
-from tests.metering.meter import Json, MachineMeter, Out, book, charge, new_state
+from tests.metering.meter import Json, MachineMeter, Out, StoredMeter, book, charge
 from tests.metering.oracle import Oracle
 from tests.metering.strategies import ZERO, History, Step, histories
 from tests.metering.worlds import calm_histories, claim_histories, limit_histories, money_histories, price_histories
@@ -22,23 +20,6 @@ some = settings(many, max_examples=80)
 any_world = st.one_of(
     histories(), calm_histories(), money_histories(), claim_histories(), price_histories(), limit_histories()
 )
-
-
-class StoredMeter(MachineMeter):
-    """The machine over a store that can be written and opened again, as a worker that restarts does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.store = MemoryStore()
-        self.open()
-
-    def open(self) -> None:
-        self.state = new_state(self.store)
-        self.sweeper = Sweeper(self.state)
-
-    def commit(self) -> None:
-        self.store.write(self.state.changes())
-        self.state.commit()
 
 
 def take(meter: MachineMeter, step: Step) -> list[Out]:
