@@ -39,13 +39,17 @@ class StoppedWaiting(LogError):
 
 @dataclass(frozen=True, slots=True)
 class LoaderSettings:
-    """What a loader needs to know. ``group_wait`` (s) trades how fresh the tables are for fewer, larger inserts."""
+    """What a loader needs to know. ``group_wait`` (s) trades how fresh the tables are for fewer, larger inserts.
+
+    An insert takes many messages where each holds one event, and few where each holds many: ``group_bytes`` bounds it.
+    """
 
     bootstrap: str
     names: TopicNames
     scratch: Path
     codec: Codec = field(default_factory=Codec)
-    group_messages: int = 128
+    group_messages: int = 1_024
+    group_bytes: int = 4 * 1024 * 1024
     group_wait: float = 0.2
     security: Mapping[str, str] = field(default_factory=dict)
     session_timeout: float = 15.0
@@ -149,6 +153,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             names.outputs,
             settings.scratch,
             group_messages=settings.group_messages,
+            group_bytes=settings.group_bytes,
             group_wait=settings.group_wait,
             security=settings.security,
             session_timeout=settings.session_timeout,

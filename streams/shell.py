@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 PATIENCE = 20.0
 """Seconds that a stop waits for the group in flight before the handler is asked to abandon it."""
 
+LOOK = 0.01
+"""Seconds between looks at the queue while a group gathers."""
+
 Groups = dict[str, list[Message]]
 """Waiting messages by topic; each partition's messages are in order."""
 
@@ -56,8 +59,9 @@ class GroupHandler(Protocol):
 class ShellSettings:
     """How a shell reads Kafka. Times in seconds. ``security`` are librdkafka's names, as everywhere.
 
-    ``group_wait``: how long a group's first message waits for others. 0 takes what is there: while one group is worked
-    on the next one gathers, so groups grow with the load by themselves.
+    ``group_wait``: how long a group's first message waits for others, unless enough of them are there. 0 takes what is
+    there: while one group is worked on the next one gathers, so groups grow with the load by themselves.
+    ``group_bytes``: a group takes no further message once it has so many.
     """
 
     bootstrap: str
@@ -65,6 +69,7 @@ class ShellSettings:
     topics: tuple[str, ...]
     scratch: Path
     group_messages: int = 128
+    group_bytes: int = 64 * 1024 * 1024
     group_wait: float = 0.0
     fetch_bytes: int = 4 * 1024 * 1024
     session_timeout: float = 15.0
@@ -158,8 +163,8 @@ class Shell:
         """
         loop = asyncio.get_running_loop()
         async for first in stream.noack().events():
-            await asyncio.sleep(self._settings.group_wait)
-            group = [first, *self._waiting(stream.channel.queue, self._settings.group_messages - 1)]
+            await self._gather(stream.channel.queue)
+            group = [first, *self._waiting(stream.channel.queue, _size(first))]
             async with self._turn:
                 is_through = await loop.run_in_executor(self._thread, self._carried_through, _by_topic(group))
                 for event in group:
@@ -178,10 +183,20 @@ class Shell:
             return False
         return True
 
-    def _waiting(self, queue: Any, most: int) -> Iterator[EventT[bytes]]:
-        """Up to ``most`` waiting events of this generation, marked as begun, as the stream itself does."""
-        app = self.app
-        while most > 0 and app.flow_control.is_active() and not queue.empty():
+    async def _gather(self, queue: Any) -> None:
+        """Waits for others while there are too few for a group."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        until = loop.time() + settings.group_wait
+        await asyncio.sleep(0)
+        while queue.qsize() < settings.group_messages - 1 and (left := until - loop.time()) > 0:  # noqa: ASYNC110 - no event tells a size
+            await asyncio.sleep(min(left, LOOK))
+
+    def _waiting(self, queue: Any, size: int) -> Iterator[EventT[bytes]]:
+        """The waiting events of this generation that fill a group of ``size`` bytes; begun, as the stream does it."""
+        app, settings = self.app, self._settings
+        most = settings.group_messages - 1
+        while most > 0 and size < settings.group_bytes and app.flow_control.is_active() and not queue.empty():
             event = queue.get_nowait()
             message = event.message
             if message.generation_id != app.consumer_generation_id:
@@ -190,6 +205,7 @@ class Shell:
                 message.tracked = True
                 app.consumer.track_message(message)
             most -= 1
+            size += _size(event)
             yield event
 
     def _begin_stop(self) -> None:
@@ -217,6 +233,10 @@ class Shell:
             if partitions:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._thread, self._handler.release, sorted(partitions))
+
+
+def _size(event: EventT[bytes]) -> int:
+    return len(event.message.value or b"")
 
 
 def _by_topic(events: Sequence[EventT[bytes]]) -> Groups:
