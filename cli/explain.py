@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -61,10 +62,15 @@ def explain(configuration: Configuration, event_id: str, *, account: str | None,
     else:
         for line in story_in_words(explained):
             click.echo(line)
-    if explained.comparison.differences:
-        from cli.errors import Failed
+    _cry_out(explained.comparison.differences)
 
-        wrong = "\n  ".join(explained.comparison.differences)
+
+def _cry_out(differences: Sequence[str]) -> None:
+    """Raises Failed where the bill says something else."""
+    from cli.errors import Failed
+
+    if differences:
+        wrong = "\n  ".join(differences)
         raise Failed(
             f"THE BILL DOES NOT SAY WHAT THE LOG COMES TO:\n  {wrong}\n"
             "  Run `creditmeter audit`: it compares everything, and says where else."
@@ -74,7 +80,7 @@ def explain(configuration: Configuration, event_id: str, *, account: str | None,
 def _told(settings: Settings, event_id: str, found: Found) -> Explained | None:
     """Replays the account from before the event to the log's end, and compares; None where the event is not met."""
     from cli.explain_places import offset_of
-    from cli.explain_story import Explained, compared, owners_of
+    from cli.explain_story import Explained, compared, owners_of, stray_rows
     from cli.replaying import opened_replay, replay_bar
     from schemas.price_book import read_book
     from streams import clock
@@ -86,6 +92,7 @@ def _told(settings: Settings, event_id: str, found: Found) -> Explained | None:
         with replay_bar(opened) as progress:
             story = tell_story(opened.replay, event_id, opened.stop, clock.now_ms(), progress)
         if story.told is None:
+            _cry_out(stray_rows(story, found))
             return None
         cluster, names = opened.cluster, opened.cluster.names
         log = cluster.log(names.requests)

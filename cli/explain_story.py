@@ -111,12 +111,12 @@ def owners_of(story: Story, place_of: OwnerAt) -> dict[str, Place]:
 def compared(cluster: Cluster, story: Story, found: Found) -> Comparison:
     """Holds the lines explained against the billed topic's and ClickHouse's. Raises LogError."""
     told = story.told
+    wrong = stray_rows(story, found)
     if told is None or told.became != "accepted":
-        return Comparison("not billed", "not billed")
+        return Comparison("not billed", DIFFERS if wrong else "not billed", tuple(wrong))
     lines = [line.line for line in told.explanation.lines]
     place = told.place
     billed, told_of_topic = _billed(cluster, story, place)
-    wrong: list[str] = []
     if billed is not None:
         sentences = differences(lines, billed)
         told_of_topic = DIFFERS if sentences else AGREES
@@ -128,6 +128,13 @@ def compared(cluster: Cluster, story: Story, found: Found) -> Comparison:
         told_of_rows = DIFFERS if sentences else AGREES
         wrong += [f"ClickHouse: {each}" for each in sentences]
     return Comparison(told_of_topic, told_of_rows, tuple(wrong))
+
+
+def stray_rows(story: Story, found: Found) -> list[str]:
+    """What ClickHouse has of the event that comes from no event of the log, a sentence each."""
+    accepted = {arrival.place.offset for arrival in story.arrivals if arrival.became == "accepted"}
+    strays = sorted({int(row["source_offset"]) for row in found.rows or ()} - accepted)
+    return [f"ClickHouse: it has lines of input offset {each}, where the log has no such event" for each in strays]
 
 
 def _billed(cluster: Cluster, story: Story, place: Place) -> tuple[list[dict[str, Any]] | None, str]:

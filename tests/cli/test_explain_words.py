@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cli.explain_story import Comparison, Explained, owners_of
+from cli.explain_places import Found
+from cli.explain_story import Comparison, Explained, owners_of, stray_rows
 from cli.explain_words import story_in_words
 from metering.prices import parse_book
 from schemas.codec import Codec
@@ -271,3 +272,12 @@ def test_the_same_request_now_may_be_free() -> None:
     found = words(book, meter.request("e1", NOON, **IP))
     assert "The same request now (2026-01-13T12:00:00Z) would be charged nothing." in found
     assert "    It is charged once for each ip within 7d, and event e1 of 2026-01-10T12:00:00Z paid for ip" in found
+
+
+def test_rows_that_come_from_no_event_are_found() -> None:
+    story = explained(BOOK, meter.request("e1", NOON, **IP), meter.request("e1", NOON, **IP)).story
+    row = {"source_offset": 1, "line": 0}
+    assert stray_rows(story, Found(meter.ME, [row], 1)) == []
+    assert stray_rows(story, Found(meter.ME, None, None)) == []
+    (said,) = stray_rows(story, Found(meter.ME, [row, row | {"source_offset": 2}], 1))
+    assert "it has lines of input offset 2, where the log has no such event" in said, "the repeat made none"
