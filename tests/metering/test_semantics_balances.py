@@ -151,6 +151,17 @@ def test_grants_expire_in_order_of_expires_at_then_arrival(meter: NewMeter) -> N
     ]
 
 
+def test_arrival_counts_across_credit_types(meter: NewMeter) -> None:
+    """Whatever credit type the account has known longest."""
+    mine = meter(TWENTY)
+    mine.grant("stays", 9, at=NOON, credit_type="apple")
+    mine.grant("first", 1, at=NOON, expires_at=NOON + DAY, credit_type="zebra")
+    mine.grant("second", 2, at=NOON, expires_at=NOON + DAY, credit_type="apple")
+    mine.grant("third", 3, at=NOON, expires_at=NOON + DAY, credit_type="zebra")
+    expired = mine.account("u1", at=NOON + DAY)
+    assert [record["grant_id"] for kind, record in expired if kind == "grant"] == ["first", "second", "third"]
+
+
 def test_nothing_is_put_out_for_a_grant_used_up(meter: NewMeter) -> None:
     mine = meter(TWENTY)
     mine.grant("g1", 20, at=NOON, expires_at=NOON + DAY)
