@@ -25,8 +25,8 @@ def state_folder(root: Path, identity: Identity) -> Path:
 class RocksLimits:
     """Memory and waiting of one process, whatever number of partitions it has. Bytes and seconds."""
 
-    cache_bytes: int = 256 * _MIB  # blocks, indexes and filters of all partitions
-    buffer_bytes: int = 192 * _MIB  # writes of all partitions that are not yet in table files
+    cache_bytes: int = 96 * _MIB  # blocks, indexes and filters of all partitions
+    buffer_bytes: int = 64 * _MIB  # writes of all partitions that are not yet in table files
     sync: bool = False
     lock_timeout: float = 30.0
 
@@ -63,7 +63,7 @@ class RocksFolder:
         options.set_block_based_table_factory(table)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_write_buffer_manager(self._buffers)
-        options.set_write_buffer_size(16 * _MIB)
+        options.set_write_buffer_size(8 * _MIB)
         options.set_max_write_buffer_number(3)
         options.set_memtable_prefix_bloom_ratio(0.05)
         options.set_memtable_whole_key_filtering(True)
