@@ -80,13 +80,11 @@ class ObjectStore:
             return content
 
     def write(self, name: str, content: bytes) -> None:
-        with self._asked(name):
-            self._make_parent(name)
+        with self._writing(name):
             self._fs.pipe_file(self._path(name), content)
 
     def upload(self, source: Path, name: str) -> None:
-        with self._asked(name):
-            self._make_parent(name)
+        with self._writing(name):
             self._fs.put_file(str(source), self._path(name))
 
     def download(self, name: str, target: Path) -> None:
@@ -106,9 +104,17 @@ class ObjectStore:
     def _path(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
-    def _make_parent(self, name: str) -> None:
-        if self._makes_folders:
-            self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            with self._asked(name):
+                if self._makes_folders:
+                    self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+                yield
+        except MissingObject as error:
+            raise StoreUnavailable(
+                f"{self.place(name)}: cannot be written: its bucket or folder is not there"
+            ) from error
 
     @contextmanager
     def _asked(self, name: str) -> Iterator[None]:
