@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.backlog import Wire, prepare, produce
-from bench.ends import Ends
+from bench.ends import Ends, shares
 from bench.events import PARTITIONS
 from bench.machine import cpu_seconds
 from local.process import ServerProcess
@@ -89,35 +89,45 @@ def environment(place: Place, prefix: str) -> dict[str, str]:
 
 
 def race(contestant: Contestant, place: Place, backlog: Sequence[Wire], codec: Codec) -> Figures:
-    """Steady state: from the first output after all its processes are at work to the last one."""
+    """Steady state: from the first output after all its processes are at work until one of them has nothing left.
+
+    Partitions never end together: where two processes have four each, the one that is done first would else be counted
+    as at work until the other one is done too.
+    """
     names = TopicNames(contestant.prefix)
     prepare(place.bootstrap, names, codec)
     produce(place.bootstrap, names.requests, backlog)
-    wanted = sum(wire.answers for wire in backlog)
-    events_an_answer = sum(wire.events for wire in backlog) / wanted
+    wanted = [sum(wire.answers for wire in backlog if wire.partition == number) for number in range(PARTITIONS)]
+    events_an_answer = sum(wire.events for wire in backlog) / sum(wanted)
     ends = Ends(place.bootstrap, names.billed)
     command, env, ready = contestant.start(place, contestant.prefix)
     log = place.folder / f"{contestant.prefix}.log"
     process = ServerProcess(contestant.title, command, log=log, env=env)
     deadline = time.monotonic() + PATIENCE_SECONDS
     first: tuple[float, int, float] | None = None
+    last: tuple[float, int, float] | None = None
+    own: list[list[int]] = []
     idle = 0
     try:
         while True:
             time.sleep(LOOK_SECONDS)
-            count, now = ends.total(), time.monotonic()
+            done, now = ends.by_partition(), time.monotonic()
+            count = sum(done)
             if first is None and count > idle:
                 if ready is None or ready.exists():
                     first = (now, count, cpu_seconds(process.pid))
+                    own = shares(place.bootstrap, names.rating_group) or [list(range(PARTITIONS))]
                 else:
                     idle = count
-            if count >= wanted:
+            if last is None and any(all(done[each] >= wanted[each] for each in share) for share in own):
+                last = (now, count, cpu_seconds(process.pid))
+            if count >= sum(wanted):
                 break
             if process.exit_code() is not None or now > deadline:
-                raise process.failure(f"gave {count:,} of {wanted:,} outputs")
-        if first is None or count == first[1]:
+                raise process.failure(f"gave {count:,} of {sum(wanted):,} outputs")
+        if first is None or last is None or last[1] == first[1]:
             raise process.failure("was done before it could be watched: give it more events")
-        return Figures((count - first[1]) * events_an_answer, now - first[0], cpu_seconds(process.pid) - first[2])
+        return Figures((last[1] - first[1]) * events_an_answer, last[0] - first[0], last[2] - first[2])
     finally:
         process.terminate(STOP_SECONDS)
 

@@ -1,4 +1,4 @@
-"""How far the billed topic has come, in one request."""
+"""How far the billed topic has come, in one request, and which process has which partitions."""
 
 from __future__ import annotations
 
@@ -26,3 +26,11 @@ class Ends:
 
     def total(self) -> int:
         return sum(self.by_partition())
+
+
+def shares(bootstrap: str, group: str) -> list[list[int]]:
+    """The partitions of each process of a consumer group, as they are shared out now."""
+    admin = AdminClient(client_config(bootstrap))
+    found = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+    own = ([place.partition for place in member.assignment.topic_partitions] for member in found.members)
+    return [partitions for partitions in own if partitions]
