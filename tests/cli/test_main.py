@@ -1,8 +1,8 @@
 """The command as a whole: help, version, unknown commands, completion, and how quickly it answers."""
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import click
@@ -71,13 +71,19 @@ def test_completion_prints_a_script(run: Run, shell: str) -> None:
 
 
 def test_help_is_quick() -> None:
-    """The best of three: what else the machine does is not what is measured."""
+    """The best of three, in seconds of a processor: what else the machine does is not what is measured."""
     took = []
     for _ in range(3):
-        began = time.perf_counter()
+        before = processor_seconds()
         subprocess.run([sys.executable, "-m", "cli.main", "--help"], check=True, stdout=subprocess.DEVNULL)
-        took.append(time.perf_counter() - began)
+        took.append(processor_seconds() - before)
     assert min(took) < 0.3
+
+
+def processor_seconds() -> float:
+    """What the processes started by this one have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -286,7 +286,7 @@ STATES: dict[str, tuple[Alteration, Finding, str]] = {
 
 
 @pytest.fixture(scope="module")
-def rated() -> Cluster:
+def whole() -> Cluster:
     return made()
 
 
@@ -303,17 +303,17 @@ def on_disk(cluster: Cluster, folder: Path, alter: Alteration, applied: int | No
 
 
 @pytest.mark.parametrize(("alter", "finding", "table"), STATES.values(), ids=STATES)
-def test_a_state_altered(rated: Cluster, tmp_path: Path, alter: Alteration, finding: Finding, table: str) -> None:
-    with closing(on_disk(rated, tmp_path, alter)) as view:
-        (found,) = Audited(rated).run(lambda p: Against(state=view if p == PARTITION else None)).differences
+def test_a_state_altered(whole: Cluster, tmp_path: Path, alter: Alteration, finding: Finding, table: str) -> None:
+    with closing(on_disk(whole, tmp_path, alter)) as view:
+        (found,) = Audited(whole).run(lambda p: Against(state=view if p == PARTITION else None)).differences
         assert found.found is finding
         assert found.place.startswith(f"state of {NAMES.requests}[{PARTITION}] {table}")
 
 
-def test_when_clean_up_came_by_is_no_difference(rated: Cluster, tmp_path: Path) -> None:
+def test_when_clean_up_came_by_is_no_difference(whole: Cluster, tmp_path: Path) -> None:
     alter = in_account(lambda row: row.__setitem__(2, row[2] + 1))
-    with closing(on_disk(rated, tmp_path, alter)) as view:
-        assert not Audited(rated).run(lambda p: Against(state=view if p == PARTITION else None)).differences
+    with closing(on_disk(whole, tmp_path, alter)) as view:
+        assert not Audited(whole).run(lambda p: Against(state=view if p == PARTITION else None)).differences
 
 
 def test_a_state_that_claims_to_have_more_than_it_has(tmp_path: Path) -> None:
@@ -322,7 +322,6 @@ def test_a_state_that_claims_to_have_more_than_it_has(tmp_path: Path) -> None:
     end = half.broker.bounds(NAMES.requests, PARTITION)[1] - 1
     half.machines[0].step(list(range(PARTITIONS)), end - 2)
     with closing(on_disk(half, tmp_path, lambda _state: {}, applied=end)) as view:
-        whole = made()
-        found = Audited(whole).run(lambda p: Against(state=view if p == PARTITION else None)).differences
+        found = Audited(made()).run(lambda p: Against(state=view if p == PARTITION else None)).differences
         assert found
         assert all(each.place.startswith(f"state of {NAMES.requests}[{PARTITION}]") for each in found)

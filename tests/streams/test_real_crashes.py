@@ -44,15 +44,16 @@ def kill_again_and_again(cluster: Cluster, name: str, chance: random.Random, kil
     cluster.wait_ready(name)
 
 
+@pytest.mark.timeout(600)  # twice twenty starts and several replays take a while on a busy machine
 def test_kills_under_load(kafka: SharedKafka, tmp_path: Path) -> None:
     print(f"seed {SEED}")
     cluster = Cluster(kafka.bootstrap, kafka.fresh_prefix(), tmp_path, BOOK)
-    messages = BusyTraffic(SEED, cluster.partitions, cluster.codec, accounts=40).messages(3_000)
+    messages = BusyTraffic(SEED, cluster.partitions, cluster.codec, accounts=40).messages(2_000)
     killed: dict[str, list[float]] = {"worker": [], "loader": []}
     try:
         for name in killed:
             cluster.start_with(name, group_messages=SMALL_GROUPS)
-        feeding = cluster.feed(messages, seconds=45)
+        feeding = cluster.feed(messages, seconds=40)
         with ThreadPoolExecutor() as killers:
             for done in [
                 killers.submit(kill_again_and_again, cluster, name, random.Random(f"{SEED} {name}"), pauses)
@@ -78,7 +79,7 @@ def test_kills_under_load(kafka: SharedKafka, tmp_path: Path) -> None:
     lines = [line for outputs in rated for line in outputs["billed"]]
     letters = Counter(str(letter["reason"]) for outputs in rated for letter in outputs["dead_letter"])
     print(f"{len(lines):,} lines, {sum(line['credits'] for line in lines):,} credits, dead letters {dict(letters)}")
-    assert len(lines) > 50_000
+    assert len(lines) > 30_000
     assert set(letters) == set(DeadLetterReason)
     refunds = {str(refund["reject_reason"]) for outputs in rated for refund in outputs["refund"]}
     assert refunds == {"None", *RejectReason}
