@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from metering.machine import MAX_OPEN_GRANTS
 from metering.records import MAX_LONG
 from tests.metering.meter import (
     DAY,
@@ -322,3 +323,15 @@ def test_a_grant_never_lifts_a_balance_beyond_a_long(too_much: int, becomes: str
     mine.state.account(ME).open_grant("credit", "by hand", MAX_LONG - 5, None, "")
     outputs = mine.apply("grant", grant("g1", 5 + too_much, NOON))
     assert (refusal(outputs) if too_much else outputs[-1][0]) == becomes
+
+
+def test_a_credit_type_has_at_most_ten_thousand_open_grants() -> None:
+    """A line names every grant that it used, and has to fit a message."""
+    mine = MachineMeter(PAIR)
+    for number in range(MAX_OPEN_GRANTS - 1):
+        mine.state.account(ME).open_grant("credit", f"by hand {number}", 1, None, "")
+    assert mine.grant("last", 1, at=NOON, expires_at=NOON + DAY)[0]["balance_after"] == MAX_OPEN_GRANTS
+    assert refusal(mine.apply("grant", grant("more", 1, NOON))) == "invalid_event: grant_id"
+    assert mine.grant("of another type", 1, at=NOON, credit_type="email")[0]["status"] == "applied"
+    mine.account("u1", at=NOON + DAY)
+    assert mine.grant("more", 1, at=NOON + DAY)[0]["status"] == "applied"

@@ -242,6 +242,18 @@ def test_a_refund_releases_its_own_claim_only(meter: NewMeter) -> None:
     assert mine.decision("e4", at=NOON + DAY, **same) == "charged"
 
 
+def test_of_two_claims_of_one_id_the_refunded_one_is_released(meter: NewMeter) -> None:
+    """The id came back as a new event while the claim of the first one still counts for late events."""
+    mine = meter(book(charge("lookup", 20, unique=(["ip"], "24h")), accept_window="2d"))
+    same, later = {"ip": "10.0.0.1"}, NOON + 2 * DAY + 1
+    mine.line("e1", at=NOON, **same)
+    mine.line("clock", at=later, ip="10.0.0.2")
+    assert mine.decision("e1", at=later, **same) == "charged"
+    mine.refund("r1", "e1", at=later)
+    assert mine.decision("e2", at=NOON + HOUR, **same) == "duplicate"
+    assert mine.decision("e3", at=later, **same) == "charged"
+
+
 def test_a_claim_for_ever_is_released_too(meter: NewMeter) -> None:
     mine = meter(book(charge("lookup", 20, unique=(["domain"], "ever"))))
     mine.line("e1", at=NOON, domain="acme.com")
