@@ -7,7 +7,7 @@ commands, but every event in the range is decided with the new book. Four rules 
 - An event that was refused for lack of credits stays refused (its work was not done), and one that was served is
   charged, whatever the balance would have been. Beyond the range balances decide on each side for themselves.
 - A refund of some credits gives back as many on the shadow side, at most what is left there; one that left nothing of
-  its line leaves nothing there either.
+  its line leaves nothing there either. One that was rejected gives back nothing there either.
 - Corrections of re-ratings are no part of what would have been: on the shadow side they only move time.
 """
 
@@ -163,6 +163,7 @@ class PartitionRerating:
         self.ledger.note_refunds(account_id, event_id, done, shadow=False)
         if is_correction(record["refund_id"]):
             self.ledger.note_correction(account_id, event_id, record["charge"])
+        if not done or is_correction(record["refund_id"]):
             self._move_time(account_id, record["requested_at"])
             return
         outputs = self._apply_to_shadow(message, Command.REFUND, self._as_far_as_possible(record, done))
@@ -171,7 +172,7 @@ class PartitionRerating:
 
     def _as_far_as_possible(self, request: Record, done: list[Record]) -> Record:
         """The request as somebody who saw the shadow's bill would have made it."""
-        if request["credits"] is None or not done:
+        if request["credits"] is None:
             return request
         line = done[0]  # some credits are of one line
         request = request | {"charge": line["charge"]}

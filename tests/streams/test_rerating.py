@@ -247,6 +247,33 @@ def test_some_credits_stay_those_of_their_line_where_there_would_be_more_lines()
     assert rerated.table == [("page", "credit", 1, 0, 1)]
 
 
+@pytest.mark.parametrize("would", [OLD, book(charge("lookup", 25)), book(charge("lookup", 21), charge("page", 1))])
+def test_a_rejected_refund_gives_back_nothing_on_either_side(would: Json) -> None:
+    """More was asked for than the line cost: where it would have cost more, that would not have been asked for."""
+    books = Books(OLD)
+    books.event("e", NOON)
+    (output,) = books.refund("r", "e", NOON, credits=21)
+    assert output.record["reject_reason"] == "exceeds_charge"
+    assert books.rerate(would).corrections == []
+
+
+def test_a_refund_that_did_not_say_which_line_gives_back_nothing_on_either_side() -> None:
+    books = Books(book(charge("lookup", 20), charge("page", 5)))
+    books.event("e", NOON)
+    (output,) = books.refund("r", "e", NOON, credits=10)
+    assert output.record["reject_reason"] == "charge_required"
+    assert books.rerate(OLD).refunds == [("e", "page", 5)]
+
+
+def test_a_refund_of_a_line_that_was_free_counts_on_neither_side() -> None:
+    books = Books(daily("24h"))
+    books.event("e0", NOON, **IP)
+    books.event("e1", NOON + 1, **IP)
+    (output,) = books.refund("r", "e1", NOON + 1)
+    assert output.record["reject_reason"] == "nothing_charged"
+    assert books.rerate(OLD).table == [("lookup", "credit", 1, 20, 40)]
+
+
 def test_a_refund_after_the_range_counts_too() -> None:
     books = Books(OLD)
     books.event("e", NOON)
