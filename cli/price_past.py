@@ -1,8 +1,8 @@
 """What publishing a book would change of prices already in force, and whether a re-rating has looked at all of it.
 
 Prices in force are what customers were told and charged. A book that changes them is refused, unless the plan of a
-re-rating is given that has told what it comes to: for this very book, this log, all accounts, and every instant for
-which prices would change.
+re-rating is given that has told what it comes to: for this very book, over the book in force, in this log, for all
+accounts, and for every instant for which prices would change.
 """
 
 from __future__ import annotations
@@ -16,8 +16,13 @@ from metering.prices import Book, Mistake, changed_spans, changes_in_force
 from schemas.price_book import book_id, read_book, with_lines
 
 
-def check_past(others: Sequence[Book], text: str, published_at: int, log_id: str | None, plan: Plan | None) -> None:
-    """Raises Failed where publishing `text` over one of `others` at `published_at` (ms) may not be."""
+def check_past(
+    others: Sequence[Book], text: str, published_at: int, log_id: str | None, plan: Plan | None, *, is_stale: bool
+) -> None:
+    """Raises Failed where publishing `text` over one of `others` at `published_at` (ms) may not be.
+
+    `is_stale`: one of them was published after the plan was made, which has compared with another.
+    """
     new = read_book(text)
     refused = {
         line: None for old in others for line in _refusals(text, old, new, changes_in_force(old, new, published_at))
@@ -31,6 +36,8 @@ def check_past(others: Sequence[Book], text: str, published_at: int, log_id: str
         )
         raise Failed("\n  ".join(["Refused: the book would change prices in force.", *refused]) + f"\n{advice}")
     reasons = list(_not_covered(plan, others, text, published_at, log_id))
+    if is_stale:
+        reasons.append("a book was published since it was made: make it again")
     if reasons:
         raise Failed("\n  ".join(["Refused: the re-rating does not cover what the book would change.", *reasons]))
 

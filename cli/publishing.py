@@ -187,5 +187,7 @@ def plan_publication(
     resumed = begun_at is not None and all(other.published_at <= begun_at for other in others)
     published_at = begun_at if begun_at is not None and resumed else now
     plan, log_id = rerated or (None, None)
-    check_past([*{other.book_id: other.book for other in others}.values()], text, published_at, log_id, plan)
+    is_stale = plan is not None and not all(plan.has_read(other.partition, other.offset) for other in others)
+    in_force = [*{other.book_id: other.book for other in others}.values()]
+    check_past(in_force, text, published_at, log_id, plan, is_stale=is_stale)
     return _Steps(published_at, missing, resumed and bool(missing))

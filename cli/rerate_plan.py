@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,17 +26,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a re-rating was about: the book, the log, the range (ms), and the accounts (None: all)."""
+    """What a re-rating was about: the book, the log, the range (ms), and the accounts (None: all).
+
+    `log_ends` are the offsets before which each partition was read.
+    """
 
     book_id: str
     log_id: str
     start: int
     end: int
     accounts: tuple[str, ...] | None
+    log_ends: Mapping[int, int]
 
     def covers(self, spans: Sequence[tuple[int, int]]) -> bool:
         """Whether the range holds every one of these stretches of time, start to before end (ms)."""
         return all(self.start <= start and end <= self.end for start, end in spans)
+
+    def has_read(self, partition: int, offset: int) -> bool:
+        """Whether this command of the log was there already."""
+        return offset < self.log_ends.get(partition, 0)
 
 
 def plan_json(asked: Rerate, outcome: Outcome, log_id: str, net: str) -> dict[str, Any]:
@@ -82,8 +90,9 @@ def read_plan(path: Path) -> Plan:
             data = json.loads(lines.readline())
         accounts = {"plan": data["accounts"]}[data["type"]]
         start, end = (parse_instant(data[name]) for name in ("from", "to"))
-        return Plan(data["book_id"], data["log_id"], start, end, None if accounts is None else tuple(accounts))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        ends = {int(partition): int(offset) for partition, offset in data["log_ends"].items()}
+        return Plan(data["book_id"], data["log_id"], start, end, None if accounts is None else tuple(accounts), ends)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"{path}: not the plan of a re-rating (`creditmeter rerate --plan`): {error}") from error
 
 

@@ -192,6 +192,7 @@ YEAR_BEGIN = 1_767_225_600_000
 def plan_of(text: str = CHEAPER, **fields: Any) -> Plan:
     said: dict[str, Any] = {
         "book_id": book_id(text), "log_id": "this log", "start": YEAR_BEGIN, "end": NOW + DAY, "accounts": None,
+        "log_ends": dict.fromkeys(range(PARTITIONS), 9),
     }  # fmt: skip
     return Plan(**(said | fields))
 
@@ -233,6 +234,8 @@ def test_one_cut_short_is_taken_up_with_its_plan(log: Log) -> None:
         ({"accounts": ("a", "b")}, "it looked at 2 accounts only: leave out --account"),
         ({"start": YEAR_BEGIN + 1}, "prices would change from 2026-01-01T00:00:00Z to now; it is about"),
         ({"end": NOW}, "give a --to that is later than the publication"),
+        ({"log_ends": {0: 1, 1: 0, 2: 1}}, "a book was published since it was made: make it again"),
+        ({"log_ends": {0: 1, 1: 1}}, "a book was published since it was made: make it again"),
     ],
 )
 def test_a_rerating_that_is_not_about_it_is_refused(log: Log, fields: dict[str, Any], reason: str) -> None:
@@ -249,6 +252,17 @@ def test_every_reason_is_told_at_once(log: Log) -> None:
     with pytest.raises(Failed) as caught:
         log.publish(CHEAPER, NOW + 1, plan=plan_of(book_id="0", log_id="other", accounts=(), end=NOW))
     assert len(caught.value.message.splitlines()) == 5
+
+
+def test_a_plan_that_knows_nothing_of_the_prices_in_force_is_refused(log: Log) -> None:
+    """New prices came meanwhile, and events were charged with them: the plan's book would take them back unseen."""
+    log.publish(BOOK)
+    plan = plan_of(log_ends=dict.fromkeys(range(PARTITIONS), 1))
+    two = with_version("2026-02-03T00:00:00Z")
+    log.publish(two, NOW + 1)
+    with pytest.raises(Failed, match="a book was published since"):
+        log.publish(CHEAPER, NOW + 2, plan=plan)
+    assert log.in_force() == [(two, NOW + 1)] * 3
 
 
 def test_a_plan_may_be_of_what_is_over(log: Log) -> None:
