@@ -22,9 +22,19 @@ _AT_ONCE = 64  # messages handed over by the client in one call: a bound on memo
 _BACK_FACTOR = 8
 _PAUSE = 0.1
 _POLL = 0.5
+_ASK = 2.0
 Answer = TypeVar("Answer")
 # A partition that was just made, or whose leader moves, answers so for a moment.
 _SETTLING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
+# What the client says at once where the broker goes away under a question; it may be back before our time is over.
+_AWAY = {
+    KafkaError._TIMED_OUT,  # noqa: SLF001 (their names)
+    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+    KafkaError._DESTROY_BROKER,  # noqa: SLF001
+}
+# What the client says of a partition that there is not, and of any while the broker is away.
+_UNKNOWN = {KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART}  # noqa: SLF001
 
 
 class KafkaReader:
@@ -136,7 +146,7 @@ class KafkaReader:
                         if offset == stop - 1:
                             return
                     silent_since = clock.monotonic()
-                elif not error.retriable() and error.code() not in _SETTLING:
+                elif not _passes(error) and error.code() not in _UNKNOWN:  # it was known when its bounds were asked
                     raise self._explain(error, topic, partition)
             if clock.monotonic() - silent_since > self._timeout:
                 raise self._unavailable(topic, partition)
@@ -152,7 +162,7 @@ class KafkaReader:
             try:
                 found = ask(left)
             except KafkaException as error:
-                if not error.args[0].retriable() and error.args[0].code() not in _SETTLING:
+                if not (_passes(error.args[0]) or self._may_be_there(error.args[0], topic, partition)):
                     raise self._explain(error.args[0], topic, partition) from error
                 clock.sleep(_PAUSE)
             else:
@@ -160,11 +170,21 @@ class KafkaReader:
                     return found
         raise self._unavailable(topic, partition)
 
+    def _may_be_there(self, error: KafkaError, topic: str, partition: int) -> bool:
+        """Whether a partition that the client does not know is there, or no broker answers that could tell."""
+        if error.code() not in _UNKNOWN:
+            return False
+        consumer = self._take()
+        try:
+            known = consumer.list_topics(topic, timeout=_ASK).topics[topic]
+        except KafkaException:
+            return True
+        finally:
+            self._give_back(consumer)
+        return partition in known.partitions
+
     def _explain(self, error: KafkaError, topic: str, partition: int) -> LogError:
-        code = error.code()
-        if code in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}:  # noqa: SLF001
-            return self._unavailable(topic, partition)
-        if code in {KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART}:  # noqa: SLF001
+        if error.code() in _UNKNOWN:
             return LogChanged(f"{topic}[{partition}]: there is no such partition; see topic_prefix and partitions")
         return LogError(f"{topic}[{partition}]: cannot be read: {error.str()} ({error.name()})")
 
@@ -183,6 +203,11 @@ class KafkaReader:
         consumer.unassign()
         with self._lock:
             self._idle.append(consumer)
+
+
+def _passes(error: KafkaError) -> bool:
+    """Whether asking again may help."""
+    return bool(error.retriable()) or error.code() in _SETTLING | _AWAY
 
 
 def _waiting(consumer: Consumer) -> list[Message]:

@@ -4,6 +4,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -245,6 +246,18 @@ def test_a_broker_that_restarts_is_waited_for(own_kafka: Broker) -> None:
     log, reader = KafkaOutputLog(own_kafka.bootstrap, position_of), KafkaReader(own_kafka.bootstrap)
     log.send(names.billed, 0, b"0,0")
     log.wait()
+    over = threading.Event()
+
+    def ask_on() -> int:
+        """Questions under way, and others that find nobody, while the broker goes away and comes back."""
+        answers = 0
+        while not over.is_set():
+            answers += reader.bounds(names.billed, 0)[1] > 0
+            answers += reader.last(names.billed, 0) is not None
+        return answers
+
+    asking = ThreadPoolExecutor().submit(ask_on)
+    time.sleep(0.5)
     own_kafka.kill()
     for n in range(1, 100):
         log.send(names.billed, 0, b"%d,0" % n)
@@ -252,6 +265,8 @@ def test_a_broker_that_restarts_is_waited_for(own_kafka: Broker) -> None:
     restart.start()
     log.wait()
     restart.join()
+    over.set()
+    assert asking.result(60) > 1
     assert values(reader, names.billed, 0) == [b"%d,0" % n for n in range(100)]
     assert log.last_position(names.billed, 0) == (99, 0)
     log.close()
