@@ -14,7 +14,7 @@ import click
 
 from cli.audit_report import Printer
 from cli.command import Command
-from cli.options import json_option, with_configuration
+from cli.options import NumberRange, json_option, with_configuration
 
 if TYPE_CHECKING:
     from cli.config import Settings
@@ -37,7 +37,7 @@ _WAIT = 120.0
     """,
 )
 @click.option(
-    "--wait", "wait", type=click.FloatRange(0), default=_WAIT, show_default=True,
+    "--wait", "wait", type=NumberRange(0), default=_WAIT, show_default=True,
     help="Seconds that worker and loader may take to reach what the log holds now.",
 )  # fmt: skip
 @click.option("--no-wait", is_flag=True, help="Judge only what worker and loader have passed by now.")

@@ -11,7 +11,7 @@ import click
 
 from cli.command import Command
 from cli.dead_letter_choice import filtered, find, wanted
-from cli.options import json_option, with_configuration
+from cli.options import NumberRange, json_option, with_configuration
 
 if TYPE_CHECKING:
     from cli.config_sources import Configuration
@@ -42,7 +42,7 @@ _SHOWN = 20
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only tell what would be sent.")
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
+    "--wait", type=NumberRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long to wait for what becomes of them; 0 does not wait.",
 )  # fmt: skip
 @json_option

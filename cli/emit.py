@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.command import Command
-from cli.options import with_configuration
+from cli.options import NumberRange, with_configuration
 
 if TYPE_CHECKING:
     from cli.config_sources import Configuration
@@ -39,9 +39,7 @@ if TYPE_CHECKING:
 @click.option("--channel", default="web", show_default=True, help="Access log: the channel of all events.")
 @click.option("--dry-run", is_flag=True, help="Print the commands as NDJSON (for `rate`) instead of sending them.")
 @click.option("--rejects", type=click.Path(dir_okay=False, writable=True), help="Keep the bad lines in this file.")
-@click.option(
-    "--rate-limit", type=click.FloatRange(min=0, min_open=True), metavar="N", help="At most N lines a second."
-)
+@click.option("--rate-limit", type=NumberRange(min=0, min_open=True), metavar="N", help="At most N lines a second.")
 @click.option(
     "--strict", is_flag=True, help="Exit with 1 when there are bad lines (without it: only when no line is good)."
 )

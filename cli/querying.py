@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cli.errors import Failed
+from cli.errors import Failed, Misconfigured
 from cli.stores import has_data, opened_sink, store_id_of
 from sinks.sink import SinkRejected, SinkUnavailable
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 
 
 def answer(settings: Settings, sql: str, output_format: str) -> bytes:
-    """The result of one reading statement as text, in one of `sinks.formats.FORMATS`. Raises Failed.
+    """The result of one reading statement as text, in one of `sinks.formats.FORMATS`. Raises Failed, Misconfigured.
 
     With the embedded store the loader is asked; where none runs, the data directory is opened for the moment.
     """
+    if any("\ud800" <= each <= "\udfff" for each in sql):
+        raise Misconfigured(
+            "what was typed holds bytes that are not UTF-8: nothing in ClickHouse can be compared with it"
+        )
     if settings.store == "embedded":
         try:
             return ask_loader(settings, sql, output_format)

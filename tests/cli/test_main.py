@@ -95,3 +95,13 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_no_number_of_an_option_may_be_nan() -> None:
+    """A wait of NaN seconds would never be over: every comparison with it is false."""
+    for path, command in every_command():
+        for parameter in command.params:
+            if isinstance(parameter.type, click.FloatRange):
+                with pytest.raises(click.BadParameter, match="nan"):
+                    parameter.type.convert("nan", parameter, None)
+                assert parameter.type.convert("1.5", parameter, None) == 1.5, f"{path}: {parameter.name}"

@@ -53,3 +53,21 @@ def test_an_address_that_was_given_is_meant(
 @pytest.mark.parametrize("text", ["plain", "it's", "back\\slash", "\\'; DROP", "emoji 🦊", "nul\\0"])
 def test_strings_in_sql(run: Run, loader: Sink, text: str) -> None:
     assert loader.query(f"SELECT {literal(text)}").rows == [(text,)]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("query", "SELECT '\udcff'"),
+        ("explain", "\udcff"),
+        ("explain", "e", "--account", "\udcff"),
+        ("refund", "\udcff"),
+        ("refund", "--request-id", "\udcff"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_utf_8_is_wrong_usage(run: Run, loader: Sink, typed: tuple[str, ...]) -> None:
+    """The shell hands over any bytes; Python keeps those that are no UTF-8 as lone surrogates."""
+    refused = run(*typed)
+    assert refused.exit_code == 2, refused.exception
+    assert "not UTF-8" in refused.stderr
