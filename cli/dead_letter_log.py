@@ -67,18 +67,31 @@ class DeadLetterLog:
         self._partitions = partitions
 
     def read(self, partition: int | None = None) -> Iterator[DeadLetter]:
-        """All that are kept, by partition and in order; what a worker sent twice is given once. Raises LogError."""
+        """All that are kept, by partition and in order; what a worker sent twice is given once. Raises LogError.
+
+        What no worker wrote is passed over: the audit reports it.
+        """
         for each in range(self._partitions) if partition is None else (partition,):
             first, stop = self._letters.bounds(each)
             last = (-1, -1)
             for message in self._letters.read(each, first, stop):
-                _, batch = self._codec.decode(message.value)
+                batch = self._batch(message.value)
+                if batch is None:
+                    continue
                 position = (batch["source_offset"], batch["part"])
                 if position <= last:
                     continue
                 last = position
                 for record in batch["dead_letters"]:
                     yield DeadLetter(Place(each, batch["source_offset"], record["index"]), record)
+
+    def _batch(self, value: bytes) -> dict[str, Any] | None:
+        """The batch of dead letters; None for anything else that somebody put into the topic."""
+        try:
+            name, batch = self._codec.decode(value)
+        except Undecodable:
+            return None
+        return batch if name == "DeadLetterBatch" else None
 
     def earliest(self) -> int | None:
         """The log's time (ms) of the earliest that is kept; None where there is none. Raises LogError."""

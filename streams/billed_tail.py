@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from metering.records import Record
 from schemas.codec import Codec
-from streams.log import InputLog
+from schemas.errors import Undecodable
+from streams.log import InputLog, Message
 
 _FIRST_STRETCH = 256
 _GROWTH = 4
@@ -27,7 +28,7 @@ def newest_lines(
 ) -> Tail:
     """The account's last `count` lines that input offsets up to `up_to` caused. `log` is the topic of billed events.
 
-    Raises LogError, Undecodable where somebody else wrote to the topic.
+    What no worker wrote is passed over: the audit reports it. Raises LogError.
     """
     needle = account_id.encode()
     kept, end = log.bounds(partition)
@@ -38,11 +39,19 @@ def newest_lines(
         for message in log.read(partition, first, stop):
             if needle not in message.value:  # an id stands in a record as its UTF-8
                 continue
-            position = codec.read_position(message.value)
-            if position[0] <= up_to and position not in found:  # else a double, with the same bytes
-                events = codec.decode(message.value)[1]["events"]
+            position, events = _decoded(codec, message)
+            if 0 <= position[0] <= up_to and position not in found:  # else a double, with the same bytes
                 found[position] = [event for event in events if event["account_id"] == account_id]
         left -= stop - first
         stop, stretch = first, stretch * _GROWTH
     lines = [line for position in sorted(found) for line in found[position]]
     return Tail(lines[-count:] if count else [], stop <= kept or len(lines) >= count)
+
+
+def _decoded(codec: Codec, message: Message) -> tuple[tuple[int, int], list[Record]]:
+    """(source_offset, part) of a batch of lines, and its lines; (-1, -1) and none for anything else."""
+    try:
+        name, batch = codec.decode(message.value)
+    except Undecodable:
+        return (-1, -1), []
+    return ((batch["source_offset"], batch["part"]), batch["events"]) if name == "BilledBatch" else ((-1, -1), [])

@@ -86,6 +86,18 @@ def test_what_a_worker_sent_twice_is_read_once(pipeline: Pipeline) -> None:
     assert [str(letter.place) for letter in pipeline.log.read()] == ["1@0", "1@1"]
 
 
+def test_what_no_worker_wrote_is_passed_over(pipeline: Pipeline) -> None:
+    """One stray record must not hide the dead letters behind it for ever; the audit reports it."""
+    broker, codec = pipeline.broker, pipeline.codec
+    broker.append(NAMES.dead_letters, 1, b"stray")
+    broker.append(NAMES.dead_letters, 1, b"")
+    broker.append(NAMES.dead_letters, 1, codec.encode("PriceBook", {"book_id": "b", "yaml": "", "published_at": NOW}))
+    broker.append(NAMES.dead_letters, 1, pipeline.batch(event("stray")))
+    pipeline.put(1, b"poison")
+    assert [str(letter.place) for letter in pipeline.log.read()] == ["1@0"]
+    assert pipeline.log.earliest() == NOW
+
+
 def test_find(pipeline: Pipeline) -> None:
     pipeline.put(HOME, pipeline.batch(event("good"), event("bad", ip="nowhere")))
     pipeline.put(HOME, pipeline.batch(event("bad1", ip="nowhere"), event("bad2", ip="nowhere")))

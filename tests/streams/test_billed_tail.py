@@ -65,3 +65,21 @@ def test_a_double_counts_once(cluster: Cluster) -> None:
     log = MemoryInputLog(broker, NAMES.billed)
     wanted = every_line(cluster, 10**9)
     assert newest_lines(log, cluster.codec, PARTITION, ACCOUNT, 10_000, 10**9).lines == wanted
+
+
+def test_what_no_worker_wrote_is_passed_over(cluster: Cluster) -> None:
+    broker, codec, name = MemoryBroker(), cluster.codec, ACCOUNT.encode()
+    line = every_line(cluster, 10**9)[0]
+    grant = {
+        "grant_id": "g", "account_id": ACCOUNT, "credit_type": "credit", "status": "applied", "credits": 1,
+        "expires_at": None, "balance_after": 1, "reason": "", "changed_at": 0,
+    }  # fmt: skip
+    for value in (
+        b"stray " + name,
+        codec.encode_parts("BilledBatch", 0, 7, [line])[0],  # type: ignore[list-item]
+        codec.encode_parts("GrantBatch", 0, 8, [grant])[0],
+        name,
+        codec.encode_parts("BilledBatch", 0, 9, [line])[0][:-40] + name,  # type: ignore[list-item]
+    ):
+        broker.append("billed", 0, value)
+    assert newest_lines(MemoryInputLog(broker, "billed"), codec, 0, ACCOUNT, 10, 100).lines == [line]
