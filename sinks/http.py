@@ -6,6 +6,7 @@ for a statement that is refused, 503 when the store cannot answer now. It listen
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -68,6 +69,7 @@ class QueryServer:
         self._limits = limits
         self._wanted = port
         self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self._has_stopped = False
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -79,9 +81,8 @@ class QueryServer:
         return f"http://{HOST}:{self._server.server_address[1]}"
 
     def start(self) -> Self:
-        server = ThreadingHTTPServer((HOST, self._wanted), self._handler())
-        server.daemon_threads = True
-        self._server = server
+        server = _Server((HOST, self._wanted), self._handler())
+        self._server, self._has_stopped = server, False
         self._thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="query-server", daemon=True)
         self._thread.start()
         return self
@@ -92,6 +93,7 @@ class QueryServer:
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()
+            self._has_stopped = True  # connections that were kept open live on in their threads
             # Whoever is still reading must be done before the sink may be closed.
             for _ in range(AT_ONCE):
                 self._turns.acquire()
@@ -103,6 +105,8 @@ class QueryServer:
         try:
             name = format_name(output_format)
             with self._turns if waits else nullcontext():
+                if self._has_stopped:
+                    return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"the loader has stopped\n"
                 body = self._sink.query_text(sql, name, limits=self._limits)
         except SinkRejected as error:
             return HTTPStatus.BAD_REQUEST, _TEXT, f"{error}\n".encode()
@@ -120,6 +124,17 @@ class QueryServer:
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         return type("Handler", (_Handler,), {"owner": self})
+
+
+class _Server(ThreadingHTTPServer):
+    """A thread for each connection."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever goes away before the answer is no error of ours."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -149,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "there are POST /query?format=NAME and GET /health")
         elif not length.isascii() or not length.isdigit():
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "send the statement as the body, with its Content-Length")
-        elif int(length) > MAX_STATEMENT:
+        elif len(length) > _DIGITS or int(length) > MAX_STATEMENT:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a statement has at most {MAX_STATEMENT} bytes")
         else:
             sql = self.rfile.read(int(length)).decode("utf-8", "replace")
@@ -161,7 +176,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_local(self) -> bool:
         """A web page that the user looks at must not read the bills by way of a name that resolves to this machine."""
-        host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        try:
+            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        except ValueError:  # no name at all
+            host = None
         if host in _LOCAL_NAMES and self.headers.get("Origin") is None:
             return True
         self._refuse(HTTPStatus.FORBIDDEN, "only programs of this machine may ask here")
@@ -232,6 +250,7 @@ def _exchange(url: str, method: str, path: str, body: bytes, timeout: float) -> 
         connection.close()
 
 
+_DIGITS = len(str(MAX_STATEMENT))
 _TEXT = "text/plain; charset=utf-8"
 _IDENTITY_HEADERS = ("Creditmeter-Store", "Creditmeter-Topics", "Creditmeter-Folder")
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,49 @@ def test_other_paths_methods_and_sizes_are_refused(server: QueryServer) -> None:
 def test_web_pages_are_refused(server: QueryServer) -> None:
     assert ask(server, "POST", "/query", b"SELECT 1", Host="bills.example")[0] == 403
     assert ask(server, "POST", "/query", b"SELECT 1", Origin="http://localhost:3000")[0] == 403
+
+
+def answer_of(server: QueryServer, request: bytes) -> bytes:
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as connection:
+        connection.sendall(request)
+        return connection.recv(4096)
+
+
+def test_strange_requests_are_answered_and_leave_no_trace(
+    server: QueryServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for host in (b"[", b"[::1", b"localhost:http", b"\xff"):
+        status = answer_of(server, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").split(b" ")[1]
+        assert status == (b"200" if b"localhost" in host else b"403")
+    huge = b"POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n"
+    assert answer_of(server, huge).startswith(b"HTTP/1.1 413 ")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_whoever_leaves_before_the_answer_leaves_no_trace(
+    server: QueryServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = urlsplit(server.url)
+    sql = b"SELECT sleep(0.5), repeat('x', 1000000)"
+    head = b"POST /query HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(sql)
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+        connection.sendall(head + sql)
+    remote_query(server.url, "SELECT sleep(1)")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_connection_that_was_kept_is_answered_no_more_after_stop(embedded: EmbeddedSink) -> None:
+    """The store is closed next: a statement would be asked of what is no more there."""
+    server = QueryServer(embedded).start()
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    connection.request("POST", "/query", body=b"SELECT 1")
+    assert connection.getresponse().read() == b"1\n1\n"
+    server.stop()
+    connection.request("POST", "/query", body=b"SELECT 1")
+    assert connection.getresponse().status == 503
 
 
 def test_it_listens_on_this_machine_only(server: QueryServer) -> None:
