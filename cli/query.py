@@ -12,11 +12,25 @@ from cli.options import with_configuration
 if TYPE_CHECKING:
     from cli.config_sources import Configuration
 
+_NOTHING_FOUND = (
+    "No rows. What was sent just now is there after a moment: `creditmeter status` shows how much is still to come."
+)
 _FORMATS = {"table": "Pretty", "csv": "CSVWithNames", "json": "JSONEachRow", "ndjson": "JSONEachRow"}
 
 
+class _SqlCommand(Command):
+    """SQL may begin with a comment: `-- credits by day` is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put SQL that begins with a comment behind `--`, where nothing is taken for an option."""
+        comments = [each for each in args if each.startswith("--") and each[2:3].isspace()]
+        if comments and "--" not in args:
+            args = [*(each for each in args if each not in comments), "--", *comments]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
-    cls=Command,
+    cls=_SqlCommand,
     short_help="Ask ClickHouse in SQL, read-only.",
     epilog="""
     creditmeter query "SELECT day, feature, sum(credits) AS credits FROM daily_usage GROUP BY ALL ORDER BY day"
@@ -35,11 +49,13 @@ def query(configuration: Configuration, *, sql: str, wanted: str) -> None:
     loader answers while it runs; else the data directory is opened for the moment. json is one array, ndjson one
     object a line.
     """
-    from cli.output import data_output
+    from cli.output import data_output, say
     from cli.querying import answer
 
     text = click.get_text_stream("stdin").read() if sql == "-" else sql
     result = answer(configuration.settings, text, _FORMATS[wanted])
+    if not result:
+        say(_NOTHING_FOUND)
     if wanted == "json":
         result = b"[" + b",\n ".join(result.splitlines()) + b"]\n"
     with data_output() as out:

@@ -31,6 +31,21 @@ def test_its_own_loader_answers(run: Run, loader: Sink) -> None:
     assert (answered.exit_code, answered.stdout) == (0, '[{"one":1}]\n'), answered.stderr
 
 
+@pytest.mark.parametrize("wanted", ["table", "json", "ndjson"])
+def test_an_empty_answer_says_so(run: Run, loader: Sink, wanted: str) -> None:
+    """Who asks right after `emit` has seen nothing at all, and thought that the pipeline was broken."""
+    answered = run("query", "--format", wanted, "SELECT 1 AS one WHERE 0")
+    assert (answered.exit_code, answered.stdout) == (0, "[]\n" if wanted == "json" else "")
+    assert answered.stderr.startswith("No rows.")
+    assert "No rows" not in run("query", "--format", wanted, SQL).stderr
+
+
+def test_sql_may_begin_with_a_comment(run: Run, loader: Sink) -> None:
+    answered = run("query", f"-- what one is\n{SQL}", "--format", "csv")
+    assert (answered.exit_code, answered.stdout) == (0, '"one"\n1\n'), answered.stderr
+    assert "No such option" in run("query", SQL, "--frmat", "csv").stderr
+
+
 def test_another_ones_is_refused(run: Run, loader: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDITMETER_DATA_DIR", str(tmp_path / "ours"))
     refused = run("query", SQL)
