@@ -51,7 +51,7 @@ def changes_in_force(old: Book, new: Book, at: int) -> list[Mistake]:
             continue
         before_or_none = kept.get(version.version)
         if before_or_none is None or _differences(before_or_none, version, ()):
-            message = f"would begin in the past: a new version begins at the time of publication ({at} ms) or later"
+            message = "would begin in the past: a new version begins when it is published, or later"
             mistakes.append(Mistake((*paths[version.version], "effective_from"), message))
     return mistakes
 
