@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from cli.output import say
+from cli.output import say, tell
 from cli.price_files import shown_time
 from cli.tables import print_table
 
@@ -53,14 +51,14 @@ def _plain_balance(view: BalanceView) -> dict[str, Any]:
 def print_account(found: AccountFound) -> None:
     """The same for people."""
     account = found.account
-    click.echo(f"account      {account.account_id}")
-    click.echo(f"plan         {_plan(found)}")
-    click.echo(f"on empty     {account.on_empty}")
+    tell(f"account      {account.account_id}")
+    tell(f"plan         {_plan(found)}")
+    tell(f"on empty     {account.on_empty}")
     marks = ", ".join(f"{name} {mark:,}" for name, mark in sorted(account.alert_below.items()))
-    click.echo(f"alert below  {marks or 'no marks'}")
-    click.echo(f"stream time  {shown_time(account.stream_time)}")
-    click.echo(f"remembered   {', '.join(f'{count:,} {name}' for name, count in found.ids.items())}")
-    click.echo("")
+    tell(f"alert below  {marks or 'no marks'}")
+    tell(f"stream time  {shown_time(account.stream_time)}")
+    tell(f"remembered   {', '.join(f'{count:,} {name}' for name, count in found.ids.items())}")
+    tell()
     _print_balances(found)
     _print_claims(found)
     _print_lines(found)
@@ -77,7 +75,7 @@ def _plan(found: AccountFound) -> str:
 
 def _print_balances(found: AccountFound) -> None:
     if not found.balances:
-        click.echo("No credits have moved yet.")
+        tell("No credits have moved yet.")
         return
     rows = [
         (name, f"{view.balance:,}", f"{sum(grant.left for grant in view.grants):,}", f"{view.debt:,}")
@@ -91,7 +89,8 @@ def _print_balances(found: AccountFound) -> None:
         print_table(("credit type", "open grant", "left", "expires", "reason"), grants, ("left",))
     over = {name: view.over for name, view in found.balances.items() if view.over}
     for name, credits_ in over.items():
-        click.echo(f"{credits_:,} {name} are over by their time; the account's next command forfeits them.\n")
+        tell(f"{credits_:,} {name} are over by their time; the account's next command forfeits them.")
+        tell()
 
 
 def _grant(grant: OpenGrant) -> tuple[str, str, str, str]:
@@ -102,7 +101,8 @@ def _grant(grant: OpenGrant) -> tuple[str, str, str, str]:
 def _print_claims(found: AccountFound) -> None:
     claims = found.claims
     if not claims.by_charge:
-        click.echo("No claims are kept.\n")
+        tell("No claims are kept.")
+        tell()
         return
     kept = [(charge, f"{count:,}") for charge, count in sorted(claims.by_charge.items())]
     print_table(("charge", "claims kept"), kept, ("claims kept",))

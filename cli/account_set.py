@@ -167,7 +167,7 @@ def _parsed(marks: tuple[str, ...]) -> dict[str, int]:
 
 
 def _show(done: UpdateDone, *, as_json: bool) -> None:
-    from cli.output import say
+    from cli.output import say, tell
     from cli.output_words import in_words
 
     overlooked = list(differences(done.seen, done.replaced))
@@ -195,8 +195,8 @@ def _show(done: UpdateDone, *, as_json: bool) -> None:
     elif done.repeated:
         say(f"repeated: nothing changed; {done.account_id} has accepted an update {done.update_id} before")
     for line in differences(done.replaced, done.after):
-        click.echo(f"changed      {line}")
+        tell(f"changed      {line}")
     for output in done.outputs:
-        click.echo(in_words(output))
+        tell(in_words(output))
     for name, value in done.after.shown().items():
-        click.echo(f"{name:12} {value}")
+        tell(f"{name:12} {value}")

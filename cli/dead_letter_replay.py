@@ -162,7 +162,7 @@ def _results(
 def _print(results: Sequence[Replay], *, as_json: bool) -> bool:
     """Prints the outcomes; gives whether any was set aside again."""
     from cli.dead_letter_replays import SET_ASIDE
-    from cli.output import data_output, say
+    from cli.output import data_output, say, tell
     from cli.rating import to_line
 
     if as_json:
@@ -171,7 +171,7 @@ def _print(results: Sequence[Replay], *, as_json: bool) -> bool:
                 out.write(to_line({"place": str(each.of), **each.row()}))
     else:
         for each in results[:_SHOWN]:
-            click.echo(f"{each.of}: {each.sentence()}")
+            tell(f"{each.of}: {each.sentence()}")
     if len(results) > 1:
         counts: Counter[Any] = Counter(each.outcome for each in results)
         say(", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items())))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from cli.output import say
+from cli.output import say, tell
 from cli.price_files import shown_time
 from cli.tables import print_table
 
@@ -77,7 +75,7 @@ def _in_order(found: Estimate) -> list[tuple[tuple[str | None, str | None], Char
 
 def print_estimate(found: Estimate, place: str) -> None:
     """The same for people."""
-    click.echo(", ".join(f"{count:,} {name}" for name, count in sorted(found.commands.items())) or "no commands")
+    tell(", ".join(f"{count:,} {name}" for name, count in sorted(found.commands.items())) or "no commands")
     if found.charges:
         rows = [
             (
@@ -98,7 +96,7 @@ def print_estimate(found: Estimate, place: str) -> None:
         ]  # fmt: skip
         print_table(_BALANCE_COLUMNS, lines, _BALANCE_COLUMNS[1:-1])
     for sentence in _sentences(found):
-        click.echo(sentence)
+        tell(sentence)
     say(f"Nothing was sent. The account's state is that of {place}.")
 
 

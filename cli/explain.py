@@ -50,6 +50,7 @@ def explain(configuration: Configuration, event_id: str, *, account: str | None,
     """
     from cli.explain_places import find
     from cli.explain_words import story_in_words
+    from cli.output import tell
 
     settings = configuration.settings
     found = find(settings, event_id, account)
@@ -61,7 +62,7 @@ def explain(configuration: Configuration, event_id: str, *, account: str | None,
         click.echo(json.dumps(explained.as_plain(), ensure_ascii=False, default=str))
     else:
         for line in story_in_words(explained):
-            click.echo(line)
+            tell(line)
     _cry_out(explained.comparison.differences)
 
 
@@ -112,6 +113,7 @@ def _set_aside_or_nowhere(settings: Settings, event_id: str, account: str | None
     from cli.explain_places import dead_letters_of
     from cli.explain_words import letter_in_words
     from cli.kafka import opened
+    from cli.output import tell
 
     with opened(settings) as cluster:
         letters = dead_letters_of(cluster, event_id, account)
@@ -124,4 +126,4 @@ def _set_aside_or_nowhere(settings: Settings, event_id: str, account: str | None
         return
     for letter in letters:
         for line in letter_in_words(letter):
-            click.echo(line)
+            tell(line)

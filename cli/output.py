@@ -1,8 +1,9 @@
-"""Data on standard output, and what happens when the reader of a pipe goes away."""
+"""Data on standard output, text for people, and what happens when the reader of a pipe goes away."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import click
 from cli.errors import Failed
 
 _BUFFER = 1 << 16
+_ACTS_ON_TERMINALS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @contextmanager
@@ -50,4 +52,17 @@ def _buffered() -> Iterator[BinaryIO]:
 
 def say(text: str = "") -> None:
     """A line for people, on standard error."""
-    click.echo(text, err=True)
+    click.echo("\n".join(map(visible, text.split("\n"))), err=True)
+
+
+def tell(line: str = "") -> None:
+    """A line for people, on standard output."""
+    click.echo(visible(line))
+
+
+def visible(text: str) -> str:
+    r"""The text with control characters and changes of direction written out, as in \x1b.
+
+    An id, a path or a reason comes from whoever sent it, and must not act on the terminal of whoever looks.
+    """
+    return _ACTS_ON_TERMINALS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

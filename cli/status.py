@@ -46,18 +46,19 @@ def status(configuration: Configuration, *, no_book: bool, as_json: bool) -> Non
 
 
 def _print(found: PipelineStatus) -> None:
+    from cli.output import tell
     from cli.price_files import shown_time
     from cli.tables import print_table
 
-    click.echo(f"Kafka      {found.bootstrap}, {len(found.input)} partitions")
-    click.echo(f"topics     {', '.join(f'{name} {count:,}' for name, count in found.topics.items())}")
-    click.echo(f"rating     {_group(found.rating, 'worker', 'messages')}")
-    click.echo(f"loading    {_group(found.loading, 'loader', 'records')}")
+    tell(f"Kafka      {found.bootstrap}, {len(found.input)} partitions")
+    tell(f"topics     {', '.join(f'{name} {count:,}' for name, count in found.topics.items())}")
+    tell(f"rating     {_group(found.rating, 'worker', 'messages')}")
+    tell(f"loading    {_group(found.loading, 'loader', 'records')}")
     for book in found.books or ():
         versions = ", ".join(book.versions)
-        click.echo(f"prices     {book.book_id[:12]}… since {shown_time(book.published_at)}: versions {versions}")
+        tell(f"prices     {book.book_id[:12]}… since {shown_time(book.published_at)}: versions {versions}")
     for each in found.endpoints:
-        click.echo(f"{each.what:10} {'' if each.well else 'NOT WELL: '}{each.detail} ({each.url})")
+        tell(f"{each.what:10} {'' if each.well else 'NOT WELL: '}{each.detail} ({each.url})")
     newest = {each.partition: each for each in found.checkpoints}
     columns = ["partition", "log begins", "log ends", "to rate", "waiting since", "to load"]
     if newest:
@@ -74,7 +75,7 @@ def _print(found: PipelineStatus) -> None:
         rows.append(row)
     print_table(columns, rows, right=[*columns[:4], "to load", "checkpoint at"])
     for problem in found.problems:
-        click.echo(f"problem: {problem}")
+        tell(f"problem: {problem}")
 
 
 def _group(group: GroupStatus, what: str, unit: str) -> str:

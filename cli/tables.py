@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
+from cli.output import visible
+
 _UNBOUNDED = 10_000
 
 
@@ -19,5 +21,5 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right:
     for name in columns:
         table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+        table.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else _UNBOUNDED).print(table)
