@@ -84,10 +84,11 @@ def list_(
             latest.append(letter)
         if not needs_all and latest:
             replays = _replays(cluster, min(letter.record["recorded_at"] for letter in latest))
+    none = f"There are no dead letters{' that fit' if only_open or reason or account or producer else ''}."
     if only_counts:
-        _print_outcomes(counts, as_json=as_json)
+        _print_outcomes(counts, none, as_json=as_json)
     else:
-        _print_list(counts, latest, replays)
+        _print_list(counts, latest, replays, none)
 
 
 @dead_letters.command(
@@ -141,13 +142,15 @@ def _write_rows(letters: Iterable[DeadLetter], replays: Replays) -> None:
             out.write(to_line(letter.row() | {"replays": [each.row() for each in replays.get(letter.place, ())]}))
 
 
-def _print_list(counts: Counter[tuple[str, str, str]], latest: Iterable[DeadLetter], replays: Replays) -> None:
+def _print_list(
+    counts: Counter[tuple[str, str, str]], latest: Iterable[DeadLetter], replays: Replays, none: str
+) -> None:
     from cli.output import say
     from cli.price_files import shown_time
     from cli.tables import print_table
 
     if not counts:
-        say("There are no dead letters.")
+        say(none)
         return
     totals: Counter[tuple[str, str]] = Counter()
     for (reason, producer, _), count in counts.items():
@@ -164,13 +167,13 @@ def _print_list(counts: Counter[tuple[str, str, str]], latest: Iterable[DeadLett
         print_table(columns, shown)
 
 
-def _print_outcomes(counts: Counter[tuple[str, str, str]], *, as_json: bool) -> None:
+def _print_outcomes(counts: Counter[tuple[str, str, str]], none: str, *, as_json: bool) -> None:
     """A row for each reason and producer: how many there are, how many are open, and what became of the others."""
     from cli.output import say
     from cli.tables import print_table
 
     if not counts:
-        say("There are no dead letters.")
+        say(none)
     rows: list[dict[str, Any]] = []
     for reason, producer in sorted({key[:2] for key in counts}):
         of = {each: counts[reason, producer, each] for each in ("open", *_OUTCOMES)}

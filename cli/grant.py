@@ -111,7 +111,7 @@ def _first(settings: Settings, result: Decided) -> list[dict[str, Any]]:
 
 
 def _show(result: Decided, first: list[dict[str, Any]], *, as_json: bool) -> None:
-    from cli.output_words import in_words
+    from cli.output_words import amount, in_words, kept_time
 
     if as_json:
         repeat = {"repeated": not result.outputs, "first": first}
@@ -123,4 +123,5 @@ def _show(result: Decided, first: list[dict[str, Any]], *, as_json: bool) -> Non
         account = result.record["account_id"]
         click.echo(f"repeated: nothing changed; {account} has accepted a grant {result.own_id} before")
         for row in first:
-            click.echo(f"the first time, {row['changed_at']}: {row['status']} {row['credits']} {row['credit_type']}")
+            what = amount(row["credits"], row["credit_type"])
+            click.echo(f"the first time, {kept_time(row['changed_at'])}: {row['status']} {what}")

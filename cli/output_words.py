@@ -23,6 +23,16 @@ def in_words(output: Mapping[str, Any]) -> str:
     return _WORDS[Kind(output["type"])](output)
 
 
+def would_be(output: Mapping[str, Any]) -> str:
+    """The same of one that a dry run found: it has not come about."""
+    return f"would {'' if output['type'] == Kind.ALERT else 'be '}{in_words(output)}"
+
+
+def kept_time(text: str) -> str:
+    """An instant as ClickHouse prints it, as all the others are shown."""
+    return f"{text.replace(' ', 'T')}Z"
+
+
 def amount(credits_: int, credit_type: str) -> str:
     """`1,500 credit`: a number of credits and their type."""
     return f"{credits_:,} {credit_type}"
