@@ -23,6 +23,7 @@ from mode import CrashingSupervisor
 from streams import collector
 from streams.log import GaveWay, Message, producer_of
 from streams.transport import CarriedThrough, exact_transport
+from streams.waiting_queue import WaitingQueue, event_bytes
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class ShellSettings:
 
     ``group_wait``: how long a group's first message waits for others, unless enough of them are there. 0 takes what is
     there: while one group is worked on the next one gathers, so groups grow with the load by themselves.
-    ``group_bytes``: a group takes no further message once it has so many.
+    ``group_bytes``: a group takes no further message once it has so many. About two groups wait at most.
     """
 
     bootstrap: str
@@ -77,13 +78,19 @@ class ShellSettings:
 
 
 class _StoppableApp(faust.App):
-    """Tells when a stop begins, before anything is waited for."""
+    """Tells when a stop begins, before anything is waited for, and bounds what waits."""
 
     begin_stop: Callable[[], None]
+    most_waiting_bytes: int
 
     async def stop(self) -> None:
         self.begin_stop()
         await super().stop()
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> WaitingQueue:  # noqa: N802 - Faust's name
+        return WaitingQueue(
+            self.most_waiting_bytes, maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume
+        )
 
 
 class Shell:
@@ -147,6 +154,7 @@ class Shell:
             **_credentials(settings.security),
         )
         app.begin_stop = self._begin_stop
+        app.most_waiting_bytes = 2 * settings.group_bytes
         app.transport = exact_transport(app, self._done, self._leaving.set)
         topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
@@ -164,7 +172,7 @@ class Shell:
         loop = asyncio.get_running_loop()
         async for first in stream.noack().events():
             await self._gather(stream.channel.queue)
-            group = [first, *self._waiting(stream.channel.queue, _size(first))]
+            group = [first, *self._waiting(stream.channel.queue, event_bytes(first))]
             async with self._turn:
                 is_through = await loop.run_in_executor(self._thread, self._carried_through, _by_topic(group))
                 for event in group:
@@ -183,16 +191,19 @@ class Shell:
             return False
         return True
 
-    async def _gather(self, queue: Any) -> None:
+    async def _gather(self, queue: WaitingQueue) -> None:
         """Waits for others while there are too few for a group."""
         settings = self._settings
         loop = asyncio.get_running_loop()
         until = loop.time() + settings.group_wait
         await asyncio.sleep(0)
-        while queue.qsize() < settings.group_messages - 1 and (left := until - loop.time()) > 0:  # noqa: ASYNC110 - no event tells a size
+        while queue.qsize() < settings.group_messages - 1 and queue.bytes < settings.group_bytes:
+            left = until - loop.time()
+            if left <= 0:
+                return
             await asyncio.sleep(min(left, LOOK))
 
-    def _waiting(self, queue: Any, size: int) -> Iterator[EventT[bytes]]:
+    def _waiting(self, queue: WaitingQueue, size: int) -> Iterator[EventT[bytes]]:
         """The waiting events of this generation that fill a group of ``size`` bytes; begun, as the stream does it."""
         app, settings = self.app, self._settings
         most = settings.group_messages - 1
@@ -205,7 +216,7 @@ class Shell:
                 message.tracked = True
                 app.consumer.track_message(message)
             most -= 1
-            size += _size(event)
+            size += event_bytes(event)
             yield event
 
     def _begin_stop(self) -> None:
@@ -233,10 +244,6 @@ class Shell:
             if partitions:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._thread, self._handler.release, sorted(partitions))
-
-
-def _size(event: EventT[bytes]) -> int:
-    return len(event.message.value or b"")
 
 
 def _by_topic(events: Sequence[EventT[bytes]]) -> Groups:

@@ -1,0 +1,81 @@
+"""What waits between Kafka and the shell is bounded by bytes: a few large messages fill it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.shell import Shell, ShellSettings
+from streams.waiting_queue import WaitingQueue
+
+MOST = 1_000
+
+
+def event(size: int) -> Any:
+    return SimpleNamespace(message=SimpleNamespace(value=b"x" * size or None))
+
+
+class NoHandler:
+    def process(self, groups: Any) -> None: ...
+    def release(self, partitions: Any) -> None: ...
+    def abandon(self) -> None: ...
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> WaitingQueue:
+    """The one that Faust makes for the shell's topics, with Kafka flowing."""
+    settings = ShellSettings("127.0.0.1:1", "g", ("t",), tmp_path, group_messages=1_024, group_bytes=MOST // 2)
+    app = Shell(settings, NoHandler()).app
+    app.flow_control.resume()
+    made = app.topic("t").queue
+    assert isinstance(made, WaitingQueue)
+    return made
+
+
+async def put_all(queue: WaitingQueue, sizes: list[int]) -> int:
+    """How many go in before a put has to wait."""
+    for number, size in enumerate(sizes):
+        try:
+            await asyncio.wait_for(queue.put(event(size)), 0.05)
+        except TimeoutError:
+            return number
+    return len(sizes)
+
+
+def test_small_messages_by_number_and_large_ones_by_bytes(queue: WaitingQueue) -> None:
+    async def told() -> None:
+        assert await put_all(queue, [0] * 3_000) == queue.maxsize == 2_048
+        queue.clear()
+        assert await put_all(queue, [400] * 10) == 3
+        assert queue.bytes == 1_200
+        queue.clear()
+        assert await put_all(queue, [5_000] * 2) == 1  # however large: an empty queue takes one
+
+    asyncio.run(told())
+
+
+def test_who_waits_goes_on_when_room_is_made(queue: WaitingQueue) -> None:
+    async def told() -> None:
+        await put_all(queue, [400] * 3)
+        waiting = asyncio.create_task(queue.put(event(7)))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        queue.get_nowait()
+        await waiting
+        assert (queue.qsize(), queue.bytes) == (3, 807)
+
+    asyncio.run(told())
+
+
+def test_a_rebalance_empties_it(queue: WaitingQueue) -> None:
+    async def told() -> None:
+        await put_all(queue, [400] * 3)
+        queue.clear()
+        assert (queue.bytes, queue.full(), await put_all(queue, [400])) == (0, False, 1)
+
+    asyncio.run(told())
