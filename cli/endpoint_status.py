@@ -51,6 +51,8 @@ def _health(what: str, host: str, port: int) -> EndpointStatus:
         return EndpointStatus(what, url, well=False, detail=f"no answer: {error}")
     finally:
         connection.close()
+    if not isinstance(body, dict):
+        return EndpointStatus(what, url, well=False, detail="what answers is no process of creditmeter")
     well = response.status == HTTPStatus.OK
     return EndpointStatus(what, url, well, str(body.get("status")) if well else str(body.get("problem")))
 

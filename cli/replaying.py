@@ -76,9 +76,15 @@ def scratch_store(settings: Settings) -> Iterator[Store]:
 
 @contextmanager
 def _scratch(settings: Settings) -> Iterator[Path]:
+    """A folder that is removed afterwards. Raises Misconfigured."""
+    from cli.errors import Misconfigured
+
     folder = settings.data_dir / "scratch"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="replay-", dir=folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(prefix="replay-", dir=folder))
+    except OSError as error:
+        raise Misconfigured(f"data_dir: nothing can be kept for the moment in {folder}: {error.strerror}") from error
     try:
         yield path
     finally:

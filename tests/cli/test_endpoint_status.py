@@ -1,0 +1,50 @@
+"""What `status` says of a process's health, whatever answers at its port."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from cli.config import Settings
+from cli.endpoint_status import processes
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Anything that speaks HTTP."""
+
+    body = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = HTTPServer(("127.0.0.1", 0), Answering)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"ok"', b"3", b"null", b"<html>", b"\xff", b""])
+def test_what_is_no_process_of_ours_is_not_well(port: int, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Answering, "body", body)
+    worker = next(processes(Settings(metrics_port=port)))
+    assert (worker.what, worker.well) == ("worker 1", False)
+    assert worker.detail
+
+
+def test_one_of_ours_is(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Answering, "body", b'{"status": "rating"}')
+    worker = next(processes(Settings(metrics_port=port)))
+    assert (worker.well, worker.detail) == (True, "rating")
