@@ -200,20 +200,23 @@ def _print_one(
     letter: DeadLetter, replays: Sequence[Replay], original: bytes, decoded: tuple[str, dict[str, Any]] | None
 ) -> None:
     from cli.dead_letter_log import hex_lines
+    from cli.output import tell
     from cli.price_files import shown_time
 
     for name, value in letter.row().items():
-        click.echo(f"{name:12} {shown_time(value) if name == 'recorded_at' else '' if value is None else value}")
+        tell(f"{name:12} {shown_time(value) if name == 'recorded_at' else '' if value is None else value}")
     for each in replays:
-        click.echo(f"{'replayed':12} {shown_time(each.recorded_at)}, {each.sentence()}")
-    click.echo("")
+        tell(f"{'replayed':12} {shown_time(each.recorded_at)}, {each.sentence()}")
+    tell()
     if decoded is None:
-        click.echo("The bytes hold no command of creditmeter.")
+        tell("The bytes hold no command of creditmeter.")
     else:
-        click.echo(f"{decoded[0]} {json.dumps(decoded[1], ensure_ascii=False, indent=2, default=_as_text)}")
-    click.echo("")
+        text = json.dumps(decoded[1], ensure_ascii=False, indent=2, default=_as_text)
+        for line in f"{decoded[0]} {text}".split("\n"):
+            tell(line)
+    tell()
     for line in hex_lines(original):
-        click.echo(line)
+        tell(line)
 
 
 def _as_text(value: object) -> str:

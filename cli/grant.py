@@ -111,6 +111,7 @@ def _first(settings: Settings, result: Decided) -> list[dict[str, Any]]:
 
 
 def _show(result: Decided, first: list[dict[str, Any]], *, as_json: bool) -> None:
+    from cli.output import tell
     from cli.output_words import amount, in_words, kept_time
 
     if as_json:
@@ -118,10 +119,10 @@ def _show(result: Decided, first: list[dict[str, Any]], *, as_json: bool) -> Non
         click.echo(json.dumps(result.as_json() | repeat, ensure_ascii=False))
         return
     for output in result.outputs:
-        click.echo(in_words(output))
+        tell(in_words(output))
     if not result.outputs:
         account = result.record["account_id"]
-        click.echo(f"repeated: nothing changed; {account} has accepted a grant {result.own_id} before")
+        tell(f"repeated: nothing changed; {account} has accepted a grant {result.own_id} before")
         for row in first:
             what = amount(row["credits"], row["credit_type"])
-            click.echo(f"the first time, {kept_time(row['changed_at'])}: {row['status']} {what}")
+            tell(f"the first time, {kept_time(row['changed_at'])}: {row['status']} {what}")

@@ -148,23 +148,24 @@ def _print(shown: list[dict[str, Any]], requests: Requests, *, as_json: bool, dr
 
 
 def _print_one(each: dict[str, Any], *, dry_run: bool) -> None:
+    from cli.output import tell
     from cli.output_words import REJECTED, in_words, kept_time, would_be
     from metering.records import RefundStatus
 
     for output in each["outputs"]:
-        click.echo(would_be(output) if dry_run else in_words(output))
+        tell(would_be(output) if dry_run else in_words(output))
     if not each["repeated"]:
         return
     account = each["account_id"]
-    click.echo(f"repeated: nothing changed; {account} has had a refund request {each['id']} before")
+    tell(f"repeated: nothing changed; {account} has had a refund request {each['id']} before")
     for row in each.get("first", ()):
         then = f"the first time, {kept_time(row['requested_at'])}"
         if row["status"] == RefundStatus.REJECTED:
             why = REJECTED[row["reject_reason"]]
-            click.echo(f"{then}: rejected: {why}. Ask again with another --id")
+            tell(f"{then}: rejected: {why}. Ask again with another --id")
         else:
             what = f"{row['credits']:,} {row['credit_type']}"
-            click.echo(f"{then}: refunded {row['charge']}: {what}")
+            tell(f"{then}: refunded {row['charge']}: {what}")
 
 
 def _summary(shown: list[dict[str, Any]], *, dry_run: bool) -> str:
