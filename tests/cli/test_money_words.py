@@ -9,7 +9,7 @@ from cli.dead_letter_choice import REASONS
 from cli.dead_letter_log import Place
 from cli.dead_letter_replays import DONE, REPEATED, SET_ASIDE, UNDECIDED, Replay, Replays, share_success
 from cli.errors import Failed
-from cli.output_words import REJECTED, in_words
+from cli.output_words import REJECTED, in_words, would_be
 from metering.records import Command, DeadLetterReason, Kind, RejectReason
 
 AT = 1_767_225_600_000
@@ -143,3 +143,9 @@ def test_what_became_of_a_replay(outcome: str, outputs: tuple[dict[str, Any], ..
 
 def test_every_reason_can_be_asked_for() -> None:
     assert [str(each) for each in DeadLetterReason] == list(REASONS)
+
+
+def test_a_dry_run_speaks_of_what_would_be() -> None:
+    alert = {"type": "alert", "credit_type": "credit", "mark": None, "balance": 0}
+    assert would_be(alert) == "would alert: the balance of credit is used up: 0"
+    assert would_be(REFUND) == f"would be {in_words(REFUND)}"
