@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_every_command_says_what_is_shown(history: History) -> None:
         if command.startswith("refund") and "--dry-run" not in command:
             history.pipeline.wait_until_loaded()
         assert compared(found) == compared(output), f"{command}\n{found}"
+
+
+def test_the_history_moves_to_today_as_shown(history: History, tmp_path: Path) -> None:
+    """A reader who sends the lines as they are written is refused every refund of the document."""
+    (commands,) = blocks("json")
+    (tmp_path / "history.ndjson").write_text(commands)
+    moving = next(block for block in blocks("sh") if "history.ndjson" in block)
+    subprocess.run(["sh", "-ec", moving.partition("creditmeter emit ")[0]], cwd=tmp_path, check=True)
+    assert (tmp_path / "today.ndjson").read_text() == history.moved(commands)
 
 
 def test_options_that_are_only_named_exist() -> None:
