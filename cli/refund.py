@@ -58,7 +58,7 @@ def refund(
     exit code is 1. A line refunded in full releases its unique subject: the next request is charged. With --request-id
     each event's refund has an id of its own that follows from --id or the request id: repeating is safe.
     """
-    from cli.refunding import Wanted, refund_requests
+    from cli.refunding import Wanted, refund_requests, say_what_is_not_loaded
     from metering.validation import check_refund
     from streams import clock
 
@@ -69,6 +69,8 @@ def refund(
     settings = configuration.settings
     now = clock.now_ms()
     wanted = Wanted(event_id, request_id, account, charge, credits_, reason, refund_id)
+    if request_id is not None:
+        say_what_is_not_loaded(settings, account)
     requests = refund_requests(settings, wanted, now)
     bad = next((found for record in requests.records if (found := check_refund(dict(record))) is not None), None)
     if bad is not None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.errors import Failed
+from cli.output import say
 from cli.querying import known_rows, literal, rows_of
 from metering.records import Decision
 
@@ -54,6 +55,29 @@ def refund_requests(settings: Settings, wanted: Wanted, now: int) -> Requests:
     account, events, free = _events_of(settings, wanted)
     records = [_record(wanted, account, each, event_refund_id(wanted, each), now) for each in events]
     return Requests(account, records, free)
+
+
+def say_what_is_not_loaded(settings: Settings, account: str | None) -> None:
+    """Says that events of a call may be missing where something waits to be decided or loaded. Raises Failed."""
+    from contextlib import closing
+
+    from cli.kafka import opened
+    from cli.lag import GroupLag
+    from streams.partitioner import partition_of
+
+    waiting = 0
+    with opened(settings) as cluster:
+        names, partitions = cluster.names, cluster.partitions
+        only = None if account is None else partition_of(account, partitions)
+        for group, topic in ((names.rating_group, names.requests), (names.loading_group, names.billed)):
+            with closing(GroupLag(cluster.bootstrap, group, cluster.security)) as lag:
+                behind = lag.by_partition([topic], partitions)
+            waiting += sum(count for (_, each), count in behind.items() if only in {None, each})
+    if waiting:
+        say(
+            f"ClickHouse may not have all of the call yet: {waiting:,} messages wait for the worker or the loader. "
+            "Repeat this command when `creditmeter status` shows none: nothing is refunded twice"
+        )
 
 
 def event_refund_id(wanted: Wanted, event_id: str) -> str:
