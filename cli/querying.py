@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from sinks.http import StoreIdentity
 
 
-def answer(settings: Settings, sql: str, output_format: str) -> bytes:
+_SECONDS = 90.0
+_GOOD_TO_KNOW_SECONDS = 5.0
+
+
+def answer(settings: Settings, sql: str, output_format: str, seconds: float = _SECONDS) -> bytes:
     """The result of one reading statement as text, in one of `sinks.formats.FORMATS`. Raises Failed, Misconfigured.
 
     With the embedded store the loader is asked; where none runs, the data directory is opened for the moment.
@@ -25,7 +29,7 @@ def answer(settings: Settings, sql: str, output_format: str) -> bytes:
         )
     if settings.store == "embedded":
         try:
-            return ask_loader(settings, sql, output_format)
+            return ask_loader(settings, sql, output_format, seconds)
         except SinkRejected as error:
             raise Failed(str(error)) from error
         except SinkUnavailable as error:
@@ -40,11 +44,13 @@ def loader_url(settings: Settings) -> str:
     return settings.query_url or f"http://127.0.0.1:{settings.query_port}"
 
 
-def ask_loader(settings: Settings, sql: str, output_format: str) -> bytes:
+def ask_loader(settings: Settings, sql: str, output_format: str, seconds: float = _SECONDS) -> bytes:
     """The answer of the loader that holds the embedded store. Raises SinkUnavailable, also for another pipeline's."""
     from sinks.http import remote_query
 
-    return remote_query(loader_url(settings), sql, output_format, is_ours=lambda identity: foreign(settings, identity))
+    return remote_query(
+        loader_url(settings), sql, output_format, timeout=seconds, is_ours=lambda identity: foreign(settings, identity)
+    )
 
 
 def foreign(settings: Settings, identity: StoreIdentity | None) -> str | None:
@@ -73,15 +79,15 @@ def foreign(settings: Settings, identity: StoreIdentity | None) -> str | None:
     return None
 
 
-def rows_of(settings: Settings, sql: str) -> list[dict[str, Any]]:
+def rows_of(settings: Settings, sql: str, seconds: float = _SECONDS) -> list[dict[str, Any]]:
     """The result's rows by column name. Raises Failed."""
-    return [json.loads(line) for line in answer(settings, sql, "JSONEachRow").splitlines()]
+    return [json.loads(line) for line in answer(settings, sql, "JSONEachRow", seconds).splitlines()]
 
 
 def known_rows(settings: Settings, sql: str) -> list[dict[str, Any]]:
     """The rows where ClickHouse can be asked now, else none: for what is good to know and not needed."""
     try:
-        return rows_of(settings, sql)
+        return rows_of(settings, sql, _GOOD_TO_KNOW_SECONDS)
     except Failed:
         return []
 

@@ -63,12 +63,13 @@ def say_what_is_not_loaded(settings: Settings, account: str | None) -> None:
 
     from cli.kafka import opened
     from cli.lag import GroupLag
+    from streams.account_replay import is_account_id
     from streams.partitioner import partition_of
 
     waiting = 0
     with opened(settings) as cluster:
         names, partitions = cluster.names, cluster.partitions
-        only = None if account is None else partition_of(account, partitions)
+        only = None if account is None or not is_account_id(account) else partition_of(account, partitions)
         for group, topic in ((names.rating_group, names.requests), (names.loading_group, names.billed)):
             with closing(GroupLag(cluster.bootstrap, group, cluster.security)) as lag:
                 behind = lag.by_partition([topic], partitions)

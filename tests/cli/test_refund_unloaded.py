@@ -24,3 +24,10 @@ def test_it_says_that_events_may_be_missing(here: Run, rated: Pipeline, options:
     refused = here("refund", "--request-id", "late-call", *options)
     assert refused.exit_code == 1
     assert re.search(r"may not have all of the call yet: [1-9]\d* messages wait", refused.stderr), refused.stderr
+
+
+@pytest.mark.parametrize("options", [("\udcff",), ("late-call", "--account", "\udcff")])
+def test_what_is_not_utf_8_is_wrong_usage(here: Run, options: tuple[str, ...]) -> None:
+    refused = here("refund", "--request-id", *options)
+    assert refused.exit_code == 2
+    assert "not UTF-8" in refused.stderr
