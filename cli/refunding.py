@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cli.config import Settings
 
 _ACCOUNTS_SHOWN = 5
+_IDS_IN_A_STATEMENT = 1_000
 
 
 @dataclass(frozen=True)
@@ -90,18 +91,17 @@ def event_refund_id(wanted: Wanted, event_id: str) -> str:
 
 def first_results(settings: Settings, account_id: str, refund_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """What refunds of these ids did the first time, by id, as far as ClickHouse has them at hand."""
-    if not refund_ids:
-        return {}
-    ids = ", ".join(map(literal, refund_ids))
-    rows = known_rows(
-        settings,
-        "SELECT refund_id, requested_at, event_id, line, charge, status, reject_reason, credits, credit_type "  # noqa: S608 - quoted
-        f"FROM refunds WHERE account_id = {literal(account_id)} AND refund_id IN ({ids}) "
-        "ORDER BY source_offset, position",
-    )
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(row.pop("refund_id"), []).append(row)
+    for start in range(0, len(refund_ids), _IDS_IN_A_STATEMENT):
+        ids = ", ".join(map(literal, refund_ids[start : start + _IDS_IN_A_STATEMENT]))
+        rows = known_rows(
+            settings,
+            "SELECT refund_id, requested_at, event_id, line, charge, status, reject_reason, credits, credit_type "  # noqa: S608 - quoted
+            f"FROM refunds WHERE account_id = {literal(account_id)} AND refund_id IN ({ids}) "
+            "ORDER BY source_offset, position",
+        )
+        for row in rows:
+            found.setdefault(row.pop("refund_id"), []).append(row)
     return found
 
 
