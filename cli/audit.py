@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,6 +82,7 @@ def _planned(
     """Everything that the audit reads, opened, and its scratch folder, removed afterwards."""
     from cli.errors import Misconfigured
     from cli.kafka import opened
+    from cli.scratch import scratch_folder
     from schemas.price_book import read_book
     from streams.audit import AuditLogs
     from streams.audit_checkpoint import load
@@ -91,7 +90,7 @@ def _planned(
     from streams.topics import check_topics
 
     manifest = None if begin is None else load(begin)
-    with opened(settings) as cluster, _rows_of(settings, wanted=with_rows) as rows, _scratch(settings) as scratch:
+    with opened(settings) as cluster, _rows_of(settings, wanted=with_rows) as rows, scratch_folder(settings) as scratch:
         names = cluster.names
         log_id = check_topics(cluster.bootstrap, names, security=cluster.security)[names.requests]
         if manifest is not None and (manifest.prefix, manifest.log_id) != (names.prefix, log_id):
@@ -120,17 +119,6 @@ def _scopes(cluster: Cluster, plan: AuditPlan, wait: float) -> list[Scope]:
             ).scopes()  # fmt: skip
     finally:
         positions.close()
-
-
-@contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    folder = settings.data_dir / "audit"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="replay-", dir=folder))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 class _Rows:

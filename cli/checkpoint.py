@@ -124,10 +124,11 @@ def _make(settings: Settings, chosen: tuple[int, ...], url: str | None, *, as_js
     from cli.checkpoint_report import print_made
     from cli.errors import Failed
     from cli.progress import waiting
+    from cli.scratch import scratch_folder
     from streams.checkpoint_by_hand import make_checkpoint, state_path
     from streams.state import Identity
 
-    with _opened(settings, url) as (cluster, checkpoints), _scratch(settings) as scratch:
+    with _opened(settings, url) as (cluster, checkpoints), scratch_folder(settings) as scratch:
         topic, log = cluster.names.requests, cluster.log(cluster.names.requests)
         _check_chosen(cluster, chosen)
         identities = [Identity(topic, each, checkpoints.log_id) for each in chosen or range(cluster.partitions)]
@@ -216,17 +217,3 @@ def _read(checkpoints: Checkpoints, found: Found) -> Found:
             detail = str(error).removeprefix(f"{found.place}/")
             return found._replace(condition=Condition.DAMAGED, detail=detail)
     return found
-
-
-@contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    """A folder for the copy, on the disk of the states."""
-    from cli.errors import Failed
-
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="checkpoint-", dir=settings.data_dir)
-    except OSError as error:
-        raise Failed(f"{settings.data_dir}: {error.strerror}; let this process write there, or set data_dir") from error
-    with folder as path:
-        yield Path(path)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.output import say
+from cli.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from cli.config import Settings
@@ -48,7 +47,7 @@ def opened_replay(settings: Settings, account_id: str, *, before: int | None = N
 
     if not is_account_id(account_id):
         raise Misconfigured(f"{account_id!r} is no account's id: it has 1 to 128 characters")
-    with opened(settings) as cluster, _scratch(settings) as scratch, _store_in(scratch / "upper") as upper:
+    with opened(settings) as cluster, scratch_folder(settings) as scratch, _store_in(scratch / "upper") as upper:
         names = cluster.names
         log_id = check_topics(cluster.bootstrap, names, security=cluster.security)[names.requests]
         log = cluster.log(names.requests)
@@ -70,25 +69,8 @@ def opened_replay(settings: Settings, account_id: str, *, before: int | None = N
 @contextmanager
 def scratch_store(settings: Settings) -> Iterator[Store]:
     """An empty store on disk, removed afterwards: what a command changes for itself, whatever its size."""
-    with _scratch(settings) as scratch, _store_in(scratch) as store:
+    with scratch_folder(settings) as scratch, _store_in(scratch) as store:
         yield store
-
-
-@contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    """A folder that is removed afterwards. Raises Misconfigured."""
-    from cli.errors import Misconfigured
-
-    folder = settings.data_dir / "scratch"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(prefix="replay-", dir=folder))
-    except OSError as error:
-        raise Misconfigured(f"data_dir: nothing can be kept for the moment in {folder}: {error.strerror}") from error
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

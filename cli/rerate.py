@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,15 +156,10 @@ def _write(out: IO[str], data: dict[str, Any]) -> None:
 def _opened(settings: Settings) -> Iterator[tuple[Cluster, Path]]:
     """The cluster, and a scratch folder that is removed afterwards."""
     from cli.kafka import opened
+    from cli.scratch import scratch_folder
 
-    folder = settings.data_dir / "scratch"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="rerate-", dir=folder))
-    try:
-        with opened(settings) as cluster:
-            yield cluster, path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
+    with scratch_folder(settings) as path, opened(settings) as cluster:
+        yield cluster, path
 
 
 @contextmanager

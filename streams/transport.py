@@ -32,6 +32,9 @@ def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[],
     """A transport for `app.transport`. `before_revoked` is called before the group in flight is waited for."""
 
     class Thread(driver.AIOKafkaConsumerThread):
+        def _log_slow_processing_stream(self, msg: str, *args: Any) -> None:
+            """Nothing: it sees a group's first message only, and would call an idle agent a hanging one."""
+
         def _create_worker_consumer(self, transport: Any) -> Any:
             consumer = super()._create_worker_consumer(transport)
             consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when it starts; Faust has no setting

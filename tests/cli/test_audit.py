@@ -112,7 +112,7 @@ def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, tmp_path: P
     assert "account a1" in found["state"]["place"]
     for table, column in ALTERED.items():
         assert f"{column} is " in found[table]["detail"], found[table]
-    assert not list((tmp_path / ".creditmeter" / "audit").iterdir()), "its scratch folder is removed"
+    assert not list((tmp_path / ".creditmeter" / "scratch").iterdir()), "its scratch folder is removed"
 
 
 def alter_rows(folder: Path) -> None:
