@@ -21,6 +21,7 @@ from faust.types import EventT
 from mode import CrashingSupervisor
 
 from streams import collector
+from streams.faust_security import faust_credentials
 from streams.log import GaveWay, Message, producer_of
 from streams.transport import CarriedThrough, exact_transport
 from streams.waiting_queue import WaitingQueue, event_bytes
@@ -151,7 +152,7 @@ class Shell:
             topic_disable_leader=True,
             topic_allow_declare=False,
             web_enabled=False,
-            **_credentials(settings.security),
+            **faust_credentials(settings.security),
         )
         app.begin_stop = self._begin_stop
         app.most_waiting_bytes = 2 * settings.group_bytes
@@ -264,28 +265,3 @@ def _by_topic(events: Sequence[EventT[bytes]]) -> Groups:
 
 def _header_pairs(headers: Any) -> Iterable[tuple[str, bytes | None]]:
     return headers.items() if isinstance(headers, Mapping) else headers or ()
-
-
-def _credentials(security: Mapping[str, str]) -> dict[str, Any]:
-    """Faust's broker credentials for librdkafka's security settings."""
-    protocol = security.get("security.protocol", "PLAINTEXT").upper()
-    if protocol == "PLAINTEXT":
-        return {}
-    context = None
-    if protocol.endswith("SSL"):
-        import ssl  # noqa: PLC0415 - only where TLS is asked for
-
-        context = ssl.create_default_context(cafile=security.get("ssl.ca.location"))
-        if security.get("ssl.certificate.location"):
-            context.load_cert_chain(
-                security["ssl.certificate.location"], security.get("ssl.key.location"), security.get("ssl.key.password")
-            )
-    if protocol == "SSL":
-        return {"broker_credentials": faust.SSLCredentials(context)}
-    sasl = faust.SASLCredentials(
-        username=security.get("sasl.username"),
-        password=security.get("sasl.password"),
-        ssl_context=context,
-        mechanism=security.get("sasl.mechanism", "PLAIN"),
-    )
-    return {"broker_credentials": sasl}
