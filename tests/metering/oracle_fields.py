@@ -137,7 +137,7 @@ ACCOUNT = {
     "account_id": lambda v, _: is_text(v, 128),
     "plan": lambda v, _: is_plan(v),
     "on_empty": lambda v, _: v in (None, "allow", "reject"),
-    # reading: a mark is any long; SPEC gives no number of entries.
+    # reading: a mark is any long; nothing limits the number of entries.
     "alert_below": lambda v, _: is_map(v, is_long, None),
     "at": lambda v, _: is_long(v),
 }
