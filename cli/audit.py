@@ -180,23 +180,19 @@ def _rows_of(settings: Settings, *, wanted: bool) -> Iterator[RowStore | None]:
 @contextmanager
 def _bar(plan: AuditPlan, scopes: Sequence[Scope], out: Printer) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, where that is a terminal; nothing where it is not."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from cli.progress import counting_bar
 
     applied = {} if plan.began_from is None else plan.began_from.applied
     begin = {each.partition: applied.get(each.partition, -1) + 1 for each in scopes}
     total = sum(max(0, each.stop - begin[each.partition]) for each in scopes)
     at = dict(begin)
-    console = Console(stderr=True)
-    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=total)
+    with counting_bar("replaying", total) as bar:
 
         def told(partition: int, offset: int) -> None:
             at[partition] = max(at[partition], offset)
-            bar.update(task, completed=min(total, sum(at[each] - begin[each] for each in at)))
+            bar.told(min(total, sum(at[each] - begin[each] for each in at)))
 
-        out.above = bar.console if bar.live.is_started and console.is_terminal else None
+        out.above = bar.console
         try:
             yield told
         finally:

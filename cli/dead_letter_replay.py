@@ -60,7 +60,7 @@ def replay(
     from cli.dead_letter_replays import ReplayLog
     from cli.kafka import opened
     from cli.output import say
-    from cli.progress import scan_bar
+    from cli.progress import counting_bar
 
     if bool(places) == any((reason, account, producer)):
         raise click.UsageError("give places, or options that say which (--reason, --account, --producer)")
@@ -69,8 +69,8 @@ def replay(
     with opened(configuration.settings) as cluster:
         log = cluster.dead_letters()
         letters = [find(log, place) for place in places] if places else list(wanted(log, reason, account, producer))
-        with scan_bar("looking for replays") as told:
-            before = ReplayLog(cluster).of(letters, told)
+        with counting_bar("looking for replays") as bar:
+            before = ReplayLog(cluster).of(letters, bar.told)
         if not places and not again:
             left_out = [letter for letter in letters if letter.place in before]
             letters = [letter for letter in letters if letter.place not in before]

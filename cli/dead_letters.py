@@ -125,12 +125,12 @@ dead_letters.add_command(replay)
 def _replays(cluster: Cluster, since: int | None) -> Replays:
     """Every replay of letters from this time (ms) on; None: there are no letters."""
     from cli.dead_letter_replays import ReplayLog
-    from cli.progress import scan_bar
+    from cli.progress import counting_bar
 
     if since is None:
         return {}
-    with scan_bar("looking for replays") as told:
-        return ReplayLog(cluster).since(since, told)
+    with counting_bar("looking for replays") as bar:
+        return ReplayLog(cluster).since(since, bar.told)
 
 
 def _write_rows(letters: Iterable[DeadLetter], replays: Replays) -> None:

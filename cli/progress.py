@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cli.output import say
 from streams import clock
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
     from cli.lines import Source
@@ -70,6 +71,13 @@ def progress_bar(name: str, source: Source, done: str = "sent") -> Iterator[Repo
         yield _Bar(progress, task, source)
 
 
+class CountingBar(NamedTuple):
+    """To be told how many are done, and of how many, where that was not known before. `console`: for lines above it."""
+
+    told: Callable[..., None]
+    console: Console | None
+
+
 @contextmanager
 def waiting(text: str) -> Iterator[Callable[[str], None]]:
     """Shows on standard error, where that is a terminal, what is waited for; gives what changes the text."""
@@ -80,13 +88,18 @@ def waiting(text: str) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def scan_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal; to be told how many are done, and of how many."""
+def counting_bar(name: str, total: int | None = None, *, wanted: bool = True) -> Iterator[CountingBar]:
+    """A bar on standard error, where that is a terminal; nothing where it is not, or is not `wanted`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    is_shown = wanted and console.is_terminal
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with Progress(*columns, console=console, transient=True, disable=not is_shown) as progress:
+        task = progress.add_task("", total=total)
+
+        def told(done: int, of: int | None = total) -> None:
+            progress.update(task, completed=done, total=of)
+
+        yield CountingBar(told, progress.console if is_shown else None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.output import say
+from cli.progress import counting_bar
 from cli.scratch import scratch_folder
 
 if TYPE_CHECKING:
@@ -88,12 +89,6 @@ def _store_in(folder: Path) -> Iterator[Store]:
 @contextmanager
 def replay_bar(opened: OpenedReplay) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, where that is a terminal, to be told the next offset."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     begin = opened.replay.applied + 1
-    console = Console(stderr=True)
-    columns = (TextColumn("replaying the log"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=max(0, opened.stop - begin))
-        yield lambda offset: bar.update(task, completed=offset - begin)
+    with counting_bar("replaying the log", max(0, opened.stop - begin)) as bar:
+        yield lambda offset: bar.told(offset - begin)

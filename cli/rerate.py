@@ -165,17 +165,13 @@ def _opened(settings: Settings) -> Iterator[tuple[Cluster, Path]]:
 @contextmanager
 def _bar(ends: dict[int, int], *, wanted: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error, where that is a terminal, told (partition, next offset)."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from cli.progress import counting_bar
 
     at = dict.fromkeys(ends, 0)
-    console = Console(stderr=True)
-    columns = (TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (wanted and console.is_terminal)) as bar:
-        task = bar.add_task("", total=sum(ends.values()))
+    with counting_bar("replaying", sum(ends.values()), wanted=wanted) as bar:
 
         def told(partition: int, offset: int) -> None:
             at[partition] = offset
-            bar.update(task, completed=sum(at.values()))
+            bar.told(sum(at.values()))
 
         yield told
