@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.errors import Misconfigured
+from streams.scratch import owner_runs
 
 if TYPE_CHECKING:
     from cli.config import Settings
@@ -35,6 +36,5 @@ def scratch_folder(settings: Settings) -> Iterator[Path]:
 def _clear(root: Path) -> None:
     """Removes what processes that no longer run have left."""
     for folder in root.iterdir():
-        pid = folder.name.partition("-")[0]
-        if pid.isdecimal() and not Path("/proc", pid).exists():
+        if folder.name[:1].isdecimal() and not owner_runs(folder.name):
             shutil.rmtree(folder, ignore_errors=True)

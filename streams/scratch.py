@@ -23,7 +23,7 @@ class Scratch:
         try:
             self._own.parent.mkdir(parents=True, exist_ok=True)
             for folder in self._own.parent.iterdir():
-                if folder == self._own or not _is_running(folder.name):
+                if folder == self._own or not owner_runs(folder.name):
                     shutil.rmtree(folder, ignore_errors=True)
             self._own.mkdir(exist_ok=True)
         except OSError as error:
@@ -40,9 +40,10 @@ class Scratch:
             self._own.parent.rmdir()  # where no other process has one
 
 
-def _is_running(pid: str) -> bool:
+def owner_runs(name: str) -> bool:
+    """Whether the process that a scratch folder is named after, `<pid>` or `<pid>-…`, still runs."""
     try:
-        os.kill(int(pid), 0)
+        os.kill(int(name.partition("-")[0]), 0)
     except (ProcessLookupError, ValueError):
         return False
     except OSError:

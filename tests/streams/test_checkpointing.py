@@ -375,3 +375,10 @@ def test_scratch_of_ended_processes_is_removed(tmp_path: Path) -> None:
     assert sorted(each.name for each in (tmp_path / "scratch").iterdir()) == sorted(["1", mine._own.name])
     mine.close()
     assert [each.name for each in (tmp_path / "scratch").iterdir()] == ["1"]
+
+
+def test_scratch_of_a_running_command_in_the_same_folder_is_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "scratch" / "1-command"
+    theirs.mkdir(parents=True)
+    Scratch(tmp_path).close()
+    assert theirs.is_dir()
