@@ -7,7 +7,7 @@ Faust goes on at a topic's beginning where the offset that it wants is gone, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from streams.groups import GroupOffsets
@@ -26,8 +26,8 @@ class Positions(Protocol):
         """The first offset that is kept."""
         ...
 
-    def committed(self, place: Place) -> int | None:
-        """The next offset that the group has not carried through; None where it never had any."""
+    def committed(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """The next offset of each that the group has not carried through; absent where it never had any."""
         ...
 
 
@@ -41,9 +41,9 @@ class GroupPositions:
     def begins(self, place: Place) -> int:
         return self._reader.bounds(*place)[0]
 
-    def committed(self, place: Place) -> int | None:
-        topic, partition = place
-        return self._offsets.committed([topic], partition + 1).get(place)
+    def committed(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        topics = sorted({topic for topic, _ in places})
+        return self._offsets.committed(topics, 1 + max(partition for _, partition in places))
 
     def close(self) -> None:
         self._reader.close()
@@ -58,10 +58,12 @@ class Continuity:
         self._positions = positions
         self._next: dict[Place, int] = {}
 
-    def begin(self, places: Iterable[Place]) -> None:
+    def begin(self, places: Sequence[Place]) -> None:
         """Looks at every place once. Raises LostPrefix; warns where a group that is new finds a beginning gone."""
-        for place in places:
-            begins, committed = self._positions.begins(place), self._positions.committed(place)
+        beginnings = [self._positions.begins(place) for place in places]
+        known = self._positions.committed(places)  # asked last: what another loader does meanwhile is no hole
+        for place, begins in zip(places, beginnings, strict=True):
+            committed = known.get(place)
             if committed is None and begins > 0:
                 log.warning(
                     "%s[%d] begins at offset %d: what stood before was deleted before %s read anything of it, and is "
@@ -74,7 +76,7 @@ class Continuity:
         """Notes a record that is read. Raises LostPrefix where others before it were deleted unread."""
         expected = self._next.get(place)
         if expected is None:
-            expected = self._positions.committed(place)
+            expected = self._positions.committed([place]).get(place)
         if expected is not None and offset > expected and (begins := self._positions.begins(place)) > expected:
             raise self._lost(place, expected, begins)
         self._next[place] = offset + 1

@@ -142,7 +142,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
     continuity = Continuity(
         names.loading_group, GroupPositions(settings.bootstrap, names.loading_group, settings.security)
     )
-    continuity.begin((topic, partition) for topic in names.outputs for partition in range(partitions))
+    continuity.begin([(topic, partition) for topic in names.outputs for partition in range(partitions)])
     metrics = Metrics()
     if settings.metrics_port is not None:
         MetricsServer(metrics, host=settings.metrics_host, port=settings.metrics_port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -39,8 +39,8 @@ class Memory:
         self.asked += 1
         return self.broker.bounds(*place)[0]
 
-    def committed(self, place: Place) -> int | None:
-        return self.next
+    def committed(self, places: Sequence[Place]) -> dict[Place, int]:
+        return {} if self.next is None else dict.fromkeys(places, self.next)
 
 
 def test_records_in_order_ask_the_broker_nothing() -> None:
