@@ -10,7 +10,7 @@ from streams.checkpoint_manifest import Checkpoint
 from streams.checkpoints import Checkpoints
 from streams.log import InputLog, LostPrefix
 from streams.restoring import has_state
-from streams.rocks_folder import RocksFolder, RocksLimits
+from streams.rocks_folder import RocksFolder, RocksLimits, state_folder
 from streams.state import NOTHING_APPLIED, RESERVED, Identity, StateError
 from streams.state_view import StateView
 
@@ -21,7 +21,7 @@ _AT_ONCE = 5_000
 
 def state_path(root: Path, identity: Identity) -> Path | None:
     """Where the partition's state is on this machine; None where it is not."""
-    path = RocksFolder(root, _LIMITS).path(identity)
+    path = state_folder(root, identity)
     return path if has_state(path) else None
 
 
