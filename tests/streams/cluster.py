@@ -63,24 +63,7 @@ class Cluster(Pipeline):
         } | {key: value for key, value in settings.items() if key != "machine"}
         config = home / f"{name}.toml"
         config.write_text("".join(f"{key} = {value!r}\n" for key, value in values.items()))
-        ready = self._ready_file(name)
-        ready.unlink(missing_ok=True)
-        command = "load" if name.startswith("loader") else "worker"
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-c",
-                    BECOME.format(limit),
-                    command,
-                    "--config",
-                    str(config),
-                    "--ready-file",
-                    str(ready),
-                ],
-                stdout=log,
-                stderr=log,
-            )
+        self._launch(name, [sys.executable, "-c", BECOME.format(limit)], config)
 
     def log_of(self, name: str, most: int = 4_000) -> str:
         """The end of what the process said, over all its runs."""

@@ -54,26 +54,17 @@ class Pipeline:
             f'bootstrap_servers = "{self.bootstrap}"\ntopic_prefix = "{self.names.prefix}"\nsession_timeout = 2\n'
             f'partitions = {self.partitions}\ndata_dir = "{home}/data"\nquery_port = {_free_port()}\n'
         )
-        command = "load" if name == "loader" else "worker"
+        limit = [] if file_kib is None else ["bash", "-c", f'ulimit -f {file_kib}; exec "$@"', "limited"]
+        self._launch(name, [*limit, sys.executable, "-m", "cli.main"], config)
+
+    def _launch(self, name: str, program: list[str], config: Path) -> None:
+        """Starts it as ``program`` with the arguments of its command; a name that begins with "loader" is a loader."""
+        command = "load" if name.startswith("loader") else "worker"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
-        limit = [] if file_kib is None else ["bash", "-c", f'ulimit -f {file_kib}; exec "$@"', "limited"]
+        arguments = [command, "--config", str(config), "--ready-file", str(ready)]
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [
-                    *limit,
-                    sys.executable,
-                    "-m",
-                    "cli.main",
-                    command,
-                    "--config",
-                    str(config),
-                    "--ready-file",
-                    str(ready),
-                ],
-                stdout=log,
-                stderr=log,
-            )
+            self.processes[name] = subprocess.Popen([*program, *arguments], stdout=log, stderr=log)
 
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)

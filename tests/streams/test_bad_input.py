@@ -23,7 +23,7 @@ from streams.partitioner import partition_of
 from streams.producer import ordered_config
 from streams.topics import TopicNames, TopicSettings
 from tests.streams.cluster import BusyTraffic, Cluster, check_store
-from tests.streams.traffic import BOOK, HOUR, START, book_command
+from tests.streams.traffic import BOOK, HOUR, START, book_command, event
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -43,14 +43,6 @@ def cluster(kafka: SharedKafka, tmp_path: Path) -> Iterator[Cluster]:
 def account_in(partition: int, name: str = "account") -> str:
     """An account whose commands belong into that partition."""
     return next(each for n in range(1_000) if partition_of(each := f"{name}-{n}", PARTITIONS) == partition)
-
-
-def event(event_id: str, account_id: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "event_id": event_id, "account_id": account_id, "occurred_at": START, "endpoint": "/other", "channel": "js",
-        "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
-        "plan": None, "quantities": {}, "attributes": {},
-    } | fields  # fmt: skip
 
 
 class Bad(NamedTuple):

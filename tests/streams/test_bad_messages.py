@@ -11,7 +11,7 @@ import pytest
 from local.shared import SharedKafka
 from streams.partitioner import partition_of
 from tests.streams.harness import Pipeline
-from tests.streams.traffic import BOOK, START, book_command
+from tests.streams.traffic import BOOK, START, book_command, event
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -24,14 +24,6 @@ def pipeline(kafka: SharedKafka, tmp_path: Path) -> Iterator[Pipeline]:
     made = Pipeline(kafka.bootstrap, kafka.fresh_prefix(), tmp_path, partitions=2)
     yield made
     made.close()
-
-
-def event(event_id: str, account_id: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "event_id": event_id, "account_id": account_id, "occurred_at": START, "endpoint": "/other", "channel": "js",
-        "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
-        "plan": None, "quantities": {}, "attributes": {},
-    } | fields  # fmt: skip
 
 
 def letters_of(pipeline: Pipeline) -> list[dict[str, Any]]:

@@ -47,6 +47,15 @@ def book_command(text: str, published_at: int) -> dict[str, Any]:
     return {"book_id": book_id(text), "yaml": text, "published_at": published_at}
 
 
+def event(event_id: str, account_id: str, **fields: Any) -> dict[str, Any]:
+    """A good request event at the traffic's beginning, with these fields instead of its own."""
+    return {
+        "event_id": event_id, "account_id": account_id, "occurred_at": START, "endpoint": "/other", "channel": "js",
+        "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
+        "plan": None, "quantities": {}, "attributes": {},
+    } | fields  # fmt: skip
+
+
 class Traffic:
     """Messages for every partition, (partition, timestamp, value), in the order in which they are produced."""
 
