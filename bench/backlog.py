@@ -11,9 +11,9 @@ from confluent_kafka import Producer
 from bench.events import BATCH, BOOK, PARTITIONS, START, batches
 from schemas.codec import Codec
 from schemas.price_book import book_id
-from streams.log import PRODUCER_HEADER
-from streams.producer import ordered_config
-from streams.topics import TopicNames, TopicSettings, ensure_topics
+from streams.log.output_log import ordered_config
+from streams.log.protocols import PRODUCER_HEADER
+from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 
 _HEADERS: list[tuple[str, str | bytes | None]] = [(PRODUCER_HEADER, b"bench")]
 _POLL = 0.1

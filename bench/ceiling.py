@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from confluent_kafka import Consumer
 from confluent_kafka import Message as KafkaMessage
 
-from streams import collector
-from streams.kafka_client import client_config
-from streams.log import Message, producer_of
-from streams.topics import TopicNames
-from streams.worker import WorkerSettings, open_loop
+from streams.log.client import client_config
+from streams.log.protocols import Message, producer_of
+from streams.log.topics import TopicNames
+from streams.rating.worker import WorkerSettings, open_loop
+from streams.shell import garbage_collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +43,7 @@ def main(bootstrap: str, prefix: str, folder: str) -> NoReturn:
         )
     )
     consumer.subscribe([settings.names.requests])
-    collector.settle()
+    garbage_collection.settle()
     commit_at = time.monotonic() + COMMIT_SECONDS
     while True:
         found = consumer.consume(settings.group_messages, timeout=WAIT_SECONDS)

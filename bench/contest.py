@@ -16,8 +16,8 @@ from bench.events import PARTITIONS
 from bench.machine import cpu_seconds
 from local.process import ServerProcess
 from schemas.codec import Codec
-from streams.kafka_reader import KafkaReader
-from streams.topics import TopicNames
+from streams.log.reader import KafkaReader
+from streams.log.topics import TopicNames
 
 LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 240.0

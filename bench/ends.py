@@ -9,7 +9,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public, but
 )
 
 from bench.events import PARTITIONS
-from streams.kafka_client import client_config
+from streams.log.client import client_config
 
 
 class Ends:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from streams.partitioner import partition_of
+from streams.log.partitioner import partition_of
 
 ACCOUNTS = 300
 PARTITIONS = 8

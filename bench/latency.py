@@ -18,8 +18,8 @@ from local.process import ServerProcess
 from schemas.codec import Codec
 from sinks.http import remote_query
 from sinks.sink import SinkUnavailable
-from streams.command_producer import Batching, CommandProducer, Delivery
-from streams.topics import TopicNames
+from streams.log.command_producer import Batching, CommandProducer, Delivery
+from streams.log.topics import TopicNames
 
 PREFIX = "bench-latency"
 WARM_SECONDS = 5.0

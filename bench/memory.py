@@ -15,7 +15,7 @@ from bench.events import BATCH, batches
 from bench.machine import rss_bytes
 from local.process import ServerProcess
 from schemas.codec import Codec
-from streams.topics import TopicNames
+from streams.log.topics import TopicNames
 
 PREFIX = "bench-memory"
 LOOK_SECONDS = 0.2

@@ -18,7 +18,7 @@ import faust
 from bench.events import START
 from schemas.catalog import current, fingerprint_of
 from schemas.wire import SINGLE_OBJECT_LENGTH, single_object_header
-from streams.topics import TopicNames
+from streams.log.topics import TopicNames
 
 DAY = 86_400_000
 ACCEPT_WINDOW = 35 * DAY

@@ -22,9 +22,9 @@ from bench.events import BATCH, batches
 from bench.machine import load
 from local.process import ServerProcess
 from schemas.codec import Codec
-from streams.checkpoint_manifest import Checkpoint
-from streams.checkpoints import Checkpoints
-from streams.topics import TopicNames, check_topics
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.checkpoints.manifest import Checkpoint
+from streams.log.topics import TopicNames, check_topics
 
 PREFIX = "bench-takeover"
 PARTITION = 0

@@ -8,31 +8,31 @@ import sys
 
 import click
 
-from cli.command import Group
+from cli.terminal.command import Group
 
 # Command -> the module that holds it, and the attribute when it is not named like the command.
 COMMANDS = {
-    "rate": "cli.rate",
-    "emit": "cli.emit",
-    "prices": "cli.prices",
-    "up": "cli.up",
-    "down": "cli.up",
-    "status": "cli.status",
-    "worker": "cli.workers",
-    "load": "cli.workers",
-    "migrate": "cli.migrate",
-    "query": "cli.query",
-    "explain": "cli.explain",
-    "grant": "cli.grant",
-    "refund": "cli.refund",
-    "account": "cli.account",
-    "dead-letters": "cli.dead_letters",
-    "estimate": "cli.estimate",
-    "audit": "cli.audit",
-    "rerate": "cli.rerate",
-    "checkpoint": "cli.checkpoint",
-    "config": "cli.show_config",
-    "completion": "cli.completion",
+    "rate": "cli.events.rate",
+    "emit": "cli.events.emit",
+    "prices": "cli.bills.prices",
+    "up": "cli.running.up",
+    "down": "cli.running.up",
+    "status": "cli.running.status",
+    "worker": "cli.running.workers",
+    "load": "cli.running.workers",
+    "migrate": "cli.running.migrate",
+    "query": "cli.events.query",
+    "explain": "cli.accounts.explain",
+    "grant": "cli.accounts.grant",
+    "refund": "cli.accounts.refund",
+    "account": "cli.accounts.account",
+    "dead-letters": "cli.events.dead_letters",
+    "estimate": "cli.accounts.estimate",
+    "audit": "cli.bills.audit",
+    "rerate": "cli.bills.rerate",
+    "checkpoint": "cli.running.checkpoint",
+    "config": "cli.running.show_config",
+    "completion": "cli.running.completion",
 }
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.access_log import NO_ENDPOINT, LogLine, NotALogLineError, parse_line, to_event
-from cli.lines import Line
-from cli.log_events import LineIds, Mapping, Rejected, log_commands
+from application.input.access_log import NO_ENDPOINT, LogLine, NotALogLineError, parse_line, to_event
+from application.input.file_events import LineIds, Mapping, Rejected, log_commands
+from application.input.lines import Line
 from metering.validation import check_event
 
 REAL_LOG = Path(__file__).parents[3] / "shared" / "data" / "apache_combined_2015.log"
@@ -183,7 +183,7 @@ def test_ids_follow_content_and_survive_growth() -> None:
 
 
 def test_ids_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cli import log_events
+    from application.input import file_events as log_events
 
     monkeypatch.setattr(log_events, "_LINES_REMEMBERED", 10)
     ids = LineIds()

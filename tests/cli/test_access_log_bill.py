@@ -17,7 +17,7 @@ import pytest
 
 from local.ports import free_ports
 from local.shared import SharedKafka
-from streams.partitioner import partition_of
+from streams.log.partitioner import partition_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -10,13 +10,13 @@ from click.testing import Result
 
 from metering.state import State
 from schemas.price_book import read_book
-from streams.checkpoints import Checkpoints
-from streams.kafka_log import KafkaInputLog
-from streams.partition import Wiring, apply_message
-from streams.partitioner import partition_of
-from streams.rocks_folder import RocksFolder
-from streams.state import Identity
-from streams.topics import check_topics
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.log.input_log import KafkaInputLog
+from streams.log.partitioner import partition_of
+from streams.log.topics import check_topics
+from streams.rating.partition import Wiring, apply_message
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity
 from tests.streams.harness import Pipeline
 
 pytestmark = pytest.mark.kafka

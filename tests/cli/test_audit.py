@@ -9,16 +9,16 @@ import pytest
 from click.testing import Result
 from confluent_kafka import Producer
 
-from cli.config_sources import load
-from cli.kafka import opened
+from application.configuration.sources import load
+from application.pipeline import opened
 from local.shared import SharedKafka
 from metering.store import ACCOUNT, account_prefix
 from sinks.embedded import EmbeddedSink
 from sinks.rows import SHAPES
-from streams.partitioner import partition_of
-from streams.rocks_folder import RocksFolder
-from streams.state import Identity
-from streams.topics import TopicNames
+from streams.log.partitioner import partition_of
+from streams.log.topics import TopicNames
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

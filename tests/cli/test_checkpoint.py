@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from streams.checkpoints import Checkpoints
-from streams.kafka_log import KafkaInputLog
-from streams.rocks_folder import RocksFolder
-from streams.state import Identity
-from streams.state_view import StateView
-from streams.topics import check_topics
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.log.input_log import KafkaInputLog
+from streams.log.topics import check_topics
+from streams.state.read_only import StateView
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity
 from tests.streams.harness import Pipeline
 
 pytestmark = pytest.mark.kafka

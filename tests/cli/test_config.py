@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from cli.config import Settings
-from cli.config_sources import MASK, load
-from cli.errors import Misconfigured
+from application.configuration.settings import Settings
+from application.configuration.sources import MASK, load
+from application.errors import Misconfigured
 from local.record import Record
 
 Run = Callable[..., Result]

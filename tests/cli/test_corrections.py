@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from cli.corrections import changed_fields, read_correction
-from cli.errors import Misconfigured
+from application.dead_letters.corrections import changed_fields, read_correction
+from application.errors import Misconfigured
 from metering.records import Command
 from metering.validation import EVENT_FIELDS
 from schemas.catalog import COMMANDS, current
 from schemas.codec import Codec
-from streams.partitioner import partition_of
+from streams.log.partitioner import partition_of
 
 AT = 1_770_000_000_000
 PLACE = "1@7/0"

@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from cli.dead_letter_log import DeadLetterLog, Place, hex_lines
+from application.dead_letters.reading import DeadLetterLog, Place, hex_lines
 from metering import MemoryStore, State
 from schemas.codec import Codec
 from schemas.price_book import read_book
-from streams.log import LostPrefix, Message
-from streams.memory_log import MemoryBroker, MemoryInputLog, MemoryOutputLog
-from streams.outputs import encoded, topics_by_kind
-from streams.partition import ORIGINAL_BYTES, Wiring, apply_message
-from streams.partitioner import partition_of
-from streams.topics import TopicNames
+from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.log.partitioner import partition_of
+from streams.log.protocols import LostPrefix, Message
+from streams.log.topics import TopicNames
+from streams.rating.outputs import encoded, topics_by_kind
+from streams.rating.partition import ORIGINAL_BYTES, Wiring, apply_message
 
 NAMES = TopicNames()
 PARTITIONS = 3

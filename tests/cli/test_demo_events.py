@@ -4,9 +4,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from cli.demo_events import RECORDED_AT, demo_events
-from cli.ndjson import BadLine, InputCommand
-from cli.rating import Rater
+from application.input.file_rating import Rater
+from application.input.ndjson import BadLine, InputCommand
+from cli.demo.demo_events import RECORDED_AT, demo_events
 from metering.records import DeadLetterReason
 from schemas.codec import Codec
 from schemas.errors import Undecodable

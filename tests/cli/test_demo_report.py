@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.demo_report import Bill, Figures, print_report
+from cli.demo.demo_report import Bill, Figures, print_report
 
 RATED: list[dict[str, Any]] = [
     {"type": "billed", "charge": "lookup", "decision": "charged", "credits": 20},

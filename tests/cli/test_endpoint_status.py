@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from cli.config import Settings
-from cli.endpoint_status import processes
+from application.configuration.settings import Settings
+from application.status.endpoints import processes
 
 
 class Answering(BaseHTTPRequestHandler):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from streams.kafka_log import KafkaInputLog
-from streams.partitioner import partition_of
-from streams.state_view import StateView
+from streams.log.input_log import KafkaInputLog
+from streams.log.partitioner import partition_of
+from streams.state.read_only import StateView
 from tests.streams.harness import Pipeline
 
 pytestmark = pytest.mark.kafka

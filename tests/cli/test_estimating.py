@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from cli.estimating import Estimate, Estimator
-from cli.ndjson import read_command
+from application.accounts.estimate import Estimate, Estimator
+from application.input.ndjson import read_command
 from metering.store import Store
+from replay.account import AccountReplay, ReplaySource, beginning
 from schemas.codec import Codec
 from schemas.price_book import book_id, read_book
-from streams.account_replay import AccountReplay, ReplaySource, beginning
-from streams.memory_log import MemoryBroker, MemoryInputLog
-from streams.rocks_folder import RocksFolder, RocksLimits
-from streams.state import Identity
-from streams.topics import TopicNames
+from streams.log.memory import MemoryBroker, MemoryInputLog
+from streams.log.topics import TopicNames
+from streams.state.rocks_folder import RocksFolder, RocksLimits
+from streams.state.store import Identity
 from tests.cli.conftest import BOOK, MORE_CHARGES
 
 AT = 1_767_312_000_000
@@ -59,7 +59,7 @@ def counted(estimator: Estimator, *events: dict[str, Any]) -> Estimate:
 @pytest.fixture
 def grown(upper: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], int]:
     """Adds the events of a range; gives the bytes that Python then holds."""
-    monkeypatch.setattr("cli.estimating._COMMANDS_BETWEEN_WRITES", 200)
+    monkeypatch.setattr("application.accounts.estimate._COMMANDS_BETWEEN_WRITES", 200)
     estimator = with_history(upper, [])
 
     def grow(first: int, stop: int) -> int:

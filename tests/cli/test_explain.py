@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from cli.main import main
 from local.shared import SharedKafka
-from streams.partitioner import partition_of
+from streams.log.partitioner import partition_of
 from tests.cli.conftest import BOOK
 from tests.streams.harness import Pipeline
 

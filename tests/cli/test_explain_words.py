@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from cli.explain_places import Found
-from cli.explain_story import Comparison, Explained, owners_of, stray_rows
-from cli.explain_words import story_in_words
+from application.explaining.explained import Comparison, Explained, owners_of, stray_rows
+from application.explaining.locating import Found
+from application.explaining.sentences import story_in_words
 from metering.prices import parse_book
+from replay.account import AccountReplay, ReplaySource, beginning
+from replay.event_story import place_of, tell_story
 from schemas.codec import Codec
-from streams.account_replay import AccountReplay, ReplaySource, beginning
-from streams.event_story import place_of, tell_story
-from streams.memory_log import MemoryBroker, MemoryInputLog
-from streams.topics import TopicNames
+from streams.log.memory import MemoryBroker, MemoryInputLog
+from streams.log.topics import TopicNames
 from tests.metering import meter
 from tests.metering.meter import DAY, HOUR, MIDNIGHT, NOON, YEAR_BEGIN, Json
 

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from cli.config_sources import load
-from cli.dead_letter_replays import REPLAY_HEADER
-from cli.kafka import Cluster, opened
+from application.configuration.sources import load
+from application.dead_letters.resent import REPLAY_HEADER
+from application.pipeline import Cluster, opened
 from local.shared import SharedKafka
 from metering import MemoryStore, State
 from schemas.price_book import read_book
-from streams.command_producer import CommandProducer
-from streams.outputs import encoded, topics_by_kind
-from streams.partition import Wiring, apply_message
+from streams.log.command_producer import CommandProducer
+from streams.rating.outputs import encoded, topics_by_kind
+from streams.rating.partition import Wiring, apply_message
 from tests.cli.conftest import BOOK
 
 pytestmark = pytest.mark.kafka
@@ -160,7 +160,7 @@ def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Cluster, 
 
 
 def headers(cluster: Cluster, place: str) -> dict[str, bytes]:
-    from streams.kafka_reader import KafkaReader
+    from streams.log.reader import KafkaReader
 
     reader = KafkaReader(cluster.bootstrap)
     partition = int(place.partition("@")[0])

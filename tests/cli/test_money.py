@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.account_set import SettingsUpdate
-from cli.account_settings import Change
-from cli.config_sources import load
-from cli.kafka import opened
+from application.accounts.opening import opened_replay
+from application.commands.account_settings import Change
+from application.configuration.sources import load
+from application.pipeline import opened
+from cli.accounts.account_set import SettingsUpdate
 from cli.main import main
-from cli.replaying import opened_replay
 from local.ports import free_ports
 from local.shared import SharedKafka
 from streams import clock
-from streams.command_producer import CommandProducer
+from streams.log.command_producer import CommandProducer
 from tests.cli.conftest import BOOK
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]

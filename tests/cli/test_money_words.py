@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from cli.account_settings import AccountSettings, Change, Plan, differences
-from cli.dead_letter_choice import REASONS
-from cli.dead_letter_log import Place
-from cli.dead_letter_replays import DONE, REPEATED, SET_ASIDE, UNDECIDED, Replay, Replays, share_success
-from cli.errors import Failed
-from cli.output_words import REJECTED, in_words, would_be
+from application.commands.account_settings import AccountSettings, Change, Plan, differences
+from application.commands.outcome_sentences import REJECTED, in_words, would_be
+from application.dead_letters.reading import Place
+from application.dead_letters.resent import DONE, REPEATED, SET_ASIDE, UNDECIDED, Replay, Replays, share_success
+from application.errors import Failed
+from cli.events.dead_letter_options import REASONS
 from metering.records import Command, DeadLetterReason, Kind, RejectReason
 
 AT = 1_767_225_600_000

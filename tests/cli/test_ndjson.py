@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.lines import Line
-from cli.ndjson import BadLine, InputCommand, read_command, read_commands, to_ms
+from application.input.lines import Line
+from application.input.ndjson import BadLine, InputCommand, read_command, read_commands, to_ms
 
 
 def command(**fields: object) -> InputCommand:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cli.output import say, tell, visible
-from cli.tables import print_table
+from cli.terminal.output import say, tell, visible
+from cli.terminal.tables import print_table
 
 NASTY = "e\x1b[2J\x1b]0;owned\x07\r\nrefunded: all\x9b31m\u202egpj.exe"
 SHOWN = r"e\x1b[2J\x1b]0;owned\x07\r\nrefunded: all\x9b31m\u202egpj.exe"

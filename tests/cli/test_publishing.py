@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from cli.errors import Failed
-from cli.publishing import BookLog, Publication, Rerated
-from cli.rerate_plan import Plan
+from application.errors import Failed
+from application.prices.publishing import BookLog, Publication, Rerated
+from application.rerating.plan import Plan
 from schemas.codec import Codec
 from schemas.price_book import book_id
-from streams.memory_log import MemoryBroker, MemoryInputLog
+from streams.log.memory import MemoryBroker, MemoryInputLog
 from tests.cli.conftest import BOOK
 
 TOPIC = "credits.requests"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from cli.config_sources import load
-from cli.querying import known_rows, literal
-from cli.stores import open_sink, served
+from application.clickhouse.asking import known_rows, literal
+from application.clickhouse.opening import open_sink, served
+from application.configuration.sources import load
 from sinks.sink import Sink
 
 Run = Callable[..., Result]

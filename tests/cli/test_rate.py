@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from cli.lines import read_lines
-from cli.ndjson import read_commands
-from cli.rating import Rater, to_line
+from application.input.file_rating import Rater, to_line
+from application.input.lines import read_lines
+from application.input.ndjson import read_commands
 from tests.cli.conftest import BOOK
 
 Run = Callable[..., Result]
@@ -233,7 +233,7 @@ def test_a_line_beyond_the_bound_is_read_past() -> None:
 def test_rating_in_pieces_between_writes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
-    from cli import rating
+    from application.input import file_rating as rating
 
     lines = as_lines(
         *(event(f"e{number % 700}", ip=f"1.1.1.{number % 90}", occurred_at=JANUARY_2 + number * 9_000_000)

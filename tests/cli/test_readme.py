@@ -11,8 +11,8 @@ import pytest
 
 from local.shared import SharedKafka
 from schemas.price_book import read_book
-from streams.kafka_log import KafkaInputLog
-from streams.topics import TopicNames, TopicSettings, ensure_topics
+from streams.log.input_log import KafkaInputLog
+from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

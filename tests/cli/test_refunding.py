@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cli import refunding
-from cli.config import Settings
+from application.commands import refunds as refunding
+from application.configuration.settings import Settings
 from sinks.http import MAX_STATEMENT
 
 

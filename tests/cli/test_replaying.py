@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.config import Settings
-from cli.errors import Misconfigured
-from cli.replaying import scratch_store
+from application.accounts.opening import scratch_store
+from application.configuration.settings import Settings
+from application.errors import Misconfigured
 
 
 def test_a_scratch_store_leaves_nothing_behind(tmp_path: Path) -> None:

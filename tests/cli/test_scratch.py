@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.config import Settings
-from cli.errors import Misconfigured
-from cli.scratch import scratch_folder
+from application.configuration.settings import Settings
+from application.errors import Misconfigured
+from application.scratch import scratch_folder
 
 
 def test_it_is_gone_afterwards(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from cli.config_sources import load
-from cli.kafka import opened
-from cli.lag import GroupLag
-from cli.stack import Deaths
+from application.configuration.sources import load
+from application.pipeline import opened
+from application.status.lag import GroupLag
+from cli.running.stack import Deaths
 from local import probes
 from local.record import Record, process_began
 from local.shared import SharedKafka

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cli.config import Settings
+from application.configuration.settings import Settings
 from cli.main import COMMANDS
 from local import containers, jars
 

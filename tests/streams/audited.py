@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from replay.audit.findings import Difference, Finding, Totals
+from replay.audit.partition import Against, AuditLogs, PartitionAudit
+from replay.audit.scope import Scope, Surveyor
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from sinks.rows import to_columns
-from streams.audit import Against, AuditLogs, PartitionAudit
-from streams.audit_report import Difference, Finding, Totals
-from streams.audit_scope import Scope, Surveyor
-from streams.memory_log import MemoryInputLog
-from streams.state import MemoryState
+from streams.log.memory import MemoryInputLog
+from streams.state.store import MemoryState
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster, read_book_once
 
 BILLED = NAMES.billed

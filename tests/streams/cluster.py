@@ -18,16 +18,16 @@ from typing import Any
 
 from click.testing import CliRunner
 
+from application.input.file_rating import Rater
+from application.input.ndjson import BadLine, InputCommand
 from cli.main import main
-from cli.ndjson import BadLine, InputCommand
-from cli.rating import Rater
 from local.ports import free_ports
 from metering.records import DeadLetterReason
 from schemas.errors import Undecodable
 from sinks.sink import Sink
-from streams.kafka_log import KafkaInputLog
-from streams.log import LogError, LogUnavailable, Message
-from streams.partitioner import partition_of
+from streams.log.input_log import KafkaInputLog
+from streams.log.partitioner import partition_of
+from streams.log.protocols import LogError, LogUnavailable, Message
 from tests.streams.harness import Pipeline
 from tests.streams.traffic import SECOND_BOOK, Traffic, book_command
 

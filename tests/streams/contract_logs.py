@@ -5,7 +5,7 @@ from typing import Protocol
 
 import pytest
 
-from streams.log import DeliveryFailed, LogChanged, LostPrefix, Message, OutputLog, TimedLog
+from streams.log.protocols import DeliveryFailed, LogChanged, LostPrefix, Message, OutputLog, TimedLog
 
 
 def position_of(value: bytes) -> tuple[int, int]:

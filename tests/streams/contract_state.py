@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.state import NOTHING_APPLIED, StateStore
+from streams.state.store import NOTHING_APPLIED, StateStore
 
 VALUES: list[Any] = [
     0,

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cli.lag import GroupLag
+from application.status.lag import GroupLag
 from schemas.codec import Codec
-from streams.kafka_log import KafkaInputLog
-from streams.producer import KafkaOutputLog
-from streams.topics import TopicNames, TopicSettings, ensure_topics
+from streams.log.input_log import KafkaInputLog
+from streams.log.output_log import KafkaOutputLog
+from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 
 Line = tuple[Any, ...]
 LINE_FIELDS = (

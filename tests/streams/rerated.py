@@ -8,16 +8,16 @@ from typing import Any
 
 from metering import MemoryStore, State
 from metering.records import TIME_FIELD, Command, Output
+from replay.account import ReplaySource
+from replay.rerating.corrections import Correction, Netting, Row
+from replay.rerating.partition import PartitionRerating, Rerate, Stores
+from replay.rerating.run import Listener, Outcome, settle
 from schemas.codec import Codec
 from schemas.price_book import book_id, read_book
-from streams.account_replay import ReplaySource
-from streams.memory_log import MemoryBroker, MemoryInputLog
-from streams.partition import apply_one
-from streams.rerating import PartitionRerating, Rerate, Stores
-from streams.rerating_corrections import Correction, Netting, Row
-from streams.rerating_run import Listener, Outcome, settle
-from streams.state import MemoryState
-from streams.topics import TopicNames
+from streams.log.memory import MemoryBroker, MemoryInputLog
+from streams.log.topics import TopicNames
+from streams.rating.partition import apply_one
+from streams.state.store import MemoryState
 from tests.metering import meter
 from tests.metering.meter import DAY, YEAR_BEGIN, Json
 

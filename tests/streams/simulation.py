@@ -14,12 +14,12 @@ from functools import cache
 from schemas.batches import read_position
 from schemas.codec import Codec
 from schemas.price_book import read_book
-from streams.log import DeliveryFailed, GaveWay, Message
-from streams.memory_log import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
-from streams.partition import Wiring
-from streams.rating import RatingLoop
-from streams.state import MemoryState
-from streams.topics import TopicNames
+from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
+from streams.log.protocols import DeliveryFailed, GaveWay, Message
+from streams.log.topics import TopicNames
+from streams.rating.loop import RatingLoop
+from streams.rating.partition import Wiring
+from streams.state.store import MemoryState
 from tests.streams.traffic import Traffic
 
 NAMES = TopicNames("sim")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from streams.account_bases import BasePlaces, base_for
-from streams.checkpoint_manifest import Checkpoint
-from streams.checkpoints import Checkpoints
-from streams.memory_log import MemoryBroker, MemoryInputLog
-from streams.rocks import RocksState
-from streams.rocks_folder import RocksFolder, state_folder
-from streams.state import Identity
+from replay.bases import BasePlaces, base_for
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.checkpoints.manifest import Checkpoint
+from streams.log.memory import MemoryBroker, MemoryInputLog
+from streams.state.rocks import RocksState
+from streams.state.rocks_folder import RocksFolder, state_folder
+from streams.state.store import Identity
 
 TOPIC, PARTITION, END = "sim.requests", 1, 10
 WANTED = Identity(TOPIC, PARTITION, "id")

@@ -9,16 +9,16 @@ import pytest
 from metering.records import MAX_ID, Output
 from metering.state import State
 from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, Store, account_prefix
+from replay.account import AccountReplay, Base, ReplaySource, beginning
 from schemas.codec import Codec
-from streams.account_replay import AccountReplay, Base, ReplaySource, beginning
-from streams.log import LostPrefix
-from streams.memory_log import MemoryInputLog, MemoryOutputLog
-from streams.outputs import encoded, topics_by_kind
-from streams.partition import Wiring, apply_message
-from streams.partitioner import partition_of
-from streams.rocks_folder import RocksFolder
-from streams.state import Identity, MemoryState, StateStore
-from streams.state_view import StateView
+from streams.log.memory import MemoryInputLog, MemoryOutputLog
+from streams.log.partitioner import partition_of
+from streams.log.protocols import LostPrefix
+from streams.rating.outputs import encoded, topics_by_kind
+from streams.rating.partition import Wiring, apply_message
+from streams.state.read_only import StateView
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity, MemoryState, StateStore
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster, read_book_once
 
 ACCOUNTS = [f"account-{n}" for n in range(6)]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from metering.store import ACCOUNT, EVENT
+from replay.audit.findings import Finding, Totals
+from replay.audit.partition import Against
 from schemas.batches import read_position
-from streams.audit import Against
-from streams.audit_report import Finding, Totals
-from streams.log import LostPrefix
+from streams.log.protocols import LostPrefix
 from tests.streams.audited import BILLED, Audited, Everything, altered, billed, items, replace
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT
+from replay.audit.findings import Difference, Finding
+from replay.audit.partition import Against
 from sinks.embedded import EmbeddedSink
 from sinks.rows import SHAPES, to_columns
-from streams.audit import Against
-from streams.audit_report import Difference, Finding
-from streams.rocks import RocksState
-from streams.rocks_folder import RocksFolder
-from streams.state import Identity
-from streams.state_view import StateView
+from streams.state.read_only import StateView
+from streams.state.rocks import RocksState
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity
 from tests.streams.audited import Audited, SinkRows, filled, replace
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 

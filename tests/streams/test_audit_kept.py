@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
+from replay.audit.checkpoint import CheckpointError, load
+from replay.audit.findings import Difference, Finding
+from replay.audit.outputs import Stretch
+from replay.audit.partition import Against
+from replay.audit.rows import RowStore, stray_rows
+from replay.audit.run import AuditPlan, AuditResult, run_audit
+from replay.audit.scope import Surveyor
 from schemas.batches import read_position
 from sinks.embedded import EmbeddedSink
 from sinks.rows import to_columns
-from streams.audit import Against
-from streams.audit_checkpoint import CheckpointError, load
-from streams.audit_outputs import Stretch
-from streams.audit_report import Difference, Finding
-from streams.audit_rows import RowStore, stray_rows
-from streams.audit_run import AuditPlan, AuditResult, run_audit
-from streams.audit_scope import Surveyor
-from streams.rocks_folder import RocksFolder
-from streams.state import Identity
-from streams.state_view import StateView
+from streams.state.read_only import StateView
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity
 from tests.streams.audited import BILLED, Audited, Everything, SinkRows, altered, billed, filled, items, replace
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 from tests.streams.traffic import HOUR, START

@@ -19,9 +19,9 @@ from local.ports import free_ports
 from local.shared import SharedKafka
 from schemas.price_book import book_id
 from sinks.embedded import EmbeddedSink
-from streams.partitioner import partition_of
-from streams.producer import ordered_config
-from streams.topics import TopicNames, TopicSettings
+from streams.log.output_log import ordered_config
+from streams.log.partitioner import partition_of
+from streams.log.topics import TopicNames, TopicSettings
 from tests.streams.cluster import BusyTraffic, Cluster, check_store
 from tests.streams.traffic import BOOK, HOUR, START, book_command, event
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.shared import SharedKafka
-from streams.partitioner import partition_of
+from streams.log.partitioner import partition_of
 from tests.streams.harness import Pipeline
 from tests.streams.traffic import BOOK, START, book_command, event
 

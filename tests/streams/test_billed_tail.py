@@ -2,10 +2,10 @@
 
 import pytest
 
+from replay.recent_lines import newest_lines
 from schemas.codec import Codec
-from streams.billed_tail import newest_lines
-from streams.memory_log import MemoryBroker, MemoryInputLog
-from streams.partitioner import partition_of
+from streams.log.memory import MemoryBroker, MemoryInputLog
+from streams.log.partitioner import partition_of
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 
 ACCOUNT = "account-1"

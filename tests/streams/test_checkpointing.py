@@ -13,23 +13,23 @@ from typing import Any
 import fsspec
 import pytest
 
+from replay.audit.findings import Difference
+from replay.audit.state import compare_states
 from schemas.batches import read_position
 from schemas.codec import Codec
 from schemas.price_book import read_book
-from streams.audit_report import Difference
-from streams.audit_state import compare_states
-from streams.checkpointing import Checkpointer, CheckpointSettings, Turns
-from streams.checkpoints import Checkpoints
-from streams.log import LostPrefix
-from streams.memory_log import MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.checkpoints.automatic import Checkpointer, CheckpointSettings, Turns
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.checkpoints.restoring import Restorer, has_state
+from streams.checkpoints.scratch import Scratch
+from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.log.protocols import LostPrefix
+from streams.log.topics import TopicNames
 from streams.metrics import Metrics
-from streams.partition import Wiring
-from streams.rating import RatingLoop
-from streams.restoring import Restorer, has_state
-from streams.rocks_folder import RocksFolder, RocksLimits
-from streams.scratch import Scratch
-from streams.state import Identity
-from streams.topics import TopicNames
+from streams.rating.loop import RatingLoop
+from streams.rating.partition import Wiring
+from streams.state.rocks_folder import RocksFolder, RocksLimits
+from streams.state.store import Identity
 from tests.streams.traffic import Traffic
 
 NAMES = TopicNames("sim")
@@ -298,7 +298,9 @@ def test_a_local_state_is_replaced_only_where_the_log_has_left_it_behind(
     kept.rate(110, log.end)
     assert kept.loop.raters[0].caught_up == 100, "the log has everything: the own state is good"
     kept.loop.close()
-    monkeypatch.setattr("streams.restoring.FAR_BEHIND", 50)  # and it is quick to read: unless it is very much
+    monkeypatch.setattr(
+        "streams.checkpoints.restoring.FAR_BEHIND", 50
+    )  # and it is quick to read: unless it is very much
     far = Machine(log, tmp_path / "three", url)
     far.rate(110, log.end)
     assert far.loop.raters[0].caught_up == 20

@@ -12,12 +12,12 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from streams.checkpoint_manifest import Checkpoint, CheckpointDamaged, Condition
-from streams.checkpoints import Checkpoints
-from streams.object_store import DriverMissing, StoreUnavailable, problem_of
-from streams.rocks_folder import RocksFolder, RocksLimits
-from streams.sealed import MANIFEST, SEAL, CheckpointError
-from streams.state import Identity
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.checkpoints.manifest import Checkpoint, CheckpointDamaged, Condition
+from streams.checkpoints.object_store import DriverMissing, StoreUnavailable, problem_of
+from streams.checkpoints.sealed import MANIFEST, SEAL, CheckpointError
+from streams.state.rocks_folder import RocksFolder, RocksLimits
+from streams.state.store import Identity
 
 TOPIC, LOG_ID = "credits.requests", "log-1"
 HERE = Identity(TOPIC, 3, LOG_ID)

@@ -11,12 +11,12 @@ from local.shared import SharedKafka
 from local.start import Broker
 from schemas.codec import Codec
 from schemas.errors import Unencodable
-from streams.command_producer import Batching, CommandProducer, Delivery, TooLarge
-from streams.kafka_log import KafkaInputLog
-from streams.log import DeliveryFailed, LogUnavailable, Message
-from streams.partitioner import partition_of
-from streams.topic_admin import TopicMissing
-from streams.topics import TopicNames, TopicSettings, ensure_topics
+from streams.log.command_producer import Batching, CommandProducer, Delivery, TooLarge
+from streams.log.input_log import KafkaInputLog
+from streams.log.partitioner import partition_of
+from streams.log.protocols import DeliveryFailed, LogUnavailable, Message
+from streams.log.topic_admin import TopicMissing
+from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 
 PARTITIONS = 4
 CODEC = Codec()

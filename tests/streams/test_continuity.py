@@ -14,11 +14,11 @@ from confluent_kafka.admin import AdminClient
 
 from cli.main import main
 from local.shared import SharedKafka
-from streams.continuity import Continuity, Place
-from streams.groups import GroupOffsets
-from streams.kafka_log import KafkaInputLog
-from streams.log import LostPrefix
-from streams.memory_log import MemoryBroker
+from streams.loading.continuity import Continuity, Place
+from streams.log.group_offsets import GroupOffsets
+from streams.log.input_log import KafkaInputLog
+from streams.log.memory import MemoryBroker
+from streams.log.protocols import LostPrefix
 from tests.streams.cluster import BusyTraffic, Cluster
 from tests.streams.traffic import BOOK
 

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from metering.records import AlertKind, DeadLetterReason, Decision, GrantStatus, RejectReason
-from streams.audit import Against
+from replay.audit.partition import Against
 from tests.streams.audited import Audited, items
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster, Machine
 

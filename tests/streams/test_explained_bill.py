@@ -17,17 +17,17 @@ import pytest
 from metering.explaining import explain_event
 from metering.explanation import Explanation, LineStory, LockReason, VersionReason
 from metering.records import Decision
+from replay.account import AccountReplay, ReplaySource, Step, beginning
+from replay.event_story import differences, tell_story
 from schemas.batches import read_position
 from schemas.catalog import BATCHES
 from schemas.codec import Codec
-from streams.account_replay import AccountReplay, ReplaySource, Step, beginning
-from streams.event_story import differences, tell_story
-from streams.memory_log import MemoryBroker, MemoryInputLog, MemoryOutputLog
-from streams.partition import Wiring
-from streams.partitioner import partition_of
-from streams.rating import RatingLoop
-from streams.state import MemoryState
-from streams.topics import TopicNames
+from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.log.partitioner import partition_of
+from streams.log.topics import TopicNames
+from streams.rating.loop import RatingLoop
+from streams.rating.partition import Wiring
+from streams.state.store import MemoryState
 from tests.streams.simulation import read_book_once
 from tests.streams.traffic import BOOK, HOUR, START, Traffic, book_command
 

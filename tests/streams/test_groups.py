@@ -6,12 +6,12 @@ import time
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from cli.lag import GroupLag
+from application.status.lag import GroupLag
 from local.shared import SharedKafka
 from local.start import Broker
-from streams.groups import GroupOffsets
-from streams.log import LogUnavailable
-from streams.topics import TopicNames, TopicSettings, ensure_topics
+from streams.log.group_offsets import GroupOffsets
+from streams.log.protocols import LogUnavailable
+from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 
 pytestmark = pytest.mark.kafka
 

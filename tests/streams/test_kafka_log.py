@@ -13,11 +13,11 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from local.shared import SharedKafka
 from local.start import Broker
-from streams.kafka_log import KafkaInputLog
-from streams.kafka_reader import KafkaReader
-from streams.log import PRODUCER_HEADER, DeliveryFailed, LogChanged, LogUnavailable, OutputLog
-from streams.producer import KafkaOutputLog
-from streams.topics import TopicNames, TopicSettings, ensure_topics
+from streams.log.input_log import KafkaInputLog
+from streams.log.output_log import KafkaOutputLog
+from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed, LogChanged, LogUnavailable, OutputLog
+from streams.log.reader import KafkaReader
+from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 from tests.streams.contract_logs import InputLogContract, InputSide, OutputLogContract, OutputSide, position_of
 
 pytestmark = pytest.mark.kafka

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from metering import MemoryStore
 from metering.store import Store
-from streams.layers import LayeredStore
-from streams.state import MemoryState
+from replay.layered_store import LayeredStore
+from streams.state.store import MemoryState
 
 KEYS = st.sampled_from(
     [table + account + tail for table in (b"a", b"c") for account in (b"\0\1x", b"\0\1y") for tail in (b"", b"1", b"2")]

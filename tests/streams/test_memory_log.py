@@ -2,8 +2,8 @@
 
 import pytest
 
-from streams.log import DeliveryFailed, OutputLog
-from streams.memory_log import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
+from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
+from streams.log.protocols import DeliveryFailed, OutputLog
 from tests.streams.contract_logs import InputLogContract, InputSide, OutputLogContract, OutputSide, position_of
 
 

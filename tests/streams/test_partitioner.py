@@ -6,8 +6,8 @@ import pytest
 from confluent_kafka import Producer
 
 from local.shared import SharedKafka
-from streams.partitioner import murmur2, partition_of
-from streams.topics import TopicNames, TopicSettings, ensure_topics
+from streams.log.partitioner import murmur2, partition_of
+from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 
 # From the Java client's own test (UtilsTest.testMurmur2), as unsigned numbers.
 JAVA = {

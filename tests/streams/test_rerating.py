@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from metering.records import Kind
-from streams.log import LostPrefix
+from streams.log.protocols import LostPrefix
 from tests.metering.meter import DAY, HOUR, MIDNIGHT, MINUTE, NOON, YEAR_BEGIN, Json, book, book_of, charge, version
 from tests.streams.rerated import NAMES, Books
 

@@ -6,8 +6,8 @@ import pytest
 
 from metering.records import MAX_GRANT, Kind, Output
 from metering.validation import check_grant, check_refund
-from streams.rerating_corrections import Netting, Overlap
-from streams.rerating_ids import PREFIX, parse_grant_id
+from replay.rerating.corrections import Netting, Overlap
+from replay.rerating.ids import PREFIX, parse_grant_id
 from tests.metering.meter import DAY, HOUR, MIDNIGHT, NOON, YEAR_BEGIN, book, book_of, charge, version
 from tests.streams.rerated import Books, Rerated
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.records import Kind
-from streams.rerating_corrections import Netting
+from replay.rerating.corrections import Netting
 from tests.metering import meter
 from tests.metering.meter import DAY, HOUR, Json
 from tests.metering.strategies import ZERO, History

@@ -8,11 +8,11 @@ import pytest
 from metering import MemoryStore, State
 from schemas.codec import Codec
 from schemas.price_book import read_book
-from streams.memory_log import MemoryBroker, MemoryInputLog, MemoryOutputLog
-from streams.outputs import encoded, topics_by_kind
-from streams.partition import Wiring, apply_message
-from streams.results import NotDecided, Results
-from streams.topics import TopicNames
+from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.log.results import NotDecided, Results
+from streams.log.topics import TopicNames
+from streams.rating.outputs import encoded, topics_by_kind
+from streams.rating.partition import Wiring, apply_message
 
 NAMES = TopicNames()
 NOW = 1_770_000_000_000

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rocksdict import Options, Rdict
 
-from streams.rocks import RocksState
-from streams.rocks_folder import RocksFolder, RocksLimits
-from streams.state import Identity, MemoryState, StateError, StateStore
+from streams.state.rocks import RocksState
+from streams.state.rocks_folder import RocksFolder, RocksLimits
+from streams.state.store import Identity, MemoryState, StateError, StateStore
 from tests.streams.contract_state import StateContract
 
 HERE = Identity("credits.requests", 3)
@@ -114,8 +114,8 @@ def test_a_held_lock_is_waited_for_and_then_named(folder: RocksFolder) -> None:
 
 HOLDER = """
 import sys, time
-from streams.rocks_folder import RocksFolder
-from streams.state import Identity
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity
 state = RocksFolder(sys.argv[1]).open(Identity("credits.requests", 3))
 for n in range(10**9):
     state.commit({b"count": n, b"row-%d" % n: b"x" * 1000}, n)
@@ -140,8 +140,8 @@ def test_kill_leaves_every_commit_whole_and_frees_the_lock(tmp_path: Path) -> No
 
 FILLER = """
 import resource, signal, sys
-from streams.rocks_folder import RocksFolder
-from streams.state import Identity, StateError
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity, StateError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 state = RocksFolder(sys.argv[1]).open(Identity("credits.requests", 3))
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

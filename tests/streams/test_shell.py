@@ -22,8 +22,8 @@ PARTITIONS = 2
 PROGRAM = """
 import json, sys, threading, time
 from pathlib import Path
-from streams.log import GaveWay
-from streams.shell import Shell, ShellSettings
+from streams.log.protocols import GaveWay
+from streams.shell.shell import Shell, ShellSettings
 
 bootstrap, topic, folder, mode = sys.argv[1:]
 leaving = threading.Event()

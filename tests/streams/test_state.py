@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.state import MemoryState, StateError, StateStore, prefix_end
+from streams.state.store import MemoryState, StateError, StateStore, prefix_end
 from tests.streams.contract_state import StateContract
 
 

@@ -11,9 +11,9 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from local.shared import SharedKafka
-from streams.checkpoints import Checkpoints
-from streams.kafka_log import KafkaInputLog
-from streams.topics import check_topics
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.log.input_log import KafkaInputLog
+from streams.log.topics import check_topics
 from tests.streams.cluster import KINDS, Cluster
 from tests.streams.traffic import BOOK, Traffic
 

@@ -14,9 +14,9 @@ from confluent_kafka.admin import (
 )
 
 from local.shared import SharedKafka
-from streams.log import LogError, LogUnavailable
-from streams.topic_admin import TopicMissing
-from streams.topics import TopicMismatch, TopicNames, TopicSettings, check_topics, ensure_topics, partition_count
+from streams.log.protocols import LogError, LogUnavailable
+from streams.log.topic_admin import TopicMissing
+from streams.log.topics import TopicMismatch, TopicNames, TopicSettings, check_topics, ensure_topics, partition_count
 
 
 def test_names() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from streams.shell import Shell, ShellSettings
-from streams.waiting_queue import WaitingQueue
+from streams.shell.shell import Shell, ShellSettings
+from streams.shell.waiting_queue import WaitingQueue
 
 MOST = 1_000
 

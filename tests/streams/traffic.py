@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.codec import Codec
 from schemas.price_book import book_id
-from streams.partitioner import partition_of
+from streams.log.partitioner import partition_of
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 HOUR = 3_600_000

@@ -1,0 +1,97 @@
+"""An account's settings, and what a person's options make of them.
+
+An AccountUpdate replaces all settings at once. So whoever changes one thing has to say all others as they are; they are
+taken from the account as the log makes it, and what another person changed in between is replaced too (and said).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from application.errors import Failed
+from application.prices.files import shown_time
+from metering.account import Account
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Times in ms."""
+
+    name: str
+    started_at: int
+    ends_at: int | None
+
+    def __str__(self) -> str:
+        until = "" if self.ends_at is None else f" until {shown_time(self.ends_at)}"
+        return f"{self.name} from {shown_time(self.started_at)}{until}"
+
+
+@dataclass(frozen=True)
+class AccountSettings:
+    """The whole of an account's settings."""
+
+    plan: Plan | None
+    on_empty: str
+    alert_below: Mapping[str, int]
+
+    @classmethod
+    def of(cls, account: Account) -> AccountSettings:
+        """What is in force."""
+        plan = None if account.plan is None else Plan(*account.plan)
+        return cls(plan, account.on_empty, dict(account.alert_below))
+
+    def fields(self) -> dict[str, Any]:
+        """As the fields of an AccountUpdate."""
+        plan = self.plan
+        return {
+            "plan": plan and {"name": plan.name, "started_at": plan.started_at, "ends_at": plan.ends_at},
+            "on_empty": self.on_empty,
+            "alert_below": dict(self.alert_below),
+        }
+
+    def shown(self) -> dict[str, str]:
+        """Each setting in words, by its name for people."""
+        marks = ", ".join(f"{name} {mark:,}" for name, mark in sorted(self.alert_below.items()))
+        return {"plan": str(self.plan or "none"), "on empty": self.on_empty, "alert below": marks or "no marks"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was asked for; None and empty stand for `as it is`."""
+
+    plan: str | None = None
+    started_at: int | None = None
+    ends_at: int | None = None
+    no_plan: bool = False
+    on_empty: str | None = None
+    marks: Mapping[str, int] | None = None
+    no_marks: tuple[str, ...] = ()
+
+    def applied(self, present: AccountSettings, now: int) -> AccountSettings:
+        """The settings after it; a plan without a beginning begins `now` (ms). Raises Failed."""
+        marks = {name: mark for name, mark in present.alert_below.items() if name not in self.no_marks}
+        return AccountSettings(
+            self._plan(present.plan, now), self.on_empty or present.on_empty, {**marks, **(self.marks or {})}
+        )
+
+    def _plan(self, present: Plan | None, now: int) -> Plan | None:
+        if self.no_plan:
+            return None
+        if self.plan is not None:
+            return Plan(self.plan, now if self.started_at is None else self.started_at, self.ends_at)
+        if self.started_at is None and self.ends_at is None:
+            return present
+        if present is None:
+            raise Failed("The account has no plan whose times could change: give --plan NAME too.")
+        changed = present if self.started_at is None else replace(present, started_at=self.started_at)
+        return changed if self.ends_at is None else replace(changed, ends_at=self.ends_at)
+
+
+def differences(before: AccountSettings, after: AccountSettings) -> Iterator[str]:
+    """`on empty: allow -> reject`, a line for each setting that differs."""
+    new = after.shown()
+    for name, old in before.shown().items():
+        if old != new[name]:
+            yield f"{name}: {old} -> {new[name]}"

@@ -1,0 +1,144 @@
+"""Reading the dead letters of the log: in order, each with its place, and its original bytes in full.
+
+A place is written `3@1042` for a whole message and `3@1042/17` for the event at position 17 of a batch: partition and
+offset of the input message that brought it, and the position in its batch. It names a dead letter for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+from streams.log.partitioner import partition_of
+from streams.log.protocols import InputLog, LostPrefix
+
+_PLACE = re.compile(r"(\d{1,9})@(\d{1,18})(?:/(\d{1,9}))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a dead letter came from; `index` is None for a message that is no batch or could not be read."""
+
+    partition: int
+    offset: int
+    index: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Read `3@1042` or `3@1042/17`. Raises ValueError."""
+        match = _PLACE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not a place like 3@1042 or 3@1042/17 (partition@offset/index)")
+        partition, offset, index = match.groups()
+        return cls(int(partition), int(offset), None if index is None else int(index))
+
+    def __str__(self) -> str:
+        return f"{self.partition}@{self.offset}" + ("" if self.index is None else f"/{self.index}")
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One dead letter: its place and its record (the fields of the DeadLetter schema)."""
+
+    place: Place
+    record: dict[str, Any]
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the log of dead letters holds only the beginning of the original."""
+        return bool(self.record["size"] > len(self.record["original"]))
+
+    def row(self) -> dict[str, Any]:
+        """Everything but the original, as plain data."""
+        return {"place": str(self.place)} | {name: value for name, value in self.record.items() if name != "original"}
+
+
+class DeadLetterLog:
+    """The dead letters of one pipeline; `letters` and `commands` are the two topics of it."""
+
+    def __init__(self, letters: InputLog, commands: InputLog, codec: Codec, partitions: int) -> None:
+        self._letters = letters
+        self._commands = commands
+        self._codec = codec
+        self._partitions = partitions
+
+    def read(self, partition: int | None = None) -> Iterator[DeadLetter]:
+        """All that are kept, by partition and in order; what a worker sent twice is given once. Raises LogError.
+
+        What no worker wrote is passed over: the audit reports it.
+        """
+        for each in range(self._partitions) if partition is None else (partition,):
+            first, stop = self._letters.bounds(each)
+            last = (-1, -1)
+            for message in self._letters.read(each, first, stop):
+                batch = self._batch(message.value)
+                if batch is None:
+                    continue
+                position = (batch["source_offset"], batch["part"])
+                if position <= last:
+                    continue
+                last = position
+                for record in batch["dead_letters"]:
+                    yield DeadLetter(Place(each, batch["source_offset"], record["index"]), record)
+
+    def _batch(self, value: bytes) -> dict[str, Any] | None:
+        """The batch of dead letters; None for anything else that somebody put into the topic."""
+        try:
+            name, batch = self._codec.decode(value)
+        except Undecodable:
+            return None
+        return batch if name == "DeadLetterBatch" else None
+
+    def earliest(self) -> int | None:
+        """The log's time (ms) of the earliest that is kept; None where there is none. Raises LogError."""
+        firsts = (next(self.read(each), None) for each in range(self._partitions))
+        return min((letter.record["recorded_at"] for letter in firsts if letter is not None), default=None)
+
+    def find(self, place: Place) -> DeadLetter | None:
+        """The one at a place; a place without index also finds the only one of a batch. Raises LogError."""
+        if place.partition >= self._partitions:
+            return None
+        found = [letter for letter in self.read(place.partition) if letter.place.offset == place.offset]
+        exact = [letter for letter in found if letter.place.index == place.index]
+        if exact:
+            return exact[0]
+        return found[0] if place.index is None and len(found) == 1 else None
+
+    def original(self, letter: DeadLetter) -> bytes:
+        """The bytes that can be sent again: those kept, or where they were cut, from the message that brought them.
+
+        Raises LostPrefix when that message is no longer in the log.
+        """
+        if not letter.is_cut:
+            return bytes(letter.record["original"])
+        place = letter.place
+        for message in self._commands.read(place.partition, place.offset, place.offset + 1):
+            if place.index is None or len(message.value) == letter.record["size"]:
+                return message.value
+            _, batch = self._codec.decode(message.value)
+            return self._codec.encode_event_alone(batch["events"][place.index])
+        raise LostPrefix(f"{place}: the message that brought this dead letter holds no record any more")
+
+    def target(self, letter: DeadLetter) -> int:
+        """The partition to send it to again: its account's, or where nobody could read it, the one it came from."""
+        account_id = letter.record["account_id"]
+        return partition_of(account_id, self._partitions) if account_id else letter.place.partition
+
+    def decoded(self, original: bytes) -> tuple[str, dict[str, Any]] | None:
+        """The record that the bytes hold, by name; None where they hold none."""
+        try:
+            return self._codec.decode(original)
+        except Undecodable:
+            return None
+
+
+def hex_lines(data: bytes, width: int = 16) -> Iterator[str]:
+    """Bytes for people: position, hexadecimal, and what of them is printable."""
+    for start in range(0, len(data), width):
+        row = data[start : start + width]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"{start:08x}  {row.hex(' '):{width * 3}} {text}"

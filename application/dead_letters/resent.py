@@ -1,0 +1,204 @@
+"""Which dead letters were sent again, where to, and what became of it: as the input log itself tells.
+
+A replay carries its letter's place in a header, so the log knows every replay for certain, whoever sent it and from
+wherever. It stands behind the letter: so the log is read from the time of the earliest letter that is asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from confluent_kafka import Message
+
+from application.commands.submitting import printed
+from application.dead_letters.reading import DeadLetter, Place
+from application.pipeline import Cluster
+from metering.records import Command, Decision, Kind, RefundStatus
+from schemas.errors import Undecodable
+from streams.log.results import Caused
+from streams.rating.outputs import topics_by_kind
+
+REPLAY_HEADER = "creditmeter-replay-of"
+CORRECTED_HEADER = "creditmeter-corrected"
+_CLOCKS_DIFFER_MS = 60_000
+_MESSAGES_BETWEEN_REPORTS = 512
+_WITHOUT_OUTPUT = (Command.ACCOUNT, Command.PRICE_BOOK)
+
+UNDECIDED, SET_ASIDE, REPEATED, DONE = "undecided", "dead_letter", "repeated", "accepted"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One replay of a letter. `command` is what was sent, None where nobody can read it; `outcome` as told below."""
+
+    of: Place
+    topic: str
+    partition: int
+    offset: int
+    recorded_at: int
+    corrected: bool
+    command: str | None
+    outcome: str = UNDECIDED
+    outputs: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the command has been accepted, by this replay or before it."""
+        return self.outcome in (DONE, REPEATED)
+
+    def letters(self) -> list[Place]:
+        """The dead letters that it became."""
+        indices = [output["index"] for output in self.outputs if output["type"] == Kind.DEAD_LETTER]
+        return [Place(self.partition, self.offset, index) for index in indices]
+
+    def row(self) -> dict[str, Any]:
+        """For programs. `outcome`: undecided, accepted, repeated (an account had it already), dead_letter (again)."""
+        return {
+            "of": str(self.of),
+            "to": f"{self.topic}[{self.partition}]@{self.offset}",
+            "recorded_at": self.recorded_at,
+            "corrected": self.corrected,
+            "outcome": self.outcome,
+            "outputs": list(self.outputs),
+        }
+
+    def sentence(self) -> str:
+        """`corrected, to 3@1051: charged 20 credit`."""
+        how = "corrected, to" if self.corrected else "to"
+        return f"{how} {self.partition}@{self.offset}: {self._result()}"
+
+    def _result(self) -> str:
+        if self.outcome == SET_ASIDE:
+            again = next(output for output in self.outputs if output["type"] == Kind.DEAD_LETTER)
+            field = f" ({again['field']})" if again["field"] else ""
+            return f"set aside again: {again['reason']}{field}"
+        if self.outcome == DONE:
+            return ", ".join(_short(output) for output in self.outputs) or "accepted"
+        return "repeated, nothing changed" if self.outcome == REPEATED else "not decided yet"
+
+
+Replays = dict[Place, list[Replay]]
+"""By the letter's place, its replays in the order of time."""
+Told = Callable[[int, int], None]
+"""Told how many messages of the log have been read, and how many there are to read."""
+
+
+def quiet(_done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+def share_success(replays: Replays) -> None:
+    """A replay that was set aside again made a new letter of the same command: what settles one settles the other.
+
+    So the replay that was accepted is added to every letter of the family that has none of its own.
+    """
+    parent = {child: each.of for those in replays.values() for each in those for child in each.letters()}
+
+    def root(place: Place) -> Place:
+        seen = set()
+        while place in parent and place not in seen:  # a header is anybody's to write: it may name itself
+            seen.add(place)
+            place = parent[place]
+        return place
+
+    settled = {root(place): each for place, those in replays.items() for each in those if each.is_settled}
+    for place in [*replays, *parent]:
+        success = settled.get(root(place))
+        those = replays.setdefault(place, []) if success is not None else []
+        if success is not None and not any(each.is_settled for each in those):
+            those.append(success)
+
+
+class ReplayLog:
+    """The replays in one pipeline's input log."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def of(self, letters: Iterable[DeadLetter], told: Told = quiet) -> Replays:
+        """As `since`, from the earliest of these letters on; the letters themselves are not looked at again."""
+        times = [letter.record["recorded_at"] for letter in letters]
+        return self.since(min(times), told) if times else {}
+
+    def since(self, time: int, told: Told = quiet) -> Replays:
+        """Every replay in the log of letters that were recorded at `time` (ms) or later. Raises LogError."""
+        by_place: Replays = {}
+        found = self.judged(self._found(time - _CLOCKS_DIFFER_MS, told))
+        for each in sorted(found, key=lambda each: (each.recorded_at, each.partition, each.offset)):
+            by_place.setdefault(each.of, []).append(each)
+        share_success(by_place)
+        return by_place
+
+    def judged(self, replays: Iterable[Replay]) -> list[Replay]:
+        """The same, with the outcomes as they are now."""
+        results = self._cluster.results()
+        rated = results.rated()
+        by_partition: dict[int, list[Replay]] = {}
+        for each in replays:
+            by_partition.setdefault(each.partition, []).append(each)
+        judged = []
+        for partition, those in by_partition.items():
+            stop = rated.get(partition, 0)
+            caused = results.caused_by(partition, [each.offset for each in those if each.offset < stop])
+            judged += [self._judge(each, caused.get(each.offset, {})) if each.offset < stop else each for each in those]
+        return judged
+
+    def _judge(self, replay: Replay, caused: Caused) -> Replay:
+        topics = topics_by_kind(self._cluster.names)
+        outputs = tuple(printed(kind, each) for kind, topic in topics.items() for each in caused.get(topic, ()))
+        if any(output["type"] == Kind.DEAD_LETTER for output in outputs):
+            outcome = SET_ASIDE
+        else:
+            outcome = DONE if outputs or replay.command in _WITHOUT_OUTPUT else REPEATED
+        return replace(replay, outcome=outcome, outputs=outputs)
+
+    def _found(self, time: int, told: Told) -> Iterable[Replay]:
+        """Every replay that the log recorded at the time (ms) or later; not judged yet."""
+        topic = self._cluster.names.requests
+        with self._cluster.reader() as reader:
+            ends = {each: reader.bounds(topic, each)[1] for each in range(self._cluster.partitions)}
+            starts = {each: reader.offset_at(topic, each, time) for each in ends}
+            total = sum(ends[each] - starts[each] for each in ends)
+            done = 0
+            for partition, end in ends.items():
+                for message in reader.read(topic, partition, starts[partition], end):
+                    done += 1
+                    if done % _MESSAGES_BETWEEN_REPORTS == 0:
+                        told(done, total)
+                    replay = self._replay(message, partition)
+                    if replay is not None:
+                        yield replay
+
+    def _replay(self, message: Message, partition: int) -> Replay | None:
+        carried = dict(message.headers() or ())
+        of = carried.get(REPLAY_HEADER)
+        if of is None:
+            return None
+        try:
+            place = Place.parse(of.decode() if isinstance(of, bytes) else of)
+        except ValueError:  # whoever wrote it, it is no replay of ours
+            return None
+        try:
+            command, _ = self._cluster.codec.decode_command(message.value())
+        except Undecodable:
+            command = None
+        at, corrected = message.timestamp()[1], CORRECTED_HEADER in carried
+        topic = self._cluster.names.requests
+        return Replay(place, topic, partition, message.offset() or 0, at, corrected, command)
+
+
+def _short(output: Mapping[str, Any]) -> str:
+    """An output in few words: `charged 20 credit`."""
+    kind = output["type"]
+    if kind == Kind.BILLED:
+        costs = output["decision"] == Decision.CHARGED
+        return f"charged {output['credits']:,} {output['credit_type']}" if costs else str(output["decision"])
+    if kind == Kind.REFUND:
+        if output["status"] == RefundStatus.REJECTED:
+            return f"refund rejected ({output['reject_reason']})"
+        return f"refunded {output['credits']:,} {output['credit_type']}"
+    if kind == Kind.GRANT:
+        return f"grant {output['status']}: {output['credits']:,} {output['credit_type']}"
+    return f"alert {output['kind']}"

@@ -1,0 +1,224 @@
+"""An explanation in plain words: sentences that a support person can give to a customer as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from application.commands.outcome_sentences import REJECTED
+from application.dead_letters.reading import DeadLetter
+from application.explaining.explained import AGREES, DIFFERS, Comparison, Explained
+from application.explaining.reasons import (
+    amount,
+    amounts,
+    because,
+    counted,
+    headline,
+    plan_sentence,
+    price_sentence,
+    unique_sentences,
+    when_sentence,
+)
+from application.explaining.refusals import refused_because, remedy
+from application.prices.files import shown_time
+from metering.explanation import Explanation, LineStory
+from metering.records import Decision, RejectReason
+from replay.event_story import Arrival, Place, Present, RefundAttempt, Story
+
+_DESCRIBED = ("actor", "request_id", "user_id", "ip", "domain")
+
+
+def story_in_words(explained: Explained) -> Iterator[str]:
+    """The whole story, a line each."""
+    story, told = explained.story, explained.told
+    explanation = told.explanation
+    yield f"Event {story.event_id} of account {story.account_id}: {outcome(explanation)}."
+    yield ""
+    yield from (f"  {each}" for each in _event(explanation, told.place, story.topic))
+    if explanation.refusal is not None:
+        yield from (f"  {each}" for each in _refusal(explanation, told.place))
+    for line in explanation.lines:
+        yield ""
+        yield f"{headline(line)}"
+        yield from (f"  {each}" for each in _line(explanation, line, explained.owners, story.topic))
+    since = list(_since(story))
+    if since:
+        yield ""
+        yield "Since then"
+        yield from (f"  {each}" for each in since)
+    if story.present is not None:
+        yield ""
+        yield from _present(story.present)
+    yield ""
+    yield f"Read from {story.topic}[{told.place.partition}] up to offset {explained.stop}, from {story.base} on."
+    yield from _compared(explained.comparison)
+
+
+def letter_in_words(letter: DeadLetter) -> Iterator[str]:
+    """A dead letter that no replay of its account meets: it is in another partition, or names no account."""
+    record = letter.record
+    whose = f" of account {record['account_id']}" if record["account_id"] else ""
+    yield f"Event {record['id']}{whose}: not accepted, so that nothing was charged; it is a dead letter."
+    yield ""
+    sender = f", sent by {record['producer']}" if record["producer"] else ""
+    yield f"  It entered the log at {shown_time(record['recorded_at'])}, at {letter.place}{sender}."
+    field = f" (field {record['field']})" if record["field"] else ""
+    yield f"  It was set aside as {record['reason']}{field}: {record['detail']}."
+    yield f"  {remedy(record['reason'], str(letter.place))}"
+
+
+def outcome(explanation: Explanation) -> str:
+    """What became of an event, in a few words."""
+    if explanation.refusal is not None:
+        return "not accepted, so that nothing was charged; it is a dead letter"
+    if explanation.repeat_of is not None:
+        return "a repeat, which changes nothing"
+    return f"charged {amounts(explanation.credits)}" if explanation.credits else "charged nothing"
+
+
+def _event(explanation: Explanation, place: Place, topic: str) -> Iterator[str]:
+    event = explanation.event
+    given = ", ".join(f"{name} {event[name]}" for name in _DESCRIBED if event.get(name))
+    maps = {**(event.get("quantities") or {}), **(event.get("attributes") or {})}
+    more = ", ".join(f"{name}={value}" for name, value in maps.items())
+    about = "".join(f"; {each}" for each in (given, more) if each)
+    yield (
+        f"It occurred at {_time(event.get('occurred_at'))}: {event.get('endpoint')}, channel {event.get('channel')}, "
+        f"outcome {event.get('outcome')}{about}."
+    )
+    sender = f", sent by {place.producer}" if place.producer else ""
+    yield f"It entered the log at {shown_time(place.recorded_at)}, at {_named(topic, place)}{sender}."
+
+
+def _named(topic: str, place: Place) -> str:
+    """topic[partition]@offset, and /index in its batch."""
+    return f"{topic}[{place.partition}]@{place.offset}" + ("" if place.index is None else f"/{place.index}")
+
+
+def _time(value: Any) -> str:
+    """An event's own time; a wrong one as it is."""
+    try:
+        return shown_time(value)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return str(value)
+
+
+def _refusal(explanation: Explanation, place: Place) -> Iterator[str]:
+    refusal = explanation.refusal
+    if refusal is not None:
+        yield refused_because(explanation, refusal)
+        yield remedy(refusal.reason, str(place))
+
+
+def _line(explanation: Explanation, line: LineStory, owners: dict[str, Place], topic: str) -> Iterator[str]:
+    """Why the charge applied, at which price, who had paid, and where the credits came from."""
+    decision = line.line["decision"]
+    if line.line["charge"] is None:
+        yield from because(explanation, line)
+        return
+    yield when_sentence(line)
+    yield price_sentence(explanation)
+    if explanation.plan is not None:
+        yield from plan_sentence(explanation, line)
+    yield counted(line)
+    yield from because(explanation, line)
+    owner = None if line.unique is None else line.unique.owner
+    if owner is not None and owner.event_id in owners:
+        place = owners[owner.event_id]
+        yield f"That event entered the log at {shown_time(place.recorded_at)}, at {_named(topic, place)}."
+    if line.unique is not None:
+        yield from unique_sentences(line, line.unique)
+    if decision == Decision.CHARGED:
+        yield from _money(explanation, line)
+
+
+def _money(explanation: Explanation, line: LineStory) -> Iterator[str]:
+    credit_type = line.line["credit_type"]
+    gone = [each for each in explanation.expired if each["credit_type"] == credit_type]
+    for each in gone if line is explanation.lines[0] else ():
+        yield f"By then {amount(each['credits'], credit_type)} of grant {each['grant_id']} had expired."
+    before, after = line.balance_before or 0, line.line["balance_after"]
+    yield f"Balance: {amount(before, credit_type)} before, {amount(after, credit_type)} after."
+    for draw in line.draws:
+        ends = "never expires" if draw.expires_at is None else f"expires {shown_time(draw.expires_at)}"
+        yield f"{draw.credits:,} came from grant {draw.grant_id}, which {ends} and had {draw.left_after:,} left then."
+    if line.debt:
+        yield f"{line.debt:,} were covered by no grant: the account owes them, and the next grant fills them first."
+
+
+def _since(story: Story) -> Iterator[str]:
+    refunds, others = story.refunds_since, story.others
+    for attempt in refunds:
+        yield from _refund(attempt, story.topic)
+    if not refunds and story.told is not None and story.told.explanation.credits:
+        yield "Nothing was given back, and nobody asked for it."
+    for arrival in others:
+        yield _other(arrival, story.topic)
+
+
+def _refund(attempt: RefundAttempt, topic: str) -> Iterator[str]:
+    request = attempt.request
+    what = f"Refund {request['refund_id']} at {_time(request['requested_at'])}"
+    reason = f" ({request['reason']})" if request.get("reason") else ""
+    if attempt.became == "repeated":
+        yield f"{what}: asked for again, which changes nothing."
+    elif attempt.became == "dead_letter":
+        yield f"{what}: not accepted, a dead letter at {attempt.place} of {topic}."
+    for output in attempt.outputs:
+        if output["reject_reason"] is not None:
+            yield f"{what}: rejected: {REJECTED[RejectReason(output['reject_reason'])]}."
+            continue
+        lost = (
+            f", {output['forfeited']:,} of them forfeited because their grant had ended" if output["forfeited"] else ""
+        )
+        left = output["remaining_charge"]
+        kept = f"{amount(left, output['credit_type'])} of the charge left" if left else "all of the charge"
+        yield (
+            f"{what}{reason}: {amount(output['credits'], output['credit_type'])} given back for "
+            f"{output['charge']}{lost}: {kept}; balance then {amount(output['balance_after'], output['credit_type'])}."
+        )
+
+
+def _other(arrival: Arrival, topic: str) -> str:
+    where = f"{_named(topic, arrival.place)} ({shown_time(arrival.place.recorded_at)})"
+    if arrival.became == "repeated":
+        return f"The same event came again at {where}: a repeat costs nothing and changes nothing."
+    if arrival.became == "dead_letter":
+        refusal = arrival.explanation.refusal
+        reason = "" if refusal is None else f" ({refusal.reason})"
+        return f"An event of this id at {where} was set aside{reason}: it cost nothing."
+    occurred = _time(arrival.explanation.event["occurred_at"])
+    return (
+        f"An earlier event of this id, of {occurred}, at {where} was {outcome(arrival.explanation)}; it was forgotten "
+        "by the time of this one, because ids are remembered as long as late events are accepted."
+    )
+
+
+def _present(present: Present) -> Iterator[str]:
+    explanation = present.explanation
+    at = shown_time(present.at)
+    if explanation.refusal is not None:
+        yield f"The same request now ({at}) would not be accepted either."
+        yield f"  {refused_because(explanation, explanation.refusal)}"
+        return
+    if explanation.credits:
+        yield f"The same request now ({at}) would be charged {amounts(explanation.credits)}."
+    else:
+        yield f"The same request now ({at}) would be charged nothing."
+    for line in explanation.lines:
+        yield f"  {headline(line)}"
+        if line.debt:
+            owed = amount(line.debt, line.line["credit_type"])
+            yield f"    {owed} of it would be owed, because grants do not suffice."
+        for sentence in because(explanation, line):
+            yield f"    {sentence}"
+
+
+def _compared(comparison: Comparison) -> Iterator[str]:
+
+    if comparison.billed == "not billed":
+        return
+    words = {AGREES: "says the same", DIFFERS: "SAYS SOMETHING ELSE"}
+    billed = words.get(comparison.billed, comparison.billed)
+    rows = words.get(comparison.clickhouse, comparison.clickhouse)
+    yield f"Compared with the bill: the billed topic {billed}; ClickHouse {rows}."

@@ -1,0 +1,153 @@
+"""Reading commands from NDJSON: one JSON object a line, its `type` a request unless it says otherwise.
+
+What is absent gets its plain form (null, an empty map, `processed`); times may be ms or RFC 3339. Fields are judged by
+`metering` alone, so that a file and the stream agree on every mistake: what is wrong is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from application.input.lines import Line
+from metering.records import MAX_LONG, TIME_FIELD, Command, DeadLetterReason, Outcome
+from metering.windows import parse_instant
+
+_NULLABLE = {
+    Command.REQUEST: ("request_id", "actor", "user_id", "ip", "domain", "plan"),
+    Command.REFUND: ("charge", "credits"),
+    Command.GRANT: ("expires_at",),
+    Command.ACCOUNT: ("plan",),
+}
+_MAPS = {Command.REQUEST: ("quantities", "attributes"), Command.ACCOUNT: ("alert_below",)}
+_TIMES = {
+    Command.REQUEST: ("occurred_at",),
+    Command.REFUND: ("requested_at",),
+    Command.GRANT: ("granted_at", "expires_at"),
+    Command.ACCOUNT: ("at",),
+}
+TYPES = tuple(str(command) for command in _TIMES)
+"""What `type` may say. Price books come from their own files."""
+
+_FINER_THAN_MS = re.compile(r"(\.[0-9]{3})[0-9]+")
+_LEAP_SECOND = re.compile(r"(T[0-9]{2}:[0-9]{2}):60", re.IGNORECASE)
+_DAY_SECONDS = 86_400
+
+
+class InputCommand(NamedTuple):
+    """A command of the file, ready for `metering.apply`; its fields have not been judged."""
+
+    line_number: int
+    name: str
+    record: dict[str, Any]
+    recorded_at: int
+
+
+class BadLine(NamedTuple):
+    """A line that is no command: `undecodable`, or `invalid_event` with the field where the type is unknown."""
+
+    line_number: int
+    reason: DeadLetterReason
+    field: str | None
+
+
+def read_commands(lines: Iterable[Line]) -> Iterator[InputCommand | BadLine]:
+    """The command, or what is wrong, of each line. A line of nothing but white space is no line: it is passed over."""
+    for line in lines:
+        if line.too_long:
+            yield BadLine(line.number, DeadLetterReason.UNDECODABLE, None)
+        elif line.content.strip(b" \t\r\n"):
+            yield read_command(line.number, line.content)
+
+
+def read_command(line_number: int, content: bytes) -> InputCommand | BadLine:
+    """One line. Undecodable: no UTF-8, no JSON (NaN and a key twice are none), no object, or nested absurdly."""
+    try:
+        data = _decode(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return BadLine(line_number, DeadLetterReason.UNDECODABLE, None)
+    if not isinstance(data, dict):
+        return BadLine(line_number, DeadLetterReason.UNDECODABLE, None)
+    name = data.pop("type", None)
+    if name is None:
+        name = Command.REQUEST
+    if not isinstance(name, str) or name not in TYPES:
+        return BadLine(line_number, DeadLetterReason.INVALID_EVENT, "type")
+    return _command(line_number, Command(name), data)
+
+
+def _command(line_number: int, command: Command, record: dict[str, Any]) -> InputCommand:
+    for field in _TIMES[command]:
+        if field in record:
+            record[field] = to_ms(record[field])
+    for field in _NULLABLE[command]:
+        record.setdefault(field, None)
+    for field in _MAPS.get(command, ()):
+        if record.get(field) is None:
+            record[field] = {}
+    if command is Command.REQUEST and record.get("outcome") is None:
+        record["outcome"] = Outcome.PROCESSED.value
+    if command is Command.ACCOUNT and isinstance(plan := record["plan"], dict):
+        record["plan"] = {**plan, **{name: to_ms(plan[name]) for name in ("started_at", "ends_at") if name in plan}}
+    own_time = record.get(TIME_FIELD[command])
+    recorded_at = to_ms(record.pop("recorded_at", None))
+    if recorded_at is None:
+        recorded_at = own_time if type(own_time) is int else 0
+    elif type(recorded_at) is not int or abs(recorded_at) > MAX_LONG:
+        # Not a field of any command: put back, it is the unknown field that metering names after all others.
+        record["recorded_at"] = recorded_at
+        recorded_at = 0
+    return InputCommand(line_number, command.value, record, recorded_at)
+
+
+def to_ms(value: Any) -> Any:
+    """Milliseconds for an RFC 3339 time, a finer fraction cut; anything else comes back as it is, to be judged."""
+    if not isinstance(value, str):
+        return value
+    text, leaps = _LEAP_SECOND.subn(r"\1:59", _FINER_THAN_MS.sub(r"\1", value, count=1), count=1)
+    try:
+        ms = parse_instant(text)
+    except ValueError:
+        return value
+    if not leaps:
+        return ms
+    # A leap second exists only as the last one of a UTC day, and has the number of the second that follows it.
+    return ms + 1_000 if (ms // 1_000 + 1) % _DAY_SECONDS == 0 else value
+
+
+def _decode(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except _NotJsonError:
+        raise
+    except ValueError:
+        # Python refuses to read integers of thousands of digits; such a value is wrong, but the line is JSON.
+        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse, parse_int=_bounded_int)
+
+
+class _NotJsonError(ValueError):
+    """Python's reader would take it; JSON as others read it does not have it, or not with one meaning."""
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise _NotJsonError("a key stands twice")
+    return record
+
+
+def _refuse(constant: str) -> Any:
+    raise _NotJsonError(f"{constant} is not JSON")
+
+
+# Made once: json.loads would make one for every line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_refuse)
+
+
+def _bounded_int(digits: str) -> int | float:
+    """The integer, or a value of the wrong type for every field where no field could hold it."""
+    return int(digits) if len(digits) <= 40 else float("inf")

@@ -1,0 +1,75 @@
+"""Price books as people see them: reading the file, and putting its prices into words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from application.errors import Misconfigured
+from metering.prices import Book, Charge
+from schemas.price_book import BookFileError, LineMistake, read_book
+
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
+
+
+def read_book_file(path: str) -> tuple[str, Book]:
+    """The text, byte for byte, and the book. Raises Misconfigured with every mistake and its line."""
+    text, book, mistakes = try_book_file(path)
+    if book is None:
+        count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise Misconfigured(f"The price book has {count}:", [shown_mistake(path, each) for each in mistakes])
+    return text, book
+
+
+def try_book_file(path: str) -> tuple[str, Book | None, list[LineMistake]]:
+    """The text, and either the book or its mistakes. Raises Misconfigured when there is no text."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path}: cannot be read as text: {error}") from error
+    try:
+        return text, read_book(text, path), []
+    except BookFileError as error:
+        return text, None, error.mistakes
+
+
+def shown_mistake(path: str, mistake: LineMistake) -> str:
+    """`book.yaml:12: versions[0].charges[1].credits: must be …`."""
+    where = f"{mistake.path_text}: " if mistake.path_text else ""
+    return f"{path}:{mistake.line}: {where}{mistake.message}"
+
+
+def shown_time(ms: int) -> str:
+    """An instant in UTC, to the second where it has no finer part."""
+    moment = datetime.fromtimestamp(ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{moment}.{ms % 1_000:03d}Z" if ms % 1_000 else f"{moment}Z"
+
+
+def shown_duration(ms: int) -> str:
+    """As a book writes it: 35d, 24h, 5m; 0s for none."""
+    for size, unit in _UNITS:
+        if ms and ms % size == 0 and (unit != "d" or ms > size):
+            return f"{ms // size}{unit}"
+    return f"{ms}ms" if ms else "0s"
+
+
+def charge_facts(charge: Charge) -> dict[str, str | None]:
+    """What a charge says, field by field: texts that are equal where the meaning is; None where it is silent."""
+    unique = charge.unique
+    if unique is None:
+        within = None
+    else:
+        length = shown_duration(unique.window.ms) if unique.window.kind == "rolling" else unique.window.kind
+        within = f"{', '.join(unique.by)} within {length}"
+    plans = ", ".join(f"{plan} {amount}" for plan, amount in sorted(charge.plans.items()))
+    when = "; ".join(f"{name} {' | '.join(sorted(wanted))}" for name, wanted in sorted(charge.when.items()))
+    return {
+        "credits": str(charge.credits),
+        "per": charge.per or "request",
+        "credit_type": charge.credit_type,
+        "plans": plans or None,
+        "unique": within,
+        "when": when or None,
+        "feature": charge.feature,
+        "action": charge.action,
+    }

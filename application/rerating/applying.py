@@ -1,0 +1,73 @@
+"""Sending the corrections of a re-rating, and looking what became of each.
+
+Many more than a person types: they are read one by one, and only where each went is kept in memory.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from application.pipeline import Cluster
+from cli.terminal.progress import waiting
+from metering.records import Command, RefundStatus
+from streams.log.command_producer import CommandProducer, Delivery
+
+_LOOKED_UP_AT_ONCE = 5_000
+
+
+@dataclass(slots=True)
+class Sent:
+    """How many corrections were sent, and how many of them were rejected or set aside."""
+
+    refunds: int = 0
+    grants: int = 0
+    refused: int = 0
+    first_refused: str = ""
+
+
+def send_corrections(cluster: Cluster, corrections: Iterable[dict[str, Any]], seconds: float) -> Sent:
+    """Sends them in order, waits up to `seconds` for a worker, and counts. Raises LogError, NotDecided."""
+    sent = Sent()
+    offsets: dict[int, list[int]] = {}
+
+    def delivered(delivery: Delivery) -> None:
+        if delivery.error is None:
+            offsets.setdefault(delivery.partition, []).append(delivery.offset)
+
+    with CommandProducer(
+        cluster.bootstrap, cluster.names, cluster.codec,
+        producer=f"rerate@{socket.gethostname()}", on_delivery=delivered, security=cluster.security,
+    ) as producer:  # fmt: skip
+        for correction in corrections:
+            command = Command(correction["command"])
+            producer.send_command(command, correction["record"])
+            if command is Command.REFUND:
+                sent.refunds += 1
+            else:
+                sent.grants += 1
+    _look_up(cluster, offsets, seconds, sent)
+    return sent
+
+
+def _look_up(cluster: Cluster, offsets: dict[int, list[int]], seconds: float, sent: Sent) -> None:
+
+    results = cluster.results()
+    names = cluster.names
+    with waiting("waiting for the worker"):
+        results.wait_until_decided({partition: max(found) for partition, found in offsets.items()}, seconds)
+        for partition, found in offsets.items():
+            found.sort()
+            for at in range(0, len(found), _LOOKED_UP_AT_ONCE):
+                caused = results.caused_by(partition, found[at : at + _LOOKED_UP_AT_ONCE])
+                for outputs in caused.values():
+                    rejected = [each["refund_id"] for each in outputs.get(names.refunds, ()) if _is_rejected(each)]
+                    refused = rejected + [each["id"] for each in outputs.get(names.dead_letters, ())]
+                    sent.refused += bool(refused)
+                    sent.first_refused = sent.first_refused or "".join(refused[:1])
+
+
+def _is_rejected(refund: dict[str, Any]) -> bool:
+    return bool(refund["status"] == RefundStatus.REJECTED)

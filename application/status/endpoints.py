@@ -1,0 +1,79 @@
+"""What of a pipeline answers over HTTP or as a store: its processes' health, and ClickHouse, and whether it is ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+
+from application.clickhouse.asking import foreign, loader_url
+from application.clickhouse.opening import opened_sink
+from application.configuration.settings import Settings
+from application.errors import Failed
+from sinks.http import remote_health
+from sinks.sink import SinkUnavailable
+
+_HEALTH_SECONDS = 2.0
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound to
+
+
+@dataclass(frozen=True)
+class EndpointStatus:
+    """Something that answers over HTTP; `detail` says what, or why not."""
+
+    what: str
+    url: str
+    well: bool
+    detail: str
+
+
+def processes(settings: Settings) -> Iterator[EndpointStatus]:
+    """Worker processes and loader, where metrics_port says at which ports they answer."""
+    if not settings.metrics_port:
+        return
+    host = _EVERYWHERE.get(settings.metrics_host, settings.metrics_host)
+    names = [f"worker {each + 1}" for each in range(settings.processes)]
+    for offset, name in enumerate([*names, "loader"]):
+        port = settings.metrics_port + offset
+        yield _health(name, host, port)
+
+
+def _health(what: str, host: str, port: int) -> EndpointStatus:
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}/health"
+    connection = HTTPConnection(host, port, timeout=_HEALTH_SECONDS)
+    try:
+        connection.request("GET", "/health")
+        response = connection.getresponse()
+        body = json.loads(response.read())
+    except (OSError, HTTPException, ValueError) as error:
+        return EndpointStatus(what, url, well=False, detail=f"no answer: {error}")
+    finally:
+        connection.close()
+    if not isinstance(body, dict):
+        return EndpointStatus(what, url, well=False, detail="what answers is no process of creditmeter")
+    well = response.status == HTTPStatus.OK
+    return EndpointStatus(what, url, well, str(body.get("status")) if well else str(body.get("problem")))
+
+
+def store(settings: Settings) -> EndpointStatus:
+    """ClickHouse, as `query` would reach it."""
+    if settings.store == "server":
+        url = f"clickhouse://{settings.clickhouse_host}:{settings.clickhouse_port}/{settings.clickhouse_database}"
+        try:
+            with opened_sink(settings) as sink:
+                sink.query("SELECT 1")
+        except Failed as error:
+            return EndpointStatus("ClickHouse", url, well=False, detail=error.message)
+        return EndpointStatus("ClickHouse", url, well=True, detail="a server")
+    url = loader_url(settings)
+    try:
+        well, identity = remote_health(url)
+    except SinkUnavailable as error:
+        return EndpointStatus("ClickHouse", url, well=False, detail=str(error))
+    wrong = foreign(settings, identity)
+    if wrong is not None or identity is None:
+        return EndpointStatus("ClickHouse", url, well=False, detail=str(wrong))
+    return EndpointStatus("ClickHouse", url, well, f"embedded, in {identity.folder}")

@@ -1,0 +1,187 @@
+"""How a pipeline is at this moment: its log, how far worker and loader are, what answers, what is wrong.
+
+Everything is asked from outside; nothing joins a group or holds a lock. What cannot be asked is a problem in words, and
+the rest is told all the same; without Kafka there is nothing to tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from application.configuration.settings import Settings
+from application.pipeline import Cluster
+from application.status.endpoints import EndpointStatus, processes, store
+from application.status.lag import GroupLag
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.checkpoints.sealed import CheckpointError
+from streams.log.protocols import InputLog
+from streams.log.topics import check_topics
+
+
+@dataclass(frozen=True)
+class PartitionStatus:
+    """One partition of the input: offsets, messages behind, and since when (ms) the first waiting one waits."""
+
+    partition: int
+    first: int
+    end: int
+    to_rate: int
+    waiting_since: int | None
+    to_load: int
+
+
+@dataclass(frozen=True)
+class GroupStatus:
+    """A consumer group. `began`: whether it has ever acknowledged anything."""
+
+    group: str
+    processes: int
+    behind: int
+    began: bool
+
+
+@dataclass(frozen=True)
+class BookStatus:
+    """A price book in force, and in how many partitions."""
+
+    book_id: str
+    published_at: int
+    versions: list[str]
+    partitions: int
+
+
+@dataclass(frozen=True)
+class CheckpointStatus:
+    """A partition's newest whole checkpoint; None where there is none."""
+
+    partition: int
+    applied: int | None
+    made_at: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class PipelineStatus:
+    """Everything that `creditmeter status` shows; `books` is None where they were not looked for."""
+
+    bootstrap: str
+    topic_prefix: str
+    topics: dict[str, int]
+    input: list[PartitionStatus]
+    rating: GroupStatus
+    loading: GroupStatus
+    books: list[BookStatus] | None
+    endpoints: list[EndpointStatus]
+    checkpoints: list[CheckpointStatus]
+    problems: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data; times in ms."""
+        return asdict(self)
+
+
+def look(settings: Settings, cluster: Cluster, *, with_books: bool) -> PipelineStatus:
+    """Raises LogError where Kafka does not answer, or topics are missing or wrong."""
+    names = cluster.names
+    log_id = check_topics(cluster.bootstrap, names, security=cluster.security)[names.requests]
+    partitions = range(cluster.partitions)
+    requests = cluster.log(names.requests)
+    bounds = {each: requests.bounds(each) for each in partitions}
+    rating, to_rate = _group(cluster, names.rating_group, [names.requests])
+    loading, to_load = _group(cluster, names.loading_group, names.outputs)
+    inputs = [
+        PartitionStatus(
+            each, *bounds[each], behind, _recorded_at(requests, each, bounds[each], behind),
+            sum(to_load[topic, each] for topic in names.outputs),
+        )
+        for each in partitions
+        for behind in (to_rate[names.requests, each],)
+    ]  # fmt: skip
+    books = _books(cluster) if with_books else None
+    endpoints = [*processes(settings), store(settings)]
+    problems = list(_problems(inputs, rating, loading, books, endpoints, cluster.partitions))
+    checkpoints: list[CheckpointStatus] = []
+    if settings.checkpoint_url is not None:
+        checkpoints = _checkpoints(settings.checkpoint_url, names.requests, log_id, cluster.partitions, problems)
+    return PipelineStatus(
+        cluster.bootstrap, names.prefix, _records(cluster), inputs, rating, loading, books, endpoints, checkpoints,
+        problems,
+    )  # fmt: skip
+
+
+def _records(cluster: Cluster) -> dict[str, int]:
+    """By topic, how many offsets it keeps."""
+    found = {}
+    for topic in cluster.names.all:
+        log = cluster.log(topic)
+        found[topic] = sum(end - first for first, end in map(log.bounds, range(cluster.partitions)))
+    return found
+
+
+def _group(cluster: Cluster, group: str, topics: Sequence[str]) -> tuple[GroupStatus, dict[tuple[str, int], int]]:
+    with closing(GroupLag(cluster.bootstrap, group, cluster.security)) as lag:
+        behind = lag.by_partition(topics, cluster.partitions)
+        began = lag.has_begun(topics, cluster.partitions)
+        return GroupStatus(group, lag.members(), sum(behind.values()), began), behind
+
+
+def _recorded_at(log: InputLog, partition: int, bounds: tuple[int, int], behind: int) -> int | None:
+    """When the first message that waits came into the log (ms)."""
+    for message in log.read(partition, bounds[1] - min(behind, bounds[1] - bounds[0]), bounds[1]) if behind else ():
+        return message.timestamp
+    return None
+
+
+def _books(cluster: Cluster) -> list[BookStatus]:
+    counts: dict[str, int] = {}
+    found = {}
+    for book in cluster.books().in_force():
+        if book is not None:
+            counts[book.book_id] = counts.get(book.book_id, 0) + 1
+            found[book.book_id] = book
+    return [
+        BookStatus(each.book_id, each.published_at, [version.version for version in each.book.versions], counts[name])
+        for name, each in found.items()
+    ]
+
+
+def _checkpoints(url: str, topic: str, log_id: str, partitions: int, problems: list[str]) -> list[CheckpointStatus]:
+
+    found = []
+    try:
+        kept = Checkpoints(url, topic, log_id)
+        for each in range(partitions):
+            newest = kept.newest(each)
+            if newest is None:
+                found.append(CheckpointStatus(each, None, None, None))
+            else:
+                found.append(CheckpointStatus(each, newest.applied, newest.made_at, newest.size))
+    except CheckpointError as error:
+        problems.append(f"checkpoints: {error}")
+    return found
+
+
+def _problems(
+    inputs: Sequence[PartitionStatus], rating: GroupStatus, loading: GroupStatus, books: list[BookStatus] | None,
+    endpoints: Sequence[EndpointStatus], partitions: int,
+) -> Iterator[str]:  # fmt: skip
+    if not rating.processes:
+        waiting = f"; {rating.behind:,} messages wait" if rating.behind else ""
+        yield f"no worker runs (nobody is in the group {rating.group}){waiting}: start `creditmeter worker`"
+    if loading.began and not loading.processes:
+        waiting = f"; {loading.behind:,} records wait" if loading.behind else ""
+        yield f"no loader runs (nobody is in the group {loading.group}){waiting}: start `creditmeter load`"
+    if books is not None and not books:
+        yield "no price book is in force: events are unpriced; `creditmeter prices publish BOOK.yaml`"
+    if books and (len(books) > 1 or books[0].partitions < partitions):
+        yield "partitions have different price books: publish again, which goes on where it was cut short"
+    for each in inputs:
+        if each.first > 0 and each.to_rate and each.to_rate >= each.end - each.first:
+            yield f"partition {each.partition}: the log begins at {each.first}, and nothing of it is rated yet"
+    for endpoint in endpoints:
+        # Without a loader in the group it is known already why the embedded store does not answer.
+        if not endpoint.well and (endpoint.what != "ClickHouse" or loading.processes):
+            yield f"{endpoint.what} at {endpoint.url}: {endpoint.detail}"

@@ -1,0 +1,128 @@
+"""How an account is shown: as text for people, and as plain data for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from application.prices.files import shown_time
+from cli.terminal.output import say, tell
+from cli.terminal.tables import print_table
+
+if TYPE_CHECKING:
+    from application.accounts.overview import AccountFound
+    from metering.balances import OpenGrant
+    from metering.overview import BalanceView
+
+_LINE_COLUMNS = ("occurred_at", "event_id", "endpoint", "charge", "decision", "credits", "credit_type", "balance_after")
+
+
+def as_plain(found: AccountFound) -> dict[str, Any]:
+    """Everything, for JSON. Times in ms, amounts in credits."""
+    account = found.account
+    return {
+        "account_id": account.account_id,
+        "place": found.place,
+        "offset": found.offset,
+        "base": found.base,
+        "shown_at": found.at,
+        "stream_time": account.stream_time,
+        "balances": {name: _plain_balance(view) for name, view in found.balances.items()},
+        "plan": found.plan,
+        "on_empty": account.on_empty,
+        "alert_below": account.alert_below,
+        "claims": {
+            "kept": found.claims.by_charge.total(),
+            "by_charge": dict(sorted(found.claims.by_charge.items())),
+            "newest": [claim._asdict() for claim in found.claims.newest],
+        },
+        "ids_remembered": found.ids,
+        "lines": found.tail.lines,
+    }
+
+
+def _plain_balance(view: BalanceView) -> dict[str, Any]:
+    grants = [
+        {"grant_id": grant.grant_id, "left": grant.left, "expires_at": grant.expires_at, "reason": grant.reason}
+        for grant in view.grants
+    ]
+    return {"balance": view.balance, "debt": view.debt, "over": view.over, "grants": grants}
+
+
+def print_account(found: AccountFound) -> None:
+    """The same for people."""
+    account = found.account
+    tell(f"account      {account.account_id}")
+    tell(f"plan         {_plan(found)}")
+    tell(f"on empty     {account.on_empty}")
+    marks = ", ".join(f"{name} {mark:,}" for name, mark in sorted(account.alert_below.items()))
+    tell(f"alert below  {marks or 'no marks'}")
+    tell(f"stream time  {shown_time(account.stream_time)}")
+    tell(f"remembered   {', '.join(f'{count:,} {name}' for name, count in found.ids.items())}")
+    tell()
+    _print_balances(found)
+    _print_claims(found)
+    _print_lines(found)
+    say(f"True up to {found.place}@{found.offset}, replayed from {found.base}.")
+
+
+def _plan(found: AccountFound) -> str:
+    plan = found.plan
+    if plan is None:
+        return "none"
+    until = "" if plan["ends_at"] is None else f" until {shown_time(plan['ends_at'])}"
+    return f"{plan['name']} from {shown_time(plan['started_at'])}{until}{'' if plan['counts'] else ' (not now)'}"
+
+
+def _print_balances(found: AccountFound) -> None:
+    if not found.balances:
+        tell("No credits have moved yet.")
+        return
+    rows = [
+        (name, f"{view.balance:,}", f"{sum(grant.left for grant in view.grants):,}", f"{view.debt:,}")
+        for name, view in found.balances.items()
+    ]
+    print_table(("credit type", "balance", "left of grants", "debt"), rows, ("balance", "left of grants", "debt"))
+    grants = [
+        (name, *_grant(grant)) for name, view in found.balances.items() for grant in view.grants
+    ]  # in order of use
+    if grants:
+        print_table(("credit type", "open grant", "left", "expires", "reason"), grants, ("left",))
+    over = {name: view.over for name, view in found.balances.items() if view.over}
+    for name, credits_ in over.items():
+        tell(f"{credits_:,} {name} are over by their time; the account's next command forfeits them.")
+        tell()
+
+
+def _grant(grant: OpenGrant) -> tuple[str, str, str, str]:
+    expires = "never" if grant.expires_at is None else shown_time(grant.expires_at)
+    return grant.grant_id, f"{grant.left:,}", expires, grant.reason
+
+
+def _print_claims(found: AccountFound) -> None:
+    claims = found.claims
+    if not claims.by_charge:
+        tell("No claims are kept.")
+        tell()
+        return
+    kept = [(charge, f"{count:,}") for charge, count in sorted(claims.by_charge.items())]
+    print_table(("charge", "claims kept"), kept, ("claims kept",))
+    rows = [
+        (
+            claim.charge,
+            ", ".join(f"{name} {value}" for name, value in claim.subject.items()),
+            claim.owner_event_id,
+            shown_time(claim.owner_at),
+            "ever" if claim.window_ends_at is None else shown_time(claim.window_ends_at),
+        )
+        for claim in claims.newest
+    ]
+    if rows:
+        print_table(("newest claims", "subject", "paid by event", "at", "free until"), rows)
+
+
+def _print_lines(found: AccountFound) -> None:
+    rows = [[shown_time(line["occurred_at"]), *(line[name] for name in _LINE_COLUMNS[1:])] for line in found.tail.lines]
+    if rows:
+        print_table(("last lines, at", *_LINE_COLUMNS[1:]), rows, ("credits", "balance_after"))
+    if not found.tail.is_whole:
+        say("Older lines are far back in the log: ask ClickHouse, `creditmeter query`.")

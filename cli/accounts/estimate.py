@@ -1,0 +1,84 @@
+"""`creditmeter estimate`: what a job would cost, before it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.terminal.command import Command
+from cli.terminal.options import json_option, with_configuration
+
+if TYPE_CHECKING:
+    from application.accounts.estimate import Estimator
+    from application.configuration.sources import Configuration
+
+
+@click.command(
+    cls=Command,
+    short_help="Tell what a job would cost before it runs.",
+    epilog="""
+    creditmeter estimate --account acme job.ndjson
+    creditmeter estimate --account acme --prices next.yaml --json job.ndjson.gz
+    """,
+)
+@click.option("--account", "account_id", required=True, metavar="ACCOUNT", help="Who would pay.")
+@click.option(
+    "--prices", "book", type=click.Path(exists=True, dir_okay=False),
+    help="Another price book (YAML) instead of the one in force.",
+)  # fmt: skip
+@click.argument("file", default="-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@json_option
+@with_configuration
+def estimate(configuration: Configuration, account_id: str, book: str | None, file: str, *, as_json: bool) -> None:
+    """Count what the commands of FILE (NDJSON as `rate` reads it; - is standard input) would cost ACCOUNT.
+
+    They are applied to a copy of the account's present state, with its claims and balances; nothing is sent or written.
+    A line may leave out account_id (it is ACCOUNT), a request's event_id (each is then a new event) and its time (it
+    is now). Every other command is taken as sent at its own time. A line for another account is an error.
+    """
+    import json
+
+    from application.accounts.estimate import Estimator
+    from application.accounts.opening import opened_replay, replay_bar, scratch_store
+    from application.prices.files import read_book_file
+    from cli.accounts.estimate_report import as_plain, print_estimate
+    from cli.terminal.output import say
+    from streams import clock
+
+    text = None if book is None else read_book_file(book)[0]
+    with opened_replay(configuration.settings, account_id) as opened, scratch_store(configuration.settings) as upper:
+        with replay_bar(opened) as progress:
+            opened.replay.run(opened.stop, progress)
+        estimator = Estimator(opened.replay, upper, clock.now_ms())
+        if text is not None:
+            estimator.use_book(text)
+        if estimator.result.stream_time is None:
+            say(f"{account_id} is not known yet: it has no balance and no claims.")
+        if not estimator.has_prices:
+            say("No price book is in force: everything is unpriced. Publish one, or give --prices.")
+        _read(estimator, file)
+        found, place = estimator.finish(), f"{opened.replay.place}@{opened.replay.applied}"
+    if as_json:
+        click.echo(json.dumps({"account_id": account_id, "place": place, **as_plain(found)}, ensure_ascii=False))
+    else:
+        print_estimate(found, place)
+
+
+def _read(estimator: Estimator, file: str) -> None:
+    """Every line of the file. Raises Failed."""
+    from application.accounts.estimate import WrongAccount
+    from application.errors import Failed
+    from application.input.lines import UnreadableInputError, open_source, read_lines
+    from application.input.ndjson import read_commands
+    from cli.terminal.progress import progress_bar
+
+    result = estimator.result
+    try:
+        with open_source(file) as source, progress_bar(file, source, "counted") as report:
+            for done, command in enumerate(read_commands(read_lines(source.stream)), 1):
+                estimator.add(command)
+                bad = result.dead_letters.total()
+                report.advance(done - bad, bad)
+    except (UnreadableInputError, WrongAccount) as error:
+        raise Failed(f"{file}: {error}") from error

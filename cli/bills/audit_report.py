@@ -1,0 +1,84 @@
+"""What `creditmeter audit` prints: differences as they are found, then the result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from replay.audit.checkpoint import Manifest
+    from replay.audit.findings import Difference, Totals
+    from replay.audit.run import AuditResult
+
+
+class Printer:
+    """Differences as they are found, then the result: text for people, or JSON, one object a line."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self.above: Any = None
+
+    def difference(self, found: Difference) -> None:
+        """One line on standard output."""
+        if not self._as_json:
+            click.echo(str(found))
+            return
+        fields = {"found": str(found.found), "place": found.place, "source": found.source, "detail": found.detail}
+        click.echo(json.dumps({"type": "difference", **fields}, ensure_ascii=False))
+
+    def result(self, result: AuditResult, began: Manifest | None, keep: Path | None) -> None:
+        """What was counted, what could not be judged, and whether a checkpoint was kept."""
+        from cli.terminal.output import say
+
+        for gap in result.gaps:
+            say(f"not covered: {gap}")
+        if keep is not None:
+            say(f"kept in {keep}" if result.is_kept else f"{keep} is not made: there are differences or gaps")
+        if self._as_json:
+            self._json(result, began)
+            return
+        _print_totals(result.totals, began)
+        word = "difference" if result.differences == 1 else "differences"
+        clean = "clean" if not result.gaps else "clean as far as it was covered"
+        click.echo(f"{result.differences:,} {word}" if result.differences else f"0 differences: {clean}")
+
+    @staticmethod
+    def _json(result: AuditResult, began: Manifest | None) -> None:
+        whole = {
+            "type": "result",
+            "differences": result.differences,
+            "not_covered": result.gaps,
+            "checkpoint_kept": result.is_kept,
+            **result.totals.as_json(),
+            "before": None if began is None else began.totals.as_json(),
+        }
+        click.echo(json.dumps(whole, ensure_ascii=False))
+
+
+def _print_totals(totals: Totals, began: Manifest | None) -> None:
+    from cli.terminal.tables import print_table
+
+    rows = [
+        ("messages", totals.messages), ("commands", totals.events), ("lines", totals.lines),
+        ("repeats", sum(totals.repeated.values())), ("dead letters", sum(totals.dead_letters.values())),
+        ("output records compared", totals.records), ("of them doubled, which readers skip", totals.doubles),
+        ("rows compared", totals.rows),
+    ]  # fmt: skip
+    if began is None:
+        print_table(("replayed", "count"), [(name, f"{count:,}") for name, count in rows], right=("count",))
+    else:
+        before = began.totals
+        earlier = [
+            before.messages, before.events, before.lines, sum(before.repeated.values()),
+            sum(before.dead_letters.values()), before.records, before.doubles, before.rows,
+        ]  # fmt: skip
+        shown = [(name, f"{count:,}", f"{count + old:,}") for (name, count), old in zip(rows, earlier, strict=True)]
+        print_table(("replayed", "count", "since the beginning"), shown, right=("count", "since the beginning"))
+    if totals.credit_types:
+        columns = ("credit type", "charged", "refunded", "granted", "expired")
+        counters = (totals.charged, totals.refunded, totals.granted, totals.expired)
+        values = [(name, *(f"{counter[name]:,}" for counter in counters)) for name in totals.credit_types]
+        print_table(columns, values, right=columns[1:])

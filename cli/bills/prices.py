@@ -1,0 +1,183 @@
+"""`creditmeter prices`: check a price book, compare two, publish one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.terminal.command import Group
+from cli.terminal.options import json_option, with_configuration
+
+if TYPE_CHECKING:
+    from application.configuration.settings import Settings
+    from application.configuration.sources import Configuration
+    from metering.prices import Book
+
+_BOOK = click.Path(exists=True, dir_okay=False)
+
+
+@click.group(
+    cls=Group,
+    epilog="""
+    creditmeter prices check prices.yaml
+    creditmeter prices diff --published prices.yaml
+    creditmeter prices publish prices.yaml
+    """,
+)
+def prices() -> None:
+    """Check, compare and publish price books."""
+
+
+@prices.command(
+    short_help="Find all mistakes of a book, or show its prices.",
+    epilog="""
+    creditmeter prices check examples/prices/pixel.yaml
+    """,
+)
+@click.argument("book", type=_BOOK)
+@json_option
+@click.pass_context
+def check(ctx: click.Context, book: str, *, as_json: bool) -> None:
+    """Check BOOK and show its prices; all mistakes are reported at once, each with its line.
+
+    Exit code 1 when there are mistakes.
+    """
+    from application.prices.files import shown_mistake, try_book_file
+    from schemas.price_book import book_id
+
+    text, checked, mistakes = try_book_file(book)
+    if as_json:
+        found = [each._asdict() for each in mistakes]
+        result: dict[str, Any] = {"good": not mistakes, "book_id": book_id(text), "mistakes": found}
+        click.echo(json.dumps(result | ({"versions": _plain(checked)} if checked else {}), ensure_ascii=False))
+    elif checked is None:
+        for mistake in mistakes:
+            click.echo(shown_mistake(book, mistake), err=True)
+        click.echo(f"{book}: {len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}", err=True)
+    else:
+        _print_book(checked)
+        click.echo(f"{book}: good, book_id {book_id(text)}", err=True)
+    if checked is None:
+        ctx.exit(1)
+
+
+@prices.command(
+    short_help="Show what differs between two books.",
+    epilog="""
+    creditmeter prices diff prices-old.yaml prices.yaml
+    creditmeter prices diff --published prices.yaml
+    """,
+)
+@click.argument("books", nargs=-1, required=True, type=_BOOK, metavar="[OLD] NEW")
+@click.option("--published", is_flag=True, help="Compare with the book in force in the log; OLD is left out.")
+@json_option
+@with_configuration
+def diff(configuration: Configuration, books: tuple[str, ...], *, published: bool, as_json: bool) -> None:
+    """Show what differs between two price books, by version, charge and field."""
+    from application.prices.differences import book_changes, shown_changes
+    from application.prices.files import read_book_file
+
+    if len(books) != (1 if published else 2):
+        raise click.UsageError("give OLD and NEW, or --published and NEW")
+    _, new = read_book_file(books[-1])
+    if published:
+        old = _book_in_force(configuration.settings)
+    else:
+        _, old = read_book_file(books[0])
+    changes = book_changes(old, new)
+    if as_json:
+        click.echo(json.dumps([change._asdict() for change in changes], ensure_ascii=False))
+        return
+    for line in shown_changes(changes, new, old):
+        click.echo(line)
+    if not changes:
+        click.echo("The books mean the same.", err=True)
+
+
+@prices.command(
+    short_help="Put a book in force.",
+    epilog="""
+    creditmeter prices publish prices.yaml
+    creditmeter prices publish --rerated january.ndjson prices.yaml
+    """,
+)
+@click.argument("book", type=_BOOK)
+@click.option(
+    "--rerated", "plan", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Let it change the past, as the plan of `creditmeter rerate --plan` has told.",
+)  # fmt: skip
+@json_option
+@with_configuration
+def publish(configuration: Configuration, book: str, plan: Path | None, *, as_json: bool) -> None:
+    """Put BOOK in force, in every partition of the log.
+
+    Publishing the book that is in force does nothing. One that was cut short is taken up again, with its first time
+    of publication. Refused where it would change prices already in force: versions in force stay as they are, and a
+    new version begins at the time of publication or later. The first book may begin in the past, and so may one whose
+    whole effect on the past a re-rating has told (--rerated): what was charged stays, and is put right by
+    `creditmeter rerate --apply`.
+    """
+    from application.pipeline import opened
+    from application.prices.files import read_book_file
+    from application.prices.publishing import Rerated
+    from application.rerating.plan import read_plan
+    from streams import clock
+    from streams.log.topics import check_topics
+
+    text, _ = read_book_file(book)
+    read = None if plan is None else read_plan(plan)
+    with opened(configuration.settings) as cluster:
+        cluster.ensure_topics()
+        log_id = check_topics(cluster.bootstrap, cluster.names, security=cluster.security)[cluster.names.requests]
+        rerated = None if read is None else Rerated(read, log_id)
+        result = cluster.books().publish(cluster.output_log(), text, clock.now_ms(), rerated)
+    if as_json:
+        click.echo(json.dumps(result._asdict()))
+    else:
+        click.echo(result.sentence(), err=True)
+
+
+def _book_in_force(settings: Settings) -> Book:
+    from application.errors import Failed
+    from application.pipeline import opened
+
+    with opened(settings) as cluster:
+        found = cluster.books().in_force()
+    books = {book.book_id: book.book for book in found if book is not None}
+    if None in found or len(books) != 1:
+        raise Failed(
+            "No book is in force in every partition: "
+            + ("none was ever published." if not books else "a publication was cut short; publish that book again.")
+        )
+    return books.popitem()[1]
+
+
+def _plain(book: Book) -> list[dict[str, Any]]:
+    from application.prices.files import charge_facts
+
+    return [
+        {
+            "version": version.version,
+            "effective_from": version.effective_from,
+            "charges": [{"charge": charge.charge, **charge_facts(charge)} for charge in version.charges],
+        }
+        for version in book.versions
+    ]
+
+
+def _print_book(book: Book) -> None:
+    from application.prices.files import charge_facts, shown_duration, shown_time
+    from cli.terminal.tables import print_table
+
+    click.echo(
+        f"price_lock {book.price_lock}, accept_window {shown_duration(book.accept_window)}, "
+        f"future_skew {shown_duration(book.future_skew)}"
+    )
+    columns = ("charge", "credits", "per", "credit_type", "plans", "unique", "when")
+    for version in book.versions:
+        click.echo(f"\nversion {version.version}, from {shown_time(version.effective_from)}")
+        facts = ({"charge": charge.charge, **charge_facts(charge)} for charge in version.charges)
+        print_table(columns, [[fact[name] or "" for name in columns] for fact in facts], right=("credits",))

@@ -1,0 +1,76 @@
+"""`creditmeter emit`: the events of a file, NDJSON or an access log, into Kafka."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.terminal.command import Command
+from cli.terminal.options import NumberRange, with_configuration
+
+if TYPE_CHECKING:
+    from application.configuration.sources import Configuration
+
+
+@click.command(
+    cls=Command,
+    short_help="Send events to Kafka: NDJSON or an access log.",
+    epilog="""
+    creditmeter emit --account acme /var/log/nginx/access.log
+    creditmeter emit --account-pattern '^/t/(?P<account>[^/]+)/' --account other access.log.gz
+    creditmeter emit --account acme --dry-run access.log | creditmeter rate --prices prices.yaml
+    """,
+)
+@click.argument("file", default="-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["auto", "ndjson", "access-log"]),
+    default="auto",
+    show_default=True,
+    help="auto looks at the first line.",
+)
+@click.option(
+    "--account", help="Access log: who pays; with --account-pattern, who pays where the pattern finds nobody."
+)
+@click.option("--account-pattern", metavar="REGEX", help="Access log: finds who pays in the path, as (?P<account>…).")
+@click.option("--endpoint", help="Access log: the endpoint of all events. Without it: the path without its query.")
+@click.option("--channel", default="web", show_default=True, help="Access log: the channel of all events.")
+@click.option("--dry-run", is_flag=True, help="Print the commands as NDJSON (for `rate`) instead of sending them.")
+@click.option("--rejects", type=click.Path(dir_okay=False, writable=True), help="Keep the bad lines in this file.")
+@click.option("--rate-limit", type=NumberRange(min=0, min_open=True), metavar="N", help="At most N lines a second.")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 when there are bad lines (without it: only when no line is good)."
+)
+@with_configuration
+@click.pass_context
+def emit(
+    ctx: click.Context,
+    configuration: Configuration,
+    file: str,
+    *,
+    file_format: str,
+    account: str | None,
+    account_pattern: str | None,
+    endpoint: str | None,
+    channel: str,
+    dry_run: bool,
+    rejects: str | None,
+    rate_limit: float | None,
+    strict: bool,
+) -> None:
+    """Send the events of FILE (NDJSON or an access log, also gzipped; - is standard input) to Kafka.
+
+    NDJSON is what `rate` reads. An access log may be in Common or Combined format: the status gives the outcome,
+    the host the ip, and a line's content and its place among identical lines give its event_id, so that sending a
+    log again, under another name or after it has grown, changes nothing. Bad lines are reported with their
+    numbers and passed over. Answers when every event is acknowledged.
+    """
+    from cli.events.emitting import Emission, Wanted
+
+    wanted = Wanted(file, file_format, account, account_pattern, endpoint, channel, rate_limit)
+    emission = Emission(wanted, rejects)
+    emission.run(None if dry_run else configuration.settings)
+    if emission.stopped or (emission.rejected and (strict or not emission.sent)):
+        ctx.exit(1)

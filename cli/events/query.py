@@ -1,0 +1,62 @@
+"""`creditmeter query`: SQL over what was billed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.terminal.command import Command
+from cli.terminal.options import with_configuration
+
+if TYPE_CHECKING:
+    from application.configuration.sources import Configuration
+
+_NOTHING_FOUND = (
+    "No rows. What was sent just now is there after a moment: `creditmeter status` shows how much is still to come."
+)
+_FORMATS = {"table": "Pretty", "csv": "CSVWithNames", "json": "JSONEachRow", "ndjson": "JSONEachRow"}
+
+
+class _SqlCommand(Command):
+    """SQL may begin with a comment: `-- credits by day` is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put SQL that begins with a comment behind `--`, where nothing is taken for an option."""
+        comments = [each for each in args if each.startswith("--") and each[2:3].isspace()]
+        if comments and "--" not in args:
+            args = [*(each for each in args if each not in comments), "--", *comments]
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    cls=_SqlCommand,
+    short_help="Ask ClickHouse in SQL, read-only.",
+    epilog="""
+    creditmeter query "SELECT day, feature, sum(credits) AS credits FROM daily_usage GROUP BY ALL ORDER BY day"
+    creditmeter query --format csv "SELECT * FROM billed_events WHERE account_id = 'acme'" > acme.csv
+    """,
+)
+@click.argument("sql")
+@click.option(
+    "--format", "wanted", type=click.Choice(list(_FORMATS)), default="table", show_default=True, help="How to print it."
+)
+@with_configuration
+def query(configuration: Configuration, *, sql: str, wanted: str) -> None:
+    """Run one reading statement SQL (- reads it from standard input) and print its result.
+
+    Views: billed_events, refunds, grants, balances, daily_usage, dead_letters, alerts. With the embedded store the
+    loader answers while it runs; else the data directory is opened for the moment. json is one array, ndjson one
+    object a line.
+    """
+    from application.clickhouse.asking import answer
+    from cli.terminal.output import data_output, say
+
+    text = click.get_text_stream("stdin").read() if sql == "-" else sql
+    result = answer(configuration.settings, text, _FORMATS[wanted])
+    if not result:
+        say(_NOTHING_FOUND)
+    if wanted == "json":
+        result = b"[" + b",\n ".join(result.splitlines()) + b"]\n"
+    with data_output() as out:
+        out.write(result)

@@ -1,0 +1,55 @@
+"""`creditmeter rate`: price a file of commands without Kafka."""
+
+from __future__ import annotations
+
+import click
+
+from cli.terminal.command import Command
+
+
+@click.command(
+    cls=Command,
+    short_help="Price a file of commands, without Kafka.",
+    epilog="""
+    creditmeter rate --prices examples/prices/pixel.yaml events.ndjson > billed.ndjson
+    grep '"decision":"charged"' billed.ndjson
+    """,
+)
+@click.option(
+    "--prices", "book", required=True, type=click.Path(exists=True, dir_okay=False), help="The price book (YAML)."
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 when there are dead letters.")
+@click.argument("file", default="-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.pass_context
+def rate(ctx: click.Context, book: str, *, strict: bool, file: str) -> None:
+    """Price the commands of FILE (NDJSON, also gzipped; - is standard input) and print what they cause.
+
+    Each input object has a "type": request (the default), refund, grant or account, and that command's fields.
+    Times are ms or RFC 3339. Absent: nullable fields are null, maps empty, outcome processed, and recorded_at
+    is the command's own time. Each output object has a "type": billed, refund, grant, alert, dead_letter or
+    repeated. The summary goes to standard error. It is the engine of the stream, so prices can be tried here.
+    """
+    from application.errors import Failed
+    from application.input.file_rating import Rater, to_line
+    from application.input.lines import UnreadableInputError, open_source, read_lines
+    from application.input.ndjson import read_commands
+    from application.prices.files import read_book_file
+    from cli.terminal.output import data_output, say
+
+    text, _ = read_book_file(book)
+    rater = Rater(text)
+    try:
+        with data_output() as out, open_source(file) as source:
+            for record in rater.rate(read_commands(read_lines(source.stream))):
+                out.write(to_line(record))
+        stopped = False
+    except KeyboardInterrupt:
+        stopped = True
+    except UnreadableInputError as error:
+        raise Failed(f"{file}: {error}") from error
+    if stopped:
+        say("Stopped. Until then:")
+    for sentence in rater.summary.sentences():
+        say(sentence)
+    if stopped or (strict and rater.summary.dead_letters):
+        ctx.exit(1)

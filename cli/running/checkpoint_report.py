@@ -1,0 +1,122 @@
+"""What `creditmeter checkpoint` prints: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from application.prices.files import shown_time
+from cli.terminal.tables import print_table
+
+if TYPE_CHECKING:
+    from streams.checkpoints.manifest import Checkpoint, Found
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+class Ends(NamedTuple):
+    """A partition of the log: its first offset kept, its end, and the time of its last record (ms)."""
+
+    first: int
+    end: int
+    last_at: int | None
+
+
+def print_made(made: Sequence[Checkpoint], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([_as_json(each) for each in made], indent=2))
+        return
+    rows = [(each.partition, each.applied, _time(each.recorded_at), shown_size(each.size), each.place) for each in made]
+    print_table(("partition", "offset", "log time", "size", "place"), rows, {"partition", "offset", "size"})
+
+
+def print_list(
+    found: Mapping[int, Sequence[Found]], ends: Mapping[int, Ends], checked: str | None, *, as_json: bool
+) -> None:
+    """`checked`: the heading of what a reading of every byte says; None where only a look was taken."""
+    needed = {partition: needed_from(each) for partition, each in found.items()}
+    if as_json:
+        listed = [_found_json(partition, each, ends[partition]) for partition, own in found.items() for each in own]
+        click.echo(json.dumps({"checkpoints": listed, "log_needed_from": needed}, indent=2))
+        return
+    rows = [_row(partition, each, ends[partition]) for partition, own in found.items() for each in own]
+    columns = ("partition", "offset", "log time", "age", "messages behind", "size", checked or "condition", "place")
+    print_table(columns, rows, {"partition", "offset", "messages behind", "size", "age"})
+    kept = [(p, ends[p].first, "everything" if offset is None else offset) for p, offset in needed.items()]
+    print_table(("partition", "log begins at", "needed from"), kept, {"partition", "log begins at", "needed from"})
+
+
+def needed_from(found: Sequence[Found]) -> int | None:
+    """The first offset that the log must keep so that each of a partition's checkpoints can be caught up from."""
+    whole = [each.applied for each in found if each.condition == "whole"]
+    return min(whole) + 1 if whole else None
+
+
+def shown_size(size: int) -> str:
+    amount, unit = float(size), 0
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{amount:,.0f} {_UNITS[unit]}" if unit == 0 else f"{amount:,.1f} {_UNITS[unit]}"
+
+
+def shown_age(ms: int) -> str:
+    """A time span in its two largest units: 3d 4h, 5m 12s."""
+    seconds = max(0, ms) // 1_000
+    parts = ((seconds // 86_400, "d"), (seconds // 3_600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
+    first = next((at for at, (amount, _) in enumerate(parts) if amount), 3)
+    return " ".join(f"{amount}{unit}" for amount, unit in parts[first : first + 2])
+
+
+def _row(partition: int, found: Found, ends: Ends) -> tuple[Any, ...]:
+    kept = found.checkpoint
+    condition = f"{found.condition}: {found.detail}" if found.detail else str(found.condition)
+    recorded_at = None if kept is None else kept.recorded_at
+    age = _age(recorded_at, ends)
+    return (
+        partition,
+        found.applied,
+        _time(recorded_at),
+        "" if age is None else shown_age(age),
+        max(0, ends.end - 1 - found.applied),
+        "" if kept is None else shown_size(kept.size),
+        condition,
+        found.place,
+    )
+
+
+def _found_json(partition: int, found: Found, ends: Ends) -> dict[str, Any]:
+    kept = {} if found.checkpoint is None else _as_json(found.checkpoint)
+    age = _age(None if found.checkpoint is None else found.checkpoint.recorded_at, ends)
+    return {
+        "partition": partition,
+        "applied": found.applied,
+        "place": found.place,
+        "condition": str(found.condition),
+        "detail": found.detail,
+        "messages_behind": max(0, ends.end - 1 - found.applied),
+        "age_ms": age,
+    } | kept
+
+
+def _as_json(made: Checkpoint) -> dict[str, Any]:
+    return {
+        "partition": made.partition,
+        "applied": made.applied,
+        "recorded_at": made.recorded_at,
+        "made_at": made.made_at,
+        "size": made.size,
+        "files": len(made.files),
+        "place": made.place,
+    }
+
+
+def _age(recorded_at: int | None, ends: Ends) -> int | None:
+    """How much log time has passed since: from its message's time to that of the log's last record, ms."""
+    return None if recorded_at is None or ends.last_at is None else max(0, ends.last_at - recorded_at)
+
+
+def _time(ms: int | None) -> str:
+    return "" if ms is None else shown_time(ms)

@@ -1,0 +1,62 @@
+"""`creditmeter config`: every setting, its value and where the value came from."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.terminal.command import Command
+from cli.terminal.options import json_option, with_configuration
+
+if TYPE_CHECKING:
+    from application.configuration.sources import Configuration
+
+_WIDTH = 100
+
+
+@click.command(
+    cls=Command,
+    short_help="Show every setting and its source.",
+    epilog="""
+    CREDITMETER_PARTITIONS=16 creditmeter config
+    creditmeter config --explain > creditmeter.toml
+    """,
+)
+@click.option("--explain", is_flag=True, help="Tell what each setting means and its environment variable.")
+@json_option
+@with_configuration
+def config(configuration: Configuration, *, explain: bool, as_json: bool) -> None:
+    """Show every setting and where its value came from; secrets are masked.
+
+    A setting is taken from the environment (CREDITMETER_ and its name in capitals), else from the TOML file
+    (--config FILE, or creditmeter.toml in this folder), else from what `creditmeter up` runs here, else it has
+    its default. The output is itself a TOML file. All mistakes are reported at once, with exit code 2.
+    """
+    from application.configuration.settings import Settings
+
+    if as_json:
+        shown = {
+            name: {"value": configuration.shown(name), "source": origin}
+            for name, origin in configuration.origins.items()
+        }
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        return
+    lines = {name: _line(name, configuration.shown(name)) for name in Settings.model_fields}
+    width = max(len(line) for line in lines.values())
+    for name, field in Settings.model_fields.items():
+        if explain:
+            click.echo(
+                "\n".join(textwrap.wrap(field.description or "", _WIDTH, initial_indent="# ", subsequent_indent="# "))
+            )
+            click.echo(f"# Environment: CREDITMETER_{name.upper()}")
+        click.echo(f"{lines[name]:{width}}  # {configuration.origins[name]}")
+        if explain:
+            click.echo()
+
+
+def _line(name: str, value: Any) -> str:
+    """A line of TOML; a setting without a value is commented out, since TOML has no null."""
+    return f"# {name} =" if value is None else f"{name} = {json.dumps(value, ensure_ascii=False)}"

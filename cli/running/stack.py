@@ -1,0 +1,249 @@
+"""Everything on this machine in one folder: a broker, a worker, a loader with embedded ClickHouse.
+
+What always holds: each process is started and ended by its own pid, writes its log below `logs`, and ends with the
+process that holds the Stack, however that one ends. A worker or loader that ends by itself is started again by `mend`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from application.configuration.settings import ENV_PREFIX
+from application.configuration.sources import RUN_RECORD
+from local.answers import wait_until
+from local.broker import LocalBroker
+from local.ports import free_ports, is_free
+from local.process import ServerFailed, ServerProcess, tail
+from local.record import Record
+from local.start import Broker
+from streams import clock
+
+if TYPE_CHECKING:
+    from application.configuration.settings import Settings
+
+_READY_SECONDS = 90.0
+_STOP_SECONDS = 40.0
+_BROKER_LOOK_SECONDS = 1.0
+_LOG_LINES = 10
+_COMMANDS = {"worker": "worker", "loader": "load"}
+
+
+@dataclass
+class Deaths:
+    """When one part has ended by itself, and how long to pause before it is started again."""
+
+    PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+    HEALTHY_SECONDS = 60.0
+    AT_MOST = 8
+    WITHIN_SECONDS = 300.0
+
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=Deaths.AT_MOST))
+    in_a_row: int = 0
+
+    def pause(self, now: float, healthy: float) -> float | None:
+        """Note a death now, after so many seconds of health. The pause before the next start; None means give up."""
+        if healthy >= self.HEALTHY_SECONDS:
+            self.in_a_row = 0
+        self.times.append(now)
+        if len(self.times) == self.AT_MOST and now - self.times[0] <= self.WITHIN_SECONDS:
+            return None
+        pause = self.PAUSES[min(self.in_a_row, len(self.PAUSES) - 1)]
+        self.in_a_row += 1
+        return pause
+
+
+@dataclass
+class _Part:
+    """The worker or the loader: its process while it runs, and when it is to be started again while it does not."""
+
+    process: ServerProcess | None = None
+    who: Record | None = None
+    ready_at: float | None = None
+    due: float | None = None
+    deaths: Deaths = field(default_factory=Deaths)
+
+
+@dataclass
+class Stack:
+    """The processes of one data directory. `begin_broker` gives a broker that answers; `say` tells people."""
+
+    settings: Settings
+    begin_broker: Callable[[], Broker]
+    say: Callable[[str], None]
+    config: Sequence[str] = ()
+    broker: Broker | None = None
+    addresses: dict[str, str | int] = field(default_factory=dict)
+    _parts: dict[str, _Part] = field(default_factory=lambda: {name: _Part() for name in _COMMANDS})
+    _own_broker: Record | None = None
+    _broker_seen: float = 0.0
+
+    def start(self) -> None:
+        """Return when the broker answers, the worker has its partitions and the loader answers queries.
+
+        Raises NoService and ServerFailed; then what has been started is still to be stopped.
+        """
+        folder = self.settings.data_dir
+        for name in ("logs", "ready"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")
+        self.say("Starting Kafka …")
+        self.broker = self.begin_broker()
+        if isinstance(self.broker, LocalBroker):
+            self._own_broker = Record.of(self.broker.pid, self.broker.bootstrap)
+        port = self._query_port()
+        self.addresses = {"bootstrap_servers": self.broker.bootstrap, "query_port": port}
+        self.say(f"Kafka answers at {self.broker.bootstrap}. Starting worker and loader …")
+        self.start_worker()
+        self._start("loader")
+        self.wait_for_worker()
+        self._wait("loader")
+        self._write_record()
+
+    def start_worker(self) -> None:
+        """Start the worker, which must not run."""
+        self._start("worker")
+
+    def wait_for_worker(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Return when the worker has been given partitions; until then call `meanwhile` often. Raises ServerFailed."""
+        self._wait("worker", meanwhile)
+
+    def kill_worker(self) -> None:
+        """End the worker as a crash would (SIGKILL)."""
+        part = self._parts["worker"]
+        if part.process is not None:
+            part.process.kill()
+            part.process = None
+
+    def ended(self) -> str | None:
+        """What has ended by itself, in words with the end of its log; None while everything runs."""
+        for part in self._parts.values():
+            if part.process is not None and (code := part.process.exit_code()) is not None:
+                return str(part.process.failure(f"ended by itself with {_exit_code(code)}"))
+        return None
+
+    def mend(self) -> None:
+        """Start again what has ended by itself, after a pause that grows. To be called often; returns at once.
+
+        Raises ServerFailed when that is no use: Kafka has ended, or a part has ended too often.
+        """
+        now = clock.monotonic()
+        self._look_at_broker(now)
+        for name, part in self._parts.items():
+            if part.process is not None:
+                code = part.process.exit_code()
+                if code is not None:
+                    self._mourn(part, part.process, code, now)
+                elif part.ready_at is None and self._ready_file(name).exists():
+                    part.ready_at = now
+                    self.say(f"{_time()} the {name} runs again (pid {part.process.pid})")
+            elif part.due is not None and now >= part.due:
+                self._start(name)
+
+    def stop(self) -> None:
+        """End the loader, the worker and the broker, in order. Does nothing to what does not run."""
+        (self.settings.data_dir / RUN_RECORD).unlink(missing_ok=True)
+        for part in self._parts.values():
+            part.due = None
+            if part.process is not None:
+                part.process.terminate(_STOP_SECONDS)
+                part.process = None
+        self._own_broker = None
+        if self.broker is not None:
+            self.broker.stop()
+            self.broker = None
+
+    def environment(self) -> dict[str, str]:
+        """What a command needs in its environment to work on this stack."""
+        own = {**self.addresses, "data_dir": str(self.settings.data_dir.absolute())}
+        return {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in own.items()}
+
+    def _look_at_broker(self, now: float) -> None:
+        """Raise ServerFailed when a Kafka of our own has ended."""
+        if self._own_broker is None or now - self._broker_seen < _BROKER_LOOK_SECONDS:
+            return
+        self._broker_seen = now
+        if not self._own_broker.runs() and isinstance(self.broker, LocalBroker):
+            log = self.broker.log
+            raise ServerFailed(
+                f"{_time()} Kafka (pid {self._own_broker.pid}) ended by itself; the end of {log}:\n{tail(log)}"
+            )
+
+    def _mourn(self, part: _Part, process: ServerProcess, code: int, now: float) -> None:
+        """Say what ended, and when it is to be started again. Raises ServerFailed when it has ended too often."""
+        process.kill()  # it is gone: this lets go of its pipes
+        if part.who is not None:
+            _end_orphan(part.who)
+        pause = part.deaths.pause(now, 0.0 if part.ready_at is None else now - part.ready_at)
+        part.process = None
+        what = f"{_time()} {process.name} ended by itself with {_exit_code(code)}"
+        end = f"the end of {process.log}:\n{tail(process.log, _LOG_LINES)}"
+        if pause is None:
+            minutes = Deaths.WITHIN_SECONDS / 60
+            raise ServerFailed(f"{what}, for the {Deaths.AT_MOST}th time within {minutes:.0f} minutes; {end}")
+        part.due = now + pause
+        self.say(f"{what}; starting it again in {pause:.0f} s; {end}")
+
+    def _start(self, name: str) -> None:
+        ready = self._ready_file(name)
+        ready.unlink(missing_ok=True)
+        arguments = [sys.executable, "-P", "-m", "cli.main", _COMMANDS[name], "--ready-file", str(ready), *self.config]
+        log = self.settings.data_dir / "logs" / f"{name}.log"
+        environment = {**os.environ, **self.environment()}
+        part = self._parts[name]
+        part.process = ServerProcess(f"the {name}", arguments, log=log, env=environment)
+        part.who = Record.of(part.process.pid, "")
+        part.ready_at = part.due = None
+
+    def _wait(self, name: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        part = self._parts[name]
+        if part.process is None:
+            raise ServerFailed(f"the {name} has not been started")
+        ready = self._ready_file(name)
+
+        def is_ready() -> bool:
+            meanwhile()
+            return ready.exists()
+
+        part.process.wait_until(is_ready, _READY_SECONDS)
+        part.ready_at = clock.monotonic()
+
+    def _ready_file(self, name: str) -> Path:
+        return self.settings.data_dir.absolute() / "ready" / name
+
+    def _query_port(self) -> int:
+        """The configured port, or a free one where somebody else has it."""
+        port = self.settings.query_port
+        return port if is_free(port) else free_ports(1)[0]
+
+    def _write_record(self) -> None:
+        path = self.settings.data_dir / RUN_RECORD
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(self.addresses))
+        part.replace(path)
+
+
+def _end_orphan(who: Record) -> None:
+    """End a server whose keeper alone was killed, by its own pid: two on one folder would spoil its data."""
+    if who.runs():
+        os.kill(who.pid, signal.SIGKILL)
+        wait_until(lambda: not who.runs(), _STOP_SECONDS, lambda: None)
+
+
+def _exit_code(code: int) -> str:
+    """The exit code in words, with the signal's name where one ended it."""
+    number = -code if code < 0 else code - 128
+    name = next((f" ({each.name})" for each in signal.Signals if each == number), "")
+    return f"exit code {code}{name}"
+
+
+def _time() -> str:
+    return f"{datetime.now(UTC).astimezone():%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,83 @@
+"""`creditmeter status`: the whole pipeline at one look."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.terminal.command import Command
+from cli.terminal.options import json_option, with_configuration
+
+if TYPE_CHECKING:
+    from application.configuration.sources import Configuration
+    from application.status.pipeline import GroupStatus, PipelineStatus
+
+
+@click.command(
+    cls=Command,
+    short_help="The whole pipeline at one look.",
+    epilog="""
+    creditmeter status
+    creditmeter status --no-book --json
+    """,
+)
+@click.option("--no-book", is_flag=True, help="Do not look for the price book in force: it may stand far back.")
+@json_option
+@with_configuration
+def status(configuration: Configuration, *, no_book: bool, as_json: bool) -> None:
+    """Show topics and log ends, how far worker and loader are, the price book in force, and what answers.
+
+    Problems come last, each with what to do; with one the exit code is 1. Health is asked where metrics_port is set.
+    """
+    from application.pipeline import opened
+    from application.status.pipeline import look
+    from cli.terminal.progress import waiting
+
+    with opened(configuration.settings) as cluster, waiting("looking"):
+        found = look(configuration.settings, cluster, with_books=not no_book)
+    if as_json:
+        click.echo(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        _print(found)
+    if found.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _print(found: PipelineStatus) -> None:
+    from application.prices.files import shown_time
+    from cli.terminal.output import tell
+    from cli.terminal.tables import print_table
+
+    tell(f"Kafka      {found.bootstrap}, {len(found.input)} partitions")
+    tell(f"topics     {', '.join(f'{name} {count:,}' for name, count in found.topics.items())}")
+    tell(f"rating     {_group(found.rating, 'worker', 'messages')}")
+    tell(f"loading    {_group(found.loading, 'loader', 'records')}")
+    for book in found.books or ():
+        versions = ", ".join(book.versions)
+        tell(f"prices     {book.book_id[:12]}… since {shown_time(book.published_at)}: versions {versions}")
+    for each in found.endpoints:
+        tell(f"{each.what:10} {'' if each.well else 'NOT WELL: '}{each.detail} ({each.url})")
+    newest = {each.partition: each for each in found.checkpoints}
+    columns = ["partition", "log begins", "log ends", "to rate", "waiting since", "to load"]
+    if newest:
+        columns += ["checkpoint at", "made"]
+    rows = []
+    for part in found.input:
+        since = "" if part.waiting_since is None else shown_time(part.waiting_since)
+        row = [str(part.partition), *(f"{each:,}" for each in (part.first, part.end, part.to_rate)), since]
+        row.append(f"{part.to_load:,}")
+        if newest:
+            kept = newest[part.partition]
+            is_there = kept.applied is not None and kept.made_at is not None
+            row += [f"{kept.applied:,}", shown_time(kept.made_at or 0)] if is_there else ["none", ""]
+        rows.append(row)
+    print_table(columns, rows, right=[*columns[:4], "to load", "checkpoint at"])
+    for problem in found.problems:
+        tell(f"problem: {problem}")
+
+
+def _group(group: GroupStatus, what: str, unit: str) -> str:
+    word = what if group.processes == 1 else f"{what}s"
+    return f"{group.processes} {word}, {group.behind:,} {unit} behind"

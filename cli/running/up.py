@@ -1,0 +1,177 @@
+"""`creditmeter up` and `down`: everything on this machine, and its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.terminal.command import Command
+from cli.terminal.options import with_configuration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from application.configuration.sources import Configuration
+    from local.record import Record
+    from local.start import Broker
+
+_LOOK_SECONDS = 0.2
+_DOWN_SECONDS = 120.0
+_START_SECONDS = 300.0
+
+
+@click.command(
+    cls=Command,
+    short_help="Start everything on this machine.",
+    epilog="""
+    creditmeter up --detach
+    creditmeter query "SELECT * FROM daily_usage"
+    creditmeter down
+    """,
+)
+@click.option("--detach", is_flag=True, help="Return when everything answers, and leave it running.")
+@with_configuration
+def up(configuration: Configuration, *, detach: bool) -> None:
+    """Start Kafka, a worker and a loader with embedded ClickHouse, all in data_dir, and keep them running.
+
+    With bootstrap_servers set, that Kafka is used instead of one of our own. Kafka of our own needs Java 17 and Maven;
+    with Docker alone use `docker compose up`. Commands typed in this folder meanwhile find the addresses by themselves.
+    A worker or loader that ends by itself is started again, and the log says why.
+    Everything ends with Ctrl-C, or after --detach with `creditmeter down`; the data stay, and `up` goes on with them.
+    """
+    if detach:
+        _detach(configuration)
+    else:
+        _stay(configuration)
+
+
+@click.command(
+    cls=Command,
+    short_help="Stop what `up --detach` left running.",
+    epilog="""
+    creditmeter down
+    """,
+)
+@with_configuration
+def down(configuration: Configuration) -> None:
+    """Stop what `creditmeter up` runs in data_dir, in order. The data stay."""
+    from application.configuration.sources import UP_RECORD
+    from application.errors import Failed
+    from cli.terminal.output import say
+    from local.process import ServerFailed
+    from local.record import stop
+
+    try:
+        ran = stop(configuration.settings.data_dir / UP_RECORD, _DOWN_SECONDS)
+    except ServerFailed as error:
+        raise Failed(str(error)) from error
+    say("Stopped." if ran else "Nothing was running.")
+
+
+def _stay(configuration: Configuration) -> None:
+    """Run everything until SIGTERM or Ctrl-C. Exit code 1 when Kafka ends by itself, or a part too often."""
+    import os
+    import signal
+    from threading import Event
+
+    from application.configuration.sources import RUN_RECORD, UP_RECORD
+    from application.errors import Failed
+    from cli.running.stack import Stack
+    from cli.terminal.output import say
+    from local.choose import NoService
+    from local.process import ServerFailed
+    from local.record import Record
+
+    settings = configuration.settings
+    record = settings.data_dir / UP_RECORD
+    asked = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    config = ["--config", str(configuration.file.absolute())] if configuration.file else []
+    given = (
+        None if configuration.origins["bootstrap_servers"].startswith("creditmeter up") else settings.bootstrap_servers
+    )
+    stack = Stack(settings, lambda: _broker(settings.data_dir / "kafka", given), say, config)
+    try:
+        if (running := Record.read(record)) is not None:
+            raise Failed(_already(settings.data_dir, running))
+        (settings.data_dir / RUN_RECORD).unlink(missing_ok=True)  # what a killed `up` has left
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        Record.of(os.getpid(), "").write(record)
+        try:
+            stack.start()
+            say(f"Everything runs. Kafka: {stack.addresses['bootstrap_servers']}; logs: {settings.data_dir / 'logs'}")
+            say("Ctrl-C ends it; the data stay.")
+            while not asked.wait(_LOOK_SECONDS):
+                stack.mend()
+        finally:
+            say("Stopping …")
+            stack.stop()
+            record.unlink(missing_ok=True)
+    except (NoService, ServerFailed) as error:
+        raise Failed(str(error)) from error
+
+
+def _detach(configuration: Configuration) -> None:
+    """Start `up` in the background and return when it says that everything runs."""
+    import sys
+
+    from application.configuration.sources import RUN_RECORD, UP_RECORD
+    from application.errors import Failed
+    from cli.terminal.output import say
+    from local.answers import wait_until
+    from local.process import ServerFailed, ServerProcess
+    from local.record import Record
+
+    folder = configuration.settings.data_dir
+    config = ["--config", str(configuration.file.absolute())] if configuration.file else []
+    if (running := Record.read(folder / UP_RECORD)) is not None:
+        why = wait_until((folder / RUN_RECORD).exists, _START_SECONDS, lambda: None if running.runs() else "has ended")
+        if why is not None:
+            raise Failed(f"the `creditmeter up` that was starting here (pid {running.pid}) {why}")
+        say(_already(folder, running))
+        return
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        (folder / RUN_RECORD).unlink(missing_ok=True)
+        command = [sys.executable, "-P", "-m", "cli.main", "up", *config]
+        process = ServerProcess("creditmeter up", command, log=folder / "logs" / "up.log", outlive=True)
+        process.wait_until((folder / RUN_RECORD).exists, _START_SECONDS)
+    except ServerFailed as error:
+        raise Failed(str(error)) from error
+    say(f"Everything runs (pid {process.pid}); logs: {folder / 'logs'}; `creditmeter down` stops it.")
+
+
+def _already(folder: Path, running: Record) -> str:
+    """What to say where everything runs already."""
+    import json
+
+    from application.configuration.sources import RUN_RECORD
+
+    try:
+        kafka = json.loads((folder / RUN_RECORD).read_text())["bootstrap_servers"]
+    except (OSError, ValueError, KeyError):  # not there before everything answers
+        kafka = "is starting"
+    return f"creditmeter already runs here (pid {running.pid}, Kafka {kafka}); `creditmeter down` stops it."
+
+
+def _broker(folder: Path, given: str | None) -> Broker:
+    """The Kafka that is configured, or one of our own whose data stay in the folder.
+
+    Not one in a container: `local` removes those with their data, and the state beside it must not outlive the log.
+    """
+    from local import probes
+    from local.broker import LocalBroker
+    from local.choose import NoService
+    from local.start import GivenBroker
+
+    if given is not None:
+        return GivenBroker(given)
+    missing = [why for why in (probes.java(), probes.maven()) if why is not None]
+    if missing:
+        raise NoService(
+            f"Kafka cannot be run here: {'; '.join(missing)}. Set bootstrap_servers to a Kafka that runs, install Java "
+            "17 and Maven (Debian: apt install maven), or with Docker use `docker compose up`."
+        )
+    return LocalBroker(folder).start()

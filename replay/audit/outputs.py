@@ -1,0 +1,196 @@
+"""One output partition held against the replay, in one pass, as a reader takes it.
+
+A reader skips a record whose (source_offset, part) is not greater than the last one that it saw. Such doubles are fine
+where they have the bytes of what they double; the replay keeps a digest of every output to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from replay.audit.findings import Difference, Finding, Note
+from schemas.batches import read_head
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+from streams.log.protocols import InputLog, Message
+
+Position = tuple[int, int]
+"""(source_offset, part): names an output of its topic and partition for ever."""
+DigestOf = Callable[[str, Position], bytes | None]
+"""The digest of what the replay put at a position of a topic; None where it put nothing."""
+
+_BEFORE_ALL = (-1, -1)
+_BEYOND_ALL = (2**63, 0)
+
+
+def digest(value: bytes) -> bytes:
+    """What is kept of an output to recognise its doubles: 16 bytes."""
+    return blake2b(value, digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What is read of one output partition: log offsets, and the position that a reader had seen before them."""
+
+    first: int
+    stop: int
+    last: Position = _BEFORE_ALL
+    is_cut: bool = False
+    """Whether records before `first` are gone by retention, so that they cannot be judged."""
+
+
+class _Taken(NamedTuple):
+    offset: int
+    position: Position
+    value: bytes
+
+
+class OutputAudit:
+    """Compares one output partition with what is expected, given in order by `expect`; `finish` tells what is left.
+
+    `judged` is the source offset before which everything is judged, `exists` the end of the input log: an output that
+    names a message from there on cannot have come from a worker.
+    """
+
+    def __init__(
+        self, log: InputLog, topic: str, partition: int, stretch: Stretch, bounds: tuple[int, int],
+        codec: Codec, digest_of: DigestOf, note: Note,
+    ) -> None:  # fmt: skip
+        self._topic = topic
+        self._partition = partition
+        self._judged, self._exists = bounds
+        self._codec = codec
+        self._digest_of = digest_of
+        self._note = note
+        self._records = iter(log.read(partition, stretch.first, stretch.stop))
+        self._stop = stretch.stop
+        self._last = self.seen = stretch.last
+        self.doubles = 0
+        self.resume = stretch.stop
+        self._head = self._next()
+        self.kept_from = _BEFORE_ALL
+        if stretch.is_cut:
+            self.kept_from = _BEYOND_ALL if self._head is None else self._head.position
+
+    def expect(self, position: Position, value: bytes) -> None:
+        """The next output that the replay gives; its digest must be known already. Notes every difference up to it."""
+        while self._head is not None and self._head.position < position:
+            self._unexpected(self._head)
+            self._advance()
+        head = self._head
+        if head is not None and head.position == position:
+            if head.value != value:
+                detail = explain_bytes(self._codec, value, head.value)
+                self._tell(Finding.DIFFERENT, head.offset, position, detail)
+            self._advance()
+        elif position >= self.kept_from:
+            before = "its end" if head is None else f"offset {head.offset}"
+            place = f"{self._topic}[{self._partition}]"
+            detail = f"no reader sees this record of {len(value):,} bytes; it belongs before {before}"
+            self._note(Difference(Finding.MISSING, place, self._source(position), detail))
+
+    def finish(self) -> None:
+        """What is left is unexpected where it is judged at all; doubles are looked at up to the end."""
+        while self._head is not None and self._head.position[0] < self._judged:
+            self._unexpected(self._head)
+            self._advance()
+        self.resume = self._stop if self._head is None else self._head.offset
+        while self._head is not None:
+            self._head = self._next()
+
+    def _advance(self) -> None:
+        if self._head is not None:
+            self.seen = self._head.position
+        self._head = self._next()
+
+    def _next(self) -> _Taken | None:
+        for message in self._records:
+            position = self._position(message)
+            if position is None:
+                continue
+            if position > self._last:
+                self._last = position
+                return _Taken(message.offset, position, message.value)
+            self._double(message, position)
+        return None
+
+    def _position(self, message: Message) -> Position | None:
+        """Where the record says that it belongs; None, and a difference, where no worker can have written it."""
+        try:
+            head = read_head(message.value)
+        except Undecodable as error:
+            self._tell(Finding.UNEXPECTED, message.offset, None, f"no output of a worker: {error.detail}")
+            return None
+        position = (head.source_offset, head.part)
+        if head.source_partition != self._partition or not 0 <= head.source_offset < self._exists:
+            detail = f"it names input [{head.source_partition}]@{head.source_offset}, which there is not"
+            self._tell(Finding.UNEXPECTED, message.offset, position, detail)
+            return None
+        return position
+
+    def _double(self, message: Message, position: Position) -> None:
+        if position[0] >= self._judged or position < self.kept_from:
+            return
+        known = self._digest_of(self._topic, position)
+        if known is None:
+            self._tell(Finding.UNEXPECTED, message.offset, position, "nothing of this name comes from the input log")
+        elif known != digest(message.value):
+            detail = "readers skip it as seen before, yet its bytes are not those of what it doubles"
+            self._tell(Finding.DIFFERENT, message.offset, position, detail)
+        else:
+            self.doubles += 1
+
+    def _unexpected(self, head: _Taken) -> None:
+        self._tell(Finding.UNEXPECTED, head.offset, head.position, "nothing of this name comes from the input log")
+
+    def _tell(self, found: Finding, offset: int, position: Position | None, detail: str) -> None:
+        place = f"{self._topic}[{self._partition}]@{offset}"
+        self._note(Difference(found, place, None if position is None else self._source(position), detail))
+
+    def _source(self, position: Position) -> str:
+        return f"{self._partition}@{position[0]}/{position[1]}"
+
+
+def explain_bytes(codec: Codec, wanted: bytes, found: bytes) -> str:
+    """Which item and field differ, where the found bytes can be read; else where the bytes part."""
+    try:
+        (name, expected), (other, actual) = codec.decode(wanted), codec.decode(found)
+    except Undecodable as error:
+        at = next((n for n, (a, b) in enumerate(zip(wanted, found, strict=False)) if a != b), len(found))
+        return f"cannot be read ({error.detail}); its bytes part from the replay's at byte {at}"
+    if name != other:
+        return f"it is a {other}, and should be a {name}"
+    for field, value in expected.items():
+        if isinstance(value, list):
+            told = _explain_items(field, value, actual[field])
+        else:
+            told = "" if value == actual[field] else _changed(field, value, actual[field])
+        if told:
+            return told
+    return "the same content in other bytes (another encoding, or another order)"
+
+
+def _explain_items(field: str, expected: list[Any], actual: list[Any]) -> str:
+    for number, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
+        changes = [_changed(name, wanted[name], found[name]) for name in wanted if wanted[name] != found[name]]
+        if changes:
+            return f"{field}[{number}] ({name_of(wanted)}): {'; '.join(changes)}"
+    return "" if len(expected) == len(actual) else f"{len(actual)} {field}, and should be {len(expected)}"
+
+
+def name_of(item: dict[str, Any]) -> str:
+    """An item's ids for people: account_id=acme event_id=e-1 line=0."""
+    ids = ("account_id", "event_id", "line", "refund_id", "grant_id", "kind", "status", "reason", "id", "index")
+    return " ".join(f"{name}={item[name]}" for name in ids if item.get(name) is not None)
+
+
+def _changed(field: str, wanted: Any, found: Any) -> str:
+    return f"{field} is {_short(found)}, should be {_short(wanted)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."

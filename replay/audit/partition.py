@@ -1,0 +1,219 @@
+"""The audit: the input log replayed into fresh state, and everything that came of it compared with the replay.
+
+Same code as the worker's (`apply_message`, `encoded`), another disk, nothing sent. A partition's outputs are compared
+byte by byte as the replay goes on, its rows stretch by stretch, its state (where asked) at the offset where it stands.
+What is held in memory does not grow with the log: the replayed state and a digest of every output are in a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from metering import Sweeper
+from metering.records import Output
+from metering.state import ReadBook, State
+from replay.audit.findings import Note, Totals
+from replay.audit.outputs import OutputAudit, Position, Stretch, digest
+from replay.audit.rows import RowAudit, RowStore
+from replay.audit.scope import Scope
+from replay.audit.state import ReadableState, compare_states
+from schemas.codec import Codec
+from streams.log.protocols import InputLog, LostPrefix, Message
+from streams.log.topics import TopicNames
+from streams.rating.outputs import BATCH_NAME, Counts, encoded, topics_by_kind
+from streams.rating.partition import SWEEP_ROWS_PER_MESSAGE, Wiring, apply_message
+from streams.state.store import StateStore
+
+COMMIT_MESSAGES = 256
+_DIGEST = b"~"
+"""The table letter of digests, which no table of `metering` has."""
+_REPORT_EVERY = 64
+
+Progress = Callable[[int, int], None]
+"""Told (partition, next offset) as the replay goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLogs:
+    """What is read: the input, and each output topic by name."""
+
+    names: TopicNames
+    partitions: int
+    codec: Codec
+    read_book: ReadBook
+    input_log: InputLog
+    output_logs: Mapping[str, InputLog]
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What a partition is compared with besides its outputs: rows, and a worker's state."""
+
+    rows: RowStore | None = None
+    state: ReadableState | None = None
+
+
+class PartitionAudit:
+    """Audits one partition, once. `store` is fresh, or as a checkpoint of an earlier audit left it.
+
+    `run` tells every difference to `note`; afterwards `store` is the state at the scope's end, to be kept, and `resume`
+    says where a later audit goes on. `compare_state` comes last: it may take `store` further.
+    """
+
+    def __init__(
+        self, logs: AuditLogs, scope: Scope, store: StateStore, against: Against, note: Note,
+        progress: Progress = lambda _partition, _offset: None,
+    ) -> None:  # fmt: skip
+        self._logs = logs
+        self._scope = scope
+        self._store = store
+        self._against = against
+        self._note = note
+        self._progress = progress
+        self._wiring = Wiring(logs.names, logs.partitions, logs.codec, logs.read_book, logs.input_log, _NowhereLog())
+        self._state = State(store, logs.read_book)
+        self._sweeper = Sweeper(self._state)
+        self._topics = topics_by_kind(logs.names)
+        self._numbers = {topic: bytes([number]) for number, topic in enumerate(logs.names.outputs)}
+        self._uncommitted = 0
+        self._start = self._next = store.applied + 1
+        self._state_compared = against.state is None
+        self.totals = Totals()
+        self.resume: dict[str, Stretch] = {}
+        self.gaps = list(scope.gaps)
+
+    def run(self) -> None:
+        """Replays up to the scope's end and compares outputs and rows. Raises LogError, StateError."""
+        scope, totals = self._scope, self.totals
+        self._check_beginning()
+        exists = self._logs.input_log.bounds(scope.partition)[1]  # after the outputs' ends were fixed: none is newer
+        outputs = {
+            topic: OutputAudit(
+                self._logs.output_logs[topic], topic, scope.partition, stretch, (scope.stop, exists),
+                self._logs.codec, self._digest_of, self._note,
+            )
+            for topic, stretch in scope.outputs.items()
+        }  # fmt: skip
+        rows = self._row_audit()
+        counts = Counts()
+        for message in self._logs.input_log.read(scope.partition, self._next, scope.stop):
+            self._compare_state_before(message.offset)
+            caused = apply_message(self._wiring, self._state, message, counts)
+            self._compare_outputs(message, caused, outputs, rows)
+            totals.messages += 1
+            totals.note(caused)
+            self._applied(message.offset)
+        totals.events = counts.events
+        self._commit(max(scope.stop - 1, self._store.applied))
+        for topic, each in outputs.items():
+            each.finish()
+            self.resume[topic] = Stretch(each.resume, each.resume, each.seen)
+            totals.doubles += each.doubles
+        if rows is not None:
+            rows.compare(scope.stop)
+            totals.rows, totals.doubled_rows = rows.rows, rows.doubled
+        self._progress(scope.partition, scope.stop)
+
+    def compare_state(self) -> None:
+        """Compares the worker's state, after taking the replay on to where it stands. Raises LogError, StateError."""
+        found = self._against.state
+        if self._state_compared or found is None:
+            return
+        self._compare_state_before(self._next)
+        for message in self._logs.input_log.read(self._scope.partition, self._next, found.applied + 1):
+            apply_message(self._wiring, self._state, message)
+            self._applied(message.offset)
+        self._commit(max(found.applied, self._store.applied))
+        self._compare_state_before(self._next)
+
+    def _check_beginning(self) -> None:
+        kept, _ = self._logs.input_log.bounds(self._scope.partition)
+        place = f"{self._logs.names.requests}[{self._scope.partition}]"
+        if self._next < min(kept, self._scope.stop):
+            raise LostPrefix(
+                f"{place}: the log begins at {kept}, the replay has to begin at {self._next}: what is deleted cannot "
+                "be audited; begin from a checkpoint of an earlier audit (--from) that reaches so far"
+            )
+
+    def _row_audit(self) -> RowAudit | None:
+        if self._against.rows is None:
+            return None
+        horizons = {BATCH_NAME[kind]: self._scope.horizons[topic] for kind, topic in self._topics.items()}
+        codec, note = self._logs.codec, self._note
+        return RowAudit(self._against.rows, codec, self._scope.partition, self._next, horizons, note)
+
+    def _compare_outputs(
+        self, message: Message, caused: list[Output], outputs: Mapping[str, OutputAudit], rows: RowAudit | None
+    ) -> None:
+        codec, partition = self._logs.codec, self._scope.partition
+        for topic, part, value in encoded(codec, self._topics, caused, partition, message.offset):
+            position = (message.offset, part)
+            self._state.put(self._digest_key(topic, position), digest(value))
+            outputs[topic].expect(position, value)
+            self.totals.records += 1
+            if rows is not None:
+                rows.add(value)
+        if rows is not None and rows.is_full:
+            rows.compare(message.offset + 1)
+
+    def _applied(self, offset: int) -> None:
+        self._next = offset + 1
+        self._uncommitted += 1
+        if self._uncommitted >= COMMIT_MESSAGES:
+            self._commit(offset)
+        if offset % _REPORT_EVERY == 0:
+            self._progress(self._scope.partition, offset + 1)
+
+    def _commit(self, applied: int) -> None:
+        """Writes what was replayed, as a worker does; offsets that hold no record are passed over."""
+        self._sweeper.sweep(self._uncommitted * SWEEP_ROWS_PER_MESSAGE)
+        self._store.commit(self._state.changes(), applied)
+        self._state.commit()
+        self._uncommitted = 0
+        self._next = max(self._next, applied + 1)
+
+    def _compare_state_before(self, offset: int) -> None:
+        """Compares the worker's state where everything up to its applied offset, and nothing more, is replayed."""
+        found = self._against.state
+        if self._state_compared or found is None or found.applied >= offset:
+            return
+        self._state_compared = True
+        place = f"state of {self._logs.names.requests}[{self._scope.partition}]"
+        if self._replayed_already(found.applied + 1, self._start):  # it lies before the checkpoint that we began from
+            self.gaps.append(f"{place}: it stands at {found.applied}, before the checkpoint that the audit began from")
+            return
+        self._commit(max(offset - 1, self._store.applied))
+        compare_states(self._store, found, place, self._note)
+
+    def _replayed_already(self, first: int, stop: int) -> bool:
+        """Whether any record that is kept has first <= offset < stop."""
+        log, partition = self._logs.input_log, self._scope.partition
+        return next(iter(log.read(partition, max(first, log.bounds(partition)[0]), stop)), None) is not None
+
+    def _digest_key(self, topic: str, position: Position) -> bytes:
+        offset, part = position
+        return _DIGEST + self._numbers[topic] + offset.to_bytes(8, "big") + part.to_bytes(4, "big")
+
+    def _digest_of(self, topic: str, position: Position) -> bytes | None:
+        found: bytes | None = self._state.get(self._digest_key(topic, position))
+        return found
+
+
+class _NowhereLog:
+    """An audit sends nothing; where something tried to, it would say so."""
+
+    def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
+        raise RuntimeError(f"an audit does not send to {topic}[{partition}]")
+
+    def send(self, topic: str, partition: int, value: bytes) -> None:
+        raise RuntimeError(f"an audit does not send {len(value)} bytes to {topic}[{partition}]")
+
+    def wait(self) -> None:
+        raise RuntimeError("an audit does not send")
+
+    def abandon(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Nothing to end."""

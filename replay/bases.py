@@ -1,0 +1,133 @@
+"""Where the replay of an account may begin: the nearest state at hand that is surely of this log.
+
+What is absent, foreign or unreadable is passed over with a word of why; the log's beginning is always right.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from replay.account import Base, beginning
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.checkpoints.manifest import Checkpoint, CheckpointDamaged
+from streams.checkpoints.sealed import CheckpointError
+from streams.log.protocols import InputLog
+from streams.state.read_only import StateView
+from streams.state.rocks_folder import state_folder
+from streams.state.store import Identity, StateError
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BasePlaces:
+    """Where states may be. `identity`: the partition of the log as it is now, its id known; `state_root` a worker's.
+
+    A checkpoint is fetched into a new folder below `scratch`.
+    """
+
+    identity: Identity
+    input_log: InputLog
+    scratch: Path
+    state_root: Path | None = None
+    checkpoints: Checkpoints | None = None
+
+    @property
+    def partition_name(self) -> str:
+        return f"{self.identity.topic}[{self.identity.partition}]"
+
+
+def base_for(places: BasePlaces, say: Say, before: int | None = None) -> Base:
+    """The nearest base with `applied` < `before` (None: the newest). Close it when the replay is done.
+
+    That is the worker's state on this machine, else the newest checkpoint that is whole, else the log's beginning.
+    `say` gets a sentence for each that is passed over for another reason than `before`. Raises LogError.
+    """
+    return _workers_state(places, say, before) or _checkpoint(places, say, before) or beginning()
+
+
+def _workers_state(places: BasePlaces, say: Say, before: int | None) -> Base | None:
+    if places.state_root is None:
+        return None
+    path = state_folder(places.state_root, places.identity)
+    name = f"the worker's state of {places.partition_name}"
+    if not path.is_dir():
+        say(f"{name} is not on this machine ({path})")
+        return None
+    try:
+        view = StateView(path)
+    except StateError as error:
+        say(f"{name} is not used: {error}")
+        return None
+    unfit = _unfit(places, view.identity, view.applied)
+    if unfit is not None or (before is not None and view.applied >= before):
+        view.close()
+        if unfit is not None:
+            say(f"{name} is not used: {path} {unfit}")
+        return None
+    return Base(view, view.applied, "the worker's state", view.close)
+
+
+def _checkpoint(places: BasePlaces, say: Say, before: int | None) -> Base | None:
+    if places.checkpoints is None:
+        return None
+    kept = places.input_log.bounds(places.identity.partition)[0]
+    try:
+        for checkpoint in places.checkpoints.whole(places.identity.partition, before):
+            if checkpoint.applied + 1 < kept:  # as are all that are older
+                ends = f"it goes up to offset {checkpoint.applied}, the log begins at {kept}"
+                say(f"{checkpoint.place} is not used: {ends}")
+                return None
+            base = _fetched(places, checkpoint, say)
+            if base is not None:
+                return base
+    except CheckpointError as error:
+        say(f"no checkpoint of {places.partition_name} is used: {error}")
+    return None
+
+
+def _fetched(places: BasePlaces, checkpoint: Checkpoint, say: Say) -> Base | None:
+    """The checkpoint, fetched and opened; None, said why, where the one before may be better."""
+    if places.checkpoints is None:
+        return None
+    folder = places.scratch / checkpoint.name
+    try:
+        places.checkpoints.fetch(checkpoint, folder)
+        view = StateView(folder)
+    except (CheckpointDamaged, StateError) as error:
+        say(f"a checkpoint is not used: {error}")
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def close() -> None:
+        view.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    unfit = _unfit(places, view.identity, view.applied)
+    if unfit is not None:
+        close()
+        say(f"{checkpoint.place} is not used: it {unfit}")
+        return None
+    return Base(view, view.applied, f"the checkpoint {checkpoint.place}", close)
+
+
+def _unfit(places: BasePlaces, found: Identity | None, applied: int) -> str | None:
+    """Why a state cannot be a base of this log; None where it can."""
+    wanted = places.identity
+    if found is None:
+        return "is no state that this version can read"
+    if (found.topic, found.partition) != (wanted.topic, wanted.partition):
+        return f"belongs to {found.topic}[{found.partition}]"
+    if found.log_id is None:
+        return "does not say which log it was made from"
+    if found.log_id != wanted.log_id:
+        return "was made from an earlier topic of that name, which was deleted and made again"
+    kept, end = places.input_log.bounds(wanted.partition)
+    if applied >= end:
+        return f"goes up to offset {applied}, and the log ends at {end}"
+    if applied + 1 < kept:
+        return f"goes up to offset {applied}, and the log begins at {kept}"
+    return None

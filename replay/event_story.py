@@ -1,0 +1,186 @@
+"""One event's story, told by replaying its account: every time that its id came, its refunds, and the present.
+
+An id may come more than once: as a repeat, as a dead letter before it was right, or anew after it was forgotten. Each
+time is explained; the last one that was accepted is what the bill holds now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from metering import MemoryStore
+from metering.explaining import explain_event
+from metering.explanation import Claimant, Explanation
+from metering.records import MAX_ID, Command, Kind, Output, Record
+from metering.state import State
+from metering.validation import check_event
+from replay.account import AccountReplay, Base, Progress, ReplaySource, Step, quiet
+
+FIELDS_OF_A_LINE = (
+    "line", "decision", "charge", "feature", "action", "credit_type", "price_version", "plan", "units", "unit_credits",
+    "credits", "owner_event_id", "window_ends_at", "balance_after", "grants_used",
+)  # fmt: skip
+"""What was decided about a line; the rest of it is the event's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the input log something stands; `index` in its batch, None for a command that comes alone.
+
+    `recorded_at`: the log's time (ms). `producer`: who sent it, where it says so.
+    """
+
+    partition: int
+    offset: int
+    index: int | None
+    recorded_at: int
+    producer: str | None
+
+    @classmethod
+    def of(cls, step: Step) -> Place:
+        message = step.message
+        return cls(message.partition, message.offset, step.index, message.timestamp, message.producer)
+
+    def __str__(self) -> str:
+        return f"{self.partition}@{self.offset}" + ("" if self.index is None else f"/{self.index}")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One time that the event's id came to the account."""
+
+    place: Place
+    explanation: Explanation
+
+    @property
+    def became(self) -> str:
+        """`accepted`, `repeated` or `dead_letter`."""
+        if self.explanation.refusal is not None:
+            return "dead_letter"
+        return "accepted" if self.explanation.repeat_of is None else "repeated"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundAttempt:
+    """A refund request for the event, and what came of it: one output a line, or a rejection, or nothing (a repeat)."""
+
+    place: Place
+    request: Record
+    outputs: tuple[Record, ...]
+    became: str
+    """`refunded`, `rejected`, `repeated` or `dead_letter`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The same request with a new id at `at` (ms), as it would be decided."""
+
+    at: int
+    explanation: Explanation
+
+
+@dataclass(slots=True)
+class Story:
+    """Everything that the log says of an event of one account. `topic` is the input's name, `base` where it began."""
+
+    event_id: str
+    account_id: str
+    topic: str
+    base: str
+    arrivals: list[Arrival] = field(default_factory=list)
+    refunds: list[RefundAttempt] = field(default_factory=list)
+    present: Present | None = None
+
+    @property
+    def told(self) -> Arrival | None:
+        """The arrival that the story is about: the last accepted one, else the last dead letter; None for neither."""
+        accepted = [each for each in self.arrivals if each.became == "accepted"]
+        candidates = accepted or [each for each in self.arrivals if each.became == "dead_letter"]
+        return candidates[-1] if candidates else None
+
+    @property
+    def others(self) -> list[Arrival]:
+        """The other times that the id came, in order."""
+        told = self.told
+        return [each for each in self.arrivals if each is not told]
+
+    @property
+    def refunds_since(self) -> list[RefundAttempt]:
+        """The refund requests after the arrival that the story is about."""
+        told = self.told
+        return [] if told is None else [each for each in self.refunds if each.place.offset > told.place.offset]
+
+
+def tell_story(replay: AccountReplay, event_id: str, stop: int, now: int, progress: Progress = quiet) -> Story:
+    """Replays the account up to offset ``stop``; ``now`` is the time for the question of the present (ms UTC).
+
+    Raises LogError, LostPrefix.
+    """
+    topic = replay.place.rpartition("[")[0]
+    story = Story(event_id, replay.account_id, topic, replay.base.name)
+    for step in replay.steps(stop, progress):
+        if step.command == Command.REQUEST and step.record["event_id"] == event_id:
+            explanation = explain_event(replay.state, step.record, step.message.timestamp)
+            replay.apply(step)
+            story.arrivals.append(Arrival(Place.of(step), explanation))
+        elif step.command == Command.REFUND and step.record["event_id"] == event_id:
+            request = dict(step.record)
+            story.refunds.append(_attempt(step, request, replay.apply(step)))
+        else:
+            replay.apply(step)
+    told = story.told
+    if told is not None:
+        story.present = asked_now(replay.state, told.explanation.event, now)
+    return story
+
+
+def asked_now(state: State, event: Record, now: int) -> Present:
+    """What a copy of the event with a new id would come to if it occurred and were recorded now."""
+    copy = event | {"event_id": f"{now}:{event['event_id']}"[:MAX_ID], "occurred_at": now}
+    return Present(now, explain_event(state, copy, now))
+
+
+def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int, stop: int) -> Place | None:
+    """Where the event that made a claim stands, from offset ``first`` to before ``stop``; None where it is not there.
+
+    Reads only, and applies nothing. Raises LogError, LostPrefix.
+    """
+    base = Base(MemoryStore(), first - 1, f"offset {first}")
+    for step in AccountReplay(source, account_id, base).steps(stop):
+        record = step.record
+        is_it = step.command == Command.REQUEST and record["event_id"] == owner.event_id
+        # One of that id that was set aside first is not the one that paid.
+        if is_it and record["occurred_at"] == owner.occurred_at and check_event(dict(record)) is None:
+            return Place.of(step)
+    return None
+
+
+def _attempt(step: Step, request: Record, outputs: list[Output]) -> RefundAttempt:
+    refunds = tuple(each.record for each in outputs if each.kind is Kind.REFUND)
+    if refunds:
+        became = str(refunds[0]["status"])
+    else:
+        became = "repeated" if any(each.kind is Kind.REPEATED for each in outputs) else "dead_letter"
+    return RefundAttempt(Place.of(step), request, refunds, became)
+
+
+def differences(explained: list[Record], billed: list[Record]) -> list[str]:
+    """How the lines of an event as billed differ from those explained, a sentence each; empty where they agree.
+
+    A field that the billed line does not hold is not compared.
+    """
+    told: dict[int, Record] = {line["line"]: line for line in explained}
+    found: dict[int, Record] = {line["line"]: line for line in billed}
+    sentences = [f"line {number} is explained and not there" for number in sorted(told.keys() - found.keys())]
+    sentences += [f"line {number} is there and not explained" for number in sorted(found.keys() - told.keys())]
+    for number in sorted(told.keys() & found.keys()):
+        for name in FIELDS_OF_A_LINE:
+            if name in found[number] and _plain(found[number][name]) != _plain(told[number][name]):
+                wanted = _plain(told[number][name])
+                sentences.append(f"line {number}: {name} is {_plain(found[number][name])!r}, and explained {wanted!r}")
+    return sentences
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, str) else value

@@ -1,0 +1,57 @@
+"""The newest lines of one account, read from the end of its billed partition backwards."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from metering.records import Record
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+from streams.log.protocols import InputLog, Message
+
+_FIRST_STRETCH = 256
+_GROWTH = 4
+LOOKED_AT = 65_536
+"""Messages that are looked at before it gives up: an account that has been silent for long may have its lines far
+back, and this is for a look, not for a search."""
+
+
+class Tail(NamedTuple):
+    """The lines, oldest first. `is_whole`: there are no older ones, or as many as were asked for."""
+
+    lines: list[Record]
+    is_whole: bool
+
+
+def newest_lines(
+    log: InputLog, codec: Codec, partition: int, account_id: str, count: int, up_to: int, looked_at: int = LOOKED_AT
+) -> Tail:
+    """The account's last `count` lines that input offsets up to `up_to` caused. `log` is the topic of billed events.
+
+    What no worker wrote is passed over: the audit reports it. Raises LogError.
+    """
+    needle = account_id.encode()
+    kept, end = log.bounds(partition)
+    found: dict[tuple[int, int], list[Record]] = {}
+    stop, stretch, left = end, _FIRST_STRETCH, looked_at
+    while stop > kept and left > 0 and sum(map(len, found.values())) < count:
+        first = max(kept, stop - min(stretch, left))
+        for message in log.read(partition, first, stop):
+            if needle not in message.value:  # an id stands in a record as its UTF-8
+                continue
+            position, events = _decoded(codec, message)
+            if 0 <= position[0] <= up_to and position not in found:  # else a double, with the same bytes
+                found[position] = [event for event in events if event["account_id"] == account_id]
+        left -= stop - first
+        stop, stretch = first, stretch * _GROWTH
+    lines = [line for position in sorted(found) for line in found[position]]
+    return Tail(lines[-count:] if count else [], stop <= kept or len(lines) >= count)
+
+
+def _decoded(codec: Codec, message: Message) -> tuple[tuple[int, int], list[Record]]:
+    """(source_offset, part) of a batch of lines, and its lines; (-1, -1) and none for anything else."""
+    try:
+        name, batch = codec.decode(message.value)
+    except Undecodable:
+        return (-1, -1), []
+    return ((batch["source_offset"], batch["part"]), batch["events"]) if name == "BilledBatch" else ((-1, -1), [])

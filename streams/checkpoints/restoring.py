@@ -1,0 +1,132 @@
+"""Opening a partition's state; from the newest checkpoint where this machine's own is absent or too far behind."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.checkpoints.manifest import Checkpoint, CheckpointDamaged
+from streams.checkpoints.scratch import Scratch
+from streams.checkpoints.sealed import CheckpointError
+from streams.metrics import Metrics
+from streams.state.rocks import RocksState
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import NOTHING_APPLIED, Identity, StateError
+
+log = logging.getLogger(__name__)
+
+FAR_BEHIND = 10_000
+"""Messages that a state may lack before a newer checkpoint is looked for; fewer are sooner read from the log."""
+
+
+class Restorer:
+    """Opens states. A local one that is newer than every checkpoint is never touched.
+
+    `bounds` gives the log's first offset kept and its end. A checkpoint that is damaged is reported and the one before
+    is used; with none, the state is caught up from the log by whoever opened it, as far as the log reaches back.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        folder: RocksFolder,
+        scratch: Scratch,
+        bounds: Callable[[int], tuple[int, int]],
+        metrics: Metrics,
+    ) -> None:
+        self._checkpoints = checkpoints
+        self._folder = folder
+        self._scratch = scratch
+        self._bounds = bounds
+        self._metrics = metrics
+
+    def open(self, identity: Identity) -> RocksState:
+        """The partition's state. Raises StateError, LogError."""
+        first, end = self._bounds(identity.partition)
+        if not has_state(self._folder.path(identity)):
+            least = max(NOTHING_APPLIED + 1, first - 1)
+            return self._newest(identity, least, end, None) or self._folder.open(identity)
+        state = self._folder.open(identity)
+        applied = state.applied
+        if first > applied + 1:
+            return self._newest(identity, max(applied + 1, first - 1), end, state) or state
+        if end - applied > FAR_BEHIND:
+            return self._newest(identity, applied + FAR_BEHIND, end, state) or state
+        return state
+
+    def _newest(self, identity: Identity, least: int, end: int, held: RocksState | None) -> RocksState | None:
+        """The state of the newest usable checkpoint with `least` <= applied < `end`, in place of what is there.
+
+        `held` is what is there, open; it is closed when, and only when, another takes its place.
+        """
+        try:
+            for checkpoint in self._checkpoints.whole(identity.partition):
+                if checkpoint.applied < least:
+                    log.info("%s reaches offset %d only: not used", checkpoint.place, checkpoint.applied)
+                    return None
+                if checkpoint.applied >= end:
+                    log.error("%s reaches beyond the log, which ends at %d: not used", checkpoint.place, end)
+                    continue
+                source = self._fetched(identity, checkpoint)
+                if source is not None:
+                    return self._moved(identity, source, held)
+        except CheckpointError as error:
+            self._metrics.restores.labels("failed").inc()
+            log.error("no checkpoint for %s[%d]: %s", identity.topic, identity.partition, error)  # noqa: TRY400
+        return None
+
+    def _fetched(self, identity: Identity, checkpoint: Checkpoint) -> Path | None:
+        """The state in a folder beside, after it was compared and opened; None, and reported, where it is damaged."""
+        folder = RocksFolder(self._scratch.new(f"restore-{identity.partition}"))
+        path = folder.path(identity)
+        log.info("restoring %s[%d] from %s", identity.topic, identity.partition, checkpoint.place)
+        try:
+            self._checkpoints.fetch(checkpoint, path)
+            _check_reach(folder, identity, checkpoint)
+        except (CheckpointDamaged, StateError) as error:
+            shutil.rmtree(path, ignore_errors=True)
+            self._metrics.restores.labels("damaged").inc()
+            log.error("%s; the checkpoint before it is tried", error)  # noqa: TRY400 - the error says it all
+            return None
+        return path
+
+    def _moved(self, identity: Identity, source: Path, held: RocksState | None) -> RocksState:
+        """Puts the state in its place, whole, and what was there out of the way. Raises StateError."""
+        place = self._folder.path(identity)
+        aside = self._scratch.new("replaced")
+        if held is not None:
+            held.close()
+        elif has_state(place):  # another process of this machine was quicker
+            shutil.rmtree(source, ignore_errors=True)
+            return self._folder.open(identity)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                place.rename(aside)
+            source.rename(place)
+        except OSError as error:
+            if aside.exists() and not place.exists():
+                aside.rename(place)
+            raise StateError(
+                f"{place}: a checkpoint cannot be moved here: {error}; see to it and start again"
+            ) from error
+        shutil.rmtree(aside, ignore_errors=True)
+        self._metrics.restores.labels("done").inc()
+        return self._folder.open(identity)
+
+
+def _check_reach(folder: RocksFolder, identity: Identity, checkpoint: Checkpoint) -> None:
+    """Opens the state as a worker would. Raises StateError, CheckpointDamaged."""
+    state = folder.open(identity)
+    applied = state.applied
+    state.close()
+    if applied != checkpoint.applied:
+        raise CheckpointDamaged(f"{checkpoint.place}: the state in it reaches offset {applied}")
+
+
+def has_state(path: Path) -> bool:
+    """Whether a folder holds a state: RocksDB's own first file."""
+    return (path / "CURRENT").exists()

@@ -1,0 +1,45 @@
+"""The input log in Kafka, read directly: for catching up and for audits. The running stream comes through Faust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
+
+from streams.log.protocols import LogChanged, Message, producer_of
+from streams.log.reader import KafkaReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+class KafkaInputLog:
+    """The commands of one pipeline; see `InputLog`. `timeout` in seconds bounds every wait for the broker."""
+
+    def __init__(
+        self, bootstrap: str, topic: str, *, security: Mapping[str, str] | None = None, timeout: float = 30.0
+    ) -> None:
+        self._topic = topic
+        self._reader = KafkaReader(bootstrap, security=security, timeout=timeout)
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        return self._reader.bounds(self._topic, partition)
+
+    def read(self, partition: int, first: int, stop: int) -> Iterator[Message]:
+        for message in self._reader.read(self._topic, partition, first, stop):
+            kind, timestamp = message.timestamp()
+            offset = message.offset() or 0
+            if kind != TIMESTAMP_LOG_APPEND_TIME:
+                raise LogChanged(
+                    f"{self._topic}[{partition}]@{offset}: the record's time is its producer's, not the broker's; "
+                    "charges would not be the same again: see the topic's message.timestamp.type"
+                )
+            headers = cast("Iterable[tuple[str, bytes | None]] | None", message.headers())
+            yield Message(partition, offset, timestamp, message.value() or b"", producer_of(headers))
+
+    def offset_at(self, partition: int, timestamp: int) -> int:
+        """The first offset whose record is not before the time (ms, the broker's); where there is none, the end."""
+        return self._reader.offset_at(self._topic, partition, timestamp)
+
+    def close(self) -> None:
+        self._reader.close()

@@ -1,0 +1,165 @@
+"""In-memory twins of the input and output logs, with the faults that a crash simulation needs.
+
+A `MemoryBroker` outlives the workers that use it, as Kafka does. A worker's `MemoryOutputLog` keeps what was sent in a
+queue until `wait`, as a producer does, so that a worker stopped in between loses exactly what a real one may lose.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from streams.log.protocols import DeliveryFailed, LogChanged, LostPrefix, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Step(StrEnum):
+    """Where a fault may strike: each is the instant just before the named thing happens."""
+
+    SEND = "send"  # before the record is in the worker's queue
+    APPEND = "append"  # before the record is in the log
+    ACKNOWLEDGE = "acknowledge"  # the record is in the log; the worker does not know it yet
+    RETURN = "return"  # everything is acknowledged; `wait` has not returned yet
+
+
+def no_fault(step: Step, topic: str, partition: int) -> None:
+    """Let everything pass."""
+
+
+class MemoryBroker:
+    """Topics that live as long as this object: append-only partitions with offsets, made when they are first named."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], list[Message]] = {}
+        self._first: dict[tuple[str, int], int] = {}
+        self._next: dict[tuple[str, int], int] = {}
+
+    def append(self, topic: str, partition: int, value: bytes, timestamp: int = 0, producer: str | None = None) -> int:
+        """Add one record; gives its offset."""
+        place = (topic, partition)
+        offset = self._next.get(place, 0)
+        self._kept.setdefault(place, []).append(Message(partition, offset, timestamp, value, producer))
+        self._next[place] = offset + 1
+        return offset
+
+    def skip(self, topic: str, partition: int, offsets: int = 1) -> None:
+        """Use up offsets without a record, as a transaction's marker does."""
+        self._next[topic, partition] = self._next.get((topic, partition), 0) + offsets
+
+    def expire(self, topic: str, partition: int, before: int) -> None:
+        """Delete what stands before this offset, as retention does."""
+        first, end = self.bounds(topic, partition)
+        if not first <= before <= end:
+            msg = f"{topic}[{partition}]: expiry before {before} is outside {first}..{end}"
+            raise ValueError(msg)
+        self._first[topic, partition] = before
+        self._kept[topic, partition] = [m for m in self.records(topic, partition) if m.offset >= before]
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset that is kept, next offset to be given."""
+        return self._first.get((topic, partition), 0), self._next.get((topic, partition), 0)
+
+    def records(self, topic: str, partition: int) -> list[Message]:
+        """What is kept, in order."""
+        return list(self._kept.get((topic, partition), ()))
+
+
+class MemoryInputLog:
+    """The twin of `KafkaInputLog`."""
+
+    def __init__(self, broker: MemoryBroker, topic: str) -> None:
+        self._broker = broker
+        self._topic = topic
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        return self._broker.bounds(self._topic, partition)
+
+    def read(self, partition: int, first: int, stop: int) -> Iterator[Message]:
+        if first >= stop:
+            return
+        kept, end = self.bounds(partition)
+        if first < kept:
+            raise LostPrefix(f"{self._topic}[{partition}]@{first}: the log begins at {kept}")
+        if stop > end:
+            raise LogChanged(f"{self._topic}[{partition}]: the log ends at {end}, {stop} was wanted")
+        for message in self._broker.records(self._topic, partition):
+            if first <= message.offset < stop:
+                yield message
+
+    def offset_at(self, partition: int, timestamp: int) -> int:
+        kept = (m.offset for m in self._broker.records(self._topic, partition) if m.timestamp >= timestamp)
+        return next(kept, self.bounds(partition)[1])
+
+
+class MemoryOutputLog:
+    """The twin of `KafkaOutputLog`: one worker's producer.
+
+    `fault(step, topic, partition)` is called at every step and may raise: a DeliveryFailed is a failed or lost
+    acknowledgement, anything else is the process ending there. Either way nothing more goes out, except by `send_late`.
+    """
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        position_of: Callable[[bytes], tuple[int, int]],
+        fault: Callable[[Step, str, int], None] = no_fault,
+    ) -> None:
+        self._broker = broker
+        self._position_of = position_of
+        self._fault = fault
+        self._queue: deque[tuple[str, int, bytes]] = deque()
+        self._ended: str | None = None
+
+    def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
+        records = self._broker.records(topic, partition)
+        return self._position_of(records[-1].value) if records else None
+
+    def send(self, topic: str, partition: int, value: bytes) -> None:
+        self._check()
+        self._strike(Step.SEND, topic, partition)
+        self._queue.append((topic, partition, value))
+
+    def push(self, records: int = 1) -> None:
+        """Let this many queued records reach the log now, as a producer's own thread may at any time before `wait`."""
+        self._check()
+        for _ in range(min(records, len(self._queue))):
+            topic, partition, value = self._queue[0]
+            self._strike(Step.APPEND, topic, partition)
+            self._broker.append(topic, partition, value)
+            self._queue.popleft()
+            self._strike(Step.ACKNOWLEDGE, topic, partition)
+
+    def wait(self) -> None:
+        self.push(len(self._queue))
+        self._check()
+        self._strike(Step.RETURN, "", -1)
+
+    def abandon(self) -> None:
+        self._ended = self._ended or "it was abandoned"
+
+    def close(self) -> None:
+        self._ended = self._ended or "it was closed"
+
+    def send_late(self, records: int | None = None) -> int:
+        """What was queued goes out after all, as from a worker that has lost its partition and does not know it.
+
+        Gives how many records went out.
+        """
+        count = len(self._queue) if records is None else min(records, len(self._queue))
+        for _ in range(count):
+            self._broker.append(*self._queue.popleft())
+        return count
+
+    def _check(self) -> None:
+        if self._ended is not None:
+            raise DeliveryFailed(f"nothing more is sent: {self._ended}")
+
+    def _strike(self, step: Step, topic: str, partition: int) -> None:
+        try:
+            self._fault(step, topic, partition)
+        except BaseException as error:
+            self._ended = f"{step} {topic}[{partition}]: {error}"
+            raise

@@ -1,0 +1,203 @@
+"""The topics: their names, how they are made, and whether those that are there are right."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from streams.log.client import MESSAGE_BYTES
+from streams.log.protocols import LogError
+from streams.log.topic_admin import NewTopic, TopicAdmin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOR_EVER = -1
+_CLOCK_ADVICE = (
+    "a record's time decides charges and must be the broker's: alter the topic before anything is in it, "
+    "or choose another topic_prefix"
+)
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """Every topic and consumer group of one pipeline: `<prefix>.requests` and so on."""
+
+    prefix: str = "credits"
+
+    def __post_init__(self) -> None:
+        if not _PREFIX.fullmatch(self.prefix):
+            raise ValueError(
+                f"topic prefix {self.prefix!r}: letters, digits, dots, underscores and hyphens, at most 200"
+            )
+
+    @property
+    def requests(self) -> str:
+        return f"{self.prefix}.requests"
+
+    @property
+    def billed(self) -> str:
+        return f"{self.prefix}.billed"
+
+    @property
+    def refunds(self) -> str:
+        return f"{self.prefix}.refunds"
+
+    @property
+    def grants(self) -> str:
+        return f"{self.prefix}.grants"
+
+    @property
+    def alerts(self) -> str:
+        return f"{self.prefix}.alerts"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.prefix}.dead-letters"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.billed, self.refunds, self.grants, self.alerts, self.dead_letters)
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (self.requests, *self.outputs)
+
+    @property
+    def rating_group(self) -> str:
+        return f"{self.prefix}.rating"
+
+    @property
+    def loading_group(self) -> str:
+        return f"{self.prefix}.loading"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSettings:
+    """How topics are made. Retention in ms, -1 for ever; replication -1: as the broker is set up."""
+
+    partitions: int = 8
+    replication: int = -1
+    requests_retention_ms: int = FOR_EVER
+    outputs_retention_ms: int = FOR_EVER
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    def new_topic(self, name: str, *, is_input: bool) -> NewTopic:
+        retention = self.requests_retention_ms if is_input else self.outputs_retention_ms
+        config = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(retention),
+            "retention.bytes": "-1",
+            "max.message.bytes": str(MESSAGE_BYTES),
+            # Outputs too: the time of an output is when it was written, whatever worker's clock is wrong.
+            "message.timestamp.type": "LogAppendTime",
+            **self.more,
+        }
+        return NewTopic(name, self.partitions, self.replication, config=config)
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing about a topic that is not as the pipeline needs it."""
+
+    topic: str
+    setting: str
+    found: str
+    wanted: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.setting} is {self.found}, {self.wanted} is needed; {self.advice}"
+
+
+class TopicMismatch(LogError):
+    """Topics that are there and wrong; the message names all that is wrong at once."""
+
+    def __init__(self, mismatches: list[Mismatch]) -> None:
+        super().__init__("\n".join(str(mismatch) for mismatch in mismatches))
+        self.mismatches = mismatches
+
+
+def ensure_topics(
+    bootstrap: str,
+    names: TopicNames,
+    settings: TopicSettings | None = None,
+    *,
+    security: Mapping[str, str] | None = None,
+    timeout: float = 15.0,
+) -> dict[str, str]:
+    """Make the topics that are missing and check those that are there. Gives each topic's id (the broker's) by name.
+
+    Safe to call from several processes at once. `timeout` in seconds bounds the whole call. Raises TopicMismatch,
+    LogUnavailable when no broker answers, LogError when the broker refuses.
+    """
+    settings = settings or TopicSettings()
+    admin = TopicAdmin(bootstrap, security, timeout)
+    found = admin.describe(names.all)
+    missing = [name for name in names.all if name not in found]
+    if missing:
+        admin.create([settings.new_topic(name, is_input=name == names.requests) for name in missing])
+        admin.wait_for(names.all)
+    return _checked(admin, names, settings.partitions)
+
+
+def check_topics(
+    bootstrap: str,
+    names: TopicNames,
+    partitions: int | None = None,
+    *,
+    security: Mapping[str, str] | None = None,
+    timeout: float = 15.0,
+) -> dict[str, str]:
+    """Check without making anything; `partitions` None takes what the input topic has. Gives topic ids by name.
+
+    Raises TopicMissing, TopicMismatch, LogUnavailable.
+    """
+    return _checked(TopicAdmin(bootstrap, security, timeout), names, partitions)
+
+
+def partition_count(
+    bootstrap: str, topic: str, *, security: Mapping[str, str] | None = None, timeout: float = 15.0
+) -> int:
+    """How many partitions the topic has. Raises TopicMissing, LogUnavailable."""
+    found = TopicAdmin(bootstrap, security, timeout).must_describe([topic])
+    return len(found[topic].partitions)
+
+
+def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> dict[str, str]:
+    found = admin.must_describe(names.all)
+    wanted = len(found[names.requests].partitions) if partitions is None else partitions
+    mismatches = [
+        Mismatch(
+            name,
+            "the number of partitions",
+            str(len(found[name].partitions)),
+            str(wanted),
+            "it is fixed when a topic is made: set `partitions` to what is there, or choose another topic_prefix",
+        )
+        for name in names.all
+        if len(found[name].partitions) != wanted
+    ]
+    config = admin.config(names.all)
+    mismatches += [
+        Mismatch(name, "message.timestamp.type", stamp, "LogAppendTime", _CLOCK_ADVICE)
+        for name in names.all
+        if (stamp := config[name]["message.timestamp.type"]) != "LogAppendTime"
+    ]
+    mismatches += [
+        Mismatch(name, "cleanup.policy", policy, "delete", "compaction would remove charges: alter the topic")
+        for name in names.all
+        if (policy := config[name]["cleanup.policy"]) != "delete"
+    ]
+    mismatches += [
+        Mismatch(
+            name, "max.message.bytes", most, str(MESSAGE_BYTES), "a large message would be refused: alter the topic"
+        )
+        for name in names.all
+        if int(most := config[name]["max.message.bytes"]) < MESSAGE_BYTES
+    ]
+    if mismatches:
+        raise TopicMismatch(mismatches)
+    return {name: str(found[name].topic_id) for name in names.all}

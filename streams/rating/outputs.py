@@ -1,0 +1,124 @@
+"""What one input message causes, gathered by topic and sent in parts that the broker takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from metering.records import Kind, Output, Record
+from schemas.codec import Codec
+from streams.log.protocols import LogChanged, OutputLog
+from streams.log.topics import TopicNames
+
+BATCH_NAME = {
+    Kind.BILLED: "BilledBatch",
+    Kind.REFUND: "RefundBatch",
+    Kind.GRANT: "GrantBatch",
+    Kind.ALERT: "AlertBatch",
+    Kind.DEAD_LETTER: "DeadLetterBatch",
+}
+"""The Avro record of each kind of output that has a topic."""
+
+# Looked up once: on Python 3.11 a member of an enum takes as long to get as a function to call.
+_BILLED, _REPEATED, _DEAD_LETTER = Kind.BILLED, Kind.REPEATED, Kind.DEAD_LETTER
+
+
+def topics_by_kind(names: TopicNames) -> dict[Kind, str]:
+    """The topic of each kind of output."""
+    return {
+        Kind.BILLED: names.billed,
+        Kind.REFUND: names.refunds,
+        Kind.GRANT: names.grants,
+        Kind.ALERT: names.alerts,
+        Kind.DEAD_LETTER: names.dead_letters,
+    }
+
+
+class Counts:
+    """What was decided since the last `take`, for metrics: events by decision, repeats, dead letters by reason."""
+
+    def __init__(self) -> None:
+        self.decisions: Counter[str] = Counter()
+        self.dead_letters: Counter[str] = Counter()
+        self.repeated: Counter[str] = Counter()
+        self.messages = 0
+        self.events = 0
+
+    def add(self, other: Counts) -> None:
+        self.decisions += other.decisions
+        self.dead_letters += other.dead_letters
+        self.repeated += other.repeated
+        self.messages += other.messages
+        self.events += other.events
+
+    def note(self, outputs: list[Output]) -> None:
+        self.decisions.update([record["decision"] for kind, record in outputs if kind is _BILLED])
+        for kind, record in outputs:
+            if kind is _REPEATED:
+                self.repeated[record["command"]] += 1
+            elif kind is _DEAD_LETTER:
+                self.dead_letters[record["reason"]] += 1
+
+
+def encoded(
+    codec: Codec,
+    topics: dict[Kind, str],
+    outputs: list[Output],
+    partition: int,
+    offset: int,
+    wanted: Callable[[str], bool] = bool,
+) -> list[tuple[str, int, bytes]]:
+    """(topic, part, message) for what the input message at ``offset`` caused in ``wanted`` topics, in order in each."""
+    by_kind: dict[Kind, list[Record]] = {}
+    billed: list[Record] = []
+    for kind, record in outputs:
+        if kind is _BILLED:  # nearly all of them: no look-up for each
+            billed.append(record)
+        elif kind is not _REPEATED:
+            by_kind.setdefault(kind, []).append(record)
+    if billed:
+        by_kind[Kind.BILLED] = billed
+    return [
+        (topics[kind], part, value)
+        for kind, records in by_kind.items()
+        if wanted(topics[kind])
+        for part, value in enumerate(codec.encode_parts(BATCH_NAME[kind], partition, offset, records))
+    ]
+
+
+class Outbox:
+    """Sends one partition's outputs, and leaves out what is already there.
+
+    What was sent before a crash is in the output topics, though the state does not know it. So before the first output
+    to a topic the last (source_offset, part) there is read, and nothing up to it is sent again.
+    """
+
+    def __init__(self, partition: int, log: OutputLog, end_of_input: Callable[[], int]) -> None:
+        self._partition = partition
+        self._log = log
+        self._end_of_input = end_of_input
+        self._last: dict[str, tuple[int, int]] = {}
+
+    def send(self, offset: int, messages: list[tuple[str, int, bytes]]) -> None:
+        """Queues the messages that ``offset`` caused, in order; raises DeliveryFailed, LogUnavailable."""
+        for topic, part, value in messages:
+            if (offset, part) > self._last_in(topic):
+                self._log.send(topic, self._partition, value)
+
+    def may_lack(self, topic: str, offset: int) -> bool:
+        """Whether the topic may not have everything that ``offset`` caused."""
+        return offset >= self._last_in(topic)[0]
+
+    def _last_in(self, topic: str) -> tuple[int, int]:
+        """The last (source_offset, part) that was in the topic before this worker sent anything to it."""
+        last = self._last.get(topic)
+        if last is None:
+            last = self._log.last_position(topic, self._partition) or (-1, -1)
+            if last[0] >= self._end_of_input():
+                raise LogChanged(
+                    f"{topic}[{self._partition}] has outputs of offset {last[0]}, which the input log does not have: "
+                    "the input topic was deleted and made again. Delete the output topics too, or choose another "
+                    "topic_prefix; else every new charge would be taken for one that is there already"
+                )
+            self._last[topic] = last
+        return last

@@ -1,0 +1,267 @@
+"""The Faust shell: groups of waiting messages from Kafka, one handler call for each group, acknowledgement behind it.
+
+Faust is used for what it is good at (group membership, fetching, committing) and kept from what would lose charges: it
+decodes nothing, acknowledges nothing by itself, keeps no table and sends nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import faust
+from faust.types import EventT
+from mode import CrashingSupervisor
+
+from streams.log.protocols import GaveWay, Message, producer_of
+from streams.shell import garbage_collection
+from streams.shell.credentials import faust_credentials
+from streams.shell.transport import CarriedThrough, exact_transport
+from streams.shell.waiting_queue import WaitingQueue, event_bytes
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 20.0
+"""Seconds that a stop waits for the group in flight before the handler is asked to abandon it."""
+
+LOOK = 0.01
+"""Seconds between looks at the queue while a group gathers."""
+
+Groups = dict[str, list[Message]]
+"""Waiting messages by topic; each partition's messages are in order."""
+
+
+class GroupHandler(Protocol):
+    """What is done with groups. All calls come from one thread, one after another."""
+
+    def process(self, groups: Groups) -> None:
+        """Carries every message through; on return they may be acknowledged.
+
+        GaveWay, only while the shell's ``leaving`` is set: they are not through. Any other exception ends the process.
+        """
+
+    def release(self, partitions: Iterable[tuple[str, int]]) -> None:
+        """Lets go of (topic, partition) pairs that now belong to another worker."""
+
+    def abandon(self) -> None:
+        """Ends a `process` that waits for Kafka or a store, by an exception; comes from another thread."""
+
+    def close(self) -> None:
+        """Lets go of everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShellSettings:
+    """How a shell reads Kafka. Times in seconds. ``security`` are librdkafka's names, as everywhere.
+
+    ``group_wait``: how long a group's first message waits for others, unless enough of them are there. 0 takes what is
+    there: while one group is worked on the next one gathers, so groups grow with the load by themselves.
+    ``group_bytes``: a group takes no further message once it has so many. About two groups wait at most.
+    """
+
+    bootstrap: str
+    group: str
+    topics: tuple[str, ...]
+    scratch: Path
+    group_messages: int = 128
+    group_bytes: int = 64 * 1024 * 1024
+    group_wait: float = 0.0
+    fetch_bytes: int = 4 * 1024 * 1024
+    session_timeout: float = 15.0
+    security: Mapping[str, str] = field(default_factory=dict)
+
+
+class _StoppableApp(faust.App):
+    """Tells when a stop begins, before anything is waited for, and bounds what waits."""
+
+    begin_stop: Callable[[], None]
+    most_waiting_bytes: int
+
+    async def stop(self) -> None:
+        self.begin_stop()
+        await super().stop()
+
+    def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> WaitingQueue:  # noqa: N802 - Faust's name
+        return WaitingQueue(
+            self.most_waiting_bytes, maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume
+        )
+
+
+class Shell:
+    """One Faust application around one `GroupHandler`.
+
+    ``leaving`` is set as soon as partitions are to go, before the group in flight is waited for, and until partitions
+    are assigned again; and for good when a stop begins.
+    """
+
+    def __init__(self, settings: ShellSettings, handler: GroupHandler, leaving: threading.Event | None = None) -> None:
+        self._settings = settings
+        self._handler = handler
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="groups")
+        self._turn = asyncio.Lock()
+        self._done = CarriedThrough()
+        self._leaving = leaving or threading.Event()
+        self._stopping = False
+        self._assigned: set[tuple[str, int]] = set()
+        self.app = self._make_app()
+
+    def run(self, on_ready: Callable[[], None] | None = None) -> NoReturn:
+        """Runs until SIGTERM or SIGINT (exit code 0) or until anything fails (the exception comes out here)."""
+        if on_ready is not None:
+            self.app.on_partitions_assigned.connect(lambda *_, **__: on_ready(), weak=False)
+        worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False)
+        worker.spinner = None  # it would write to stdout, which belongs to data
+        garbage_collection.settle()
+        try:
+            worker.execute_from_commandline()
+        except SystemExit:
+            if worker.crash_reason is not None:
+                raise worker.crash_reason from None
+            raise
+        finally:
+            self._thread.submit(self._handler.close).result()
+            self._thread.shutdown()
+        sys.exit(0)
+
+    def _make_app(self) -> faust.App:
+        settings = self._settings
+        settings.scratch.mkdir(parents=True, exist_ok=True)
+        app = _StoppableApp(
+            settings.group,
+            broker=[f"aiokafka://{address}" for address in settings.bootstrap.split(",")],
+            datadir=str(settings.scratch),
+            store="memory://",
+            key_serializer="raw",
+            value_serializer="raw",
+            processing_guarantee="at_least_once",
+            consumer_auto_offset_reset="earliest",
+            broker_commit_interval=1.0,
+            broker_session_timeout=settings.session_timeout,
+            broker_heartbeat_interval=settings.session_timeout / 5,
+            broker_max_poll_interval=3_600.0,
+            consumer_max_fetch_size=settings.fetch_bytes,
+            stream_wait_empty=True,
+            stream_buffer_maxsize=max(256, 2 * settings.group_messages),
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            web_enabled=False,
+            **faust_credentials(settings.security),
+        )
+        app.begin_stop = self._begin_stop
+        app.most_waiting_bytes = 2 * settings.group_bytes
+        app.transport = exact_transport(app, self._done, self._leaving.set)
+        topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
+        app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
+        app.on_partitions_assigned.connect(self._on_assigned, weak=False)
+        app.on_partitions_revoked.connect(self._on_revoked, weak=False)
+        return app
+
+    async def _consume(self, stream: Any) -> None:
+        """Hands over whatever is waiting, and acknowledges it, in order, when the handler has returned.
+
+        Only the first message of a group comes through the stream. The others are taken from its queue without an
+        await in between: a rebalance or a stop clears that queue, and an agent that then waited for one more message
+        with some in its hand would be waited for, for ever.
+        """
+        loop = asyncio.get_running_loop()
+        async for first in stream.noack().events():
+            await self._gather(stream.channel.queue)
+            group = [first, *self._waiting(stream.channel.queue, event_bytes(first))]
+            async with self._turn:
+                is_through = await loop.run_in_executor(self._thread, self._carried_through, _by_topic(group))
+                for event in group:
+                    message = event.message
+                    if is_through:
+                        self._done.note(message.topic, message.partition, message.offset)
+                    event.ack()  # for Faust, which waits for it; what is committed is what was noted
+            del first, group, event, message  # Faust waits for messages that are alive and not acknowledged
+
+    def _carried_through(self, groups: Groups) -> bool:
+        """Whether the group may be acknowledged; else it is delivered again, here or to another worker."""
+        try:
+            self._handler.process(groups)
+        except GaveWay as gave_way:
+            log.info("%s", gave_way)
+            return False
+        return True
+
+    async def _gather(self, queue: WaitingQueue) -> None:
+        """Waits for others while there are too few for a group."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        until = loop.time() + settings.group_wait
+        await asyncio.sleep(0)
+        while queue.qsize() < settings.group_messages - 1 and queue.bytes < settings.group_bytes:
+            left = until - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, LOOK))
+
+    def _waiting(self, queue: WaitingQueue, size: int) -> Iterator[EventT[bytes]]:
+        """The waiting events of this generation that fill a group of ``size`` bytes; begun, as the stream does it."""
+        app, settings = self.app, self._settings
+        most = settings.group_messages - 1
+        while most > 0 and size < settings.group_bytes and app.flow_control.is_active() and not queue.empty():
+            event = queue.get_nowait()
+            message = event.message
+            if message.generation_id != app.consumer_generation_id:
+                continue  # of before a rebalance: it is fetched again, by whoever has the partition now
+            if not message.tracked:
+                message.tracked = True
+                app.consumer.track_message(message)
+            most -= 1
+            size += event_bytes(event)
+            yield event
+
+    def _begin_stop(self) -> None:
+        self._stopping = True
+        self._leaving.set()
+        timer = threading.Timer(PATIENCE, self._handler.abandon)
+        timer.daemon = True
+        timer.start()
+
+    async def _on_assigned(self, _app: Any, /, *given: Any, **_: Any) -> None:
+        now = {(tp.topic, tp.partition) for tp in given[0]}
+        await self._release(self._assigned - now)
+        self._assigned = now
+        if not self._stopping:
+            self._leaving.clear()
+        log.info("partitions assigned: %s", sorted(partition for _, partition in now))
+
+    async def _on_revoked(self, _app: Any, /, *given: Any, **_: Any) -> None:
+        await self._release({(tp.topic, tp.partition) for tp in given[0]})
+
+    async def _release(self, partitions: set[tuple[str, int]]) -> None:
+        """Waits for the group in flight, then lets the handler close these partitions."""
+        async with self._turn:
+            self._assigned -= partitions
+            if partitions:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._thread, self._handler.release, sorted(partitions))
+
+
+def _by_topic(events: Sequence[EventT[bytes]]) -> Groups:
+    groups: Groups = {}
+    for event in events:
+        message = event.message
+        groups.setdefault(message.topic, []).append(
+            Message(
+                message.partition,
+                message.offset,
+                round(message.timestamp * 1_000),
+                message.value or b"",
+                producer_of(_header_pairs(message.headers)),
+            )
+        )
+    return groups
+
+
+def _header_pairs(headers: Any) -> Iterable[tuple[str, bytes | None]]:
+    return headers.items() if isinstance(headers, Mapping) else headers or ()
