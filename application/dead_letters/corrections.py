@@ -7,13 +7,13 @@ tried by itself in a command that is good otherwise, so that all of them are kno
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from application.commands.fields import CHECKS, allowed_values
 from application.errors import Misconfigured
 from application.input.ndjson import BadLine, read_command
 from metering.records import Command
-from metering.validation import check_account_update, check_event, check_grant, check_refund
 from schemas.catalog import COMMANDS
 from schemas.codec import Codec
 from streams.log.partitioner import partition_of
@@ -36,30 +36,6 @@ _GOOD: dict[Command, dict[str, Any]] = {
     Command.ACCOUNT: {
         "update_id": "u", "account_id": "a", "plan": None, "on_empty": "allow", "alert_below": {}, "at": _AT,
     },
-}  # fmt: skip
-_CHECKS: dict[Command, Callable[[dict[str, Any]], str | None]] = {
-    Command.REQUEST: check_event,
-    Command.REFUND: check_refund,
-    Command.GRANT: check_grant,
-    Command.ACCOUNT: check_account_update,
-}
-_ID, _TIME = "1 to 128 characters", "a time from the year 2000 on, in ms or as 2026-01-31T12:00:00Z"
-_SHORT, _OPTIONAL = "1 to 256 characters", "at most 256 characters, or null"
-_ALLOWED = {
-    "event_id": _ID, "account_id": _ID, "refund_id": _ID, "update_id": _ID,
-    "grant_id": f"{_ID}, not beginning with refund:",
-    "occurred_at": _TIME, "requested_at": _TIME, "granted_at": _TIME, "at": _TIME,
-    "expires_at": "a time later than granted_at, or null",
-    "endpoint": _SHORT, "channel": _SHORT, "credit_type": _SHORT,
-    "outcome": "processed, invalid, unauthenticated, rate_limited, blocked or failed",
-    "ip": "an IPv4 or IPv6 address, or null", "domain": "a domain like acme.com, or null",
-    "request_id": _OPTIONAL, "actor": _OPTIONAL, "user_id": _OPTIONAL, "charge": _OPTIONAL,
-    "quantities": "at most 32 names with whole numbers from 0 to 1,000,000,000",
-    "attributes": "at most 32 names with texts of at most 1,024 characters",
-    "credits": "a whole number from 1 on (a grant: to 1,000,000,000,000)",
-    "reason": "at most 1,024 characters", "on_empty": "allow or reject",
-    "alert_below": "credit types with whole numbers",
-    "plan": "a request's: a name or null; an account's: name, started_at and a later ends_at (or null), or null",
 }  # fmt: skip
 
 
@@ -141,7 +117,7 @@ def _plain(command: Command, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mistakes(command: Command, record: Mapping[str, Any]) -> Iterator[str]:
-    good, check = _GOOD[command], _CHECKS[command]
+    good, check = _GOOD[command], CHECKS[command]
     if check(dict(record)) is None:
         return
     for field in good:
@@ -149,7 +125,8 @@ def _mistakes(command: Command, record: Mapping[str, Any]) -> Iterator[str]:
         if field == "expires_at" and type(record.get("granted_at")) is int:
             trial["granted_at"] = record["granted_at"]
         if check(trial) == field:
-            yield f"{field}: is {json.dumps(record.get(field), ensure_ascii=False)}, should be {_ALLOWED[field]}"
+            allowed = allowed_values(command, field)
+            yield f"{field}: is {json.dumps(record.get(field), ensure_ascii=False)}, should be {allowed}"
     for field in record.keys() - good.keys():
         yield f"{field}: there is no such field; there are {', '.join(good)}"
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+from application.commands.fields import first_mistake
 from application.input.access_log import LogLine, NotALogLineError, parse_line, to_event
 from application.input.lines import Line
 from application.input.ndjson import InputCommand, read_command
 from metering.records import Command, DeadLetterReason, Record
-from metering.validation import check_account_update, check_event, check_grant, check_refund
 
-_CHECKS: dict[str, Callable[[Record], str | None]] = {
-    Command.REQUEST: check_event,
-    Command.REFUND: check_refund,
-    Command.GRANT: check_grant,
-    Command.ACCOUNT: check_account_update,
-}
 _LINES_REMEMBERED = 65_536
 
 
@@ -89,8 +83,8 @@ def ndjson_commands(lines: Iterator[Line]) -> Iterator[InputCommand | Rejected]:
             continue
         command = read_command(line.number, line.content)
         if isinstance(command, InputCommand):
-            wrong = _CHECKS[command.name](command.record)
-            yield command if wrong is None else Rejected(line.number, line.content, f"{wrong}: is missing or wrong")
+            wrong = first_mistake(Command(command.name), command.record)
+            yield command if wrong is None else Rejected(line.number, line.content, wrong)
         elif command.reason is DeadLetterReason.INVALID_EVENT:
             yield Rejected(line.number, line.content, "type: is not request, refund, grant or account")
         else:
@@ -124,6 +118,6 @@ def _log_event(content: bytes, mapping: Mapping, ids: LineIds) -> Record:
         channel=mapping.channel,
         endpoint=mapping.endpoint,
     )
-    if wrong := check_event(event):
-        raise NotALogLineError(f"its {wrong} cannot be that of an event")
+    if wrong := first_mistake(Command.REQUEST, event):
+        raise NotALogLineError(f"makes no event: {wrong}")
     return event

@@ -133,20 +133,16 @@ class SettingsUpdate:
 
 
 def _check(record: dict[str, Any]) -> None:
+    from application.commands.fields import allowed_values
+    from metering.records import Command as Word
     from metering.validation import check_account_update
 
     bad = check_account_update(record)
     if bad is not None:
-        raise click.UsageError(f"{_OPTION.get(bad, bad)}: {_ALLOWED.get(bad, 'it has a wrong value')}")
+        raise click.UsageError(f"{_OPTION.get(bad, bad)}: {allowed_values(Word.ACCOUNT, bad)}")
 
 
 _OPTION = {"update_id": "--id", "account_id": "ACCOUNT", "plan": "--plan", "alert_below": "--alert-below"}
-_ALLOWED = {
-    "update_id": "1 to 128 characters",
-    "account_id": "1 to 128 characters",
-    "plan": "a name of 1 to 256 characters, and --ends-at later than --started-at",
-    "alert_below": "TYPE of 1 to 256 characters, N a whole number that fits 64 bits",
-}
 
 
 def _parsed(marks: tuple[str, ...]) -> dict[str, int]:

@@ -55,6 +55,7 @@ def grant(
     """
     import uuid
 
+    from application.commands.fields import allowed_values
     from application.commands.submitting import decide
     from application.pipeline import opened
     from metering.records import Command as Word
@@ -75,7 +76,8 @@ def grant(
     }
     bad = check_grant(record)
     if bad is not None:
-        raise click.UsageError(f"{_OPTION[bad]}: {_ALLOWED[bad]}")
+        allowed = "a time later than now" if bad == "expires_at" else allowed_values(Word.GRANT, bad)
+        raise click.UsageError(f"{_OPTION[bad]}: {allowed}")
     with opened(configuration.settings) as cluster:
         (result,) = decide(cluster, Word.GRANT, [record], wait)
     first = [] if result.outputs else _first(configuration.settings, result)
@@ -88,14 +90,6 @@ _OPTION = {
     "account_id": "ACCOUNT", "credits": "CREDITS", "credit_type": "--credit-type", "grant_id": "--id",
     "expires_at": "--expires-at", "reason": "--reason",
 }  # fmt: skip
-_ALLOWED = {
-    "account_id": "1 to 128 characters",
-    "credits": "1 to 1,000,000,000,000",
-    "credit_type": "1 to 256 characters",
-    "grant_id": "1 to 128 characters, not beginning with refund:",
-    "expires_at": "it must be later than now",
-    "reason": "at most 1,024 characters",
-}
 
 
 def _first(settings: Settings, result: Decided) -> list[dict[str, Any]]:

@@ -58,7 +58,9 @@ def refund(
     exit code is 1. A line refunded in full releases its unique subject: the next request is charged. With --request-id
     each event's refund has an id of its own that follows from --id or the request id: repeating is safe.
     """
+    from application.commands.fields import allowed_values
     from application.commands.refunds import Wanted, refund_requests, say_what_is_not_loaded
+    from metering.records import Command as Word
     from metering.validation import check_refund
     from streams import clock
 
@@ -74,7 +76,7 @@ def refund(
     requests = refund_requests(settings, wanted, now)
     bad = next((found for record in requests.records if (found := check_refund(dict(record))) is not None), None)
     if bad is not None:
-        raise click.UsageError(f"{_OPTION.get(bad, bad)}: {_ALLOWED.get(bad, '1 to 128 characters')}")
+        raise click.UsageError(f"{_OPTION.get(bad, bad)}: {allowed_values(Word.REFUND, bad)}")
     shown = _dry_run(settings, requests, now) if dry_run else _made(settings, requests, wait)
     failed = _print(shown, requests, as_json=as_json, dry_run=dry_run)
     if failed:
@@ -85,7 +87,6 @@ _OPTION = {
     "refund_id": "--id", "account_id": "--account", "event_id": "EVENT_ID", "charge": "--charge",
     "credits": "--credits", "reason": "--reason",
 }  # fmt: skip
-_ALLOWED = {"charge": "at most 256 characters", "reason": "at most 1,024 characters", "credits": "1 to 2⁶³ - 1"}
 
 
 def _made(settings: Settings, requests: Requests, wait: float) -> list[dict[str, Any]]:

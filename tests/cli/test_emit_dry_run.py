@@ -73,8 +73,8 @@ def test_ndjson_of_all_commands(run: Run) -> None:
     assert [json.loads(line).get("type", "request") for line in printed.stdout.splitlines()] == ["request", "grant"]
     assert printed.stderr.splitlines() == [
         "-:3: type: is not request, refund, grant or account",
-        "-:4: ip: is missing or wrong",
-        "-:5: more: is missing or wrong",
+        '-:4: ip: is "nowhere", should be an IPv4 or IPv6 address, or null',
+        "-:5: more: there is no such field",
         "-:6: is not a JSON object",
         "2 printed, 4 bad lines",
     ]
