@@ -31,7 +31,7 @@ from schemas.errors import (
     Undecodable,
     UnknownSchemaId,
 )
-from schemas.reading import Reader, compile_reader
+from schemas.reading import MAX_EVENTS, Reader, compile_reader
 from schemas.resolution import Adapter, adapter
 from schemas.writing import Writer, compile_writer
 
@@ -187,7 +187,8 @@ def _known(schema: Schema) -> _Known:
     name = short_name(written)
     if name not in NAMES:
         raise IncompatibleSchemas(f"{name} is no record of creditmeter")
-    return _Known(name, compile_reader(written), adapter(written, current(name)))
+    bounded = {"events": MAX_EVENTS} if name == "RequestBatch" else {}
+    return _Known(name, compile_reader(written, bounded), adapter(written, current(name)))
 
 
 @cache

@@ -11,6 +11,7 @@ UNRESOLVABLE = "schema cannot be resolved to that of creditmeter"
 DAMAGED = "truncated or damaged body"
 NOT_A_COMMAND = "not a command record"
 NOT_A_BATCH = "not an output batch"
+TOO_MANY_EVENTS = "more than 50000 events in one batch"
 
 
 class Undecodable(Exception):

@@ -8,29 +8,43 @@ processor. Compiled code is quicker and refuses these. Tests hold it equal to fa
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.catalog import Schema, expanded
-from schemas.errors import DAMAGED, IncompatibleSchemas, Undecodable
+from schemas.errors import DAMAGED, TOO_MANY_EVENTS, IncompatibleSchemas, Undecodable
 from schemas.source import Source, kind_of
 from schemas.wire import MAX_INT, DamagedBody, read_varint
 
+_MOST = "most items"
+
 Reader = Callable[[bytes, int], dict[str, Any]]
 """Takes a message and where its body begins; returns the record. Raises `Undecodable`."""
+
+MAX_EVENTS = 50_000
+"""Events of one RequestBatch (SPEC 5). A larger batch is refused before its events are decoded: a message of a few
+kilobytes on the wire may hold more than a million empty ones."""
 
 MAX_DEPTH = 8
 """How deeply records, arrays, maps and unions may nest: Python itself limits nested loops."""
 
 
-def compile_reader(schema: Schema) -> Reader:
+class _TooManyItems(ValueError):
+    """An array claims more items than its reader takes."""
+
+
+def compile_reader(schema: Schema, bounded: Mapping[str, int] | None = None) -> Reader:
     """The decoder for records written with ``schema``.
+
+    ``bounded``: the most items of arrays that are fields of the record itself, by the field's name. What is beyond is
+    not decoded: the count at the head of a block is looked at first.
 
     Raises `IncompatibleSchemas` for a schema that cannot be decoded safely: a recursive or very deep one, or one with
     an array of items that take no bytes (a short message could claim any number of them).
     """
-    source = Source("read(d, p)", {"DamagedBody": DamagedBody, "varint": read_varint, "unpack": struct.unpack_from})
-    _read(source, expanded(schema), "v", 0)
+    names = {"DamagedBody": DamagedBody, "TooManyItems": _TooManyItems, "varint": read_varint}
+    source = Source("read(d, p)", {**names, "unpack": struct.unpack_from})
+    _read(source, _with_bounds(expanded(schema), bounded or {}), "v", 0)
     source.line("if p != len(d): raise DamagedBody")
     source.line("return v")
     read: Reader = source.compile()
@@ -38,11 +52,24 @@ def compile_reader(schema: Schema) -> Reader:
     def checked(data: bytes, start: int) -> dict[str, Any]:
         try:
             return read(data, start)
+        except _TooManyItems:
+            raise Undecodable(TOO_MANY_EVENTS) from None
         # IndexError: cut within a number. ValueError: DamagedBody and bad UTF-8. struct.error: cut within a float.
         except (IndexError, ValueError, struct.error):
             raise Undecodable(DAMAGED) from None
 
     return checked
+
+
+def _with_bounds(schema: Any, bounded: Mapping[str, int]) -> Any:
+    """An expanded record's schema whose bounded arrays say how many items they may have."""
+    if not bounded:
+        return schema
+    fields = [
+        {**field, "type": {**field["type"], _MOST: bounded[field["name"]]}} if field["name"] in bounded else field
+        for field in schema["fields"]
+    ]
+    return {**schema, "fields": fields}
 
 
 def smallest_size(schema: Any) -> int:
@@ -144,13 +171,18 @@ def _read_record(source: Source, schema: Any, target: str, depth: int) -> None:
     source.line(f"{target} = {{{', '.join(f'{name!r}: {variable}' for name, variable in names)}}}")
 
 
-def _blocks(source: Source, read_item: Callable[[], None]) -> None:
+def _blocks(source: Source, read_item: Callable[[], None], most: int | None = None) -> None:
     """Arrays and maps come in blocks; a negative count is followed by the block's size in bytes."""
-    count = source.variable()
+    count, total = source.variable(), source.variable()
     _number(source, count)
+    if most is not None:
+        source.line(f"{total} = 0")
     source.line(f"while {count}:")
     with source.indented():
         source.line(f"if {count} & 1: {count} += 1; n, p = varint(d, p)")
+        if most is not None:
+            source.line(f"{total} += {count} >> 1")
+            source.line(f"if {total} > {most}: raise TooManyItems")
         source.line(f"for _ in range({count} >> 1):")
         with source.indented():
             read_item()
@@ -167,7 +199,7 @@ def _read_array(source: Source, schema: Any, target: str, depth: int) -> None:
         _read(source, schema["items"], item, depth + 1)
         source.line(f"{target}.append({item})")
 
-    _blocks(source, read_item)
+    _blocks(source, read_item, schema.get(_MOST))
 
 
 def _read_map(source: Source, schema: Any, target: str, depth: int) -> None:

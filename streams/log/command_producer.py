@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from metering.records import Command
+from schemas.reading import MAX_EVENTS
 from streams import clock
 from streams.log.client import MESSAGE_BYTES, log
 from streams.log.output_log import ordered_config
@@ -55,6 +56,10 @@ class Batching:
     events: int = 500
     size: int = 512 << 10
     seconds: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.events <= MAX_EVENTS:
+            raise ValueError(f"events: {self.events}; a batch holds 1 to {MAX_EVENTS}: a larger one is a dead letter")
 
 
 @dataclass(slots=True)

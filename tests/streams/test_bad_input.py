@@ -73,6 +73,10 @@ def bad_messages(cluster: Cluster, mine: str, stranger: str) -> dict[str, Bad]:
         "truncated": Bad(good[:-7], UNDECODABLE, "truncated or damaged body"),
         "only the framing": Bad(good[:10], UNDECODABLE, "truncated or damaged body"),
         "more than a body": Bad(good + b"\x00", UNDECODABLE, "truncated or damaged body"),
+        "too many events": Bad(
+            encode("RequestBatch", {"events": [event("same", mine)] * 50_001}),
+            UNDECODABLE, "more than 50000 events in one batch",
+        ),
         "unknown fingerprint": Bad(b"\xc3\x01" + bytes(8) + good[10:], UNDECODABLE, "unknown schema fingerprint"),
         "no registry": Bad(b"\x00\x00\x00\x00\x07" + good[10:], UNDECODABLE, "schema registry message"),
         "JSON": Bad(b'{"event_id": "e"}', UNDECODABLE, "not an Avro message"),
@@ -152,7 +156,7 @@ def test_every_kind_of_bad_message(cluster: Cluster, tmp_path: Path) -> None:
         good = cluster.codec.encode("RequestBatch", {"events": [event(f"good-{number}", mine)]})
         producer.produce(cluster.names.requests, good, partition=0)
     assert producer.flush(30) == 0
-    many = [event(f"many-{n}", mine, occurred_at=START + n % 1_000, ip="192.0.2.1") for n in range(100_000)]
+    many = [event(f"many-{n}", mine, occurred_at=START + n % 1_000, ip="192.0.2.1") for n in range(50_000)]
     cluster.send(
         [
             (0, 0, cluster.codec.encode("RequestBatch", batch)),

@@ -205,6 +205,12 @@ def test_no_topic(kafka: SharedKafka) -> None:
         CommandProducer(kafka.bootstrap, TopicNames(kafka.fresh_prefix()), CODEC)
 
 
+@pytest.mark.parametrize("events", [0, 50_001])
+def test_batches_that_no_worker_would_take_are_refused(events: int) -> None:
+    with pytest.raises(ValueError, match=f"events: {events}; a batch holds 1 to 50000"):
+        Batching(events=events)
+
+
 def test_no_broker_is_said_in_time() -> None:
     with pytest.raises(LogUnavailable, match=r"no Kafka broker answered at 127\.0\.0\.1:1 within 0\.5 s"):
         CommandProducer("127.0.0.1:1", TopicNames(), CODEC, connect_timeout=0.5)
