@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeVar
 
-from metering.windows import LAST_INSTANT, parse_instant
+from metering.book import Book
+from metering.records import LAST_INSTANT, YEAR_2000
+from metering.windows import parse_any_instant
 
 Path = tuple[str | int, ...]
 T = TypeVar("T")
@@ -20,6 +22,8 @@ class Mistake:
 
     path: Path
     message: str
+    is_bound: bool = False
+    """Whether the value is right but for a bound that earlier versions did not have."""
 
     @property
     def where(self) -> str:
@@ -31,11 +35,23 @@ class Mistake:
         return f"{self.where}: {self.message}" if self.path else self.message
 
 
-class PriceBookError(ValueError):
+class UnusableBook(ValueError):
+    """A price book that cannot be put in force.
+
+    `book` is what it says where it only passes bounds that earlier versions did not have (times of the years 2000 to
+    9999, windows of at most 36,500 d), else None: a state that such a version wrote may have it in force.
+    """
+
+    def __init__(self, text: str, book: Book | None = None) -> None:
+        super().__init__(text)
+        self.book = book
+
+
+class PriceBookError(UnusableBook):
     """A price book that cannot be used; `mistakes` has everything that is wrong with it."""
 
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("\n".join(map(str, mistakes)))
+    def __init__(self, mistakes: list[Mistake], book: Book | None = None) -> None:
+        super().__init__("\n".join(map(str, mistakes)), book)
         self.mistakes = mistakes
 
 
@@ -45,8 +61,8 @@ class Checks:
     def __init__(self) -> None:
         self.mistakes: list[Mistake] = []
 
-    def note(self, path: Path, message: str) -> None:
-        self.mistakes.append(Mistake(path, message))
+    def note(self, path: Path, message: str, *, is_bound: bool = False) -> None:
+        self.mistakes.append(Mistake(path, message, is_bound))
 
     def mapping(
         self, value: object, path: Path, *, required: tuple[str, ...], optional: tuple[str, ...]
@@ -112,16 +128,19 @@ class Checks:
             return None
 
     def instant(self, value: object, path: Path) -> int | None:
-        """Milliseconds since the epoch, from themselves or from an RFC 3339 time with its zone."""
+        """Milliseconds since the epoch, from themselves or from an RFC 3339 time with its zone; years 2000 to 9999."""
         if isinstance(value, int) and not isinstance(value, bool):
-            if 0 <= value <= LAST_INSTANT:
-                return value
-            self.note(path, f"{shown(value)} is outside the years 1970 to 9999 (it is read as milliseconds)")
-            return None
-        if not isinstance(value, str):
+            instant: int | None = value
+            hint = " (it is read as milliseconds)"
+        elif isinstance(value, str):
+            instant, hint = self.parsed(value, path, parse_any_instant), ""
+        else:
             self.note(path, f"must be a time like 2026-01-01T00:00:00Z or milliseconds, not {shown(value)}")
             return None
-        return self.parsed(value, path, parse_instant)
+        if instant is not None and not YEAR_2000 <= instant <= LAST_INSTANT:
+            is_bound = 0 <= instant <= LAST_INSTANT  # earlier versions began with the epoch
+            self.note(path, f"{shown(value)} is outside the years 2000 to 9999{hint}", is_bound=is_bound)
+        return instant
 
     def integer(self, value: object, path: Path, most: int) -> int | None:
         """A whole number from 0 to `most`; true and 2.0 are none."""

@@ -12,6 +12,7 @@ LONGEST_ID = 128
 LONGEST_NAME = 256
 LONGEST_ATTRIBUTE = 1_024
 LONGEST_LIMIT = 3_660 * DAY_MS
+LONGEST_WINDOW = 36_500 * DAY_MS
 
 _FIELDS_IN_WHEN = ("endpoint", "channel", "plan")
 _FIELDS_IN_BY = ("user_id", "ip", "domain", "actor", "request_id", "endpoint", "channel")
@@ -28,12 +29,13 @@ def parse_book(data: object) -> Book:
     _note_repeats(checks, _texts(items, "version"), ("versions",), "version", "name")
     starts = [version.effective_from if version else None for version in versions]
     _note_repeats(checks, starts, ("versions",), "effective_from", "start")
-    if checks.mistakes:
-        raise PriceBookError(checks.mistakes)
     placed = sorted(
         ((version, place) for place, version in enumerate(versions) if version), key=lambda pair: pair[0].effective_from
     )
-    return Book(price_lock, *limits, tuple(version for version, _ in placed), tuple(place for _, place in placed))
+    book = Book(price_lock, *limits, tuple(version for version, _ in placed), tuple(place for _, place in placed))
+    if checks.mistakes:
+        raise PriceBookError(checks.mistakes, book if all(mistake.is_bound for mistake in checks.mistakes) else None)
+    return book
 
 
 def _price_lock(checks: Checks, value: object) -> Literal["none", "plan_period"]:
@@ -133,6 +135,8 @@ def _plans(checks: Checks, value: object, path: Path) -> Mapping[str, int]:
 def _unique(checks: Checks, value: object, path: Path) -> Unique | None:
     entries = checks.mapping(value, path, required=("by", "within"), optional=())
     window = checks.parsed(entries["within"], (*path, "within"), Window.parse) if "within" in entries else None
+    if window is not None and window.ms > LONGEST_WINDOW:
+        checks.note((*path, "within"), f"must be at most {LONGEST_WINDOW // DAY_MS}d, or ever", is_bound=True)
     inside = (*path, "by")
     by: list[str] = []
     for at, item in enumerate(checks.items(entries["by"], inside) if "by" in entries else []):

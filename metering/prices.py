@@ -4,7 +4,7 @@ The one door for the rest of the project: the types come from `metering.book`, t
 """
 
 from metering.book import DEFAULT_LIMITS, Book, Charge, Limits, Unique, Version
-from metering.book_fields import Mistake, PriceBookError
+from metering.book_fields import Mistake, PriceBookError, UnusableBook
 from metering.book_parser import parse_book
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Mistake",
     "PriceBookError",
     "Unique",
+    "UnusableBook",
     "Version",
     "changed_spans",
     "changes_in_force",

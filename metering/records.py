@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, TypedDict
 MAX_LONG = 2**63 - 1
 YEAR_2000 = 946_684_800_000
 """Earliest time a command may carry (ms): anything earlier is seconds sent by mistake."""
+LAST_INSTANT = 253_402_300_799_999
+"""Latest time a command may carry, the last ms of the year 9999: anything later is microseconds, or "never"."""
 MAX_ID = 128
 """Longest id, in characters."""
 MAX_GRANT = 10**12

@@ -12,6 +12,7 @@ from typing import Any
 
 from metering.account import Account
 from metering.book import DEFAULT_LIMITS, Book
+from metering.book_fields import UnusableBook
 from metering.records import Record
 from metering.store import BOOK_KEY, Store, Value
 
@@ -41,7 +42,7 @@ class State:
         self.book_id: str | None = None
         kept = store.get(BOOK_KEY)
         if kept is not None:
-            self._put_in_force(kept["book_id"], self.read_book(kept["yaml"]))
+            self._put_in_force(kept["book_id"], self._read_kept_book(kept["yaml"]))
 
     def get(self, key: bytes) -> Value | None:
         """The value under ``key`` as everything decided so far leaves it."""
@@ -83,6 +84,15 @@ class State:
         if self._read_book is None:
             raise RuntimeError("this State was made without a reader of price books")
         return self._read_book(yaml)
+
+    def _read_kept_book(self, yaml: str) -> Book:
+        """As `read_book`; a book that an earlier version put in force under wider bounds stays in force."""
+        try:
+            return self.read_book(yaml)
+        except UnusableBook as error:
+            if error.book is None:
+                raise
+            return error.book
 
     def publish(self, book_id: str, book: Book, record: Record) -> None:
         """Puts a book in force for every command that stands behind it."""

@@ -2,11 +2,16 @@
 
 Lines keep the spelling that the event had; only claims use the canonical one. Nothing here looks anything up: a domain
 is judged by its letters alone. No string makes these functions raise.
+
+Which spellings of a domain are one follows Unicode's tables as the installed `idna` has them: they only grow, but all
+workers of a pipeline should have the same version of it (constraints.txt pins one).
 """
 
 import ipaddress
 import re
 from functools import lru_cache
+
+from idna import uts46_remap
 
 LONGEST_DOMAIN = 253
 # No subject of an event is longer, so nothing longer is worth parsing or remembering.
@@ -16,6 +21,7 @@ _REMEMBERED = 65_536
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _is_plain_ipv4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}").fullmatch
 
+_PUNYCODE = "xn--"
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _is_plain_domain = re.compile(rf"(?:{_LABEL}\.)+(?![0-9]+\Z){_LABEL}").fullmatch
 
@@ -48,28 +54,44 @@ def _parsed_ip(text: str) -> str | None:
 def canonical_domain(text: str) -> str | None:
     """The domain as claims compare it, or None if it is not one.
 
-    Lower-cased, IDNA-encoded (IDNA 2003, the standard library's codec), without its one trailing dot, and without one
-    leading `www.` where two labels remain. A domain has at least two labels of 1-63 letters, digits, underscores or
-    inner hyphens, 253 characters at most before `www.` is dropped, and a last label that is not all digits.
+    Mapped as browsers do (UTS #46, non-transitional: `straße.de` is not `strasse.de`; SPEC 3), labels in other letters
+    as Punycode, without its one trailing dot, and without one leading `www.` where two labels remain. A domain has at
+    least two labels of 1-63 letters, digits, underscores or inner hyphens, 253 characters at most before `www.` is
+    dropped, and a last label that is not all digits. A label that begins with `xn--` is the Punycode of a mapped one.
     """
-    if _is_plain_domain(text) and len(text) <= LONGEST_DOMAIN:
+    if _is_plain_domain(text) and len(text) <= LONGEST_DOMAIN and _PUNYCODE not in text:
         return _without_www(text)
     if len(text) > _LONGEST_TEXT:
         return None
-    return _encoded_domain(text)
+    return _mapped_domain(text)
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _encoded_domain(text: str) -> str | None:
+def _mapped_domain(text: str) -> str | None:
     try:
-        encoded = text.lower().encode("idna").decode("ascii").lower()
-    except UnicodeError:
+        # Underscores are letters of ours, so not the host names' narrower rules: `_is_plain_domain` judges the letters.
+        labels = uts46_remap(text, std3_rules=False).split(".")
+        name = ".".join(map(_ascii_label, labels)).removesuffix(".")
+    except ValueError:
         return None
-    # Other scripts' full stops are plain dots only after encoding, so the trailing one is dropped here.
-    name = encoded.removesuffix(".")
     if len(name) > LONGEST_DOMAIN or not _is_plain_domain(name):
         return None
     return _without_www(name)
+
+
+def _ascii_label(label: str) -> str:
+    """A mapped label in ASCII. Raises ValueError for an `xn--` label that is not the Punycode of a mapped one."""
+    if label.startswith(_PUNYCODE):
+        decoded = label.removeprefix(_PUNYCODE).encode("ascii").decode("punycode")
+        # Python decodes a label with a hyphen too many as well: it must be what encoding gives back.
+        if decoded.isascii() or uts46_remap(decoded, std3_rules=False) != decoded or _punycode(decoded) != label:
+            raise ValueError(f"{label!r} stands for no label of a domain")
+        return label
+    return label if label.isascii() else _punycode(label)
+
+
+def _punycode(label: str) -> str:
+    return _PUNYCODE + label.encode("punycode").decode("ascii")
 
 
 def _without_www(name: str) -> str:

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from metering.records import MAX_GRANT, MAX_ID, MAX_LONG, REFUND_GRANT_PREFIX, YEAR_2000, OnEmpty, Outcome, Record
+from metering.records import (
+    LAST_INSTANT,
+    MAX_GRANT,
+    MAX_ID,
+    MAX_LONG,
+    REFUND_GRANT_PREFIX,
+    YEAR_2000,
+    OnEmpty,
+    Outcome,
+    Record,
+)
 from metering.subjects import canonical_domain, canonical_ip
 
 MAX_TEXT = 256
@@ -44,7 +54,7 @@ def check_event(event: Record) -> str | None:
         if type(text) is not str or not 0 < len(text) <= longest or not (text.isascii() or _is_encodable(text)):
             return field
     occurred_at = get("occurred_at")
-    if type(occurred_at) is not int or not YEAR_2000 <= occurred_at <= MAX_LONG:
+    if type(occurred_at) is not int or not YEAR_2000 <= occurred_at <= LAST_INSTANT:
         return "occurred_at"
     for field in ("endpoint", "channel"):
         text = get(field)
@@ -107,7 +117,7 @@ def check_grant(grant: Record) -> str | None:
     if not _is_time(grant.get("granted_at")):
         return "granted_at"
     expires_at = grant.setdefault("expires_at", None)
-    if expires_at is not None and not _is_whole(expires_at, grant["granted_at"] + 1, MAX_LONG):
+    if expires_at is not None and not _is_whole(expires_at, grant["granted_at"] + 1, LAST_INSTANT):
         return "expires_at"
     if not _is_reason(grant):
         return "reason"
@@ -167,7 +177,8 @@ def _is_whole(value: Any, least: int, most: int) -> bool:
 
 
 def _is_time(value: Any) -> bool:
-    return type(value) is int and YEAR_2000 <= value <= MAX_LONG
+    """A time of the years 2000 to 9999: others are seconds or microseconds by mistake (SPEC 1)."""
+    return type(value) is int and YEAR_2000 <= value <= LAST_INSTANT
 
 
 def _clears(record: Record, field: str) -> bool:
@@ -217,11 +228,10 @@ def _are_attributes(attributes: Any) -> bool:
 def _is_plan(plan: Any) -> bool:
     if type(plan) is not dict or _unknown(plan, _PLAN_FIELDS) is not None:
         return False
-    # A plan may have begun at any time: 0 is how people write "since always".
-    if not _is_text(plan.get("name"), MAX_TEXT) or not _is_whole(plan.get("started_at"), 0, MAX_LONG):
+    if not _is_text(plan.get("name"), MAX_TEXT) or not _is_time(plan.get("started_at")):
         return False
     ends_at = plan.setdefault("ends_at", None)
-    return ends_at is None or _is_whole(ends_at, plan["started_at"] + 1, MAX_LONG)
+    return ends_at is None or _is_whole(ends_at, plan["started_at"] + 1, LAST_INSTANT)
 
 
 def _unknown(record: Record, fields: frozenset[str]) -> str | None:

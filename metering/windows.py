@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from metering.records import LAST_INSTANT, YEAR_2000
+
 DAY_MS = 86_400_000
-LAST_INSTANT = 253_402_300_799_999  # the last millisecond of the year 9999
 
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
-# Nine digits of days stay far inside a long when they are added to any instant.
-_DURATION = re.compile(r"([0-9]{1,9})([smhd])")
+# Whoever reads a duration has a limit for it; the digits are bounded so that reading stays quick.
+_DURATION = re.compile(r"([0-9]{1,18})([smhd])")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.([0-9]+))?(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -30,10 +31,18 @@ def parse_duration(text: str) -> int:
 
 
 def parse_instant(text: str) -> int:
-    """Milliseconds since the epoch of an RFC 3339 time with its zone, 1970 to 9999; a ValueError says what is wrong.
+    """Milliseconds since the epoch of an RFC 3339 time with its zone, 2000 to 9999; a ValueError says what is wrong.
 
     A finer fraction than milliseconds is refused, because rounding it would move the instant.
     """
+    instant = parse_any_instant(text)
+    if not YEAR_2000 <= instant <= LAST_INSTANT:
+        raise ValueError(f"{text!r} is outside the years 2000 to 9999")
+    return instant
+
+
+def parse_any_instant(text: str) -> int:
+    """As `parse_instant`, of any year that RFC 3339 can write: the result may be negative, or after the year 9999."""
     match = _INSTANT.fullmatch(text)
     if match is None:
         raise ValueError(
@@ -47,8 +56,6 @@ def parse_instant(text: str) -> int:
         instant = (moment - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is not a time that exists: look at its month, day, hour and zone") from None
-    if not 0 <= instant <= LAST_INSTANT:
-        raise ValueError(f"{text!r} is outside the years 1970 to 9999")
     return instant
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from metering.prices import Book, Mistake, PriceBookError, parse_book
+from metering.prices import Book, Mistake, PriceBookError, UnusableBook, parse_book
 from metering.state import book_id_of
 
 LONGEST_BOOK = 512 * 1024  # characters; a book is one Kafka message
@@ -32,13 +32,13 @@ class LineMistake(NamedTuple):
     message: str
 
 
-class BookFileError(ValueError):
+class BookFileError(UnusableBook):
     """A price book's text that cannot be used. `mistakes` are sorted by line; its text has one a line."""
 
-    def __init__(self, mistakes: list[LineMistake], name: str = "price book") -> None:
+    def __init__(self, mistakes: list[LineMistake], name: str = "price book", book: Book | None = None) -> None:
         self.mistakes = sorted(mistakes, key=lambda mistake: mistake.line)
         places = (f"{name}:{line}: {path}: " if path else f"{name}:{line}: " for line, path, _ in self.mistakes)
-        super().__init__("\n".join(place + one.message for place, one in zip(places, self.mistakes, strict=True)))
+        super().__init__("\n".join(place + one.message for place, one in zip(places, self.mistakes, strict=True)), book)
 
 
 def book_id(text: str) -> str:
@@ -60,7 +60,9 @@ def read_book(text: str, name: str = "price book") -> Book:
     try:
         book = parse_book(data)
     except PriceBookError as error:
+        usable = None if reading.mistakes else error.book
         reading.mistakes += [reading.with_line(one) for one in error.mistakes if one.path not in reading.unread]
+        raise BookFileError(reading.mistakes, name, usable) from None
     if reading.mistakes:
         raise BookFileError(reading.mistakes, name)
     return book

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
+import unicodedata
+from datetime import UTC, datetime
 from typing import Any
 
+import idna
+
+DAY = 86_400_000
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
-YEAR_2000 = 946_684_800_000
+YEAR_2000, YEAR_10000 = (
+    int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1_000 + over for year, over in ((2000, 0), (9999, 365 * DAY))
+)
 OUTCOMES = ("processed", "invalid", "unauthenticated", "rate_limited", "blocked", "failed")
 LABEL_LETTERS = set("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -20,8 +27,8 @@ def canonical_ip(text: str) -> str:
 
 
 def canonical_domain(text: str) -> str:
-    """Lower case, IDNA, no trailing dot, no leading `www.` where two labels remain; ValueError if it is no domain."""
-    domain = text.lower().encode("idna").decode("ascii")
+    """UTS #46, no trailing dot, no leading `www.` where two labels remain; ValueError if it is no domain."""
+    domain = ".".join(label_in_ascii(label) for label in mapped(text).split("."))
     domain = domain.removesuffix(".")
     # reading: the rules for a domain are for its encoded form before `www.` is taken off.
     labels = domain.split(".")
@@ -35,6 +42,21 @@ def canonical_domain(text: str) -> str:
     return ".".join(labels)
 
 
+def mapped(text: str) -> str:
+    """Each character as UTS #46 maps it by itself, then composed: nothing that a mapping gives is mapped again."""
+    return unicodedata.normalize("NFC", "".join(idna.uts46_remap(letter, False) for letter in text))
+
+
+def label_in_ascii(label: str) -> str:
+    if not label.startswith("xn--"):
+        return label if label.isascii() else "xn--" + label.encode("punycode").decode()
+    # reading: `xn--` promises the Punycode of a label that is mapped already; browsers refuse another one.
+    meant = label[4:].encode("ascii").decode("punycode")
+    if meant.isascii() or mapped(meant) != meant or label_in_ascii(meant) != label:
+        raise ValueError(label)
+    return label
+
+
 def is_text(value: Any, longest: int, shortest: int = 1) -> bool:
     # reading: a length is in characters, and text that has no UTF-8 (half of a surrogate pair) is of a wrong type.
     if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
@@ -44,6 +66,11 @@ def is_text(value: Any, longest: int, shortest: int = 1) -> bool:
 
 def is_long(value: Any, least: int = LONG_MIN, most: int = LONG_MAX) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_time(value: Any) -> bool:
+    """A time of the years 2000 to 9999, whatever it is about."""
+    return is_long(value, least=YEAR_2000, most=YEAR_10000 - 1)
 
 
 def is_optional_text(value: Any, longest: int = 256) -> bool:
@@ -84,11 +111,11 @@ def is_plan(value: Any) -> bool:
         return True
     if not isinstance(value, dict) or not set(value) <= {"name", "started_at", "ends_at"}:
         return False
-    if not is_text(value.get("name"), 256) or not is_long(value.get("started_at")):
+    if not is_text(value.get("name"), 256) or not is_time(value.get("started_at")):
         return False
     ends_at = value.get("ends_at")
     # reading: a plan that ends before or as it starts is wrong, as a grant that expires before it is granted is.
-    return ends_at is None or (is_long(ends_at) and ends_at > value["started_at"])
+    return ends_at is None or (is_time(ends_at) and ends_at > value["started_at"])
 
 
 def is_grant_id(value: Any) -> bool:
@@ -97,11 +124,10 @@ def is_grant_id(value: Any) -> bool:
 
 # reading: "null stands for a default": outcome processed, on_empty allow, reason empty.
 # reading: request_id and actor are "other strings" (up to 256), as they have no limit of their own.
-# reading: "from year 2000 on" is said of occurred_at alone; other times are any long.
 REQUEST = {
     "event_id": lambda v, _: is_text(v, 128),
     "account_id": lambda v, _: is_text(v, 128),
-    "occurred_at": lambda v, _: is_long(v, least=YEAR_2000),
+    "occurred_at": lambda v, _: is_time(v),
     "endpoint": lambda v, _: is_text(v, 256),
     "channel": lambda v, _: is_text(v, 256),
     "outcome": lambda v, _: v is None or v in OUTCOMES,  # null stands for the default
@@ -121,15 +147,15 @@ REFUND = {
     "charge": lambda v, _: is_optional_text(v),
     "credits": lambda v, _: v is None or is_long(v, least=1),
     "reason": lambda v, _: is_optional_text(v, 1024),
-    "requested_at": lambda v, _: is_long(v),
+    "requested_at": lambda v, _: is_time(v),
 }
 GRANT = {
     "grant_id": lambda v, _: is_grant_id(v),
     "account_id": lambda v, _: is_text(v, 128),
     "credit_type": lambda v, _: is_text(v, 256),
     "credits": lambda v, _: is_long(v, 1, 10**12),
-    "granted_at": lambda v, _: is_long(v),
-    "expires_at": lambda v, record: v is None or (is_long(v) and v > record["granted_at"]),
+    "granted_at": lambda v, _: is_time(v),
+    "expires_at": lambda v, record: v is None or (is_time(v) and v > record["granted_at"]),
     "reason": lambda v, _: is_optional_text(v, 1024),
 }
 ACCOUNT = {
@@ -139,7 +165,7 @@ ACCOUNT = {
     "on_empty": lambda v, _: v in (None, "allow", "reject"),
     # reading: a mark is any long; nothing limits the number of entries.
     "alert_below": lambda v, _: is_map(v, is_long, None),
-    "at": lambda v, _: is_long(v),
+    "at": lambda v, _: is_time(v),
 }
 FIELDS = {"request": REQUEST, "refund": REFUND, "grant": GRANT, "account": ACCOUNT}
 

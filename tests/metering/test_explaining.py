@@ -13,6 +13,7 @@ import pytest
 
 from metering.explaining import explain_event
 from metering.explanation import Claimant, Condition, Explanation, LineStory, LockReason, PlanSource, VersionReason
+from metering.records import YEAR_2000
 from tests.metering import meter
 from tests.metering.meter import DAY, HOUR, MIDNIGHT, MINUTE, NOON, YEAR_BEGIN, Json, MachineMeter
 
@@ -168,7 +169,7 @@ IN_FORCE, PLAN_LOCK = VersionReason.IN_FORCE, VersionReason.PLAN_LOCK
         (LOCKED, NOON - 2 * DAY, {}, ("one", PLAN_LOCK, LockReason.LOCKED, PlanSource.ACCOUNT)),
         (LOCKED, NOON - HOUR, {}, ("two", PLAN_LOCK, LockReason.LOCKED, PlanSource.ACCOUNT)),
         (LOCKED, YEAR_BEGIN, {}, ("one", PLAN_LOCK, LockReason.LOCKED, PlanSource.ACCOUNT)),
-        (LOCKED, 0, {}, ("one", VersionReason.FIRST_VERSION, LockReason.LOCKED, PlanSource.ACCOUNT)),
+        (LOCKED, YEAR_2000, {}, ("one", VersionReason.FIRST_VERSION, LockReason.LOCKED, PlanSource.ACCOUNT)),
         (LOCKED, NOON - 2 * DAY, {"plan": "big"}, ("one", PLAN_LOCK, LockReason.LOCKED, PlanSource.EVENT)),
         (LOCKED, NOON - 2 * DAY, {"plan": "x"}, ("two", IN_FORCE, LockReason.OTHER_PLAN, PlanSource.EVENT)),
         (LOCKED, None, {"plan": "x"}, ("two", IN_FORCE, LockReason.NO_PLAN, PlanSource.EVENT)),

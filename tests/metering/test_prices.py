@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from metering import book as book_module
 from metering.prices import DEFAULT_LIMITS, Book, Unique, parse_book
+from metering.records import YEAR_2000
 from metering.windows import DAY_MS, Window
 
 Json = dict[str, Any]
@@ -18,7 +19,7 @@ def charge(name: str = "lookup", credit: int = 20, **more: object) -> Json:
 
 
 def one_version(*charges: Json) -> Book:
-    return parse_book({"versions": [{"version": "v1", "effective_from": 0, "charges": list(charges)}]})
+    return parse_book({"versions": [{"version": "v1", "effective_from": YEAR_2000, "charges": list(charges)}]})
 
 
 def matched(
@@ -62,7 +63,10 @@ def test_a_charge_keeps_what_the_book_says() -> None:
 
 
 def test_limits_are_read_one_by_one() -> None:
-    data = {"limits": {"future_skew": "0s"}, "versions": [{"version": "v", "effective_from": 0, "charges": [charge()]}]}
+    data = {
+        "limits": {"future_skew": "0s"},
+        "versions": [{"version": "v", "effective_from": YEAR_2000, "charges": [charge()]}],
+    }
     book = parse_book(data)
     assert (book.accept_window, book.future_skew) == (35 * DAY_MS, 0)
 
@@ -122,7 +126,7 @@ def test_charges_that_look_at_attributes_stand_among_the_others_in_order() -> No
 
 
 def test_versions_do_not_share_what_is_remembered() -> None:
-    versions = [{"version": f"v{n}", "effective_from": n, "charges": [charge(credit=n)]} for n in (1, 2)]
+    versions = [{"version": f"v{n}", "effective_from": YEAR_2000 + n, "charges": [charge(credit=n)]} for n in (1, 2)]
     book = parse_book({"versions": versions})
     costs = [book.matching(version, "/v1/x", "api", None, {})[0][1] for version in book.versions]
     assert costs == [1, 2]
@@ -139,8 +143,9 @@ def test_what_is_remembered_is_bounded_and_reused(monkeypatch: pytest.MonkeyPatc
 
 
 def three(price_lock: str) -> Book:
-    """Versions from 100, 200 and 300 ms, in another order in the file."""
-    versions = [{"version": str(start), "effective_from": start, "charges": [charge()]} for start in (200, 100, 300)]
+    """Versions from 100, 200 and 300 ms of the year 2000, in another order in the file."""
+    starts = (200, 100, 300)
+    versions = [{"version": str(at), "effective_from": YEAR_2000 + at, "charges": [charge()]} for at in starts]
     return parse_book({"price_lock": price_lock, "versions": versions})
 
 
@@ -150,7 +155,7 @@ def three(price_lock: str) -> Book:
 )
 def test_the_last_version_that_has_begun_is_in_force(t: int, version: str | None) -> None:
     for lock in ("none", "plan_period"):
-        found = three(lock).version_for(t, None)
+        found = three(lock).version_for(YEAR_2000 + t, None)
         assert (found and found.version) == version
 
 
@@ -170,14 +175,16 @@ def test_the_last_version_that_has_begun_is_in_force(t: int, version: str | None
 def test_a_plan_keeps_the_prices_of_its_start(
     lock: str, occurred_at: int, plan_started_at: int | None, version: str | None
 ) -> None:
-    found = three(lock).version_for(occurred_at, plan_started_at)
+    locked_to = None if plan_started_at is None else YEAR_2000 + plan_started_at
+    found = three(lock).version_for(YEAR_2000 + occurred_at, locked_to)
     assert (found and found.version) == version
 
 
-@given(st.lists(st.integers(0, 50), min_size=1, unique=True), st.integers(-5, 60))
+@given(st.lists(st.integers(0, 50).map(YEAR_2000.__add__), min_size=1, unique=True), st.integers(-5, 60))
 def test_version_at_is_the_greatest_start_not_after(starts: list[int], t: int) -> None:
     book = parse_book(
         {"versions": [{"version": str(start), "effective_from": start, "charges": [charge()]} for start in starts]}
     )
+    t += YEAR_2000
     found = book.version_at(t)
     assert (found and found.effective_from) == max((start for start in starts if start <= t), default=None)

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from metering.prices import changed_spans, changes_in_force, parse_book
+from metering.records import YEAR_2000
 
 Json = dict[str, Any]
-NOW = 250
+NOW = YEAR_2000 + 250
+WAS = f"was {YEAR_2000 + 200} ms"
 
 OLD: Json = {
     "versions": [
         {
             "version": str(start),
-            "effective_from": start,
+            "effective_from": YEAR_2000 + start,
             "charges": [
                 {
                     "charge": "a",
@@ -50,7 +52,7 @@ def new_version(start: int) -> Json:
     [
         lambda new: new,
         lambda new: new["versions"].append(new_version(NOW)),
-        lambda new: new["versions"].append(new_version(10**9)),
+        lambda new: new["versions"].append(new_version(NOW + 10**9)),
         lambda new: new["versions"].reverse(),  # the order in the file says nothing
         lambda new: new.update(limits={"accept_window": "7d"}),
         lambda new: new["versions"].pop(2),  # not in force yet
@@ -81,10 +83,18 @@ def test_what_may_change(edit: Callable[[Json], object]) -> None:
             "'c' is new",
         ),
         (lambda new: new["versions"].pop(0), "versions", "version '100' is in force and is missing"),
-        (lambda new: new["versions"][1].update(effective_from=201), "versions[1].effective_from", "was 200 ms"),
-        (lambda new: new["versions"][1].update(effective_from=400), "versions[1].effective_from", "was 200 ms"),
+        (
+            lambda new: new["versions"][1].update(effective_from=YEAR_2000 + 201),
+            "versions[1].effective_from",
+            WAS,
+        ),
+        (
+            lambda new: new["versions"][1].update(effective_from=YEAR_2000 + 400),
+            "versions[1].effective_from",
+            WAS,
+        ),
         (lambda new: new["versions"].insert(0, new_version(NOW - 1)), "versions[0].effective_from", "in the past"),
-        (lambda new: new["versions"].append(new_version(0)), "versions[3].effective_from", "in the past"),
+        (lambda new: new["versions"].append(new_version(YEAR_2000)), "versions[3].effective_from", "in the past"),
         (lambda new: new["versions"][2].update(effective_from=NOW - 1), "versions[2].effective_from", "in the past"),
         (lambda new: new.update(price_lock="plan_period"), "price_lock", "is none in the book in force"),
     ],
@@ -97,8 +107,8 @@ def test_what_may_not(edit: Callable[[Json], object], where: str, message: str) 
 
 def test_a_version_is_in_force_from_its_first_millisecond() -> None:
     edit = first_charge(2, credits=9)
-    assert changes(edit, 299) == []
-    assert changes(edit, 300) != []
+    assert changes(edit, YEAR_2000 + 299) == []
+    assert changes(edit, YEAR_2000 + 300) != []
 
 
 def test_a_new_name_for_a_version_in_force_is_two_mistakes() -> None:
@@ -110,7 +120,7 @@ def test_all_of_it_is_told_at_once() -> None:
     def edit(new: Json) -> None:
         first_charge(0, credits=5, per="results")(new)
         first_charge(1, credits=6)(new)
-        new["versions"].append(new_version(1))
+        new["versions"].append(new_version(YEAR_2000 + 1))
 
     assert [where for where, _ in changes(edit)] == [
         "versions[0].charges[0].per",
@@ -123,7 +133,8 @@ def test_all_of_it_is_told_at_once() -> None:
 def spans(edit: Callable[[Json], object], until: int = NOW, **both: Any) -> list[tuple[int, int]]:
     old, new = copy.deepcopy(OLD | both), copy.deepcopy(OLD | both)
     edit(new)
-    return changed_spans(parse_book(old), parse_book(new), until)
+    changed = changed_spans(parse_book(old), parse_book(new), until)
+    return [(start - YEAR_2000, end - YEAR_2000) for start, end in changed]
 
 
 @pytest.mark.parametrize(
@@ -137,11 +148,11 @@ def spans(edit: Callable[[Json], object], until: int = NOW, **both: Any) -> list
         (first_charge(0, credits=9), [(100, 200)]),
         (first_charge(1, credits=9), [(200, 250)]),
         (lambda new: [first_charge(n, credits=9)(new) for n in range(3)], [(100, 250)]),
-        (lambda new: new["versions"][1].update(effective_from=150), [(150, 200)]),
+        (lambda new: new["versions"][1].update(effective_from=YEAR_2000 + 150), [(150, 200)]),
         (lambda new: new["versions"][1].update(version="renamed"), [(200, 250)]),
         (lambda new: new["versions"].pop(0), [(100, 200)]),
         (lambda new: new["versions"][0]["charges"].reverse(), [(100, 200)]),
-        (lambda new: new["versions"].append(new_version(50)), [(50, 100)]),
+        (lambda new: new["versions"].append(new_version(YEAR_2000 + 50)), [(50, 100)]),
         (lambda new: new["versions"].append(new_version(NOW)), []),
         (lambda new: new.update(price_lock="plan_period"), [(100, 250)]),
     ],

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.prices import PriceBookError, parse_book
+from metering.prices import PriceBookError, Unique, parse_book
+from metering.records import LAST_INSTANT, YEAR_2000
+from metering.windows import DAY_MS, Window
 
 GOOD: dict[str, Any] = {
     "price_lock": "none",
@@ -94,8 +96,17 @@ WHERE_C = "versions[0].charges[0]"
         ("versions.0.effective_from", "2026-01-01", "versions[0].effective_from", "zone"),
         ("versions.0.effective_from", True, "versions[0].effective_from", "must be a time"),
         ("versions.0.effective_from", 1.5, "versions[0].effective_from", "must be a time"),
-        ("versions.0.effective_from", -1, "versions[0].effective_from", "1970 to 9999"),
-        pytest.param("versions.0.effective_from", 10**5000, "versions[0].effective_from", "1970 to 9999", id="huge"),
+        ("limits.accept_window", "9999999999999d", "limits.accept_window", "at most 3660d"),
+        ("limits.future_skew", "99999999h", "limits.future_skew", "at most 3660d"),
+        ("versions.0.effective_from", 0, "versions[0].effective_from", "0 is outside the years 2000 to 9999"),
+        ("versions.0.effective_from", YEAR_2000 - 1, "versions[0].effective_from", "2000 to 9999"),
+        ("versions.0.effective_from", LAST_INSTANT + 1, "versions[0].effective_from", "read as milliseconds"),
+        ("versions.0.effective_from", 2**63 - 1, "versions[0].effective_from", "2000 to 9999"),
+        ("versions.0.effective_from", "1999-12-31T23:59:59.999Z", "versions[0].effective_from", "2000 to 9999"),
+        ("versions.0.effective_from", "2000-01-01T00:00:00+00:01", "versions[0].effective_from", "2000 to 9999"),
+        ("versions.0.effective_from", "9999-12-31T23:59:59-01:00", "versions[0].effective_from", "2000 to 9999"),
+        ("versions.0.effective_from", -1, "versions[0].effective_from", "2000 to 9999"),
+        pytest.param("versions.0.effective_from", 10**5000, "versions[0].effective_from", "2000 to 9999", id="huge"),
         (
             "versions.1.effective_from",
             "2026-01-01T01:00:00+01:00",
@@ -120,6 +131,8 @@ WHERE_C = "versions[0].charges[0]"
         (f"{C}.credits", -1, f"{WHERE_C}.credits", "whole number from 0 to 1000000"),
         (f"{C}.credits", 1_000_001, f"{WHERE_C}.credits", "whole number"),
         (f"{C}.credits", True, f"{WHERE_C}.credits", "not true"),
+        (f"{C}.credits", "yes", f"{WHERE_C}.credits", 'not "yes"'),
+        (f"{C}.plans.pro", True, f"{WHERE_C}.plans.pro", "not true"),
         (f"{C}.credits", 1.0, f"{WHERE_C}.credits", "not 1.0"),
         (f"{C}.credits", "20", f"{WHERE_C}.credits", 'not "20"'),
         pytest.param(f"{C}.credits", 10**5000, f"{WHERE_C}.credits", "very many digits", id="huge credits"),
@@ -142,6 +155,10 @@ WHERE_C = "versions[0].charges[0]"
         (f"{C}.unique.by", ["plan"], f"{WHERE_C}.unique.by[0]", "no such field"),
         (f"{C}.unique.by", ["attributes."], f"{WHERE_C}.unique.by[0]", "no such field"),
         (f"{C}.unique.within", MISSING, f"{WHERE_C}.unique.within", "is missing"),
+        (f"{C}.unique.within", "36501d", f"{WHERE_C}.unique.within", "at most 36500d, or ever"),
+        (f"{C}.unique.within", "99999d", f"{WHERE_C}.unique.within", "at most 36500d, or ever"),
+        (f"{C}.unique.within", "876001h", f"{WHERE_C}.unique.within", "at most 36500d, or ever"),
+        (f"{C}.unique.within", "3153600001s", f"{WHERE_C}.unique.within", "at most 36500d, or ever"),
         (f"{C}.unique.within", "0h", f"{WHERE_C}.unique.within", "at least 1s"),
         (f"{C}.unique.within", "month", f"{WHERE_C}.unique.within", "calendar_day and ever"),
         (f"{C}.unique.withn", "1d", f"{WHERE_C}.unique.withn", "did you mean within?"),
@@ -237,3 +254,35 @@ def test_whatever_the_data_only_a_price_book_error_comes(data: object) -> None:
 def test_whatever_stands_in_a_good_book(path: str, value: object) -> None:
     for told in mistakes(changed(path, value)):
         assert told[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (f"{C}.unique.within", "36500d"),
+        (f"{C}.unique.within", "876000h"),
+        ("versions.0.effective_from", "2000-01-01T00:00:00Z"),
+        ("versions.1.effective_from", "9999-12-31T23:59:59.999Z"),
+        ("limits.accept_window", "3660d"),
+    ],
+)
+def test_the_bounds_themselves_are_right(path: str, value: object) -> None:
+    assert mistakes(changed(path, value)) == []
+
+
+def test_a_book_that_passes_later_bounds_only_comes_with_its_mistakes() -> None:
+    data = changed(f"{C}.unique.within", "9999999d")
+    data["versions"][0]["effective_from"] = 0
+    with pytest.raises(PriceBookError) as caught:
+        parse_book(data)
+    assert len(caught.value.mistakes) == 2
+    assert caught.value.book is not None
+    version = caught.value.book.versions[0]
+    assert (version.effective_from, version.charges[0].unique) == (
+        0,
+        Unique(("ip", "attributes.kind"), Window("rolling", 9_999_999 * DAY_MS)),
+    )
+    data["versions"][0]["charges"][0]["credits"] = True
+    with pytest.raises(PriceBookError) as caught:
+        parse_book(data)
+    assert caught.value.book is None

@@ -298,7 +298,12 @@ def test_every_field_of_a_subject_is_needed(meter: NewMeter) -> None:
         ("domain", "www.com", "www.www.com", True),  # www. goes only where two labels remain
         ("domain", "münchen.de", "xn--mnchen-3ya.de", True),
         ("domain", "MÜNCHEN.de", "www.xn--mnchen-3ya.de.", True),
-        ("domain", "straße.de", "strasse.de", True),  # the standard library's codec is IDNA 2003
+        ("domain", "straße.de", "strasse.de", False),  # two registrations since 2010, two companies
+        ("domain", "straße.de", "xn--strae-oqa.de", True),
+        ("domain", "STRAẞE.de", "XN--STRAE-OQA.DE.", True),
+        ("domain", "νίκος.gr", "νίκοσ.gr", False),
+        ("domain", "acme\u3002com", "acme.com", True),
+        ("domain", "ac\u00adme.com", "acme.com", True),  # a soft hyphen that came along with a pasted text
         ("domain", "münchen.de", "munchen.de", False),
         ("user_id", "Jane", "jane", False),  # a user is compared as it is written
         ("user_id", "jane", "jane ", False),

@@ -1,6 +1,9 @@
 """Addresses and domains in the one spelling in which they are compared."""
 
+# ruff: noqa: RUF001 - letters that look alike are what it is about
+import contextlib
 import ipaddress
+import unicodedata
 
 import pytest
 from hypothesis import example, given
@@ -55,7 +58,38 @@ def test_what_is_no_address(text: str) -> None:
         ("MÜNCHEN.de", "xn--mnchen-3ya.de"),
         ("www.münchen.de", "xn--mnchen-3ya.de"),
         ("xn--mnchen-3ya.de", "xn--mnchen-3ya.de"),
-        ("straße.de", "strasse.de"),  # IDNA 2003
+        ("xn--mnchen-3ya.xn--p1ai", "xn--mnchen-3ya.xn--p1ai"),
+        ("mu\u0308nchen.de", "xn--mnchen-3ya.de"),  # composed
+        ("straße.de", "xn--strae-oqa.de"),  # what a browser opens, and another company than strasse.de
+        ("STRAẞE.de", "xn--strae-oqa.de"),
+        ("strasse.de", "strasse.de"),
+        ("XN--STRAE-OQA.DE", "xn--strae-oqa.de"),
+        ("www.straße.de.", "xn--strae-oqa.de"),
+        ("νίκος.gr", "xn--kxawhkp.gr"),  # the final sigma stays
+        ("ΝΊΚΟΣ.gr", "xn--kxawhku.gr"),
+        ("νίκοσ.gr", "xn--kxawhku.gr"),
+        ("İstanbul.com", "xn--istanbul-o0e.com"),
+        ("ıstanbul.com", "xn--stanbul-qfb.com"),
+        ("a\u00adb.com", "ab.com"),  # soft hyphen
+        ("a\u200bb\ufeff.com", "ab.com"),  # zero width
+        ("a\u200cb.com", "xn--ab-j1t.com"),  # the joiners mean something in some scripts, and stay
+        ("a\u200db.com", "xn--ab-m1t.com"),
+        ("نامه\u200cای.com", "xn--mgba3gch31f060k.com"),
+        ("نامهای.com", "xn--mgba3gch31f.com"),
+        ("אבג.com", "xn--4dbcd.com"),
+        ("אa.com", "xn--a-zhc.com"),  # mixed directions: no registry takes it, and nothing else is spelled so
+        ("😀.com", "xn--e28h.com"),
+        ("xn--e28h.com", "xn--e28h.com"),
+        ("👩\u200d💻.com", "xn--1ug1855pcha.com"),
+        ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+        ("ｗｗｗ．ａｃｍｅ．ｃｏｍ．", "acme.com"),
+        ("acme｡com", "acme.com"),
+        ("ｘｎ--mnchen-3ya.de", "xn--mnchen-3ya.de"),
+        ("½.com", "xn--12-c6t.com"),
+        ("ß_ß.de", "xn--_-pfab.de"),
+        ("١٢٣.com", "xn--9hbcd.com"),
+        ("acme.١٢٣", "acme.xn--9hbcd"),  # all digits, but none of those that addresses are made of
+        ("ab--cd.com", "ab--cd.com"),
         ("acme。com。", "acme.com"),
         ("\uff41\uff43\uff4d\uff45.com", "acme.com"),  # full width
         ("_dmarc.acme.com", "_dmarc.acme.com"),
@@ -74,7 +108,14 @@ def test_a_domain_has_one_spelling(text: str, canonical: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", ".", "com", "com.", "acme", ".acme.com", "acme..com", "acme.com..", "-acme.com", "acme-.com", "acme.-com",
+    ["xn--a.com", "xn--.com", "xn--acme-.com", "xn--99999999999.com",  # no Punycode, or of plain letters
+     "xn---abc.com", "xn--MNCHEN-3YA-.de", "xn--mnchen-3.de",
+     "xn--mnchen-psa.de", "xn--munchen-gie.de",  # Punycode of letters that are mapped to others
+     "xn--iñvalid.com", "xn--ß.com", "xn--xn--a-ema.com",
+     "acme.１２３", "٣.٣.٣.123", "acme\u2024com", "acme\uff0fcom.de", "a＠acme.com", "\u2100.com", "é\u2100.com",
+     "acme.com\u3002\u3002", "\u3002acme.com", "\u00ad.com", "\u200b", "a\ufffdb.com", "a\u0378b.com", "\ufdd0.com",
+     "-é-", "é" * 250 + ".com", "ﷺ.com",
+     "", ".", "com", "com.", "acme", ".acme.com", "acme..com", "acme.com..", "-acme.com", "acme-.com", "acme.-com",
      "a b.com", "acme.com\n", "acme.com/", "acme.com:80", "a@acme.com", "*.acme.com", "203.0.113.7", "acme.123",
      "www.123", "\0.com", "a\0.com", "\ud800.com", "é" * 64 + ".com", f"{LABEL}a.com",
      ".".join([LABEL] * 3 + ["a" * 62]), "a." * 200 + "com"],
@@ -118,3 +159,40 @@ def test_no_text_raises_and_what_comes_out_is_plain(text: str) -> None:
             assert domain.isascii()
             assert domain == domain.lower()
             assert canonical_domain(domain) in {domain, domain.removeprefix("www.")}
+
+
+# -- one company, whichever way its name is written --------------------------------------------------------------------
+
+LETTERS = st.sampled_from("abz09-ßẞςσΣüÜéİıИ日本한कש\u0627٣😀½ﬁ\u00ad\u200b\u200c\u200d\u0308\u0301ａ。．｡._xnXN")
+WRITTEN = st.text(LETTERS, min_size=1, max_size=12).map(lambda text: f"{text}.example")
+
+
+def label_as_shown(label: str) -> str:
+    return label[4:].encode().decode("punycode") if label.startswith("xn--") else label
+
+
+@given(WRITTEN | st.text(max_size=20).map(lambda text: f"{text}.com"))
+@example("xn--\u0130.com")
+@example("straße.de")
+def test_a_canonical_domain_is_its_own_and_that_of_its_name_in_letters(text: str) -> None:
+    domain = canonical_domain(text)
+    if domain is None:
+        return
+    for same in (domain, domain.upper(), f"{domain}.", f"www.{domain}"):
+        assert canonical_domain(same) in {domain, domain.removeprefix("www.")}
+    shown = ".".join(map(label_as_shown, domain.split(".")))
+    for same in (shown, shown.upper(), shown.replace(".", "\u3002"), unicodedata.normalize("NFD", shown)):
+        if "ß" not in shown and "ς" not in shown and "ı" not in shown:  # Python's upper case of these is that of others
+            assert canonical_domain(same) in {domain, domain.removeprefix("www.")}
+    assert canonical_domain(shown) in {domain, domain.removeprefix("www.")}
+
+
+@given(st.from_regex(r"xn--[a-z0-9-]{1,20}\.com", fullmatch=True))
+@example("xn--strae-oqa.com")
+@example("xn---abc.com")
+def test_punycode_is_taken_exactly_where_its_letters_come_back_as_it(text: str) -> None:
+    shown = ""
+    with contextlib.suppress(UnicodeError):
+        shown = label_as_shown(text.removesuffix(".com"))
+    is_right = bool(shown) and not shown.isascii() and canonical_domain(f"{shown}.com") == text
+    assert canonical_domain(text) == (text if is_right else None)

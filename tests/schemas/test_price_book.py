@@ -71,7 +71,7 @@ def test_aliases_are_read_and_a_mistake_behind_one_is_told_where_it_is_used() ->
     text = """\
 versions:
   - version: a
-    effective_from: 1
+    effective_from: 2020-01-01T00:00:00Z
     charges:
       - {charge: x, credits: 1, when: &when {endpoint: /x}}
       - {charge: y, credits: 1, when: *when}
