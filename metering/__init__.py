@@ -1,6 +1,6 @@
 """What a credit is: prices, subjects, windows, balances, and the account's state machine.
 
-Standard library only, no clock, no I/O. Start at `metering.machine.apply`.
+Standard library and `idna` only, no clock, no I/O. Start at `metering.machine.apply`.
 """
 
 from metering.book import Book, Charge, Unique, Version

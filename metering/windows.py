@@ -20,6 +20,7 @@ _INSTANT = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST_INSTANT = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 
 
 def parse_duration(text: str) -> int:
@@ -57,6 +58,24 @@ def parse_any_instant(text: str) -> int:
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is not a time that exists: look at its month, day, hour and zone") from None
     return instant
+
+
+def format_instant(ms: int) -> str:
+    """An instant as RFC 3339 in UTC, to the second where it has no finer part: `2026-01-01T00:00:00Z`.
+
+    Never raises: an earlier version kept any long as a time, and a window may end later than time can be written.
+    """
+    if ms > LAST_INSTANT:
+        return "after the year 9999"
+    if ms < _FIRST_INSTANT:
+        return "before the year 1"
+    moment = (_EPOCH + timedelta(milliseconds=ms)).replace(tzinfo=None)
+    return f"{moment.isoformat(timespec='milliseconds' if ms % 1_000 else 'seconds')}Z"
+
+
+def format_day(ms: int) -> str:
+    """The UTC day of an instant: `2026-01-01`. Never raises, as `format_instant`."""
+    return format_instant(ms).partition("T")[0]
 
 
 @dataclass(frozen=True, slots=True)

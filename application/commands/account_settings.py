@@ -13,6 +13,7 @@ from typing import Any
 from application.errors import Failed
 from application.prices.files import shown_time
 from metering.account import Account
+from metering.records import LAST_INSTANT, YEAR_2000
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,17 @@ class Plan:
     name: str
     started_at: int
     ends_at: int | None
+
+    def within_bounds(self) -> Plan | None:
+        """The plan that counts for the same events, with times of the years 2000 to 9999; None where it is for none.
+
+        Earlier versions took 0 for a plan without a beginning, and any long for one without an end.
+        """
+        started_at = max(self.started_at, YEAR_2000)
+        ends_at = None if self.ends_at is None or self.ends_at > LAST_INSTANT else self.ends_at
+        if started_at > LAST_INSTANT or (ends_at is not None and ends_at <= started_at):
+            return None
+        return Plan(self.name, started_at, ends_at)
 
     def __str__(self) -> str:
         until = "" if self.ends_at is None else f" until {shown_time(self.ends_at)}"
@@ -38,8 +50,8 @@ class AccountSettings:
 
     @classmethod
     def of(cls, account: Account) -> AccountSettings:
-        """What is in force."""
-        plan = None if account.plan is None else Plan(*account.plan)
+        """What is in force, with times that an update can carry."""
+        plan = None if account.plan is None else Plan(*account.plan).within_bounds()
         return cls(plan, account.on_empty, dict(account.alert_below))
 
     def fields(self) -> dict[str, Any]:

@@ -97,10 +97,7 @@ def _named(topic: str, place: Place) -> str:
 
 def _time(value: Any) -> str:
     """An event's own time; a wrong one as it is."""
-    try:
-        return shown_time(value)
-    except (TypeError, ValueError, OverflowError, OSError):
-        return str(value)
+    return shown_time(value) if type(value) is int else str(value)
 
 
 def _refusal(explanation: Explanation, place: Place) -> Iterator[str]:

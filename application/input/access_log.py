@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from metering.records import Outcome
 from metering.subjects import canonical_ip
-from metering.windows import parse_instant
+from metering.windows import parse_any_instant
 
 LONGEST_ENDPOINT = 256
 LONGEST_ATTRIBUTE = 1_024
@@ -164,6 +164,6 @@ def _time(text: str) -> int:
     day, month, year, clock, zone_hours, zone_minutes = match.groups()
     number = _MONTHS.index(month) + 1
     try:
-        return parse_instant(f"{year}-{number:02d}-{day}T{clock}{zone_hours}:{zone_minutes}")
+        return parse_any_instant(f"{year}-{number:02d}-{day}T{clock}{zone_hours}:{zone_minutes}")
     except ValueError as error:
         raise NotALogLineError(f"{text[:40]!r} is not a time that exists") from error

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from application.input.lines import Line
-from metering.records import MAX_LONG, TIME_FIELD, Command, DeadLetterReason, Outcome
-from metering.windows import parse_instant
+from metering.records import LAST_INSTANT, TIME_FIELD, YEAR_2000, Command, DeadLetterReason, Outcome
+from metering.windows import parse_any_instant
 
 _NULLABLE = {
     Command.REQUEST: ("request_id", "actor", "user_id", "ip", "domain", "plan"),
@@ -95,7 +95,7 @@ def _command(line_number: int, command: Command, record: dict[str, Any]) -> Inpu
     recorded_at = to_ms(record.pop("recorded_at", None))
     if recorded_at is None:
         recorded_at = own_time if type(own_time) is int else 0
-    elif type(recorded_at) is not int or abs(recorded_at) > MAX_LONG:
+    elif type(recorded_at) is not int or not YEAR_2000 <= recorded_at <= LAST_INSTANT:
         # Not a field of any command: put back, it is the unknown field that metering names after all others.
         record["recorded_at"] = recorded_at
         recorded_at = 0
@@ -103,18 +103,23 @@ def _command(line_number: int, command: Command, record: dict[str, Any]) -> Inpu
 
 
 def to_ms(value: Any) -> Any:
-    """Milliseconds for an RFC 3339 time, a finer fraction cut; anything else comes back as it is, to be judged."""
+    """Milliseconds for an RFC 3339 time of the years 2000 to 9999, a finer fraction cut.
+
+    Anything else comes back as it is, to be judged.
+    """
     if not isinstance(value, str):
         return value
     text, leaps = _LEAP_SECOND.subn(r"\1:59", _FINER_THAN_MS.sub(r"\1", value, count=1), count=1)
     try:
-        ms = parse_instant(text)
+        ms = parse_any_instant(text)
     except ValueError:
         return value
-    if not leaps:
-        return ms
-    # A leap second exists only as the last one of a UTC day, and has the number of the second that follows it.
-    return ms + 1_000 if (ms // 1_000 + 1) % _DAY_SECONDS == 0 else value
+    if leaps:
+        # A leap second exists only as the last one of a UTC day, and has the number of the second that follows it.
+        if (ms // 1_000 + 1) % _DAY_SECONDS:
+            return value
+        ms += 1_000
+    return ms if YEAR_2000 <= ms <= LAST_INSTANT else value
 
 
 def _decode(text: str) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 from application.errors import Misconfigured
 from metering.prices import Book, Charge
+from metering.windows import format_instant
 from schemas.price_book import BookFileError, LineMistake, read_book
 
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
@@ -40,9 +40,8 @@ def shown_mistake(path: str, mistake: LineMistake) -> str:
 
 
 def shown_time(ms: int) -> str:
-    """An instant in UTC, to the second where it has no finer part."""
-    moment = datetime.fromtimestamp(ms // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{moment}.{ms % 1_000:03d}Z" if ms % 1_000 else f"{moment}Z"
+    """An instant (ms) in UTC, to the second where it has no finer part; `after the year 9999` for a later one."""
+    return format_instant(ms)
 
 
 def shown_duration(ms: int) -> str:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from metering.records import MAX_GRANT, Command, Record
 from metering.state import State
-from metering.windows import DAY_MS
+from metering.windows import DAY_MS, format_day
 from replay.rerating.ids import Adjustment, charge_key, day_of, refund_id
 from replay.rerating.ledger import Ledger, LedgerEvent, LedgerLine
 from replay.rerating.partition import Rerate
@@ -227,6 +226,6 @@ class AccountOutcome:
                 yield Correction(Command.GRANT, record, charge, credit_type, tuple(bucket.events))
 
     def _reason(self, charge: str, day: int, events: list[str]) -> str:
-        shown = datetime.fromtimestamp(day // 1_000, UTC).date().isoformat()
+        shown = format_day(day)
         which = f"event {events[0]}" if len(events) == 1 else f"{len(events)} events"
         return f"re-rating {self._asked.plan_id}: {charge} of {shown} was charged too much ({which})"

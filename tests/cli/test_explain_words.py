@@ -12,6 +12,7 @@ from application.explaining.explained import Comparison, Explained, owners_of, s
 from application.explaining.locating import Found
 from application.explaining.sentences import story_in_words
 from metering.prices import parse_book
+from metering.records import YEAR_2000
 from replay.account import AccountReplay, ReplaySource, beginning
 from replay.event_story import place_of, tell_story
 from schemas.codec import Codec
@@ -202,8 +203,8 @@ LOCKED = meter.book_of(ONE, TWO, price_lock="plan_period")
             2026-01-08T12:00:00Z, and a plan keeps its prices. (Without that plan it would be version two.)""",
         ),
         (
-            0, None, {},
-            """Price version one applies: the plan big began at 1970-01-01T00:00:00Z, before there were prices, so
+            YEAR_2000, None, {},
+            """Price version one applies: the plan big began at 2000-01-01T00:00:00Z, before there were prices, so
             that it keeps the first ones.""",
         ),
         (NOON - 2 * DAY, None, {"plan": "x"}, "The event itself names the plan x, in place of the account's plan big."),

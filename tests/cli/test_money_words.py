@@ -10,7 +10,9 @@ from application.dead_letters.reading import Place
 from application.dead_letters.resent import DONE, REPEATED, SET_ASIDE, UNDECIDED, Replay, Replays, share_success
 from application.errors import Failed
 from cli.events.dead_letter_options import REASONS
-from metering.records import Command, DeadLetterReason, Kind, RejectReason
+from metering.account import Account
+from metering.records import LAST_INSTANT, YEAR_2000, Command, DeadLetterReason, Kind, RejectReason
+from metering.validation import check_account_update
 
 AT = 1_767_225_600_000
 GRANT = {
@@ -85,6 +87,28 @@ SETTINGS = AccountSettings(Plan("team", AT, None), "allow", {"credit": 50, "emai
 )
 def test_a_change_leaves_the_rest_as_it_is(change: Change, told: list[str]) -> None:
     assert list(differences(SETTINGS, change.applied(SETTINGS, AT + 86_400_000))) == told
+
+
+@pytest.mark.parametrize(
+    ("kept", "sent"),
+    [
+        (["team", 0, 2**63 - 1], Plan("team", YEAR_2000, None)),
+        (["team", AT, LAST_INSTANT + 1], Plan("team", AT, None)),
+        (["team", AT, LAST_INSTANT], Plan("team", AT, LAST_INSTANT)),
+        (["team", 0, 5], None),  # over before any event could be
+        (["team", 2**62, None], None),  # never begins
+    ],
+)
+def test_times_that_an_earlier_version_took_are_sent_on_as_what_they_mean(kept: list[Any], sent: Plan | None) -> None:
+    account = Account("acme")
+    account.plan = kept
+    settings = AccountSettings.of(account)
+    assert settings.plan == sent
+    update = {"update_id": "u", "account_id": "acme", **settings.fields(), "at": AT}
+    assert check_account_update(update) is None
+    for at in (YEAR_2000, AT, LAST_INSTANT):
+        counts = sent is not None and sent.started_at <= at and (sent.ends_at is None or at < sent.ends_at)
+        assert (account.plan_for(at, None)[0] is not None) == counts
 
 
 def test_times_of_no_plan_cannot_change() -> None:

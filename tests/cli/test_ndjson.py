@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from application.input.lines import Line
 from application.input.ndjson import BadLine, InputCommand, read_command, read_commands, to_ms
+from metering.records import LAST_INSTANT, YEAR_2000
 
 
 def command(**fields: object) -> InputCommand:
@@ -54,13 +55,18 @@ def test_what_is_missing_stays_missing() -> None:
 
 
 def test_recorded_at_is_its_own_or_the_commands_time() -> None:
-    assert command(occurred_at=5, recorded_at=9).recorded_at == 9
-    assert command(occurred_at=5, recorded_at="1970-01-01T00:00:01Z").recorded_at == 1_000
+    assert command(occurred_at=5, recorded_at=YEAR_2000).recorded_at == YEAR_2000
+    assert command(occurred_at=5, recorded_at="2000-01-01T00:00:01Z").recorded_at == YEAR_2000 + 1_000
+    assert command(occurred_at=5, recorded_at="9999-12-31T23:59:59.999Z").recorded_at == LAST_INSTANT
     assert command(occurred_at=5, recorded_at=None).recorded_at == 5
-    assert "recorded_at" not in command(occurred_at=5, recorded_at=9).record
+    assert "recorded_at" not in command(occurred_at=5, recorded_at=YEAR_2000).record
 
 
-@pytest.mark.parametrize("wrong", ["soon", 1.5, True, [], 10**30])
+@pytest.mark.parametrize(
+    "wrong",
+    ["soon", 1.5, True, [], 10**30, 0, -1, YEAR_2000 - 1, LAST_INSTANT + 1, 2**63 - 1, 1_767_225_600_000_000,
+     "1999-12-31T23:59:59.999Z", "9999-12-31T23:59:59-01:00"],
+)  # fmt: skip
 def test_a_wrong_recorded_at_is_left_for_metering_as_an_unknown_field(wrong: object) -> None:
     assert command(occurred_at=5, recorded_at=wrong).record["recorded_at"] == wrong
 
@@ -87,13 +93,14 @@ def test_times(text: str, ms: int) -> None:
 @pytest.mark.parametrize(
     "value",
     ["2026-01-01", "2026-01-01T00:00:00", "2026-02-30T00:00:00Z", "2026-01-01T12:00:60Z", "1767225600000", "", 1.5,
-     True, 1_767_225_600_000, None, [], "\uff12026-01-01T00:00:00Z"],
+     True, 1_767_225_600_000, None, [], "1999-12-31T23:59:59.999Z", "2000-01-01T00:00:00+00:01",
+     "9999-12-31T23:59:59-01:00", "9999-12-31T23:59:60Z", "0001-01-01T00:00:00+23:59", "\uff12026-01-01T00:00:00Z"],
 )  # fmt: skip
 def test_what_is_no_text_of_a_time_stays_as_it_is(value: object) -> None:
     assert to_ms(value) is value
 
 
-@given(st.integers(0, 253_402_300_799_999))
+@given(st.integers(YEAR_2000, LAST_INSTANT))
 def test_every_millisecond_is_exact(ms: int) -> None:
     seconds, rest = divmod(ms, 1_000)
     days, seconds = divmod(seconds, 86_400)

@@ -133,3 +133,9 @@ def test_durations_and_times_in_words() -> None:
         "0s", "1ms", "1500ms", "5m", "24h", "35d",
     ]  # fmt: skip
     assert shown_time(1_767_225_600_001) == "2026-01-01T00:00:00.001Z"
+
+
+@pytest.mark.parametrize("ms", [253_402_300_800_000, 1_795_600_801_000_000, 2**63 - 1, 2**63, 10**30])
+def test_a_time_beyond_all_calendars_is_shown_too(ms: int) -> None:
+    assert shown_time(ms) == "after the year 9999"
+    assert shown_time(-ms) == ("before the year 1" if ms > 10**15 else shown_time(-ms))

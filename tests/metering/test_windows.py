@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.records import LAST_INSTANT, YEAR_2000
-from metering.windows import DAY_MS, Window, parse_duration, parse_instant
+from metering.windows import DAY_MS, Window, format_day, format_instant, parse_duration, parse_instant
 
 NEW_YEAR = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 TIMES = st.integers(-(10**13), 10**13)
@@ -128,6 +128,30 @@ def test_an_instant_has_a_zone_and_whole_milliseconds(text: str, ms: int) -> Non
 def test_anything_else_is_no_instant(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_instant(text)
+
+
+@given(st.integers(YEAR_2000, LAST_INSTANT))
+def test_an_instant_is_shown_as_it_is_read(ms: int) -> None:
+    assert parse_instant(format_instant(ms)) == ms
+    assert parse_instant(f"{format_day(ms)}T00:00:00Z") == ms // DAY_MS * DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("ms", "text", "day"),
+    [
+        (0, "1970-01-01T00:00:00Z", "1970-01-01"),
+        (-1, "1969-12-31T23:59:59.999Z", "1969-12-31"),
+        (LAST_INSTANT, "9999-12-31T23:59:59.999Z", "9999-12-31"),
+        (LAST_INSTANT + 1, "after the year 9999", "after the year 9999"),
+        (LAST_INSTANT + 36_500 * DAY_MS, "after the year 9999", "after the year 9999"),
+        (2**63 - 1, "after the year 9999", "after the year 9999"),
+        (-62_135_596_800_000, "0001-01-01T00:00:00Z", "0001-01-01"),
+        (-62_135_596_800_001, "before the year 1", "before the year 1"),
+        (-(2**63), "before the year 1", "before the year 1"),
+    ],
+)
+def test_every_integer_can_be_shown(ms: int, text: str, day: str) -> None:
+    assert (format_instant(ms), format_day(ms)) == (text, day)
 
 
 @given(st.text())
