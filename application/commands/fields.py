@@ -21,13 +21,13 @@ CHECKS: Mapping[Command, Callable[[dict[str, Any]], str | None]] = {
 }
 """The check of each command: the name of the first bad field in the schema's order, or None (SPEC 3, step 1)."""
 
-_ID, _TIME = "1 to 128 characters", "a time from the year 2000 on, in ms or as 2026-01-31T12:00:00Z"
+_ID, _TIME = "1 to 128 characters", "a time of the years 2000 to 9999, in ms or as 2026-01-31T12:00:00Z"
 _SHORT, _OPTIONAL = "1 to 256 characters", "at most 256 characters, or null"
 _ALLOWED = {
     "event_id": _ID, "account_id": _ID, "refund_id": _ID, "update_id": _ID,
     "grant_id": f"{_ID}, not beginning with refund:",
     "occurred_at": _TIME, "requested_at": _TIME, "granted_at": _TIME, "at": _TIME,
-    "expires_at": "a time later than granted_at, or null",
+    "expires_at": "a time later than granted_at and not after the year 9999, or null for never",
     "endpoint": _SHORT, "channel": _SHORT, "credit_type": _SHORT,
     "outcome": "processed, invalid, unauthenticated, rate_limited, blocked or failed",
     "ip": "an IPv4 or IPv6 address, or null", "domain": "a domain like acme.com, or null",
@@ -41,7 +41,10 @@ _ALLOWED = {
 }  # fmt: skip
 _ALLOWED_BY_COMMAND = {
     (Command.REFUND, "credits"): "a whole number from 1 to 9,223,372,036,854,775,807, or null for all that is left",
-    (Command.ACCOUNT, "plan"): "a name of 1 to 256 characters, started_at and a later ends_at (or null); or null",
+    (
+        Command.ACCOUNT,
+        "plan",
+    ): "a name of 1 to 256 characters, started_at and a later ends_at (or null) of the years 2000 to 9999; or null",
 }
 _LONGEST_VALUE_SHOWN = 80
 

@@ -58,8 +58,10 @@ def grant(
     from application.commands.fields import allowed_values
     from application.commands.submitting import decide
     from application.pipeline import opened
+    from metering.records import LAST_INSTANT
     from metering.records import Command as Word
     from metering.validation import check_grant
+    from metering.windows import format_instant
     from streams import clock
 
     if expires_at is not None and expires_in is not None:
@@ -76,8 +78,11 @@ def grant(
     }
     bad = check_grant(record)
     if bad is not None:
-        allowed = "a time later than now" if bad == "expires_at" else allowed_values(Word.GRANT, bad)
-        raise click.UsageError(f"{_OPTION[bad]}: {allowed}")
+        option, allowed = _OPTION.get(bad, bad), allowed_values(Word.GRANT, bad)
+        if bad == "expires_at":
+            option = "--expires-at" if expires_in is None else "--expires-in"
+            allowed = f"a time later than now, {format_instant(LAST_INSTANT)} at the latest"
+        raise click.UsageError(f"{option}: {allowed}")
     with opened(configuration.settings) as cluster:
         (result,) = decide(cluster, Word.GRANT, [record], wait)
     first = [] if result.outputs else _first(configuration.settings, result)
@@ -88,7 +93,7 @@ def grant(
 
 _OPTION = {
     "account_id": "ACCOUNT", "credits": "CREDITS", "credit_type": "--credit-type", "grant_id": "--id",
-    "expires_at": "--expires-at", "reason": "--reason",
+    "reason": "--reason",
 }  # fmt: skip
 
 
