@@ -1,92 +1,157 @@
-"""Kafka as the commands use it: one pipeline, with clients made from the configuration when they are needed."""
+"""One pipeline as the use cases see it: its topics, its log, its store and its places on this machine.
+
+Opened once and closed once. It carries the values of the configuration that use cases need, makes each client when it
+is first needed and uses it again. It knows no use case. `in_memory.py` has its twin, and one contract suite runs every
+use case over both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+from application.clickhouse.asking import ConfiguredSql, SqlReader
 from application.configuration.settings import Settings
-from application.dead_letters.reading import DeadLetterLog
-from application.errors import Failed, Misconfigured
-from application.prices.publishing import BookLog
+from application.errors import ErrorCode, Failed, Misconfigured, UseCaseError
+from application.notices import Notices, Silent
+from replay.account import ReplaySource
 from schemas.codec import Codec
 from schemas.errors import RegistryUnavailable
+from schemas.price_book import read_book
 from schemas.registry import HttpRegistry
-from streams.log import topics
-from streams.log.group_offsets import GroupOffsets
-from streams.log.input_log import KafkaInputLog
-from streams.log.output_log import KafkaOutputLog
-from streams.log.protocols import LogError
-from streams.log.reader import KafkaReader
-from streams.log.results import Results
-
-_DELIVERY_MS = 120_000
+from streams.checkpoints.checkpoints import Checkpoints
+from streams.checkpoints.sealed import CheckpointError
+from streams.log.connections import Connections, KafkaConnections, behind
+from streams.log.protocols import LogError, LogUnavailable, RecordLog
+from streams.log.results import NotDecided, Results
+from streams.log.topics import TopicNames, TopicSettings
+from streams.state.store import StateError
 
 
-class Cluster:
-    """The topics of one pipeline. What it opens is closed with it."""
+@dataclass(frozen=True, slots=True)
+class LocalPlaces:
+    """Where this machine keeps things: all data, a worker's states, and where checkpoints are kept (None: nowhere)."""
 
-    def __init__(self, settings: Settings, bootstrap: str, stack: ExitStack) -> None:
-        self.names = topics.TopicNames(settings.topic_prefix)
-        self.bootstrap = bootstrap
-        self.security = settings.kafka_security
-        self._settings = settings
-        self._stack = stack
+    data: Path
+    states: Path
+    checkpoint_url: str | None = None
 
-    @cached_property
-    def codec(self) -> Codec:
-        """The codec, with the schema registry where one is configured."""
-        return codec_of(self._settings)
+
+class Pipeline:
+    """The topics, clients and places of one pipeline. Raises LogError wherever a log is asked."""
+
+    def __init__(
+        self, names: TopicNames, codec: Codec, connections: Connections, sql: SqlReader, places: LocalPlaces, *,
+        topic_settings: TopicSettings | None = None, notices: Notices | None = None,
+    ) -> None:  # fmt: skip
+        self.names = names
+        self.codec = codec
+        self.connections = connections
+        self.sql = sql
+        self.places = places
+        self.notices = notices or Silent()
+        self._topic_settings = topic_settings or TopicSettings()
+
+    @property
+    def address(self) -> str:
+        """What people know the cluster by."""
+        return self.connections.address
 
     @cached_property
     def partitions(self) -> int:
-        """How many partitions the input topic has. Raises LogError."""
-        return topics.partition_count(self.bootstrap, self.names.requests, security=self.security)
+        """How many partitions the input topic has."""
+        return self.connections.partition_count()
+
+    @cached_property
+    def log_id(self) -> str:
+        """The input topic's id; all topics have been checked."""
+        return self.connections.log_id()
+
+    @cached_property
+    def input_log(self) -> RecordLog:
+        """The commands."""
+        return self.log(self.names.requests)
+
+    @cached_property
+    def replay_source(self) -> ReplaySource:
+        """What every replay of this log reads."""
+        return ReplaySource(self.names, self.partitions, self.codec, read_book, self.input_log)
+
+    @cached_property
+    def results(self) -> Results:
+        """What single commands caused, once a worker has decided them."""
+        outputs = {topic: self.log(topic) for topic in self.names.outputs}
+        rating = self.connections.group(self.names.rating_group)
+        return Results(self.names, self.partitions, self.codec, self.input_log, outputs, rating)
+
+    def log(self, topic: str) -> RecordLog:
+        """A topic to read; all share one client."""
+        return self.connections.log(topic)
+
+    def checkpoints(self, url: str | None = None) -> Checkpoints | None:
+        """The checkpoints of this log at `url`, else at the configured place; None where there is none."""
+        place = url or self.places.checkpoint_url
+        return None if place is None else Checkpoints(place, self.names.requests, self.log_id)
 
     def ensure_topics(self) -> None:
         """Make the topics that are missing. Raises LogError where those that are there do not fit."""
-        wanted = topics.TopicSettings(self._settings.partitions, self._settings.replication_factor)
-        topics.ensure_topics(self.bootstrap, self.names, wanted, security=self.security)
+        self.connections.ensure_topics(self._topic_settings)
 
-    def log(self, topic: str) -> KafkaInputLog:
-        """A topic to read."""
-        log = KafkaInputLog(self.bootstrap, topic, security=self.security)
-        self._stack.callback(log.close)
-        return log
+    def place_name(self, partition: int, offset: int) -> str:
+        """topic[partition]@offset of an input message."""
+        return f"{self.names.requests}[{partition}]@{offset}"
 
-    @contextmanager
-    def reader(self) -> Iterator[KafkaReader]:
-        """A reader of any topic, with all that a record carries."""
-        reader = KafkaReader(self.bootstrap, security=self.security)
-        try:
-            yield reader
-        finally:
-            reader.close()
+    def lag(self, group: str, topics: tuple[str, ...]) -> dict[tuple[str, int], int]:
+        """By topic and partition, the messages that a group has not acknowledged yet."""
+        committed = self.connections.group(group).committed(topics, self.partitions)
+        return {
+            (topic, each): behind(self.log(topic), each, committed.get((topic, each), 0))
+            for topic in topics
+            for each in range(self.partitions)
+        }
 
-    def books(self) -> BookLog:
-        """The price books of the input."""
-        return BookLog(self.log(self.names.requests), self.codec, self.names.requests, self.partitions)
 
-    def dead_letters(self) -> DeadLetterLog:
-        """The dead letters, and the input that brought them."""
-        letters, commands = self.log(self.names.dead_letters), self.log(self.names.requests)
-        return DeadLetterLog(letters, commands, self.codec, self.partitions)
+@contextmanager
+def opened(settings: Settings, notices: Notices | None = None) -> Iterator[Pipeline]:
+    """The pipeline of the configuration; errors of Kafka, the registry and states become UseCaseErrors.
 
-    def results(self) -> Results:
-        """What single commands caused, once a worker has decided them."""
-        progress = GroupOffsets(self.bootstrap, self.names.rating_group, self.security)
-        self._stack.callback(progress.close)
-        outputs = {topic: self.log(topic) for topic in self.names.outputs}
-        return Results(self.names, self.partitions, self.codec, self.log(self.names.requests), outputs, progress)
+    Raises Misconfigured where there is no address.
+    """
+    if settings.bootstrap_servers is None:
+        raise Misconfigured(
+            "No Kafka is known here: set bootstrap_servers (CREDITMETER_BOOTSTRAP_SERVERS), or start everything on "
+            "this machine with `creditmeter up`."
+        )
+    names, codec = TopicNames(settings.topic_prefix), codec_of(settings)
+    connections = KafkaConnections(settings.bootstrap_servers, names, codec, settings.kafka_security)
+    places = LocalPlaces(settings.data_dir, settings.state_path, settings.checkpoint_url)
+    topic_settings = TopicSettings(settings.partitions, settings.replication_factor)
+    pipeline = Pipeline(
+        names, codec, connections, ConfiguredSql(settings), places, topic_settings=topic_settings, notices=notices
+    )
+    try:
+        with translated_causes():
+            yield pipeline
+    finally:
+        connections.close()
 
-    def output_log(self) -> KafkaOutputLog:
-        """A sender to chosen partitions that keeps their order; gives up after two minutes without Kafka."""
-        position_of = self.codec.read_position
-        security = self.security
-        out = KafkaOutputLog(self.bootstrap, position_of, security=security, message_timeout_ms=_DELIVERY_MS)
-        self._stack.callback(out.close)
-        return out
+
+@contextmanager
+def translated_causes() -> Iterator[None]:
+    """Turns what the layers below raise into UseCaseErrors, each with its code."""
+    try:
+        yield
+    except UseCaseError:
+        raise
+    except NotDecided as error:
+        raise Failed(str(error), ErrorCode.UNDECIDED) from error
+    except (LogUnavailable, RegistryUnavailable) as error:
+        raise Failed(str(error), ErrorCode.UNAVAILABLE) from error
+    except (LogError, StateError, CheckpointError) as error:
+        raise Failed(str(error)) from error
 
 
 def codec_of(settings: Settings) -> Codec:
@@ -96,21 +161,3 @@ def codec_of(settings: Settings) -> Codec:
     secret = settings.schema_registry_password
     password = None if secret is None else secret.get_secret_value()
     return Codec(HttpRegistry(settings.schema_registry_url, settings.schema_registry_user, password))
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator[Cluster]:
-    """The cluster of the configuration; what goes wrong with Kafka or the registry becomes Failed.
-
-    Raises Misconfigured where there is no address.
-    """
-    if settings.bootstrap_servers is None:
-        raise Misconfigured(
-            "No Kafka is known here: set bootstrap_servers (CREDITMETER_BOOTSTRAP_SERVERS), or start everything on "
-            "this machine with `creditmeter up`."
-        )
-    with ExitStack() as stack:
-        try:
-            yield Cluster(settings, settings.bootstrap_servers, stack)
-        except (LogError, RegistryUnavailable) as error:
-            raise Failed(str(error)) from error

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from application.configuration.settings import Settings
 from application.errors import Misconfigured
 from streams.checkpoints.scratch import owner_runs
 
 
 @contextmanager
-def scratch_folder(settings: Settings) -> Iterator[Path]:
+def scratch_folder(data_dir: Path) -> Iterator[Path]:
     """A folder that is removed afterwards. Raises Misconfigured where `data_dir` takes none."""
-    root = settings.data_dir / "scratch"
+    root = data_dir / "scratch"
     try:
         root.mkdir(parents=True, exist_ok=True)
         _clear(root)

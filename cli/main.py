@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+from typing import Any
 
 import click
 
 from cli.terminal.command import Group
+from cli.terminal.exits import translated_errors
 
 # Command -> the module that holds it, and the attribute when it is not named like the command.
 COMMANDS = {
@@ -38,6 +40,11 @@ COMMANDS = {
 
 class LazyGroup(Group):
     """A group whose subcommands are imported by name, and which suggests a near name for an unknown one."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Click's; a use case's error becomes its exit code and words."""
+        with translated_errors():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         """Commands in the order in which someone new needs them, not by the alphabet."""

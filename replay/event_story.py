@@ -16,6 +16,7 @@ from metering.records import MAX_ID, Command, Kind, Output, Record
 from metering.state import State
 from metering.validation import check_event
 from replay.account import AccountReplay, Base, Progress, ReplaySource, Step, quiet
+from streams.log.place import Place
 
 FIELDS_OF_A_LINE = (
     "line", "decision", "charge", "feature", "action", "credit_type", "price_version", "plan", "units", "unit_credits",
@@ -25,32 +26,25 @@ FIELDS_OF_A_LINE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the input log something stands; `index` in its batch, None for a command that comes alone.
+class RecordedPlace(Place):
+    """A place in the input log with `recorded_at`, the log's time (ms), and the `producer` where the record names it."""
 
-    `recorded_at`: the log's time (ms). `producer`: who sent it, where it says so.
-    """
-
-    partition: int
-    offset: int
-    index: int | None
     recorded_at: int
     producer: str | None
 
     @classmethod
-    def of(cls, step: Step) -> Place:
+    def of(cls, step: Step) -> RecordedPlace:
         message = step.message
         return cls(message.partition, message.offset, step.index, message.timestamp, message.producer)
 
-    def __str__(self) -> str:
-        return f"{self.partition}@{self.offset}" + ("" if self.index is None else f"/{self.index}")
+    __str__ = Place.__str__
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One time that the event's id came to the account."""
 
-    place: Place
+    place: RecordedPlace
     explanation: Explanation
 
     @property
@@ -65,7 +59,7 @@ class Arrival:
 class RefundAttempt:
     """A refund request for the event, and what came of it: one output a line, or a rejection, or nothing (a repeat)."""
 
-    place: Place
+    place: RecordedPlace
     request: Record
     outputs: tuple[Record, ...]
     became: str
@@ -93,7 +87,7 @@ class Story:
     present: Present | None = None
 
     @property
-    def told(self) -> Arrival | None:
+    def subject(self) -> Arrival | None:
         """The arrival that the story is about: the last accepted one, else the last dead letter; None for neither."""
         accepted = [each for each in self.arrivals if each.became == "accepted"]
         candidates = accepted or [each for each in self.arrivals if each.became == "dead_letter"]
@@ -102,17 +96,19 @@ class Story:
     @property
     def others(self) -> list[Arrival]:
         """The other times that the id came, in order."""
-        told = self.told
-        return [each for each in self.arrivals if each is not told]
+        subject = self.subject
+        return [each for each in self.arrivals if each is not subject]
 
     @property
     def refunds_since(self) -> list[RefundAttempt]:
         """The refund requests after the arrival that the story is about."""
-        told = self.told
-        return [] if told is None else [each for each in self.refunds if each.place.offset > told.place.offset]
+        subject = self.subject
+        if subject is None:
+            return []
+        return [each for each in self.refunds if each.place.offset > subject.place.offset]
 
 
-def tell_story(replay: AccountReplay, event_id: str, stop: int, now: int, progress: Progress = quiet) -> Story:
+def replay_story(replay: AccountReplay, event_id: str, stop: int, now: int, progress: Progress = quiet) -> Story:
     """Replays the account up to offset ``stop``; ``now`` is the time for the question of the present (ms UTC).
 
     Raises LogError, LostPrefix.
@@ -123,15 +119,15 @@ def tell_story(replay: AccountReplay, event_id: str, stop: int, now: int, progre
         if step.command == Command.REQUEST and step.record["event_id"] == event_id:
             explanation = explain_event(replay.state, step.record, step.message.timestamp)
             replay.apply(step)
-            story.arrivals.append(Arrival(Place.of(step), explanation))
+            story.arrivals.append(Arrival(RecordedPlace.of(step), explanation))
         elif step.command == Command.REFUND and step.record["event_id"] == event_id:
             request = dict(step.record)
             story.refunds.append(_attempt(step, request, replay.apply(step)))
         else:
             replay.apply(step)
-    told = story.told
-    if told is not None:
-        story.present = asked_now(replay.state, told.explanation.event, now)
+    subject = story.subject
+    if subject is not None:
+        story.present = asked_now(replay.state, subject.explanation.event, now)
     return story
 
 
@@ -141,7 +137,7 @@ def asked_now(state: State, event: Record, now: int) -> Present:
     return Present(now, explain_event(state, copy, now))
 
 
-def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int, stop: int) -> Place | None:
+def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int, stop: int) -> RecordedPlace | None:
     """Where the event that made a claim stands, from offset ``first`` to before ``stop``; None where it is not there.
 
     Reads only, and applies nothing. Raises LogError, LostPrefix.
@@ -152,7 +148,7 @@ def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int,
         is_it = step.command == Command.REQUEST and record["event_id"] == owner.event_id
         # One of that id that was set aside first is not the one that paid.
         if is_it and record["occurred_at"] == owner.occurred_at and check_event(dict(record)) is None:
-            return Place.of(step)
+            return RecordedPlace.of(step)
     return None
 
 
@@ -162,7 +158,7 @@ def _attempt(step: Step, request: Record, outputs: list[Output]) -> RefundAttemp
         became = str(refunds[0]["status"])
     else:
         became = "repeated" if any(each.kind is Kind.REPEATED for each in outputs) else "dead_letter"
-    return RefundAttempt(Place.of(step), request, refunds, became)
+    return RefundAttempt(RecordedPlace.of(step), request, refunds, became)
 
 
 def differences(explained: list[Record], billed: list[Record]) -> list[str]:
@@ -170,14 +166,14 @@ def differences(explained: list[Record], billed: list[Record]) -> list[str]:
 
     A field that the billed line does not hold is not compared.
     """
-    told: dict[int, Record] = {line["line"]: line for line in explained}
+    expected: dict[int, Record] = {line["line"]: line for line in explained}
     found: dict[int, Record] = {line["line"]: line for line in billed}
-    sentences = [f"line {number} is explained and not there" for number in sorted(told.keys() - found.keys())]
-    sentences += [f"line {number} is there and not explained" for number in sorted(found.keys() - told.keys())]
-    for number in sorted(told.keys() & found.keys()):
+    sentences = [f"line {number} is explained and not there" for number in sorted(expected.keys() - found.keys())]
+    sentences += [f"line {number} is there and not explained" for number in sorted(found.keys() - expected.keys())]
+    for number in sorted(expected.keys() & found.keys()):
         for name in FIELDS_OF_A_LINE:
-            if name in found[number] and _plain(found[number][name]) != _plain(told[number][name]):
-                wanted = _plain(told[number][name])
+            if name in found[number] and _plain(found[number][name]) != _plain(expected[number][name]):
+                wanted = _plain(expected[number][name])
                 sentences.append(f"line {number}: {name} is {_plain(found[number][name])!r}, and explained {wanted!r}")
     return sentences
 

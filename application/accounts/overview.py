@@ -6,11 +6,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-
-from application.accounts.opening import OpenedReplay, opened_replay, replay_bar
-from application.configuration.settings import Settings
-from application.errors import Failed
+from application.accounts.opening import OpenedReplay, opened_replay
+from application.errors import ErrorCode, Failed
+from application.pipeline import Pipeline
 from metering.account import Account
 from metering.overview import BalanceView, ClaimsView, balances_at, claims_of, ids_of, is_known
 from metering.records import Kind, Record
@@ -19,7 +17,7 @@ from streams import clock
 
 
 @dataclass(frozen=True, slots=True)
-class AccountFound:
+class AccountOverview:
     """An account at the instant `at` (ms), by which grants are shown as over.
 
     It is true up to `offset` of `place`, the log's partition; `base` is where the replay began.
@@ -45,13 +43,13 @@ class AccountFound:
         return {"name": plan[0], "started_at": plan[1], "ends_at": plan[2], "counts": counts}
 
 
-def read_account(settings: Settings, account_id: str, claims: int, lines: int) -> AccountFound:
+def read_account(pipeline: Pipeline, account_id: str, claims: int, lines: int) -> AccountOverview:
     """The account now, with its newest claims and lines. Raises Failed where nobody knows it."""
-    with opened_replay(settings, account_id) as opened:
+    with opened_replay(pipeline, account_id) as opened:
         replay = opened.replay
         applied = replay.applied
         newest: deque[Record] = deque(maxlen=lines)
-        with replay_bar(opened) as progress:
+        with opened.progress() as progress:
             for step in replay.steps(opened.stop, progress):
                 newest.extend(record for kind, record in replay.apply(step) if kind is Kind.BILLED)
         replay.flush()
@@ -60,23 +58,24 @@ def read_account(settings: Settings, account_id: str, claims: int, lines: int) -
         if not is_known(account):
             raise Failed(
                 f"{account_id}: no such account: {replay.place} holds no command of it that was accepted, up to offset "
-                f"{replay.applied}. See the spelling, and `creditmeter dead-letters list --account {account_id}`"
+                f"{replay.applied}. See the spelling, and `creditmeter dead-letters list --account {account_id}`",
+                ErrorCode.NOT_FOUND,
             )
         at = clock.now_ms()
-        with Console(stderr=True).status("counting claims and ids"):
+        with pipeline.notices.waiting("counting claims and ids"):
             counted = claims_of(state, account, claims), ids_of(state, account)
         tail = _with_older(opened, newest, lines, applied)
-        return AccountFound(
+        return AccountOverview(
             account, replay.place, replay.applied, replay.base.name, at, balances_at(account, at), *counted, tail
         )
 
 
 def _with_older(opened: OpenedReplay, newest: deque[Record], count: int, up_to: int) -> Tail:
     """The replay's own lines, and before them those that were billed up to the base."""
-    replay, cluster = opened.replay, opened.cluster
+    replay, pipeline = opened.replay, opened.pipeline
     missing = count - len(newest)
     if missing <= 0 or up_to < 0:
         return Tail(list(newest), is_whole=True)
-    log = cluster.log(cluster.names.billed)
-    older = newest_lines(log, cluster.codec, replay.partition, replay.account_id, missing, up_to)
+    log = pipeline.log(pipeline.names.billed)
+    older = newest_lines(log, pipeline.codec, replay.partition, replay.account_id, missing, up_to)
     return Tail([*older.lines, *newest], older.is_whole)

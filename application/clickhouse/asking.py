@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from application.clickhouse.opening import has_data, opened_sink, store_id_of
 from application.configuration.settings import Settings
@@ -11,11 +11,12 @@ from application.errors import Failed, Misconfigured
 from sinks.http import StoreIdentity, remote_query
 from sinks.sink import SinkRejected, SinkUnavailable
 
-_SECONDS = 90.0
+SECONDS = 90.0
+"""How long an answer may take unless the caller says otherwise."""
 _GOOD_TO_KNOW_SECONDS = 5.0
 
 
-def answer(settings: Settings, sql: str, output_format: str, seconds: float = _SECONDS) -> bytes:
+def answer(settings: Settings, sql: str, output_format: str, seconds: float = SECONDS) -> bytes:
     """The result of one reading statement as text, in one of `sinks.formats.FORMATS`. Raises Failed, Misconfigured.
 
     With the embedded store the loader is asked; where none runs, the data directory is opened for the moment.
@@ -41,7 +42,7 @@ def loader_url(settings: Settings) -> str:
     return settings.query_url or f"http://127.0.0.1:{settings.query_port}"
 
 
-def ask_loader(settings: Settings, sql: str, output_format: str, seconds: float = _SECONDS) -> bytes:
+def ask_loader(settings: Settings, sql: str, output_format: str, seconds: float = SECONDS) -> bytes:
     """The answer of the loader that holds the embedded store. Raises SinkUnavailable, also for another pipeline's."""
     return remote_query(
         loader_url(settings), sql, output_format, timeout=seconds, is_ours=lambda identity: foreign(settings, identity)
@@ -74,15 +75,33 @@ def foreign(settings: Settings, identity: StoreIdentity | None) -> str | None:
     return None
 
 
-def rows_of(settings: Settings, sql: str, seconds: float = _SECONDS) -> list[dict[str, Any]]:
+class SqlReader(Protocol):
+    """Answers SQL that reads. A use case knows ClickHouse by this alone."""
+
+    def answer(self, sql: str, output_format: str, seconds: float = SECONDS) -> bytes:
+        """The result of one reading statement, in one of `sinks.formats.FORMATS`. Raises Failed, Misconfigured."""
+        ...
+
+
+class ConfiguredSql:
+    """The ClickHouse that the configuration names."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def answer(self, sql: str, output_format: str, seconds: float = SECONDS) -> bytes:
+        return answer(self._settings, sql, output_format, seconds)
+
+
+def rows_of(sql_reader: SqlReader, sql: str, seconds: float = SECONDS) -> list[dict[str, Any]]:
     """The result's rows by column name. Raises Failed."""
-    return [json.loads(line) for line in answer(settings, sql, "JSONEachRow", seconds).splitlines()]
+    return [json.loads(line) for line in sql_reader.answer(sql, "JSONEachRow", seconds).splitlines()]
 
 
-def known_rows(settings: Settings, sql: str) -> list[dict[str, Any]]:
+def rows_or_empty(sql_reader: SqlReader, sql: str) -> list[dict[str, Any]]:
     """The rows where ClickHouse can be asked now, else none: for what is good to know and not needed."""
     try:
-        return rows_of(settings, sql, _GOOD_TO_KNOW_SECONDS)
+        return rows_of(sql_reader, sql, _GOOD_TO_KNOW_SECONDS)
     except Failed:
         return []
 

@@ -6,25 +6,31 @@ taken from the account as the log makes it, and what another person changed in b
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from application.accounts.opening import opened_replay
+from application.commands.fields import raise_on_bad_field
+from application.commands.submitting import printed, submit
 from application.errors import Failed
-from application.prices.files import shown_time
+from application.pipeline import Pipeline
+from application.wording import shown_time
 from metering.account import Account
-from metering.records import LAST_INSTANT, YEAR_2000
+from metering.records import LAST_INSTANT, YEAR_2000, Command, Kind
+from streams import clock
 
 
 @dataclass(frozen=True)
-class Plan:
+class AccountPlan:
     """Times in ms."""
 
     name: str
     started_at: int
     ends_at: int | None
 
-    def within_bounds(self) -> Plan | None:
+    def within_bounds(self) -> AccountPlan | None:
         """The plan that counts for the same events, with times of the years 2000 to 9999; None where it is for none.
 
         Earlier versions took 0 for a plan without a beginning, and any long for one without an end.
@@ -33,7 +39,7 @@ class Plan:
         ends_at = None if self.ends_at is None or self.ends_at > LAST_INSTANT else self.ends_at
         if started_at > LAST_INSTANT or (ends_at is not None and ends_at <= started_at):
             return None
-        return Plan(self.name, started_at, ends_at)
+        return AccountPlan(self.name, started_at, ends_at)
 
     def __str__(self) -> str:
         until = "" if self.ends_at is None else f" until {shown_time(self.ends_at)}"
@@ -44,14 +50,14 @@ class Plan:
 class AccountSettings:
     """The whole of an account's settings."""
 
-    plan: Plan | None
+    plan: AccountPlan | None
     on_empty: str
     alert_below: Mapping[str, int]
 
     @classmethod
     def of(cls, account: Account) -> AccountSettings:
         """What is in force, with times that an update can carry."""
-        plan = None if account.plan is None else Plan(*account.plan).within_bounds()
+        plan = None if account.plan is None else AccountPlan(*account.plan).within_bounds()
         return cls(plan, account.on_empty, dict(account.alert_below))
 
     def fields(self) -> dict[str, Any]:
@@ -70,7 +76,7 @@ class AccountSettings:
 
 
 @dataclass(frozen=True)
-class Change:
+class SettingsChange:
     """What was asked for; None and empty stand for `as it is`."""
 
     plan: str | None = None
@@ -88,11 +94,11 @@ class Change:
             self._plan(present.plan, now), self.on_empty or present.on_empty, {**marks, **(self.marks or {})}
         )
 
-    def _plan(self, present: Plan | None, now: int) -> Plan | None:
+    def _plan(self, present: AccountPlan | None, now: int) -> AccountPlan | None:
         if self.no_plan:
             return None
         if self.plan is not None:
-            return Plan(self.plan, now if self.started_at is None else self.started_at, self.ends_at)
+            return AccountPlan(self.plan, now if self.started_at is None else self.started_at, self.ends_at)
         if self.started_at is None and self.ends_at is None:
             return present
         if present is None:
@@ -107,3 +113,76 @@ def differences(before: AccountSettings, after: AccountSettings) -> Iterator[str
     for name, old in before.shown().items():
         if old != new[name]:
             yield f"{name}: {old} -> {new[name]}"
+
+
+@dataclass(frozen=True)
+class SettingsResult:
+    """How an update went. `seen` is what it was made from, `replaced` what stood in the log before it."""
+
+    account_id: str
+    update_id: str
+    place: str | None
+    seen: AccountSettings
+    replaced: AccountSettings
+    after: AccountSettings
+    outputs: list[dict[str, Any]]
+    is_repeated: bool
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it became a dead letter."""
+        return any(output["type"] == Kind.DEAD_LETTER for output in self.outputs)
+
+    def changes(self) -> Iterator[str]:
+        """What it changed, a line for each setting."""
+        return differences(self.replaced, self.after)
+
+    def overlooked(self) -> Iterator[str]:
+        """What somebody else had changed since it was made, and it replaced, a line for each setting."""
+        return differences(self.seen, self.replaced)
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; times in ms."""
+        return {
+            "command": "account",
+            "id": self.update_id,
+            "account_id": self.account_id,
+            "place": self.place,
+            "changed": self.after != self.replaced,
+            "repeated": self.is_repeated,
+            "before": self.replaced.fields(),
+            "after": self.after.fields(),
+            "replaced_unseen": list(self.overlooked()),
+            "outputs": self.outputs,
+        }
+
+
+def change_settings(
+    pipeline: Pipeline, account_id: str, change: SettingsChange, update_id: str | None, seconds: float
+) -> SettingsResult:
+    """Changes an account's settings and waits up to `seconds` for the decision; nothing is sent where nothing changes.
+
+    `update_id` None: a random one. After sending, the account is replayed to the update, so that what it replaced is
+    known for certain. Raises BadField, Failed, LogError, NotDecided.
+    """
+    update_id = update_id or str(uuid.uuid4())
+    with opened_replay(pipeline, account_id) as opened:
+        opened.run()
+        replay = opened.replay
+        now = clock.now_ms()
+        seen = AccountSettings.of(replay.state.account(account_id))
+        wanted = change.applied(seen, now)
+        record = {"update_id": update_id, "account_id": account_id, **wanted.fields(), "at": now}
+        raise_on_bad_field(Command.ACCOUNT, record)
+        if wanted == seen:
+            return SettingsResult(account_id, update_id, None, seen, seen, seen, [], is_repeated=False)
+        ((partition, offset),) = submit(pipeline, Command.ACCOUNT, [record])
+        pipeline.results.wait(partition, offset, seconds)
+        replay.run(offset)
+        replaced = AccountSettings.of(replay.state.account(account_id))
+        outputs = [output for step in replay.steps(offset + 1) for output in replay.apply(step)]
+        repeated = any(output.kind is Kind.REPEATED for output in outputs)
+        shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
+        after = AccountSettings.of(replay.state.account(account_id))
+        place = pipeline.place_name(partition, offset)
+        return SettingsResult(account_id, update_id, place, seen, replaced, after, shown, repeated)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from application.errors import ErrorCode, UseCaseError
 from metering.records import Command
 from metering.validation import check_account_update, check_event, check_grant, check_refund
 
@@ -47,6 +48,24 @@ _ALLOWED_BY_COMMAND = {
     ): "a name of 1 to 256 characters, started_at and a later ends_at (or null) of the years 2000 to 9999; or null",
 }
 _LONGEST_VALUE_SHOWN = 80
+
+
+class BadField(UseCaseError):
+    """A field of a command that is to be sent is wrong: nothing was sent. `field` is its name."""
+
+    code = ErrorCode.INVALID
+
+    def __init__(self, command: Command, record: Mapping[str, Any], field: str) -> None:
+        super().__init__(mistake(command, record, field))
+        self.command = command
+        self.field = field
+
+
+def raise_on_bad_field(command: Command, record: Mapping[str, Any]) -> None:
+    """Raises BadField with the first field of the record that is wrong; the record stays as it is."""
+    field = CHECKS[command](dict(record))
+    if field is not None:
+        raise BadField(command, record, field)
 
 
 def allowed_values(command: Command, field: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from application.prices.files import shown_time
+from application.wording import amount, shown_time
 from metering.records import GrantStatus, Kind, RejectReason
 
 REJECTED = {
@@ -31,11 +31,6 @@ def would_be(output: Mapping[str, Any]) -> str:
 def kept_time(text: str) -> str:
     """An instant as ClickHouse prints it, as all the others are shown."""
     return f"{text.replace(' ', 'T')}Z"
-
-
-def amount(credits_: int, credit_type: str) -> str:
-    """`1,500 credit`: a number of credits and their type."""
-    return f"{credits_:,} {credit_type}"
 
 
 def _grant(output: Mapping[str, Any]) -> str:

@@ -10,17 +10,17 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from application.clickhouse.asking import known_rows, literal, rows_of
-from application.configuration.settings import Settings
-from application.errors import Failed
-from application.pipeline import opened
-from application.status.lag import GroupLag
-from cli.terminal.output import say
-from metering.records import Decision
+from application.accounts.opening import opened_replay
+from application.clickhouse.asking import literal, rows_of, rows_or_empty
+from application.commands.fields import raise_on_bad_field
+from application.commands.submitting import printed, submit_and_wait
+from application.errors import ErrorCode, Failed
+from application.pipeline import Pipeline
+from metering import apply
+from metering.records import Command, Decision, Kind, RefundStatus
 from replay.account import is_account_id
 from streams.log.partitioner import partition_of
 
@@ -29,8 +29,8 @@ _IDS_IN_A_STATEMENT = 1_000
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What was asked for on the command line: exactly one of `event_id` and `request_id` is set."""
+class RefundOrder:
+    """What was asked for: exactly one of `event_id` and `request_id` is set."""
 
     event_id: str | None
     request_id: str | None
@@ -42,7 +42,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Requests:
+class RefundRequests:
     """RefundRequests of one account, and how many events of the call are left out because they cost nothing."""
 
     account_id: str
@@ -50,58 +50,131 @@ class Requests:
     free_events: int = 0
 
 
-def refund_requests(settings: Settings, wanted: Wanted, now: int) -> Requests:
-    """The requests, all at the time `now` (ms). Asks ClickHouse for what the options do not say. Raises Failed."""
+def refund_requests(pipeline: Pipeline, wanted: RefundOrder, now: int) -> RefundRequests:
+    """The requests, all at the time `now` (ms). Asks ClickHouse for what the order does not say.
+
+    Raises BadField with the first wrong field, Failed.
+    """
+    requests = _requests(pipeline, wanted, now)
+    for record in requests.records:
+        raise_on_bad_field(Command.REFUND, record)
+    return requests
+
+
+def _requests(pipeline: Pipeline, wanted: RefundOrder, now: int) -> RefundRequests:
     if wanted.event_id is not None:
-        account = wanted.account if wanted.account is not None else _account_of(settings, wanted.event_id)
+        account = wanted.account if wanted.account is not None else _account_of(pipeline, wanted.event_id)
         refund_id = wanted.refund_id or str(uuid.uuid4())
-        return Requests(account, [_record(wanted, account, wanted.event_id, refund_id, now)])
-    account, events, free = _events_of(settings, wanted)
+        return RefundRequests(account, [_record(wanted, account, wanted.event_id, refund_id, now)])
+    account, events, free = _events_of(pipeline, wanted)
     records = [_record(wanted, account, each, event_refund_id(wanted, each), now) for each in events]
-    return Requests(account, records, free)
+    return RefundRequests(account, records, free)
 
 
-def say_what_is_not_loaded(settings: Settings, account: str | None) -> None:
-    """Says that events of a call may be missing where something waits to be decided or loaded. Raises Failed."""
+def remark_what_is_not_loaded(pipeline: Pipeline, account: str | None) -> None:
+    """Remarks that events of a call may be missing where messages wait to be decided or loaded. Raises LogError."""
+    names = pipeline.names
+    only = None if account is None or not is_account_id(account) else partition_of(account, pipeline.partitions)
     waiting = 0
-    with opened(settings) as cluster:
-        names, partitions = cluster.names, cluster.partitions
-        only = None if account is None or not is_account_id(account) else partition_of(account, partitions)
-        for group, topic in ((names.rating_group, names.requests), (names.loading_group, names.billed)):
-            with closing(GroupLag(cluster.bootstrap, group, cluster.security)) as lag:
-                behind = lag.by_partition([topic], partitions)
-            waiting += sum(count for (_, each), count in behind.items() if only in {None, each})
+    for group, topic in ((names.rating_group, names.requests), (names.loading_group, names.billed)):
+        lag = pipeline.lag(group, (topic,))
+        waiting += sum(count for (_, partition), count in lag.items() if only in {None, partition})
     if waiting:
-        say(
+        pipeline.notices.remark(
             f"ClickHouse may not have all of the call yet: {waiting:,} messages wait for the worker or the loader. "
             "Repeat this command when `creditmeter status` shows none: nothing is refunded twice"
         )
 
 
-def event_refund_id(wanted: Wanted, event_id: str) -> str:
+@dataclass(frozen=True)
+class RefundResult:
+    """What became of one refund request, or would. Outputs carry their `type` as `rate` prints it.
+
+    `first`: for a repeat, the rows of the first request of that id that ClickHouse has.
+    """
+
+    refund_id: str
+    account_id: str
+    event_id: str
+    outputs: list[dict[str, Any]]
+    is_repeated: bool
+    place: str | None = None
+    first: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was rejected or set aside, now or the first time."""
+        return any(
+            output.get("type") == Kind.DEAD_LETTER or output.get("status") == RefundStatus.REJECTED
+            for output in (*self.outputs, *self.first)
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs. A dry run has no place and no first request."""
+        about = {"command": Command.REFUND, "id": self.refund_id, "account_id": self.account_id}
+        if self.place is None:
+            return {**about, "event_id": self.event_id, "outputs": self.outputs, "repeated": self.is_repeated}
+        return {
+            **about, "place": self.place, "outputs": self.outputs, "event_id": self.event_id,
+            "repeated": self.is_repeated, "first": list(self.first),
+        }  # fmt: skip
+
+
+def make_refunds(pipeline: Pipeline, requests: RefundRequests, seconds: float) -> list[RefundResult]:
+    """Sends the requests and waits up to `seconds` for their decisions. Raises LogError, NotDecided."""
+    decided = submit_and_wait(pipeline, Command.REFUND, requests.records, seconds)
+    repeats = [result.own_id for result in decided if not result.outputs]
+    first = first_results(pipeline, requests.account_id, repeats)
+    return [
+        RefundResult(
+            result.own_id, requests.account_id, result.record["event_id"], list(result.outputs), not result.outputs,
+            result.place, tuple(first.get(result.own_id, ())),
+        )
+        for result in decided
+    ]  # fmt: skip
+
+
+def rehearse_refunds(pipeline: Pipeline, requests: RefundRequests, now: int) -> list[RefundResult]:
+    """Applies the requests on a copy of the account's present state; nothing is sent. `now` in ms. Raises LogError."""
+    results = []
+    with opened_replay(pipeline, requests.account_id) as opened:
+        opened.run()
+        replay = opened.replay
+        for record in requests.records:
+            outputs = apply(replay.state, Command.REFUND, dict(record), now)
+            repeated = any(output.kind is Kind.REPEATED for output in outputs)
+            shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
+            results.append(RefundResult(record["refund_id"], requests.account_id, record["event_id"], shown, repeated))
+        pipeline.notices.remark(
+            f"dry run: nothing is sent; judged by all before {replay.place}@{opened.stop}, from {replay.base.name}"
+        )
+    return results
+
+
+def event_refund_id(wanted: RefundOrder, event_id: str) -> str:
     """The refund id of one event of a call: from the id that was given, else from the call and the charge."""
     basis = [wanted.refund_id] if wanted.refund_id is not None else [wanted.request_id, wanted.charge]
     digest = hashlib.sha256(json.dumps([*basis, event_id]).encode()).hexdigest()
     return f"request:{digest[:40]}"
 
 
-def first_results(settings: Settings, account_id: str, refund_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def first_results(pipeline: Pipeline, account_id: str, refund_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """What refunds of these ids did the first time, by id, as far as ClickHouse has them at hand."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_id: dict[str, list[dict[str, Any]]] = {}
     for start in range(0, len(refund_ids), _IDS_IN_A_STATEMENT):
         ids = ", ".join(map(literal, refund_ids[start : start + _IDS_IN_A_STATEMENT]))
-        rows = known_rows(
-            settings,
+        rows = rows_or_empty(
+            pipeline.sql,
             "SELECT refund_id, requested_at, event_id, line, charge, status, reject_reason, credits, credit_type "  # noqa: S608 - quoted
             f"FROM refunds WHERE account_id = {literal(account_id)} AND refund_id IN ({ids}) "
             "ORDER BY source_offset, position",
         )
         for row in rows:
-            found.setdefault(row.pop("refund_id"), []).append(row)
-    return found
+            by_id.setdefault(row.pop("refund_id"), []).append(row)
+    return by_id
 
 
-def _record(wanted: Wanted, account: str, event_id: str, refund_id: str, now: int) -> dict[str, Any]:
+def _record(wanted: RefundOrder, account: str, event_id: str, refund_id: str, now: int) -> dict[str, Any]:
     return {
         "refund_id": refund_id,
         "account_id": account,
@@ -113,14 +186,14 @@ def _record(wanted: Wanted, account: str, event_id: str, refund_id: str, now: in
     }
 
 
-def _account_of(settings: Settings, event_id: str) -> str:
+def _account_of(pipeline: Pipeline, event_id: str) -> str:
     where = f"event_id = {literal(event_id)}"
     sql = f"SELECT DISTINCT account_id FROM billed_events WHERE {where} ORDER BY account_id"  # noqa: S608 - quoted
-    accounts = [row["account_id"] for row in rows_of(settings, f"{sql} LIMIT {_ACCOUNTS_SHOWN + 1}")]
+    accounts = [row["account_id"] for row in rows_of(pipeline.sql, f"{sql} LIMIT {_ACCOUNTS_SHOWN + 1}")]
     return _only(accounts, f"event {event_id!r}")
 
 
-def _events_of(settings: Settings, wanted: Wanted) -> tuple[str, list[str], int]:
+def _events_of(pipeline: Pipeline, wanted: RefundOrder) -> tuple[str, list[str], int]:
     """The account, its charged events of the call in the log's order, and how many others there are."""
     what = f"request_id {wanted.request_id!r}"
     where = f"request_id = {literal(wanted.request_id or '')}"
@@ -130,7 +203,7 @@ def _events_of(settings: Settings, wanted: Wanted) -> tuple[str, list[str], int]
     if wanted.charge is not None:
         charged += f" AND ifNull(charge, '') = {literal(wanted.charge)}"
     rows = rows_of(
-        settings,
+        pipeline.sql,
         f"SELECT account_id, event_id, countIf({charged}) AS charged FROM billed_events "  # noqa: S608 - quoted
         f"WHERE {where} GROUP BY account_id, event_id ORDER BY min(source_offset), min(position)",
     )
@@ -146,7 +219,8 @@ def _only(accounts: list[str], what: str) -> str:
     if not accounts:
         raise Failed(
             f"ClickHouse has no line of {what}: it is not loaded yet, or never arrived. With --account and the event's "
-            "id the log itself is asked."
+            "id the log itself is asked.",
+            ErrorCode.NOT_FOUND,
         )
     if len(accounts) > 1:
         shown = ", ".join(accounts[:_ACCOUNTS_SHOWN]) + (", …" if len(accounts) > _ACCOUNTS_SHOWN else "")

@@ -14,11 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from application.pipeline import Cluster
-from cli.terminal.output import say
-from cli.terminal.progress import waiting
+from application.pipeline import Pipeline
 from metering.records import ID_FIELD, Command, Kind
-from streams.log.command_producer import CommandProducer, Delivery
+from streams.log.command_producer import Delivery
 from streams.log.results import Caused
 from streams.rating.outputs import topics_by_kind
 
@@ -68,14 +66,16 @@ class Decided:
         }
 
 
-def decide(cluster: Cluster, command: Command, records: Sequence[Mapping[str, Any]], seconds: float) -> list[Decided]:
-    """Sends the commands in order and gives what each caused, in the same order. Raises LogError, NotDecided."""
-    places = send(cluster, command, records)
-    results = cluster.results()
+def submit_and_wait(
+    pipeline: Pipeline, command: Command, records: Sequence[Mapping[str, Any]], seconds: float
+) -> list[Decided]:
+    """Sends the commands in order and returns the outputs of each, in the same order. Raises LogError, NotDecided."""
+    places = submit(pipeline, command, records)
+    results = pipeline.results
     last: dict[int, int] = {}
     for partition, offset in places:
         last[partition] = max(offset, last.get(partition, -1))
-    with waiting("waiting for the worker"):
+    with pipeline.notices.waiting("waiting for the worker"):
         results.wait_until_decided(last, seconds)
         caused = {
             partition: results.caused_by(partition, [offset for each, offset in places if each == partition])
@@ -83,37 +83,37 @@ def decide(cluster: Cluster, command: Command, records: Sequence[Mapping[str, An
         }
     return [
         Decided(
-            command, record, cluster.names.requests, partition, offset, _outputs(cluster, caused[partition], offset)
+            command, record, pipeline.names.requests, partition, offset, _outputs(pipeline, caused[partition], offset)
         )
         for record, (partition, offset) in zip(records, places, strict=True)
     ]
 
 
-def send(cluster: Cluster, command: Command, records: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    """Sends the commands; gives (partition, offset) of each once the broker has acknowledged it. Raises LogError."""
+def submit(pipeline: Pipeline, command: Command, records: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """Sends the commands; returns (partition, offset) of each once the broker has acknowledged it. Raises LogError."""
     places: dict[int, tuple[int, int]] = {}
     word = _WORD.get(command, command)
-    say(f"sending {word} {records[0][ID_FIELD[command]]}" if len(records) == 1 else f"sending {len(records):,} {word}s")
+    remark = pipeline.notices.remark
+    if len(records) == 1:
+        remark(f"sending {word} {records[0][ID_FIELD[command]]}")
+    else:
+        remark(f"sending {len(records):,} {word}s")
 
     def delivered(delivery: Delivery) -> None:
         places[id(delivery.records[0])] = delivery.partition, delivery.offset
 
-    with CommandProducer(
-        cluster.bootstrap, cluster.names, cluster.codec,
-        producer=f"{command}@{socket.gethostname()}", on_delivery=delivered, security=cluster.security,
-    ) as producer:  # fmt: skip
+    with pipeline.connections.command_sender(f"{command}@{socket.gethostname()}", delivered) as sender:
         for record in records:
-            producer.send_command(command, record)
-    found = [places[id(record)] for record in records]
-    places_said = f"{cluster.names.requests}[{found[0][0]}]@{found[0][1]}" if len(found) == 1 else "acknowledged"
-    say(f"in the log: {places_said}")
-    return found
+            sender.send_command(command, record)
+    in_order = [places[id(record)] for record in records]
+    remark(f"in the log: {pipeline.place_name(*in_order[0]) if len(in_order) == 1 else 'acknowledged'}")
+    return in_order
 
 
-def _outputs(cluster: Cluster, caused: Mapping[int, Caused], offset: int) -> list[dict[str, Any]]:
-    topics = topics_by_kind(cluster.names)
-    found = caused.get(offset, {})
-    return [printed(kind, record) for kind in _ORDER for record in found.get(topics[kind], [])]
+def _outputs(pipeline: Pipeline, caused: Mapping[int, Caused], offset: int) -> list[dict[str, Any]]:
+    topics = topics_by_kind(pipeline.names)
+    by_topic = caused.get(offset, {})
+    return [printed(kind, record) for kind in _ORDER for record in by_topic.get(topics[kind], [])]
 
 
 def printed(kind: Kind, record: Mapping[str, Any]) -> dict[str, Any]:

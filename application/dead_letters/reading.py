@@ -1,43 +1,20 @@
 """Reading the dead letters of the log: in order, each with its place, and its original bytes in full.
 
-A place is written `3@1042` for a whole message and `3@1042/17` for the event at position 17 of a batch: partition and
-offset of the input message that brought it, and the position in its batch. It names a dead letter for ever.
+A dead letter is named by the place of the command that was set aside (`streams.log.place`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.codec import Codec
+from application.errors import ErrorCode, Failed, Misconfigured
+from application.pipeline import Pipeline
 from schemas.errors import Undecodable
 from streams.log.partitioner import partition_of
-from streams.log.protocols import InputLog, LostPrefix
-
-_PLACE = re.compile(r"(\d{1,9})@(\d{1,18})(?:/(\d{1,9}))?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a dead letter came from; `index` is None for a message that is no batch or could not be read."""
-
-    partition: int
-    offset: int
-    index: int | None
-
-    @classmethod
-    def parse(cls, text: str) -> Place:
-        """Read `3@1042` or `3@1042/17`. Raises ValueError."""
-        match = _PLACE.fullmatch(text)
-        if match is None:
-            raise ValueError(f"{text!r} is not a place like 3@1042 or 3@1042/17 (partition@offset/index)")
-        partition, offset, index = match.groups()
-        return cls(int(partition), int(offset), None if index is None else int(index))
-
-    def __str__(self) -> str:
-        return f"{self.partition}@{self.offset}" + ("" if self.index is None else f"/{self.index}")
+from streams.log.place import Place
+from streams.log.protocols import LostPrefix
 
 
 @dataclass(frozen=True)
@@ -58,13 +35,13 @@ class DeadLetter:
 
 
 class DeadLetterLog:
-    """The dead letters of one pipeline; `letters` and `commands` are the two topics of it."""
+    """The dead letters of one pipeline, and the commands that became them."""
 
-    def __init__(self, letters: InputLog, commands: InputLog, codec: Codec, partitions: int) -> None:
-        self._letters = letters
-        self._commands = commands
-        self._codec = codec
-        self._partitions = partitions
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._letters = pipeline.log(pipeline.names.dead_letters)
+        self._commands = pipeline.input_log
+        self._codec = pipeline.codec
+        self._partitions = pipeline.partitions
 
     def read(self, partition: int | None = None) -> Iterator[DeadLetter]:
         """All that are kept, by partition and in order; what a worker sent twice is given once. Raises LogError.
@@ -107,6 +84,29 @@ class DeadLetterLog:
         if exact:
             return exact[0]
         return found[0] if place.index is None and len(found) == 1 else None
+
+    def at(self, text: str) -> DeadLetter:
+        """The one at a place as people write it. Raises Misconfigured, Failed where there is none, LogError."""
+        try:
+            place = Place.parse(text)
+        except ValueError as error:
+            raise Misconfigured(str(error)) from error
+        letter = self.find(place)
+        if letter is None:
+            raise Failed(
+                f"There is no dead letter at {place}; `creditmeter dead-letters list` shows places.",
+                ErrorCode.NOT_FOUND,
+            )
+        return letter
+
+    def matching(
+        self, reason: str | None = None, account: str | None = None, producer: str | None = None
+    ) -> Iterator[DeadLetter]:
+        """Those that fit all that is given, by partition and in order. Raises LogError."""
+        asked = {"reason": reason, "account_id": account, "producer": producer}
+        for letter in self.read():
+            if all(value is None or letter.record[name] == value for name, value in asked.items()):
+                yield letter
 
     def original(self, letter: DeadLetter) -> bytes:
         """The bytes that can be sent again: those kept, or where they were cut, from the message that brought them.

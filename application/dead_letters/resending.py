@@ -2,60 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 
-from confluent_kafka import KafkaError, Message, Producer
-
-from application.dead_letters.reading import Place
-from application.dead_letters.resent import CORRECTED_HEADER, REPLAY_HEADER
-from application.errors import Failed
-from application.pipeline import Cluster
-from streams.log.output_log import ordered_config
+from application.dead_letters.corrections import Correction
+from application.dead_letters.reading import DeadLetter, DeadLetterLog
+from application.dead_letters.resent import CORRECTED_HEADER, REPLAY_HEADER, Replay, ReplayLog
+from application.pipeline import Pipeline
+from schemas.catalog import COMMANDS
+from streams import clock
+from streams.log.place import Place
 from streams.log.protocols import PRODUCER_HEADER
 
-_DELIVERY_MS = 120_000
-_POLL_SECONDS = 0.2
+Sent = Mapping[Place, tuple[int, int]]
+"""By the letter's place, the partition and offset of its replay."""
 
 
-class Replayer:
-    """Sends messages in order; `finish` before anything is believed to be there."""
+def resend(
+    pipeline: Pipeline, log: DeadLetterLog, letters: Sequence[DeadLetter], correction: Correction | None = None
+) -> Sent:
+    """Sends the letters in order, or the correction of the only one, and waits for every acknowledgement.
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._topic = cluster.names.requests
-        config = ordered_config(cluster.bootstrap, cluster.security, message_timeout_ms=_DELIVERY_MS)
-        self._producer = Producer(config)
-        self._failures: list[str] = []
-        self._offsets: dict[Place, tuple[int, int]] = {}
+    Headers say who sent a letter first, what it is a replay of, and whether it was edited. Raises LogError.
+    """
+    sender = pipeline.connections.raw_sender()
+    for letter in letters:
+        headers = {REPLAY_HEADER: str(letter.place).encode()}
+        if letter.record["producer"] is not None:
+            headers = {PRODUCER_HEADER: letter.record["producer"].encode(), **headers}
+        if correction is None:
+            partition, value = log.target(letter), log.original(letter)
+        else:
+            partition, value = correction.partition, correction.value
+            headers[CORRECTED_HEADER] = b"true"
+        sender.send(partition, value, headers, str(letter.place))
+    places = sender.finish()
+    return {letter.place: places[str(letter.place)] for letter in letters}
 
-    def send(self, partition: int, value: bytes, producer: str | None, place: Place, *, corrected: bool) -> None:
-        """Queue one message, with headers that say who sent it first, what it is a replay of, and if it was edited."""
-        headers: list[tuple[str, str | bytes | None]] = [(REPLAY_HEADER, str(place).encode())]
-        if producer is not None:
-            headers.insert(0, (PRODUCER_HEADER, producer.encode()))
-        if corrected:
-            headers.append((CORRECTED_HEADER, b"true"))
-        delivered = self._delivered(place)
-        while True:
-            try:
-                self._producer.produce(self._topic, value, partition=partition, headers=headers, on_delivery=delivered)
-            except BufferError:
-                self._producer.poll(_POLL_SECONDS)
-            else:
-                return
 
-    def finish(self) -> dict[Place, tuple[int, int]]:
-        """The partition and offset that each replay has got, once all are acknowledged. Raises Failed."""
-        while self._producer.flush(_POLL_SECONDS):
-            pass
-        if self._failures:
-            raise Failed("\n  ".join(["Not acknowledged; replay them again:", *self._failures]))
-        return self._offsets
-
-    def _delivered(self, place: Place) -> Callable[[KafkaError | None, Message], None]:
-        def note(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
-                self._failures.append(f"{place}: {message.topic()}[{message.partition()}]: {error.str()}")
-            else:
-                self._offsets[place] = message.partition() or 0, message.offset() or 0
-
-        return note
+def outcomes(
+    pipeline: Pipeline, sent: Sent, letters: Sequence[DeadLetter], correction: Correction | None, seconds: float
+) -> list[Replay]:
+    """What became of each, in the order of the letters. Raises NotDecided, LogError."""
+    last: dict[int, int] = {}
+    for partition, offset in sent.values():
+        last[partition] = max(offset, last.get(partition, -1))
+    now, topic = clock.now_ms(), pipeline.names.requests
+    replays = []
+    for letter in letters:
+        command = letter.record["command"] if correction is None else COMMANDS[correction.name]
+        replays.append(Replay(letter.place, topic, *sent[letter.place], now, correction is not None, command))
+    with pipeline.notices.waiting("waiting for the worker"):
+        pipeline.results.wait_until_decided(last, seconds)
+        judged = {replay.of: replay for replay in ReplayLog(pipeline).judged(replays)}
+    return [judged[letter.place] for letter in letters]

@@ -6,17 +6,19 @@ wherever. It stands behind the letter: so the log is read from the time of the e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
-from confluent_kafka import Message
-
 from application.commands.submitting import printed
-from application.dead_letters.reading import DeadLetter, Place
-from application.pipeline import Cluster
+from application.dead_letters.reading import DeadLetter
+from application.notices import ProgressCallback
+from application.pipeline import Pipeline
 from metering.records import Command, Decision, Kind, RefundStatus
 from schemas.errors import Undecodable
+from streams.log.place import Place
+from streams.log.protocols import Message
 from streams.log.results import Caused
 from streams.rating.outputs import topics_by_kind
 
@@ -26,12 +28,19 @@ _CLOCKS_DIFFER_MS = 60_000
 _MESSAGES_BETWEEN_REPORTS = 512
 _WITHOUT_OUTPUT = (Command.ACCOUNT, Command.PRICE_BOOK)
 
-UNDECIDED, SET_ASIDE, REPEATED, DONE = "undecided", "dead_letter", "repeated", "accepted"
+
+class ReplayOutcome(StrEnum):
+    """What became of a replay."""
+
+    UNDECIDED = "undecided"
+    SET_ASIDE = "dead_letter"  # it became a dead letter again
+    REPEATED = "repeated"  # the account had accepted it already
+    ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True)
 class Replay:
-    """One replay of a letter. `command` is what was sent, None where nobody can read it; `outcome` as told below."""
+    """One replay of a letter. `command` is what was sent, None where nobody can read it."""
 
     of: Place
     topic: str
@@ -40,13 +49,13 @@ class Replay:
     recorded_at: int
     corrected: bool
     command: str | None
-    outcome: str = UNDECIDED
+    outcome: ReplayOutcome = ReplayOutcome.UNDECIDED
     outputs: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_settled(self) -> bool:
         """Whether the command has been accepted, by this replay or before it."""
-        return self.outcome in (DONE, REPEATED)
+        return self.outcome in (ReplayOutcome.ACCEPTED, ReplayOutcome.REPEATED)
 
     def letters(self) -> list[Place]:
         """The dead letters that it became."""
@@ -70,23 +79,17 @@ class Replay:
         return f"{how} {self.partition}@{self.offset}: {self._result()}"
 
     def _result(self) -> str:
-        if self.outcome == SET_ASIDE:
+        if self.outcome is ReplayOutcome.SET_ASIDE:
             again = next(output for output in self.outputs if output["type"] == Kind.DEAD_LETTER)
             field = f" ({again['field']})" if again["field"] else ""
             return f"set aside again: {again['reason']}{field}"
-        if self.outcome == DONE:
+        if self.outcome is ReplayOutcome.ACCEPTED:
             return ", ".join(_short(output) for output in self.outputs) or "accepted"
-        return "repeated, nothing changed" if self.outcome == REPEATED else "not decided yet"
+        return "repeated, nothing changed" if self.outcome is ReplayOutcome.REPEATED else "not decided yet"
 
 
 Replays = dict[Place, list[Replay]]
 """By the letter's place, its replays in the order of time."""
-Told = Callable[[int, int], None]
-"""Told how many messages of the log have been read, and how many there are to read."""
-
-
-def quiet(_done: int, _total: int) -> None:
-    """Tell nobody."""
 
 
 def share_success(replays: Replays) -> None:
@@ -114,18 +117,19 @@ def share_success(replays: Replays) -> None:
 class ReplayLog:
     """The replays in one pipeline's input log."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
 
-    def of(self, letters: Iterable[DeadLetter], told: Told = quiet) -> Replays:
+    def of(self, letters: Iterable[DeadLetter]) -> Replays:
         """As `since`, from the earliest of these letters on; the letters themselves are not looked at again."""
         times = [letter.record["recorded_at"] for letter in letters]
-        return self.since(min(times), told) if times else {}
+        return self.since(min(times)) if times else {}
 
-    def since(self, time: int, told: Told = quiet) -> Replays:
+    def since(self, time: int) -> Replays:
         """Every replay in the log of letters that were recorded at `time` (ms) or later. Raises LogError."""
         by_place: Replays = {}
-        found = self.judged(self._found(time - _CLOCKS_DIFFER_MS, told))
+        with self._pipeline.notices.progress("looking for replays") as report:
+            found = self.judged(self._found(time - _CLOCKS_DIFFER_MS, report))
         for each in sorted(found, key=lambda each: (each.recorded_at, each.partition, each.offset)):
             by_place.setdefault(each.of, []).append(each)
         share_success(by_place)
@@ -133,7 +137,7 @@ class ReplayLog:
 
     def judged(self, replays: Iterable[Replay]) -> list[Replay]:
         """The same, with the outcomes as they are now."""
-        results = self._cluster.results()
+        results = self._pipeline.results
         rated = results.rated()
         by_partition: dict[int, list[Replay]] = {}
         for each in replays:
@@ -146,47 +150,47 @@ class ReplayLog:
         return judged
 
     def _judge(self, replay: Replay, caused: Caused) -> Replay:
-        topics = topics_by_kind(self._cluster.names)
+        topics = topics_by_kind(self._pipeline.names)
         outputs = tuple(printed(kind, each) for kind, topic in topics.items() for each in caused.get(topic, ()))
         if any(output["type"] == Kind.DEAD_LETTER for output in outputs):
-            outcome = SET_ASIDE
+            outcome = ReplayOutcome.SET_ASIDE
         else:
-            outcome = DONE if outputs or replay.command in _WITHOUT_OUTPUT else REPEATED
+            is_accepted = outputs or replay.command in _WITHOUT_OUTPUT
+            outcome = ReplayOutcome.ACCEPTED if is_accepted else ReplayOutcome.REPEATED
         return replace(replay, outcome=outcome, outputs=outputs)
 
-    def _found(self, time: int, told: Told) -> Iterable[Replay]:
+    def _found(self, time: int, report: ProgressCallback) -> Iterator[Replay]:
         """Every replay that the log recorded at the time (ms) or later; not judged yet."""
-        topic = self._cluster.names.requests
-        with self._cluster.reader() as reader:
-            ends = {each: reader.bounds(topic, each)[1] for each in range(self._cluster.partitions)}
-            starts = {each: reader.offset_at(topic, each, time) for each in ends}
-            total = sum(ends[each] - starts[each] for each in ends)
-            done = 0
-            for partition, end in ends.items():
-                for message in reader.read(topic, partition, starts[partition], end):
-                    done += 1
-                    if done % _MESSAGES_BETWEEN_REPORTS == 0:
-                        told(done, total)
-                    replay = self._replay(message, partition)
-                    if replay is not None:
-                        yield replay
+        log = self._pipeline.input_log
+        ends = {each: log.bounds(each)[1] for each in range(self._pipeline.partitions)}
+        starts = {each: log.offset_at(each, time) for each in ends}
+        total = sum(ends[each] - starts[each] for each in ends)
+        done = 0
+        for partition, end in ends.items():
+            for message, headers in log.read_with_headers(partition, starts[partition], end):
+                done += 1
+                if done % _MESSAGES_BETWEEN_REPORTS == 0:
+                    report(done, total)
+                replay = self._replay(message, headers)
+                if replay is not None:
+                    yield replay
 
-    def _replay(self, message: Message, partition: int) -> Replay | None:
-        carried = dict(message.headers() or ())
-        of = carried.get(REPLAY_HEADER)
+    def _replay(self, message: Message, headers: Mapping[str, bytes]) -> Replay | None:
+        of = headers.get(REPLAY_HEADER)
         if of is None:
             return None
         try:
-            place = Place.parse(of.decode() if isinstance(of, bytes) else of)
+            place = Place.parse(of.decode())
         except ValueError:  # whoever wrote it, it is no replay of ours
             return None
         try:
-            command, _ = self._cluster.codec.decode_command(message.value())
+            command, _ = self._pipeline.codec.decode_command(message.value)
         except Undecodable:
             command = None
-        at, corrected = message.timestamp()[1], CORRECTED_HEADER in carried
-        topic = self._cluster.names.requests
-        return Replay(place, topic, partition, message.offset() or 0, at, corrected, command)
+        return Replay(
+            place, self._pipeline.names.requests, message.partition, message.offset, message.timestamp,
+            CORRECTED_HEADER in headers, command,
+        )  # fmt: skip
 
 
 def _short(output: Mapping[str, Any]) -> str:

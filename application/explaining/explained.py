@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from application.explaining.locating import Found
-from application.pipeline import Cluster
+from application.explaining.locating import EventLocation
+from application.pipeline import Pipeline
 from metering.explanation import Claimant, Explanation
-from replay.event_story import Arrival, Place, Story, differences
+from replay.event_story import Arrival, RecordedPlace, Story, differences
 from schemas.batches import read_head
 
-OwnerAt = Callable[[Claimant, Place], "Place | None"]
+OwnerAt = Callable[[Claimant, RecordedPlace], "RecordedPlace | None"]
 
-AGREES, DIFFERS = "agrees", "differs"
+
+class Agreement(StrEnum):
+    """What a comparison of the explained lines with billed ones comes to."""
+
+    AGREES = "agrees"
+    DIFFERS = "differs"
+    NOT_BILLED = "not_billed"  # the event was set aside: there is nothing to compare
+    NOT_YET = "not_yet"  # no worker has reached it, or the loader has not loaded it
+    DELETED = "deleted"  # retention has deleted it
+    NOT_ASKED = "not_asked"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Whether what was billed is what was explained: `agrees`, `differs`, or why it cannot be said."""
+    """Whether what was billed is what was explained: in the topic `billed`, and in ClickHouse."""
 
-    billed: str
-    clickhouse: str
+    billed: Agreement
+    clickhouse: Agreement
     differences: tuple[str, ...] = ()
 
 
@@ -33,25 +43,25 @@ class Explained:
     story: Story
     stop: int
     comparison: Comparison
-    owners: dict[str, Place] = field(default_factory=dict)
+    owners: dict[str, RecordedPlace] = field(default_factory=dict)
 
     @property
-    def told(self) -> Arrival:
+    def subject(self) -> Arrival:
         """The arrival that the story is about."""
-        if self.story.told is None:
+        if self.story.subject is None:
             raise RuntimeError(f"event {self.story.event_id!r} has no story")
-        return self.story.told
+        return self.story.subject
 
     def as_plain(self) -> dict[str, Any]:
         """Everything, for JSON: times in ms, amounts in credits."""
-        story, told, present = self.story, self.told, self.story.present
+        story, subject, present = self.story, self.subject, self.story.present
         return {
             "event_id": story.event_id,
             "account_id": story.account_id,
-            "became": told.became,
-            "place": plain_place(story.topic, told.place),
-            "credits": told.explanation.credits,
-            **asdict(told.explanation),
+            "became": subject.became,
+            "place": plain_place(story.topic, subject.place),
+            "credits": subject.explanation.credits,
+            **asdict(subject.explanation),
             "owners": {event_id: plain_place(story.topic, place) for event_id, place in self.owners.items()},
             "refunds": [
                 {
@@ -77,7 +87,7 @@ class Explained:
         }
 
 
-def plain_place(topic: str, place: Place) -> dict[str, Any]:
+def plain_place(topic: str, place: RecordedPlace) -> dict[str, Any]:
     """A place with its name, as `dead-letters` takes it."""
     return {"topic": topic, "name": str(place), **asdict(place)}
 
@@ -94,64 +104,58 @@ def plain_present(at: int, explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def owners_of(story: Story, place_of: OwnerAt) -> dict[str, Place]:
+def owners_of(story: Story, place_of: OwnerAt) -> dict[str, RecordedPlace]:
     """Where the events stand that made lines free, as far as the log still holds them."""
-    told = story.told
-    found: dict[str, Place] = {}
-    for line in () if told is None else told.explanation.lines:
-        owner = None if line.unique is None else line.unique.owner
-        if told is not None and owner is not None and owner.event_id not in found:
-            place = place_of(owner, told.place)
-            if place is not None:
-                found[owner.event_id] = place
-    return found
+    subject = story.subject
+    if subject is None:
+        return {}
+    owners = dict.fromkeys(line.unique.owner for line in subject.explanation.lines if line.unique is not None)
+    places = {owner.event_id: place_of(owner, subject.place) for owner in owners if owner is not None}
+    return {event_id: place for event_id, place in places.items() if place is not None}
 
 
-def compared(cluster: Cluster, story: Story, found: Found) -> Comparison:
-    """Holds the lines explained against the billed topic's and ClickHouse's. Raises LogError."""
-    told = story.told
-    wrong = stray_rows(story, found)
-    if told is None or told.became != "accepted":
-        return Comparison("not billed", DIFFERS if wrong else "not billed", tuple(wrong))
-    lines = [line.line for line in told.explanation.lines]
-    place = told.place
-    billed, told_of_topic = _billed(cluster, story, place)
+def compared(pipeline: Pipeline, story: Story, location: EventLocation) -> Comparison:
+    """Compares the lines explained with the billed topic's and ClickHouse's. Raises LogError."""
+    subject = story.subject
+    wrong = stray_rows(story, location)
+    if subject is None or subject.became != "accepted":
+        in_clickhouse = Agreement.DIFFERS if wrong else Agreement.NOT_BILLED
+        return Comparison(Agreement.NOT_BILLED, in_clickhouse, tuple(wrong))
+    lines = [line.line for line in subject.explanation.lines]
+    place = subject.place
+    billed, in_topic = _billed(pipeline, story, place)
     if billed is not None:
         sentences = differences(lines, billed)
-        told_of_topic = DIFFERS if sentences else AGREES
-        wrong += [f"{cluster.names.billed}[{place.partition}]: {each}" for each in sentences]
-    rows = found.lines(place.offset)
-    told_of_rows = "was not asked" if found.rows is None else "has no lines of it yet"
+        in_topic = Agreement.DIFFERS if sentences else Agreement.AGREES
+        wrong += [f"{pipeline.names.billed}[{place.partition}]: {sentence}" for sentence in sentences]
+    rows = location.lines(place.offset)
+    in_clickhouse = Agreement.NOT_ASKED if location.rows is None else Agreement.NOT_YET
     if rows:
         sentences = differences(lines, rows)
-        told_of_rows = DIFFERS if sentences else AGREES
-        wrong += [f"ClickHouse: {each}" for each in sentences]
-    return Comparison(told_of_topic, told_of_rows, tuple(wrong))
+        in_clickhouse = Agreement.DIFFERS if sentences else Agreement.AGREES
+        wrong += [f"ClickHouse: {sentence}" for sentence in sentences]
+    return Comparison(in_topic, in_clickhouse, tuple(wrong))
 
 
-def stray_rows(story: Story, found: Found) -> list[str]:
+def stray_rows(story: Story, location: EventLocation) -> list[str]:
     """What ClickHouse has of the event that comes from no event of the log, a sentence each."""
     accepted = {arrival.place.offset for arrival in story.arrivals if arrival.became == "accepted"}
-    strays = sorted({int(row["source_offset"]) for row in found.rows or ()} - accepted)
-    return [f"ClickHouse: it has lines of input offset {each}, where the log has no such event" for each in strays]
+    strays = sorted({int(row["source_offset"]) for row in location.rows or ()} - accepted)
+    return [f"ClickHouse: it has lines of input offset {offset}, where the log has no such event" for offset in strays]
 
 
-def _billed(cluster: Cluster, story: Story, place: Place) -> tuple[list[dict[str, Any]] | None, str]:
-    """The event's lines in the billed topic; None, and why, where they cannot be there (yet, or any more)."""
-    results = cluster.results()
+def _billed(pipeline: Pipeline, story: Story, place: RecordedPlace) -> tuple[list[dict[str, Any]] | None, Agreement]:
+    """The event's lines in the billed topic; None, and why, where they cannot be there."""
+    results = pipeline.results
     if results.rated().get(place.partition, 0) <= place.offset:
-        return None, "has not got it yet: no worker has reached it"
-    topic = cluster.names.billed
-    caused = results.caused_by(place.partition, [place.offset]).get(place.offset, {})
-    lines = [
-        each
-        for each in caused.get(topic, [])
-        if (each["account_id"], each["event_id"]) == (story.account_id, story.event_id)
-    ]
+        return None, Agreement.NOT_YET
+    topic = pipeline.names.billed
+    records = results.caused_by(place.partition, [place.offset]).get(place.offset, {}).get(topic, [])
+    lines = [line for line in records if (line["account_id"], line["event_id"]) == (story.account_id, story.event_id)]
     if not lines:
-        log = cluster.log(topic)
+        log = pipeline.log(topic)
         for message in log.read(place.partition, *log.bounds(place.partition)):
             if read_head(message.value).source_offset > place.offset:
-                return None, "no longer holds it: retention has deleted it"
+                return None, Agreement.DELETED
             break
-    return lines, ""
+    return lines, Agreement.AGREES

@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from application.clickhouse.asking import known_rows, literal, rows_of
-from application.configuration.settings import Settings
-from application.dead_letters.reading import DeadLetter
+from application.clickhouse.asking import literal, rows_of, rows_or_empty
+from application.dead_letters.reading import DeadLetter, DeadLetterLog
 from application.errors import Failed, Misconfigured
-from application.pipeline import Cluster
-from cli.terminal.output import say
+from application.pipeline import Pipeline
 from metering.explanation import Claimant
 
 _LINES = (
@@ -23,7 +21,7 @@ _LINES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EventLocation:
     """The account that is meant, and the rows that ClickHouse has of the event; `rows` None: it was not asked.
 
     `first` is the offset of the first event of that id that ClickHouse knows of; None where it knows none.
@@ -39,32 +37,33 @@ class Found:
         return sorted(rows, key=lambda row: int(row["line"]))
 
 
-def find(settings: Settings, event_id: str, account_id: str | None) -> Found | None:
+def locate(pipeline: Pipeline, event_id: str, account_id: str | None) -> EventLocation | None:
     """Whose event it is; None where nobody's is known. Raises Misconfigured where it may be one of several accounts'.
 
     With an account ClickHouse need not answer; without one it has to. Raises Failed.
     """
     try:
-        rows, letters = _billed(settings, event_id, account_id), _set_aside(settings, event_id, account_id)
+        rows, letters = _billed(pipeline, event_id, account_id), _set_aside(pipeline, event_id, account_id)
     except Failed as error:
         if account_id is None:
             raise Failed(f"{error.message}\n  Without ClickHouse, say whose event it is: --account") from error
-        say(f"ClickHouse cannot be asked, so the log is read from further back: {error.message.splitlines()[0]}")
-        return Found(account_id, None, None)
+        why = error.message.splitlines()[0]
+        pipeline.notices.remark(f"ClickHouse cannot be asked, so the log is read from further back: {why}")
+        return EventLocation(account_id, None, None)
     accounts = sorted({row["account_id"] for row in (*rows, *letters)}) if account_id is None else [account_id]
     if len(accounts) > 1:
         raise Misconfigured(f"{len(accounts)} accounts have an event {event_id!r}; say which with --account:", accounts)
     if not accounts:
         return None
-    return Found(accounts[0], rows, min((row["source_offset"] for row in (*rows, *letters)), default=None))
+    return EventLocation(accounts[0], rows, min((row["source_offset"] for row in (*rows, *letters)), default=None))
 
 
-def dead_letters_of(cluster: Cluster, event_id: str, account_id: str | None) -> list[DeadLetter]:
+def dead_letters_of(pipeline: Pipeline, event_id: str, account_id: str | None) -> list[DeadLetter]:
     """Request events of that id among the dead letters, in order of time. Raises LogError."""
     return sorted(
         (
             letter
-            for letter in cluster.dead_letters().read()
+            for letter in DeadLetterLog(pipeline).read()
             if letter.record["command"] == "request"
             and letter.record["id"] == event_id
             and account_id in {None, letter.record["account_id"]}
@@ -73,25 +72,25 @@ def dead_letters_of(cluster: Cluster, event_id: str, account_id: str | None) -> 
     )
 
 
-def offset_of(settings: Settings, account_id: str, owner: Claimant) -> int | None:
+def offset_of(pipeline: Pipeline, account_id: str, owner: Claimant) -> int | None:
     """The input offset of an event that was billed; None where ClickHouse cannot be asked or does not have it."""
     at = f"toUnixTimestamp64Milli(occurred_at) = {owner.occurred_at}"
     where = f"account_id = {literal(account_id)} AND event_id = {literal(owner.event_id)} AND {at}"
-    rows = known_rows(settings, f"SELECT source_offset FROM billed_events WHERE {where} LIMIT 1")  # noqa: S608 - quoted
+    rows = rows_or_empty(pipeline.sql, f"SELECT source_offset FROM billed_events WHERE {where} LIMIT 1")  # noqa: S608 - quoted
     return int(rows[0]["source_offset"]) if rows else None
 
 
-def _billed(settings: Settings, event_id: str, account_id: str | None) -> list[dict[str, Any]]:
+def _billed(pipeline: Pipeline, event_id: str, account_id: str | None) -> list[dict[str, Any]]:
     where = f"event_id = {literal(event_id)}{_of(account_id)}"
-    return [_plain(row) for row in rows_of(settings, f"SELECT {_LINES} FROM billed_events WHERE {where}")]  # noqa: S608 - quoted
+    return [_plain(row) for row in rows_of(pipeline.sql, f"SELECT {_LINES} FROM billed_events WHERE {where}")]  # noqa: S608 - quoted
 
 
-def _set_aside(settings: Settings, event_id: str, account_id: str | None) -> list[dict[str, Any]]:
+def _set_aside(pipeline: Pipeline, event_id: str, account_id: str | None) -> list[dict[str, Any]]:
     """Where dead letters of that id are in their own account's partition, by account."""
     where = f"id = {literal(event_id)} AND command = 'request' AND isNotNull(account_id){_of(account_id)}"
     columns = "account_id, min(source_offset) AS source_offset"
     sql = f"SELECT {columns} FROM dead_letters WHERE {where} AND reason != 'wrong_partition' GROUP BY account_id"  # noqa: S608 - quoted
-    return [_plain(row) for row in rows_of(settings, sql)]
+    return [_plain(row) for row in rows_of(pipeline.sql, sql)]
 
 
 def _of(account_id: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from application.prices.files import shown_duration, shown_time
+from application.wording import amount, listed, shown_duration, shown_time
 from metering.explanation import (
     Condition,
     Explanation,
@@ -18,17 +18,6 @@ from metering.explanation import (
     VersionReason,
 )
 from metering.records import Decision
-
-
-def amount(credits_: int, credit_type: str) -> str:
-    """`20 credits`, `1 credit`, `3 email credits`."""
-    kind = "" if credit_type in {"credit", "credits"} else f"{credit_type} "
-    return f"{credits_:,} {kind}{'credit' if credits_ == 1 else 'credits'}"
-
-
-def amounts(credits_: Mapping[str, int]) -> str:
-    """Several credit types: `20 credits and 3 email credits`."""
-    return listed([amount(each, name) for name, each in credits_.items()], "and")
 
 
 def headline(line: LineStory) -> str:
@@ -63,8 +52,8 @@ def when_sentence(line: LineStory) -> str:
     """Why the charge applies to the event."""
     if not line.conditions:
         return "The charge applies to every request."
-    told = listed([f"{each.field} is {each.value}{_pattern(each)}" for each in line.conditions], "and")
-    return f"The charge applies because {told}."
+    conditions = listed([f"{each.field} is {each.value}{_pattern(each)}" for each in line.conditions], "and")
+    return f"The charge applies because {conditions}."
 
 
 def _pattern(condition: Condition) -> str:
@@ -191,11 +180,11 @@ def _subject_names(unique: UniqueStory | None) -> str:
 
 
 def _subjects(unique: UniqueStory) -> str:
-    told = []
+    subjects = []
     for each in unique.subjects:
         spelled = "" if each.given == each.compared else f" (given as {each.given})"
-        told.append(f"{each.field} {each.compared}{spelled}")
-    return listed(told, "and")
+        subjects.append(f"{each.field} {each.compared}{spelled}")
+    return listed(subjects, "and")
 
 
 def _unpriced(explanation: Explanation) -> Iterator[str]:
@@ -216,8 +205,3 @@ def _near_misses(price: PriceStory, misses: tuple[NearMiss, ...]) -> Iterator[st
             f"{each.field} is {each.value or 'absent'}, not {listed(list(each.wanted), 'or')}" for each in miss.failed
         ]
         yield f"- {miss.charge}: {listed(wrong, 'and')}."
-
-
-def listed(words: list[str], last: str) -> str:
-    """`a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from application.prices.files import shown_time
+from application.wording import shown_time
 from metering.explanation import Explanation, Refusal
 from metering.records import DeadLetterReason
 

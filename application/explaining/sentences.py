@@ -7,10 +7,8 @@ from typing import Any
 
 from application.commands.outcome_sentences import REJECTED
 from application.dead_letters.reading import DeadLetter
-from application.explaining.explained import AGREES, DIFFERS, Comparison, Explained
+from application.explaining.explained import Agreement, Comparison, Explained
 from application.explaining.reasons import (
-    amount,
-    amounts,
     because,
     counted,
     headline,
@@ -20,23 +18,23 @@ from application.explaining.reasons import (
     when_sentence,
 )
 from application.explaining.refusals import refused_because, remedy
-from application.prices.files import shown_time
+from application.wording import amount, amounts, shown_time
 from metering.explanation import Explanation, LineStory
 from metering.records import Decision, RejectReason
-from replay.event_story import Arrival, Place, Present, RefundAttempt, Story
+from replay.event_story import Arrival, Present, RecordedPlace, RefundAttempt, Story
 
 _DESCRIBED = ("actor", "request_id", "user_id", "ip", "domain")
 
 
 def story_in_words(explained: Explained) -> Iterator[str]:
     """The whole story, a line each."""
-    story, told = explained.story, explained.told
-    explanation = told.explanation
+    story, subject = explained.story, explained.subject
+    explanation = subject.explanation
     yield f"Event {story.event_id} of account {story.account_id}: {outcome(explanation)}."
     yield ""
-    yield from (f"  {each}" for each in _event(explanation, told.place, story.topic))
+    yield from (f"  {each}" for each in _event(explanation, subject.place, story.topic))
     if explanation.refusal is not None:
-        yield from (f"  {each}" for each in _refusal(explanation, told.place))
+        yield from (f"  {each}" for each in _refusal(explanation, subject.place))
     for line in explanation.lines:
         yield ""
         yield f"{headline(line)}"
@@ -50,7 +48,7 @@ def story_in_words(explained: Explained) -> Iterator[str]:
         yield ""
         yield from _present(story.present)
     yield ""
-    yield f"Read from {story.topic}[{told.place.partition}] up to offset {explained.stop}, from {story.base} on."
+    yield f"Read from {story.topic}[{subject.place.partition}] up to offset {explained.stop}, from {story.base} on."
     yield from _compared(explained.comparison)
 
 
@@ -76,7 +74,7 @@ def outcome(explanation: Explanation) -> str:
     return f"charged {amounts(explanation.credits)}" if explanation.credits else "charged nothing"
 
 
-def _event(explanation: Explanation, place: Place, topic: str) -> Iterator[str]:
+def _event(explanation: Explanation, place: RecordedPlace, topic: str) -> Iterator[str]:
     event = explanation.event
     given = ", ".join(f"{name} {event[name]}" for name in _DESCRIBED if event.get(name))
     maps = {**(event.get("quantities") or {}), **(event.get("attributes") or {})}
@@ -90,7 +88,7 @@ def _event(explanation: Explanation, place: Place, topic: str) -> Iterator[str]:
     yield f"It entered the log at {shown_time(place.recorded_at)}, at {_named(topic, place)}{sender}."
 
 
-def _named(topic: str, place: Place) -> str:
+def _named(topic: str, place: RecordedPlace) -> str:
     """topic[partition]@offset, and /index in its batch."""
     return f"{topic}[{place.partition}]@{place.offset}" + ("" if place.index is None else f"/{place.index}")
 
@@ -100,14 +98,14 @@ def _time(value: Any) -> str:
     return shown_time(value) if type(value) is int else str(value)
 
 
-def _refusal(explanation: Explanation, place: Place) -> Iterator[str]:
+def _refusal(explanation: Explanation, place: RecordedPlace) -> Iterator[str]:
     refusal = explanation.refusal
     if refusal is not None:
         yield refused_because(explanation, refusal)
         yield remedy(refusal.reason, str(place))
 
 
-def _line(explanation: Explanation, line: LineStory, owners: dict[str, Place], topic: str) -> Iterator[str]:
+def _line(explanation: Explanation, line: LineStory, owners: dict[str, RecordedPlace], topic: str) -> Iterator[str]:
     """Why the charge applied, at which price, who had paid, and where the credits came from."""
     decision = line.line["decision"]
     if line.line["charge"] is None:
@@ -147,7 +145,7 @@ def _since(story: Story) -> Iterator[str]:
     refunds, others = story.refunds_since, story.others
     for attempt in refunds:
         yield from _refund(attempt, story.topic)
-    if not refunds and story.told is not None and story.told.explanation.credits:
+    if not refunds and story.subject is not None and story.subject.explanation.credits:
         yield "Nothing was given back, and nobody asked for it."
     for arrival in others:
         yield _other(arrival, story.topic)
@@ -211,11 +209,22 @@ def _present(present: Present) -> Iterator[str]:
             yield f"    {sentence}"
 
 
-def _compared(comparison: Comparison) -> Iterator[str]:
+_IN_TOPIC = {
+    Agreement.AGREES: "says the same",
+    Agreement.DIFFERS: "SAYS SOMETHING ELSE",
+    Agreement.NOT_YET: "does not have it yet: no worker has reached it",
+    Agreement.DELETED: "no longer has it: retention has deleted it",
+}
+_IN_CLICKHOUSE = {
+    Agreement.AGREES: "says the same",
+    Agreement.DIFFERS: "SAYS SOMETHING ELSE",
+    Agreement.NOT_YET: "has no lines of it yet",
+    Agreement.NOT_ASKED: "was not asked",
+}
 
-    if comparison.billed == "not billed":
+
+def _compared(comparison: Comparison) -> Iterator[str]:
+    if comparison.billed is Agreement.NOT_BILLED:
         return
-    words = {AGREES: "says the same", DIFFERS: "SAYS SOMETHING ELSE"}
-    billed = words.get(comparison.billed, comparison.billed)
-    rows = words.get(comparison.clickhouse, comparison.clickhouse)
+    billed, rows = _IN_TOPIC[comparison.billed], _IN_CLICKHOUSE[comparison.clickhouse]
     yield f"Compared with the bill: the billed topic {billed}; ClickHouse {rows}."

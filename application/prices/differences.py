@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from application.prices.files import charge_facts, shown_duration, shown_time
+from application.prices.files import charge_facts
+from application.wording import shown_duration, shown_time
 from metering.prices import Book, Version
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from application.errors import Misconfigured
+from application.wording import shown_duration
 from metering.prices import Book, Charge
-from metering.windows import format_instant
 from schemas.price_book import BookFileError, LineMistake, read_book
-
-_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"))
 
 
 def read_book_file(path: str) -> tuple[str, Book]:
@@ -37,19 +35,6 @@ def shown_mistake(path: str, mistake: LineMistake) -> str:
     """`book.yaml:12: versions[0].charges[1].credits: must be …`."""
     where = f"{mistake.path_text}: " if mistake.path_text else ""
     return f"{path}:{mistake.line}: {where}{mistake.message}"
-
-
-def shown_time(ms: int) -> str:
-    """An instant (ms) in UTC, to the second where it has no finer part; `after the year 9999` for a later one."""
-    return format_instant(ms)
-
-
-def shown_duration(ms: int) -> str:
-    """As a book writes it: 35d, 24h, 5m; 0s for none."""
-    for size, unit in _UNITS:
-        if ms and ms % size == 0 and (unit != "d" or ms > size):
-            return f"{ms // size}{unit}"
-    return f"{ms}ms" if ms else "0s"
 
 
 def charge_facts(charge: Charge) -> dict[str, str | None]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from application.errors import Failed
-from application.prices.files import charge_facts, shown_time
+from application.prices.files import charge_facts
 from application.rerating.plan import Plan
+from application.wording import shown_time
 from metering.prices import Book, Mistake, changed_spans, changes_in_force
 from schemas.price_book import book_id, read_book, with_lines
 

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from application.errors import Failed
-from application.prices.files import shown_time
+from application.errors import ErrorCode, Failed
+from application.pipeline import Pipeline
 from application.prices.in_force import check_past
 from application.rerating.plan import Plan
+from application.wording import shown_time
 from metering.book import DEFAULT_LIMITS
 from metering.prices import Book
 from metering.validation import check_price_book
@@ -72,7 +73,7 @@ class Rerated(NamedTuple):
     log_id: str
 
 
-class _Steps(NamedTuple):
+class _PublicationSteps(NamedTuple):
     published_at: int
     missing: tuple[int, ...]
     resumed: bool
@@ -80,6 +81,11 @@ class _Steps(NamedTuple):
 
 class BookLog:
     """The price books of one input log."""
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> BookLog:
+        """Those of a pipeline."""
+        return cls(pipeline.input_log, pipeline.codec, pipeline.names.requests, pipeline.partitions)
 
     def __init__(self, log: InputLog, codec: Codec, topic: str, partitions: int) -> None:
         self._log = log
@@ -177,7 +183,7 @@ class BookLog:
 
 def plan_publication(
     books: Sequence[PublishedBook | None], text: str, now: int, rerated: Rerated | None = None
-) -> _Steps:
+) -> _PublicationSteps:
     """Where the book has to go, and with which time. Raises Failed where it would change prices in force."""
     wanted = book_id(text)
     here = [each for each in books if each is not None and each.book_id == wanted]
@@ -190,4 +196,27 @@ def plan_publication(
     is_stale = plan is not None and not all(plan.has_read(other.partition, other.offset) for other in others)
     in_force = [*{other.book_id: other.book for other in others}.values()]
     check_past(in_force, text, published_at, log_id, plan, is_stale=is_stale)
-    return _Steps(published_at, missing, resumed and bool(missing))
+    return _PublicationSteps(published_at, missing, resumed and bool(missing))
+
+
+def publish_book(pipeline: Pipeline, text: str, now: int, plan: Plan | None = None) -> Publication:
+    """Puts a book in force in every partition; topics that are missing are made. `now` in ms.
+
+    `plan` is that of a re-rating, which lets the book change the past. Raises Failed, LogError, BookFileError.
+    """
+    pipeline.ensure_topics()
+    rerated = None if plan is None else Rerated(plan, pipeline.log_id)
+    return BookLog.of(pipeline).publish(pipeline.connections.output_log(), text, now, rerated)
+
+
+def book_in_force(pipeline: Pipeline) -> Book:
+    """The one book in force in every partition. Raises Failed where there is none, LogError."""
+    published = BookLog.of(pipeline).in_force()
+    books = {each.book_id: each.book for each in published if each is not None}
+    if None in published or len(books) != 1:
+        raise Failed(
+            "No book is in force in every partition: "
+            + ("none was ever published." if not books else "a publication was cut short; publish that book again."),
+            ErrorCode.CONFLICT,
+        )
+    return books.popitem()[1]

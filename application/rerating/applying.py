@@ -10,16 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from application.pipeline import Cluster
-from cli.terminal.progress import waiting
+from application.pipeline import Pipeline
 from metering.records import Command, RefundStatus
-from streams.log.command_producer import CommandProducer, Delivery
+from streams.log.command_producer import Delivery
 
 _LOOKED_UP_AT_ONCE = 5_000
 
 
 @dataclass(slots=True)
-class Sent:
+class SentCorrections:
     """How many corrections were sent, and how many of them were rejected or set aside."""
 
     refunds: int = 0
@@ -28,19 +27,16 @@ class Sent:
     first_refused: str = ""
 
 
-def send_corrections(cluster: Cluster, corrections: Iterable[dict[str, Any]], seconds: float) -> Sent:
+def send_corrections(pipeline: Pipeline, corrections: Iterable[dict[str, Any]], seconds: float) -> SentCorrections:
     """Sends them in order, waits up to `seconds` for a worker, and counts. Raises LogError, NotDecided."""
-    sent = Sent()
+    sent = SentCorrections()
     offsets: dict[int, list[int]] = {}
 
     def delivered(delivery: Delivery) -> None:
         if delivery.error is None:
             offsets.setdefault(delivery.partition, []).append(delivery.offset)
 
-    with CommandProducer(
-        cluster.bootstrap, cluster.names, cluster.codec,
-        producer=f"rerate@{socket.gethostname()}", on_delivery=delivered, security=cluster.security,
-    ) as producer:  # fmt: skip
+    with pipeline.connections.command_sender(f"rerate@{socket.gethostname()}", delivered) as producer:
         for correction in corrections:
             command = Command(correction["command"])
             producer.send_command(command, correction["record"])
@@ -48,15 +44,14 @@ def send_corrections(cluster: Cluster, corrections: Iterable[dict[str, Any]], se
                 sent.refunds += 1
             else:
                 sent.grants += 1
-    _look_up(cluster, offsets, seconds, sent)
+    _look_up(pipeline, offsets, seconds, sent)
     return sent
 
 
-def _look_up(cluster: Cluster, offsets: dict[int, list[int]], seconds: float, sent: Sent) -> None:
-
-    results = cluster.results()
-    names = cluster.names
-    with waiting("waiting for the worker"):
+def _look_up(pipeline: Pipeline, offsets: dict[int, list[int]], seconds: float, sent: SentCorrections) -> None:
+    results = pipeline.results
+    names = pipeline.names
+    with pipeline.notices.waiting("waiting for the worker"):
         results.wait_until_decided({partition: max(found) for partition, found in offsets.items()}, seconds)
         for partition, found in offsets.items():
             found.sort()

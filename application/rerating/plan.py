@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from application.errors import Misconfigured
-from application.prices.files import shown_time
+from application.wording import shown_time
 from metering.windows import parse_instant
 from replay.rerating.partition import Rerate
 from replay.rerating.run import Money, Outcome

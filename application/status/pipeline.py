@@ -7,18 +7,15 @@ the rest is told all the same; without Kafka there is nothing to tell.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from application.configuration.settings import Settings
-from application.pipeline import Cluster
+from application.pipeline import Pipeline
+from application.prices.publishing import BookLog
 from application.status.endpoints import EndpointStatus, processes, store
-from application.status.lag import GroupLag
-from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.sealed import CheckpointError
 from streams.log.protocols import InputLog
-from streams.log.topics import check_topics
 
 
 @dataclass(frozen=True)
@@ -83,15 +80,15 @@ class PipelineStatus:
         return asdict(self)
 
 
-def look(settings: Settings, cluster: Cluster, *, with_books: bool) -> PipelineStatus:
+def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool) -> PipelineStatus:
     """Raises LogError where Kafka does not answer, or topics are missing or wrong."""
-    names = cluster.names
-    log_id = check_topics(cluster.bootstrap, names, security=cluster.security)[names.requests]
-    partitions = range(cluster.partitions)
-    requests = cluster.log(names.requests)
+    names = pipeline.names
+    _ = pipeline.log_id  # all topics are checked
+    partitions = range(pipeline.partitions)
+    requests = pipeline.input_log
     bounds = {each: requests.bounds(each) for each in partitions}
-    rating, to_rate = _group(cluster, names.rating_group, [names.requests])
-    loading, to_load = _group(cluster, names.loading_group, names.outputs)
+    rating, to_rate = _group(pipeline, names.rating_group, [names.requests])
+    loading, to_load = _group(pipeline, names.loading_group, names.outputs)
     inputs = [
         PartitionStatus(
             each, *bounds[each], behind, _recorded_at(requests, each, bounds[each], behind),
@@ -100,32 +97,30 @@ def look(settings: Settings, cluster: Cluster, *, with_books: bool) -> PipelineS
         for each in partitions
         for behind in (to_rate[names.requests, each],)
     ]  # fmt: skip
-    books = _books(cluster) if with_books else None
+    books = _books(pipeline) if with_books else None
     endpoints = [*processes(settings), store(settings)]
-    problems = list(_problems(inputs, rating, loading, books, endpoints, cluster.partitions))
-    checkpoints: list[CheckpointStatus] = []
-    if settings.checkpoint_url is not None:
-        checkpoints = _checkpoints(settings.checkpoint_url, names.requests, log_id, cluster.partitions, problems)
+    problems = list(_problems(inputs, rating, loading, books, endpoints, pipeline.partitions))
+    checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
-        cluster.bootstrap, names.prefix, _records(cluster), inputs, rating, loading, books, endpoints, checkpoints,
+        pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, books, endpoints, checkpoints,
         problems,
     )  # fmt: skip
 
 
-def _records(cluster: Cluster) -> dict[str, int]:
+def _records(pipeline: Pipeline) -> dict[str, int]:
     """By topic, how many offsets it keeps."""
     found = {}
-    for topic in cluster.names.all:
-        log = cluster.log(topic)
-        found[topic] = sum(end - first for first, end in map(log.bounds, range(cluster.partitions)))
+    for topic in pipeline.names.all:
+        log = pipeline.log(topic)
+        found[topic] = sum(end - first for first, end in map(log.bounds, range(pipeline.partitions)))
     return found
 
 
-def _group(cluster: Cluster, group: str, topics: Sequence[str]) -> tuple[GroupStatus, dict[tuple[str, int], int]]:
-    with closing(GroupLag(cluster.bootstrap, group, cluster.security)) as lag:
-        behind = lag.by_partition(topics, cluster.partitions)
-        began = lag.has_begun(topics, cluster.partitions)
-        return GroupStatus(group, lag.members(), sum(behind.values()), began), behind
+def _group(pipeline: Pipeline, group: str, topics: Sequence[str]) -> tuple[GroupStatus, dict[tuple[str, int], int]]:
+    progress = pipeline.connections.group(group)
+    behind = pipeline.lag(group, tuple(topics))
+    began = bool(progress.committed(topics, pipeline.partitions))
+    return GroupStatus(group, progress.members(), sum(behind.values()), began), behind
 
 
 def _recorded_at(log: InputLog, partition: int, bounds: tuple[int, int], behind: int) -> int | None:
@@ -135,10 +130,10 @@ def _recorded_at(log: InputLog, partition: int, bounds: tuple[int, int], behind:
     return None
 
 
-def _books(cluster: Cluster) -> list[BookStatus]:
+def _books(pipeline: Pipeline) -> list[BookStatus]:
     counts: dict[str, int] = {}
     found = {}
-    for book in cluster.books().in_force():
+    for book in BookLog.of(pipeline).in_force():
         if book is not None:
             counts[book.book_id] = counts.get(book.book_id, 0) + 1
             found[book.book_id] = book
@@ -148,12 +143,13 @@ def _books(cluster: Cluster) -> list[BookStatus]:
     ]
 
 
-def _checkpoints(url: str, topic: str, log_id: str, partitions: int, problems: list[str]) -> list[CheckpointStatus]:
-
-    found = []
+def _checkpoints(pipeline: Pipeline, problems: list[str]) -> list[CheckpointStatus]:
+    found: list[CheckpointStatus] = []
     try:
-        kept = Checkpoints(url, topic, log_id)
-        for each in range(partitions):
+        kept = pipeline.checkpoints()
+        if kept is None:
+            return found
+        for each in range(pipeline.partitions):
             newest = kept.newest(each)
             if newest is None:
                 found.append(CheckpointStatus(each, None, None, None))

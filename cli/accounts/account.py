@@ -67,9 +67,12 @@ def show(configuration: Configuration, account_id: str, *, claims: int, lines: i
     command has come since. With --json: times in ms.
     """
     from application.accounts.overview import read_account
+    from application.pipeline import opened
     from cli.accounts.account_report import as_plain, print_account
+    from cli.terminal.progress import TerminalNotices
 
-    found = read_account(configuration.settings, account_id, claims, lines)
+    with opened(configuration.settings, TerminalNotices()) as pipeline:
+        found = read_account(pipeline, account_id, claims, lines)
     if as_json:
         import json
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from application.prices.files import shown_time
-from cli.terminal.output import say, tell
+from application.wording import shown_time
+from cli.terminal.output import print_line, print_status
 from cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from application.accounts.overview import AccountFound
+    from application.accounts.overview import AccountOverview
     from metering.balances import OpenGrant
     from metering.overview import BalanceView
 
 _LINE_COLUMNS = ("occurred_at", "event_id", "endpoint", "charge", "decision", "credits", "credit_type", "balance_after")
 
 
-def as_plain(found: AccountFound) -> dict[str, Any]:
+def as_plain(found: AccountOverview) -> dict[str, Any]:
     """Everything, for JSON. Times in ms, amounts in credits."""
     account = found.account
     return {
@@ -48,24 +48,24 @@ def _plain_balance(view: BalanceView) -> dict[str, Any]:
     return {"balance": view.balance, "debt": view.debt, "over": view.over, "grants": grants}
 
 
-def print_account(found: AccountFound) -> None:
+def print_account(found: AccountOverview) -> None:
     """The same for people."""
     account = found.account
-    tell(f"account      {account.account_id}")
-    tell(f"plan         {_plan(found)}")
-    tell(f"on empty     {account.on_empty}")
+    print_line(f"account      {account.account_id}")
+    print_line(f"plan         {_plan(found)}")
+    print_line(f"on empty     {account.on_empty}")
     marks = ", ".join(f"{name} {mark:,}" for name, mark in sorted(account.alert_below.items()))
-    tell(f"alert below  {marks or 'no marks'}")
-    tell(f"stream time  {shown_time(account.stream_time)}")
-    tell(f"remembered   {', '.join(f'{count:,} {name}' for name, count in found.ids.items())}")
-    tell()
+    print_line(f"alert below  {marks or 'no marks'}")
+    print_line(f"stream time  {shown_time(account.stream_time)}")
+    print_line(f"remembered   {', '.join(f'{count:,} {name}' for name, count in found.ids.items())}")
+    print_line()
     _print_balances(found)
     _print_claims(found)
     _print_lines(found)
-    say(f"True up to {found.place}@{found.offset}, replayed from {found.base}.")
+    print_status(f"True up to {found.place}@{found.offset}, replayed from {found.base}.")
 
 
-def _plan(found: AccountFound) -> str:
+def _plan(found: AccountOverview) -> str:
     plan = found.plan
     if plan is None:
         return "none"
@@ -73,9 +73,9 @@ def _plan(found: AccountFound) -> str:
     return f"{plan['name']} from {shown_time(plan['started_at'])}{until}{'' if plan['counts'] else ' (not now)'}"
 
 
-def _print_balances(found: AccountFound) -> None:
+def _print_balances(found: AccountOverview) -> None:
     if not found.balances:
-        tell("No credits have moved yet.")
+        print_line("No credits have moved yet.")
         return
     rows = [
         (name, f"{view.balance:,}", f"{sum(grant.left for grant in view.grants):,}", f"{view.debt:,}")
@@ -89,8 +89,8 @@ def _print_balances(found: AccountFound) -> None:
         print_table(("credit type", "open grant", "left", "expires", "reason"), grants, ("left",))
     over = {name: view.over for name, view in found.balances.items() if view.over}
     for name, credits_ in over.items():
-        tell(f"{credits_:,} {name} are over by their time; the account's next command forfeits them.")
-        tell()
+        print_line(f"{credits_:,} {name} are over by their time; the account's next command forfeits them.")
+        print_line()
 
 
 def _grant(grant: OpenGrant) -> tuple[str, str, str, str]:
@@ -98,11 +98,11 @@ def _grant(grant: OpenGrant) -> tuple[str, str, str, str]:
     return grant.grant_id, f"{grant.left:,}", expires, grant.reason
 
 
-def _print_claims(found: AccountFound) -> None:
+def _print_claims(found: AccountOverview) -> None:
     claims = found.claims
     if not claims.by_charge:
-        tell("No claims are kept.")
-        tell()
+        print_line("No claims are kept.")
+        print_line()
         return
     kept = [(charge, f"{count:,}") for charge, count in sorted(claims.by_charge.items())]
     print_table(("charge", "claims kept"), kept, ("claims kept",))
@@ -120,9 +120,9 @@ def _print_claims(found: AccountFound) -> None:
         print_table(("newest claims", "subject", "paid by event", "at", "free until"), rows)
 
 
-def _print_lines(found: AccountFound) -> None:
+def _print_lines(found: AccountOverview) -> None:
     rows = [[shown_time(line["occurred_at"]), *(line[name] for name in _LINE_COLUMNS[1:])] for line in found.tail.lines]
     if rows:
         print_table(("last lines, at", *_LINE_COLUMNS[1:]), rows, ("credits", "balance_after"))
     if not found.tail.is_whole:
-        say("Older lines are far back in the log: ask ClickHouse, `creditmeter query`.")
+        print_status("Older lines are far back in the log: ask ClickHouse, `creditmeter query`.")

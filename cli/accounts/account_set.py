@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from application.commands.account_settings import AccountSettings, Change, differences
 from cli.terminal.command import Command
 from cli.terminal.option_types import INSTANT
 from cli.terminal.options import json_option, wait_option, with_configuration
-from metering.records import Kind
 
 if TYPE_CHECKING:
-    from application.accounts.opening import OpenedReplay
+    from application.commands.account_settings import SettingsResult
     from application.configuration.sources import Configuration
 
 
@@ -61,85 +57,25 @@ def account_set(
     An update replaces all settings; those that are not given are sent as they are now. Should somebody else change
     them at the same moment, the later one in the log counts, and this command says what it replaced.
     """
-    from application.accounts.opening import opened_replay, replay_bar
+    from application.commands.account_settings import SettingsChange, change_settings
+    from application.commands.fields import BadField
+    from application.pipeline import opened
+    from cli.terminal.exits import usage_error
+    from cli.terminal.progress import TerminalNotices
 
     if no_plan and (plan is not None or started_at is not None or ends_at is not None):
         raise click.UsageError("--no-plan leaves nothing for --plan, --started-at and --ends-at to say")
-    change = Change(plan, started_at, ends_at, no_plan, on_empty, _parsed(marks), no_marks)
-    if change == Change(marks={}):
+    change = SettingsChange(plan, started_at, ends_at, no_plan, on_empty, _parsed(marks), no_marks)
+    if change == SettingsChange(marks={}):
         raise click.UsageError("say what to change, for example --on-empty reject")
-    with opened_replay(configuration.settings, account_id) as opened:
-        with replay_bar(opened) as told:
-            opened.replay.run(opened.stop, told)
-        update = SettingsUpdate(opened, change, update_id or str(uuid.uuid4()))
-        done = update.make(wait)
-    _show(done, as_json=as_json)
-    if done.refused:
+    with opened(configuration.settings, TerminalNotices()) as pipeline:
+        try:
+            result = change_settings(pipeline, account_id, change, update_id, wait)
+        except BadField as error:
+            raise usage_error(error, _OPTION) from error
+    _show(result, as_json=as_json)
+    if result.is_refused:
         raise click.exceptions.Exit(1)
-
-
-@dataclass(frozen=True)
-class UpdateDone:
-    """How an update went. `seen` is what it was made from, `replaced` what stood in the log before it."""
-
-    account_id: str
-    update_id: str
-    place: str | None
-    seen: AccountSettings
-    replaced: AccountSettings
-    after: AccountSettings
-    outputs: list[dict[str, Any]]
-    repeated: bool
-
-    @property
-    def refused(self) -> bool:
-        return any(output["type"] == Kind.DEAD_LETTER for output in self.outputs)
-
-
-@dataclass(frozen=True)
-class SettingsUpdate:
-    """One update of an account whose replay stands at the log's end as it was when it was opened."""
-
-    opened: OpenedReplay
-    change: Change
-    update_id: str
-
-    def make(self, wait: float) -> UpdateDone:
-        """Sends it where it changes anything; then replays to it, so that what it replaced is known for certain."""
-        from application.commands.submitting import printed, send
-        from metering.records import Command as Word
-        from streams import clock
-
-        cluster, replay, _ = self.opened
-        now = clock.now_ms()
-        seen = self._settings()
-        wanted = self.change.applied(seen, now)
-        record = {"update_id": self.update_id, "account_id": replay.account_id, **wanted.fields(), "at": now}
-        _check(record)
-        if wanted == seen:
-            return UpdateDone(replay.account_id, self.update_id, None, seen, seen, seen, [], repeated=False)
-        ((partition, offset),) = send(cluster, Word.ACCOUNT, [record])
-        cluster.results().wait(partition, offset, wait)
-        replay.run(offset)
-        replaced = self._settings()
-        outputs = [output for step in replay.steps(offset + 1) for output in replay.apply(step)]
-        repeated = any(output.kind is Kind.REPEATED for output in outputs)
-        shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
-        place = f"{cluster.names.requests}[{partition}]@{offset}"
-        return UpdateDone(replay.account_id, self.update_id, place, seen, replaced, self._settings(), shown, repeated)
-
-    def _settings(self) -> AccountSettings:
-        return AccountSettings.of(self.opened.replay.state.account(self.opened.replay.account_id))
-
-
-def _check(record: dict[str, Any]) -> None:
-    from application.commands.fields import allowed_values
-    from metering.records import Command as Word
-    from metering.validation import check_account_update
-
-    bad = check_account_update(record)
-    if bad is not None:
-        raise click.UsageError(f"{_OPTION.get(bad, bad)}: {allowed_values(Word.ACCOUNT, bad)}")
 
 
 _OPTION = {"update_id": "--id", "account_id": "ACCOUNT", "plan": "--plan", "alert_below": "--alert-below"}
@@ -162,37 +98,26 @@ def _parsed(marks: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def _show(done: UpdateDone, *, as_json: bool) -> None:
+def _show(result: SettingsResult, *, as_json: bool) -> None:
     from application.commands.outcome_sentences import in_words
-    from cli.terminal.output import say, tell
+    from cli.terminal.output import print_line, print_status
 
-    overlooked = list(differences(done.seen, done.replaced))
+    overlooked = list(result.overlooked())
     if overlooked:
-        say(f"Somebody changed {done.account_id} at the same moment; this update came after it and replaced it:")
+        who = result.account_id
+        print_status(f"Somebody changed {who} at the same moment; this update came after it and replaced it:")
         for line in overlooked:
-            say(f"  theirs: {line}")
+            print_status(f"  theirs: {line}")
     if as_json:
-        whole = {
-            "command": "account",
-            "id": done.update_id,
-            "account_id": done.account_id,
-            "place": done.place,
-            "changed": done.after != done.replaced,
-            "repeated": done.repeated,
-            "before": done.replaced.fields(),
-            "after": done.after.fields(),
-            "replaced_unseen": overlooked,
-            "outputs": done.outputs,
-        }
-        click.echo(json.dumps(whole, ensure_ascii=False))
+        click.echo(json.dumps(result.as_json(), ensure_ascii=False))
         return
-    if done.place is None:
-        say("Already so: nothing was sent.")
-    elif done.repeated:
-        say(f"repeated: nothing changed; {done.account_id} has accepted an update {done.update_id} before")
-    for line in differences(done.replaced, done.after):
-        tell(f"changed      {line}")
-    for output in done.outputs:
-        tell(in_words(output))
-    for name, value in done.after.shown().items():
-        tell(f"{name:12} {value}")
+    if result.place is None:
+        print_status("Already so: nothing was sent.")
+    elif result.is_repeated:
+        print_status(f"repeated: nothing changed; {result.account_id} has accepted an update {result.update_id} before")
+    for line in result.changes():
+        print_line(f"changed      {line}")
+    for output in result.outputs:
+        print_line(in_words(output))
+    for name, value in result.after.shown().items():
+        print_line(f"{name:12} {value}")

@@ -40,25 +40,30 @@ def estimate(configuration: Configuration, account_id: str, book: str | None, fi
     import json
 
     from application.accounts.estimate import Estimator
-    from application.accounts.opening import opened_replay, replay_bar, scratch_store
+    from application.accounts.opening import opened_replay, scratch_store
+    from application.pipeline import opened
     from application.prices.files import read_book_file
     from cli.accounts.estimate_report import as_plain, print_estimate
-    from cli.terminal.output import say
+    from cli.terminal.output import print_status
+    from cli.terminal.progress import TerminalNotices
     from streams import clock
 
     text = None if book is None else read_book_file(book)[0]
-    with opened_replay(configuration.settings, account_id) as opened, scratch_store(configuration.settings) as upper:
-        with replay_bar(opened) as progress:
-            opened.replay.run(opened.stop, progress)
-        estimator = Estimator(opened.replay, upper, clock.now_ms())
+    with (
+        opened(configuration.settings, TerminalNotices()) as pipeline,
+        opened_replay(pipeline, account_id) as account,
+        scratch_store(pipeline) as upper,
+    ):
+        account.run()
+        estimator = Estimator(account.replay, upper, clock.now_ms())
         if text is not None:
             estimator.use_book(text)
         if estimator.result.stream_time is None:
-            say(f"{account_id} is not known yet: it has no balance and no claims.")
+            print_status(f"{account_id} is not known yet: it has no balance and no claims.")
         if not estimator.has_prices:
-            say("No price book is in force: everything is unpriced. Publish one, or give --prices.")
+            print_status("No price book is in force: everything is unpriced. Publish one, or give --prices.")
         _read(estimator, file)
-        found, place = estimator.finish(), f"{opened.replay.place}@{opened.replay.applied}"
+        found, place = estimator.finish(), f"{account.replay.place}@{account.replay.applied}"
     if as_json:
         click.echo(json.dumps({"account_id": account_id, "place": place, **as_plain(found)}, ensure_ascii=False))
     else:
@@ -71,11 +76,11 @@ def _read(estimator: Estimator, file: str) -> None:
     from application.errors import Failed
     from application.input.lines import UnreadableInputError, open_source, read_lines
     from application.input.ndjson import read_commands
-    from cli.terminal.progress import progress_bar
+    from cli.terminal.progress import file_progress
 
     result = estimator.result
     try:
-        with open_source(file) as source, progress_bar(file, source, "counted") as report:
+        with open_source(file) as source, file_progress(file, source, "counted") as report:
             for done, command in enumerate(read_commands(read_lines(source.stream)), 1):
                 estimator.add(command)
                 bad = result.dead_letters.total()

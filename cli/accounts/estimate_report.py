@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from application.prices.files import shown_time
-from cli.terminal.output import say, tell
+from application.wording import shown_time
+from cli.terminal.output import print_line, print_status
 from cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _in_order(found: Estimate) -> list[tuple[tuple[str | None, str | None], Char
 
 def print_estimate(found: Estimate, place: str) -> None:
     """The same for people."""
-    tell(", ".join(f"{count:,} {name}" for name, count in sorted(found.commands.items())) or "no commands")
+    print_line(", ".join(f"{count:,} {name}" for name, count in sorted(found.commands.items())) or "no commands")
     if found.charges:
         rows = [
             (
@@ -96,8 +96,8 @@ def print_estimate(found: Estimate, place: str) -> None:
         ]  # fmt: skip
         print_table(_BALANCE_COLUMNS, lines, _BALANCE_COLUMNS[1:-1])
     for sentence in _sentences(found):
-        tell(sentence)
-    say(f"Nothing was sent. The account's state is that of {place}.")
+        print_line(sentence)
+    print_status(f"Nothing was sent. The account's state is that of {place}.")
 
 
 def _others(tally: ChargeTally) -> str:

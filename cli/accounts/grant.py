@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +12,7 @@ from cli.terminal.option_types import DURATION, INSTANT
 from cli.terminal.options import json_option, wait_option, with_configuration
 
 if TYPE_CHECKING:
-    from application.commands.submitting import Decided
-    from application.configuration.settings import Settings
+    from application.commands.grants import GrantResult
     from application.configuration.sources import Configuration
 
 
@@ -53,41 +52,34 @@ def grant(
     Debt is filled first; charges use the grant that expires soonest first. The id is printed before it is sent: should
     anything go wrong, repeat the command with --id and that id, and the account has the credits once.
     """
-    import uuid
-
-    from application.commands.fields import allowed_values
-    from application.commands.submitting import decide
+    from application.commands.fields import BadField
+    from application.commands.grants import GrantOrder, grant_credits
     from application.pipeline import opened
+    from cli.terminal.exits import usage_error
+    from cli.terminal.progress import TerminalNotices
     from metering.records import LAST_INSTANT
-    from metering.records import Command as Word
-    from metering.validation import check_grant
     from metering.windows import format_instant
     from streams import clock
 
     if expires_at is not None and expires_in is not None:
         raise click.UsageError("--expires-at and --expires-in are two ways to say the same: give one of them")
     now = clock.now_ms()
-    record = {
-        "grant_id": grant_id or str(uuid.uuid4()),
-        "account_id": account,
-        "credit_type": credit_type,
-        "credits": credits_,
-        "granted_at": now,
-        "expires_at": now + expires_in if expires_in is not None else expires_at,
-        "reason": reason,
-    }
-    bad = check_grant(record)
-    if bad is not None:
-        option, allowed = _OPTION.get(bad, bad), allowed_values(Word.GRANT, bad)
-        if bad == "expires_at":
-            option = "--expires-at" if expires_in is None else "--expires-in"
-            allowed = f"a time later than now, {format_instant(LAST_INSTANT)} at the latest"
-        raise click.UsageError(f"{option}: {allowed}")
-    with opened(configuration.settings) as cluster:
-        (result,) = decide(cluster, Word.GRANT, [record], wait)
-    first = [] if result.outputs else _first(configuration.settings, result)
-    _show(result, first, as_json=as_json)
-    if result.is_set_aside:
+    ends = now + expires_in if expires_in is not None else expires_at
+    order = GrantOrder(account, credit_type, credits_, now, ends, grant_id, reason)
+    with opened(configuration.settings, TerminalNotices()) as pipeline:
+        try:
+            result = grant_credits(pipeline, order, wait)
+        except BadField as error:
+            if error.field == "expires_at":
+                option = "--expires-at" if expires_in is None else "--expires-in"
+                last = format_instant(LAST_INSTANT)
+                raise click.UsageError(f"{option}: a time later than now, {last} at the latest") from error
+            raise usage_error(error, _OPTION) from error
+    if as_json:
+        click.echo(json.dumps(result.as_json(), ensure_ascii=False))
+    else:
+        _print(result)
+    if result.decided.is_set_aside:
         raise click.exceptions.Exit(1)
 
 
@@ -97,31 +89,17 @@ _OPTION = {
 }  # fmt: skip
 
 
-def _first(settings: Settings, result: Decided) -> list[dict[str, Any]]:
-    """What this grant's id did the first time, as far as ClickHouse has it at hand."""
-    from application.clickhouse.asking import known_rows, literal
+def _print(result: GrantResult) -> None:
+    from application.commands.outcome_sentences import in_words, kept_time
+    from application.wording import amount
+    from cli.terminal.output import print_line
 
-    return known_rows(
-        settings,
-        "SELECT changed_at, credit_type, status, credits, expires_at, balance_after FROM grants "  # noqa: S608 - quoted
-        f"WHERE account_id = {literal(result.record['account_id'])} AND grant_id = {literal(result.own_id)} "
-        "ORDER BY source_offset, position",
-    )
-
-
-def _show(result: Decided, first: list[dict[str, Any]], *, as_json: bool) -> None:
-    from application.commands.outcome_sentences import amount, in_words, kept_time
-    from cli.terminal.output import tell
-
-    if as_json:
-        repeat = {"repeated": not result.outputs, "first": first}
-        click.echo(json.dumps(result.as_json() | repeat, ensure_ascii=False))
-        return
-    for output in result.outputs:
-        tell(in_words(output))
-    if not result.outputs:
-        account = result.record["account_id"]
-        tell(f"repeated: nothing changed; {account} has accepted a grant {result.own_id} before")
-        for row in first:
+    decided = result.decided
+    for output in decided.outputs:
+        print_line(in_words(output))
+    if result.is_repeated:
+        account = decided.record["account_id"]
+        print_line(f"repeated: nothing changed; {account} has accepted a grant {decided.own_id} before")
+        for row in result.first:
             what = amount(row["credits"], row["credit_type"])
-            tell(f"the first time, {kept_time(row['changed_at'])}: {row['status']} {what}")
+            print_line(f"the first time, {kept_time(row['changed_at'])}: {row['status']} {what}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,7 +19,6 @@ class Printer:
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self.above: Any = None
 
     def difference(self, found: Difference) -> None:
         """One line on standard output."""
@@ -31,12 +30,12 @@ class Printer:
 
     def result(self, result: AuditResult, began: Manifest | None, keep: Path | None) -> None:
         """What was counted, what could not be judged, and whether a checkpoint was kept."""
-        from cli.terminal.output import say
+        from cli.terminal.output import print_status
 
         for gap in result.gaps:
-            say(f"not covered: {gap}")
+            print_status(f"not covered: {gap}")
         if keep is not None:
-            say(f"kept in {keep}" if result.is_kept else f"{keep} is not made: there are differences or gaps")
+            print_status(f"kept in {keep}" if result.is_kept else f"{keep} is not made: there are differences or gaps")
         if self._as_json:
             self._json(result, began)
             return

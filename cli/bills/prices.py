@@ -12,7 +12,6 @@ from cli.terminal.command import Group
 from cli.terminal.options import json_option, with_configuration
 
 if TYPE_CHECKING:
-    from application.configuration.settings import Settings
     from application.configuration.sources import Configuration
     from metering.prices import Book
 
@@ -77,14 +76,17 @@ def check(ctx: click.Context, book: str, *, as_json: bool) -> None:
 @with_configuration
 def diff(configuration: Configuration, books: tuple[str, ...], *, published: bool, as_json: bool) -> None:
     """Show what differs between two price books, by version, charge and field."""
+    from application.pipeline import opened
     from application.prices.differences import book_changes, shown_changes
     from application.prices.files import read_book_file
+    from application.prices.publishing import book_in_force
 
     if len(books) != (1 if published else 2):
         raise click.UsageError("give OLD and NEW, or --published and NEW")
     _, new = read_book_file(books[-1])
     if published:
-        old = _book_in_force(configuration.settings)
+        with opened(configuration.settings) as pipeline:
+            old = book_in_force(pipeline)
     else:
         _, old = read_book_file(books[0])
     changes = book_changes(old, new)
@@ -122,37 +124,18 @@ def publish(configuration: Configuration, book: str, plan: Path | None, *, as_js
     """
     from application.pipeline import opened
     from application.prices.files import read_book_file
-    from application.prices.publishing import Rerated
+    from application.prices.publishing import publish_book
     from application.rerating.plan import read_plan
     from streams import clock
-    from streams.log.topics import check_topics
 
     text, _ = read_book_file(book)
-    read = None if plan is None else read_plan(plan)
-    with opened(configuration.settings) as cluster:
-        cluster.ensure_topics()
-        log_id = check_topics(cluster.bootstrap, cluster.names, security=cluster.security)[cluster.names.requests]
-        rerated = None if read is None else Rerated(read, log_id)
-        result = cluster.books().publish(cluster.output_log(), text, clock.now_ms(), rerated)
+    rerated = None if plan is None else read_plan(plan)
+    with opened(configuration.settings) as pipeline:
+        result = publish_book(pipeline, text, clock.now_ms(), rerated)
     if as_json:
         click.echo(json.dumps(result._asdict()))
     else:
         click.echo(result.sentence(), err=True)
-
-
-def _book_in_force(settings: Settings) -> Book:
-    from application.errors import Failed
-    from application.pipeline import opened
-
-    with opened(settings) as cluster:
-        found = cluster.books().in_force()
-    books = {book.book_id: book.book for book in found if book is not None}
-    if None in found or len(books) != 1:
-        raise Failed(
-            "No book is in force in every partition: "
-            + ("none was ever published." if not books else "a publication was cut short; publish that book again.")
-        )
-    return books.popitem()[1]
 
 
 def _plain(book: Book) -> list[dict[str, Any]]:
@@ -169,7 +152,8 @@ def _plain(book: Book) -> list[dict[str, Any]]:
 
 
 def _print_book(book: Book) -> None:
-    from application.prices.files import charge_facts, shown_duration, shown_time
+    from application.prices.files import charge_facts
+    from application.wording import shown_duration, shown_time
     from cli.terminal.tables import print_table
 
     click.echo(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,12 +12,9 @@ from cli.terminal.option_types import INSTANT
 from cli.terminal.options import json_option, wait_option, with_configuration
 
 if TYPE_CHECKING:
-    from application.configuration.settings import Settings
     from application.configuration.sources import Configuration
-    from application.pipeline import Cluster
+    from application.rerating.opening import Rerating
     from cli.bills.rerate_report import RerateReport
-    from replay.rerating.partition import Rerate
-    from replay.rerating.run import Outcome
 
 
 @click.command(
@@ -57,14 +51,15 @@ def rerate(
     else as grants, one a day and charge. Nothing can be taken: what was charged too little is told as not collected.
     Doing it again does nothing. An order for a book that changes the past: --plan, `prices publish --rerated`, --apply.
     """
-    from application.errors import Failed
-    from application.prices.files import read_book_file, shown_time
-    from application.rerating.plan import plan_json, write_plan
+    from application.pipeline import opened
+    from application.prices.files import read_book_file
+    from application.rerating.opening import opened_rerating
+    from application.wording import shown_time
     from cli.bills.rerate_report import RerateReport
-    from cli.terminal.output import say
+    from cli.terminal.output import print_status
+    from cli.terminal.progress import TerminalNotices
     from replay.rerating.partition import Rerate
     from schemas.price_book import book_id
-    from streams.state.store import StateError
 
     if start >= end:
         raise click.UsageError("--from must be before --to")
@@ -72,106 +67,34 @@ def rerate(
     asked = Rerate(book_id(text), prices, start, end, frozenset(accounts) or None)
     if prices.version_at(start) is None:
         first = shown_time(prices.versions[0].effective_from)
-        say(f"note: {book} has no prices before {first}; events before it would be unpriced")
+        print_status(f"note: {book} has no prices before {first}; events before it would be unpriced")
     report = RerateReport(as_json=as_json)
-    with _opened(configuration.settings) as (cluster, scratch):
-        spool = scratch / "corrections.ndjson"
-        log_id = _log_id(cluster)
-        try:
-            outcome = _rerated(cluster, asked, net, scratch, spool, report)
-        except StateError as error:
-            raise Failed(str(error)) from error
-        found = plan_json(asked, outcome, log_id, net)
-        report.result(found, outcome)
+    notices = TerminalNotices(show_progress=not report.is_live)
+    with (
+        opened(configuration.settings, notices) as pipeline,
+        opened_rerating(pipeline, asked, net, report.row, report.correction) as rerating,
+    ):
+        outcome = rerating.outcome
+        report.result(rerating.plan, outcome)
         if plan is not None:
-            _kept(lambda: write_plan(plan, found, spool), plan)
+            rerating.keep(plan)
+            print_status(f"kept in {plan}")
         if is_applied:
-            if outcome.overlaps:
-                raise Failed("Nothing was sent: see above; what was given for those days cannot be told apart.")
-            _apply(cluster, asked, outcome, spool, wait, report)
+            _apply(rerating, wait, report)
         elif outcome.refunds or outcome.grants:
-            say(f"{outcome.refunds:,} refunds and {outcome.grants:,} grants would correct it: --apply sends them")
+            counts = f"{outcome.refunds:,} refunds and {outcome.grants:,} grants"
+            print_status(f"{counts} would correct it: --apply sends them")
 
 
-def _rerated(cluster: Cluster, asked: Rerate, net: str, scratch: Path, spool: Path, report: RerateReport) -> Outcome:
-    """The replay of everything that the log holds now; corrections go to `spool`, one a line."""
-    from replay.account import ReplaySource
-    from replay.rerating.corrections import Correction, Netting
-    from replay.rerating.run import Listener, partitions_of, run_rerating
-    from schemas.price_book import read_book
-    from streams import clock
+def _apply(rerating: Rerating, wait: float, report: RerateReport) -> None:
+    """Sends the corrections and prints what came of them. Raises Failed where one was not made."""
+    from application.errors import ErrorCode, Failed
 
-    log = cluster.log(cluster.names.requests)
-    source = ReplaySource(cluster.names, cluster.partitions, cluster.codec, read_book, log)
-    ends = {each: log.bounds(each)[1] for each in partitions_of(asked, cluster.partitions)}
-    with spool.open("w", encoding="utf-8") as out, _bar(ends, wanted=not report.is_live) as progress:
-
-        def corrected(correction: Correction) -> None:
-            _write(out, correction.as_json())
-            report.correction(correction)
-
-        listener = Listener(report.row, corrected, progress)
-        return run_rerating(source, asked, ends, scratch, Netting(net), clock.now_ms(), listener)
-
-
-def _apply(cluster: Cluster, asked: Rerate, outcome: Outcome, spool: Path, wait: float, report: RerateReport) -> None:
-    """Sends what is in the spool, and says what came of it. Raises Failed where a refund was rejected."""
-    from application.errors import Failed
-    from application.rerating.applying import Sent, send_corrections
-
-    sent = Sent()
-    if outcome.refunds or outcome.grants:
-        with spool.open(encoding="utf-8") as lines:
-            sent = send_corrections(cluster, map(json.loads, lines), wait)
-    report.sent(sent, asked.plan_id)
+    sent = rerating.send(wait)
+    report.sent(sent, rerating.asked.plan_id)
     if sent.refused:
         raise Failed(
             f"{sent.refused:,} of them were not made, the first {sent.first_refused}: the account has changed "
-            "meanwhile. Run it again: what is left is looked at anew."
+            "meanwhile. Run it again: what is left is looked at anew.",
+            ErrorCode.CONFLICT,
         )
-
-
-def _kept(write: Callable[[], None], path: Path) -> None:
-    from application.errors import Failed
-    from cli.terminal.output import say
-
-    try:
-        write()
-    except OSError as error:
-        raise Failed(f"{path}: the plan cannot be kept: {error}") from error
-    say(f"kept in {path}")
-
-
-def _log_id(cluster: Cluster) -> str:
-    from streams.log.topics import check_topics
-
-    return check_topics(cluster.bootstrap, cluster.names, security=cluster.security)[cluster.names.requests]
-
-
-def _write(out: IO[str], data: dict[str, Any]) -> None:
-    out.write(json.dumps(data, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _opened(settings: Settings) -> Iterator[tuple[Cluster, Path]]:
-    """The cluster, and a scratch folder that is removed afterwards."""
-    from application.pipeline import opened
-    from application.scratch import scratch_folder
-
-    with scratch_folder(settings) as path, opened(settings) as cluster:
-        yield cluster, path
-
-
-@contextmanager
-def _bar(ends: dict[int, int], *, wanted: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal, told (partition, next offset)."""
-    from cli.terminal.progress import counting_bar
-
-    at = dict.fromkeys(ends, 0)
-    with counting_bar("replaying", sum(ends.values()), wanted=wanted) as bar:
-
-        def told(partition: int, offset: int) -> None:
-            at[partition] = offset
-            bar.told(sum(at.values()))
-
-        yield told

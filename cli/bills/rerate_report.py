@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from application.prices.files import shown_time
-from cli.terminal.output import say
+from application.wording import shown_time
+from cli.terminal.output import print_status
 
 if TYPE_CHECKING:
-    from application.rerating.applying import Sent
+    from application.rerating.applying import SentCorrections
     from replay.rerating.corrections import Correction, Row
     from replay.rerating.run import Outcome
     from replay.rerating.tallies import Changes
@@ -60,7 +60,7 @@ class RerateReport:
         """The totals, and for people the differences kept."""
         for overlap in sorted(outcome.overlaps):
             stretch = f"{shown_time(overlap.start)} to {shown_time(overlap.end)}"
-            say(
+            print_status(
                 f"an earlier re-rating gave credits for {stretch}, which lies partly in this range: they are not "
                 "counted; choose --from and --to that hold it whole"
             )
@@ -72,16 +72,16 @@ class RerateReport:
         _print_changes("after-effects, not corrected", outcome.tallies.after)
         _print_totals(outcome)
 
-    def sent(self, sent: Sent, plan: str) -> None:
+    def sent(self, sent: SentCorrections, plan: str) -> None:
         """What came of the corrections."""
         if self._as_json:
             counts = {"refunds": sent.refunds, "grants": sent.grants, "refused": sent.refused}
             click.echo(json.dumps({"type": "applied", "plan_id": plan, **counts}))
             return
         if not sent.refunds and not sent.grants:
-            say("nothing to correct")
+            print_status("nothing to correct")
             return
-        say(
+        print_status(
             f"sent and decided: {sent.refunds:,} refunds and {sent.grants:,} grants, whose ids begin with "
             f"rerate:{plan}: (refund_id in refunds, grant_id in grants)"
         )
@@ -135,7 +135,7 @@ def _print_totals(outcome: Outcome) -> None:
     if rows:
         print_table(columns, rows, right=columns[1:])
     refused = outcome.tallies.kept_refusals
-    say(
+    print_status(
         f"{outcome.tallies.events:,} events in the range"
         + (f", {refused:,} of them refused for lack of credits, which stays so" if refused else "")
     )

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,15 +22,19 @@ from application.configuration.settings import ENV_PREFIX
 from application.errors import Failed
 from cli.demo.demo_events import RECORDED_AT, demo_events
 from cli.demo.demo_report import PROBE_ACCOUNT, Bill, Figures, print_report
-from cli.terminal.output import say
+from cli.terminal.exits import translated_errors
+from cli.terminal.output import print_status
 from streams import clock
+
+if TYPE_CHECKING:
+    from application.pipeline import Pipeline
 
 _BOOK = Path(__file__).parents[2] / "examples" / "prices" / "pixel.yaml"
 _KILLS = (0.35, 0.7)
 _AT_WORK_SECONDS = 0.5
 _PROBES = 20
 _DONE_SECONDS = 120.0
-_TELL_SECONDS = 10.0
+_REPORT_SECONDS = 10.0
 _PARTITIONS = 8
 _SESSION_SECONDS = 4  # how long Kafka waits for a worker that was killed
 
@@ -52,47 +56,48 @@ class Demo:
             f"session_timeout = {_SESSION_SECONDS}\n"
         )
         self._settings = load(str(config)).settings
-        self._stack = Stack(self._settings, lambda: start_kafka(folder / "kafka"), say, ["--config", str(config)])
+        arguments = ["--config", str(config)]
+        self._stack = Stack(self._settings, lambda: start_kafka(folder / "kafka"), print_status, arguments)
         self._killed_at: float | None = None
         self._away = 0.0
-        self._told = 0.0
+        self._reported_at = 0.0
 
     def run(self) -> bool:
         """Whether the bills are equal. Raises Failed, ServerFailed, NoService."""
         from application.clickhouse.asking import rows_of
         from application.pipeline import opened
+        from application.prices.publishing import publish_book
 
         try:
             self._stack.start()
             settings = self._settings.model_copy(update=self._stack.addresses)
             text = _BOOK.read_text(encoding="utf-8")
-            with opened(settings) as cluster:
-                cluster.books().publish(cluster.output_log(), text, clock.now_ms())
-                say(f"Published {_BOOK.name}. Sending {self._events:,} events of 300 accounts (seed {self._seed}) …")
+            with opened(settings) as pipeline:
+                publish_book(pipeline, text, clock.now_ms())
+                what = f"{self._events:,} events of 300 accounts (seed {self._seed})"
+                print_status(f"Published {_BOOK.name}. Sending {what} …")
                 began = clock.monotonic()
-                self._send(cluster)
-                self._wait_until_done(cluster)
+                self._send(pipeline)
+                self._wait_until_done(pipeline)
                 seconds = clock.monotonic() - began
-                latencies = self._probe(cluster, settings)
-            bill = Bill.from_clickhouse(lambda sql: rows_of(settings, sql))
+                latencies = self._probe(pipeline)
+                bill = Bill.from_clickhouse(lambda sql: rows_of(pipeline.sql, sql))
             print_report(bill, Figures(self._events, seconds, self._away, len(_KILLS), latencies))
         finally:
             self._stack.stop()
         return self._compare(bill)
 
-    def _send(self, cluster: Any) -> None:
+    def _send(self, pipeline: Pipeline) -> None:
         """Everything in order, poison in between, and the worker killed on the way."""
-        from streams.log.command_producer import CommandProducer
-
         kill_at = [int(self._events * share) for share in _KILLS]
-        out = cluster.output_log()
-        with CommandProducer(cluster.bootstrap, cluster.names, cluster.codec, producer="demo") as producer:
+        out = pipeline.connections.output_log()
+        with pipeline.connections.command_sender("demo") as producer:
             for number, event in enumerate(demo_events(self._seed, self._events)):
                 if number in kill_at:
                     producer.flush()
                     self._kill_and_restart(number)
                 if isinstance(event, bytes):
-                    out.send(cluster.names.requests, number % _PARTITIONS, event)
+                    out.send(pipeline.names.requests, number % _PARTITIONS, event)
                 else:
                     producer.add(event)
         out.wait()
@@ -103,22 +108,20 @@ class Demo:
         clock.sleep(_AT_WORK_SECONDS)
         self._stack.kill_worker()
         self._killed_at = clock.monotonic()
-        say(f"{number:,} events sent: worker killed (SIGKILL), starting it again")
+        print_status(f"{number:,} events sent: worker killed (SIGKILL), starting it again")
         self._stack.start_worker()
 
     def _wait_for_worker(self) -> None:
         """Return when the worker has partitions again; note how long nobody rated."""
-        self._told = clock.monotonic()
-        self._stack.wait_for_worker(lambda: self._tell("waiting for the worker that was started again"))
+        self._reported_at = clock.monotonic()
+        self._stack.wait_for_worker(lambda: self._report("waiting for the worker that was started again"))
         if self._killed_at is not None:
             self._away += clock.monotonic() - self._killed_at
             self._killed_at = None
 
-    def _wait_until_done(self, cluster: Any) -> None:
-        from application.status.lag import GroupLag
-
+    def _wait_until_done(self, pipeline: Pipeline) -> None:
         self._wait_for_worker()
-        names = cluster.names
+        names = pipeline.names
         waits = (
             (names.rating_group, (names.requests,), "messages still to be rated"),
             (names.loading_group, names.outputs, "rated messages still to come into ClickHouse"),
@@ -126,44 +129,41 @@ class Demo:
         deadline = clock.monotonic() + _DONE_SECONDS
         for group, topics, what in waits:
             least: int | None = None
-            lag = GroupLag(cluster.bootstrap, group, cluster.security)
-            while behind := lag.behind(topics, _PARTITIONS):
+            while behind := sum(pipeline.lag(group, topics).values()):
                 if (why := self._stack.ended()) is not None:
                     raise Failed(why)
                 if least is None or behind < least:
                     least, deadline = behind, clock.monotonic() + _DONE_SECONDS
                 if clock.monotonic() > deadline:
                     raise Failed(f"{group} is still {behind:,} messages behind, and was {_DONE_SECONDS:.0f} s ago")
-                self._tell(f"{behind:,} {what}")
+                self._report(f"{behind:,} {what}")
                 clock.sleep(0.1)
-            lag.close()
 
-    def _tell(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         """A line of progress, when the last one is long enough ago."""
-        if clock.monotonic() - self._told >= _TELL_SECONDS:
-            self._told = clock.monotonic()
-            say(f"  {text}")
+        if clock.monotonic() - self._reported_at >= _REPORT_SECONDS:
+            self._reported_at = clock.monotonic()
+            print_status(f"  {text}")
 
-    def _probe(self, cluster: Any, settings: Any) -> tuple[float, ...]:
+    def _probe(self, pipeline: Pipeline) -> tuple[float, ...]:
         """How long single events take from being sent until a query sees them (s)."""
         from application.clickhouse.asking import rows_of
-        from streams.log.command_producer import CommandProducer
 
         found = []
         template = next(event for event in demo_events(0, 100) if isinstance(event, dict))
-        with CommandProducer(cluster.bootstrap, cluster.names, cluster.codec, producer="demo") as producer:
+        with pipeline.connections.command_sender("demo") as producer:
             for number in range(_PROBES):
                 event_id = f"probe-{number}"
                 began = clock.monotonic()
                 producer.add(template | {"event_id": event_id, "account_id": PROBE_ACCOUNT})
                 sql = f"SELECT 1 FROM billed_rows WHERE account_id = '{PROBE_ACCOUNT}' AND event_id = '{event_id}'"  # noqa: S608
-                while not rows_of(settings, sql) and clock.monotonic() - began < _DONE_SECONDS:
+                while not rows_of(pipeline.sql, sql) and clock.monotonic() - began < _DONE_SECONDS:
                     clock.sleep(0.005)
                 found.append(clock.monotonic() - began)
         return tuple(found)
 
     def _compare(self, bill: Bill) -> bool:
-        say("Rating the same events with `creditmeter rate` …")
+        print_status("Rating the same events with `creditmeter rate` …")
         events = self._folder / "events.ndjson"
         with events.open("wb") as out:
             for event in demo_events(self._seed, self._events):
@@ -176,9 +176,9 @@ class Demo:
             raise Failed(f"creditmeter rate ended with exit code {rating.returncode}")
         differences = expected.differences(bill)
         for difference in differences:
-            say(f"  {difference}")
+            print_status(f"  {difference}")
         verdict = "equal to the credit" if not differences else "DIFFERENT"
-        say(f"stream: {bill.total:,} credits; rate: {expected.total:,} credits: {verdict}")
+        print_status(f"stream: {bill.total:,} credits; rate: {expected.total:,} credits: {verdict}")
         return not differences
 
 
@@ -194,18 +194,19 @@ def main(ctx: click.Context, events: int, seed: int, processes: int) -> None:
 
     for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
         del os.environ[name]  # somebody's own pipeline is not to be touched
-    try:
-        with tempfile.TemporaryDirectory(prefix="creditmeter-demo-") as folder:
-            equal = Demo(Path(folder), events, seed, processes).run()
-    except (NoService, ServerFailed) as error:
-        raise Failed(str(error)) from error
-    say("The scratch folder is gone. To look around in a pipeline of your own:")
+    with translated_errors():
+        try:
+            with tempfile.TemporaryDirectory(prefix="creditmeter-demo-") as folder:
+                equal = Demo(Path(folder), events, seed, processes).run()
+        except (NoService, ServerFailed) as error:
+            raise Failed(str(error)) from error
+    print_status("The scratch folder is gone. To look around in a pipeline of your own:")
     book = _BOOK.relative_to(Path(__file__).parents[2])
-    say("  make up")
-    say("  source .venv/bin/activate")
-    say(f"  creditmeter prices publish {book}")
-    say(f"  creditmeter emit {book.with_suffix('.events.ndjson')}")
-    say('  creditmeter query "SELECT charge, decision, count(), sum(credits) FROM billed_events GROUP BY ALL"')
+    print_status("  make up")
+    print_status("  source .venv/bin/activate")
+    print_status(f"  creditmeter prices publish {book}")
+    print_status(f"  creditmeter emit {book.with_suffix('.events.ndjson')}")
+    print_status('  creditmeter query "SELECT charge, decision, count(), sum(credits) FROM billed_events GROUP BY ALL"')
     ctx.exit(0 if equal else 1)
 
 

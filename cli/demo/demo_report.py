@@ -100,7 +100,7 @@ class Figures:
 
 def print_report(bill: Bill, figures: Figures) -> None:
     """By charge: lines, charged, free repeats, credits; dead letters by reason; speed."""
-    from cli.terminal.output import say
+    from cli.terminal.output import print_status
     from cli.terminal.tables import print_table
 
     rows = []
@@ -116,4 +116,4 @@ def print_report(bill: Bill, figures: Figures) -> None:
     letters = [(reason, f"{count:,}") for reason, count in sorted(bill.dead_letters.items())]
     print_table(("dead letters", "count"), letters, right=("count",))
     for sentence in figures.sentences():
-        say(sentence)
+        print_status(sentence)

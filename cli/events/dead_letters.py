@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.events.dead_letter_options import filtered, find, wanted
+from cli.events.dead_letter_options import filtered
 from cli.events.dead_letter_replay import replay
 from cli.terminal.command import Group
 from cli.terminal.options import json_option, with_configuration
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from application.configuration.sources import Configuration
     from application.dead_letters.reading import DeadLetter
     from application.dead_letters.resent import Replay, Replays
-    from application.pipeline import Cluster
 
-_OUTCOMES = ("accepted", "repeated", "dead_letter", "undecided")
+
+_OUTCOMES_IN_ORDER = ("accepted", "repeated", "dead_letter", "undecided")
 
 
 @click.group(
@@ -63,15 +63,19 @@ def list_(
     Replays are read from the input log, from the earliest letter on. With --json: one object a line for every dead
     letter that fits, without counts and without limit; with --counts too, one for each reason and producer.
     """
+    from application.dead_letters.reading import DeadLetterLog
+    from application.dead_letters.resent import ReplayLog
     from application.pipeline import opened
+    from cli.terminal.progress import TerminalNotices
 
-    with opened(configuration.settings) as cluster:
-        log = cluster.dead_letters()
+    with opened(configuration.settings, TerminalNotices()) as pipeline:
+        log, replay_log = DeadLetterLog(pipeline), ReplayLog(pipeline)
         # The latest are known only when all have been read: then their replays alone are looked for.
         needs_all = only_open or only_counts or as_json
-        replays = _replays(cluster, log.earliest()) if needs_all else {}
+        earliest = log.earliest() if needs_all else None
+        replays = {} if earliest is None else replay_log.since(earliest)
         letters = (
-            each for each in wanted(log, reason, account, producer) if not only_open or each.place not in replays
+            each for each in log.matching(reason, account, producer) if not only_open or each.place not in replays
         )
         if as_json and not only_counts:
             _write_rows(letters, replays)
@@ -83,7 +87,7 @@ def list_(
             counts[letter.record["reason"], letter.record["producer"] or "", became] += 1
             latest.append(letter)
         if not needs_all and latest:
-            replays = _replays(cluster, min(letter.record["recorded_at"] for letter in latest))
+            replays = replay_log.of(latest)
     none = f"There are no dead letters{' that fit' if only_open or reason or account or producer else ''}."
     if only_counts:
         _print_outcomes(counts, none, as_json=as_json)
@@ -102,14 +106,17 @@ def list_(
 @with_configuration
 def show(configuration: Configuration, place: str, *, as_json: bool) -> None:
     """Show the dead letter at PLACE: why it was set aside, its bytes, what they say, and what became of its replays."""
+    from application.dead_letters.reading import DeadLetterLog
+    from application.dead_letters.resent import ReplayLog
     from application.pipeline import opened
+    from cli.terminal.progress import TerminalNotices
 
-    with opened(configuration.settings) as cluster:
-        log = cluster.dead_letters()
-        letter = find(log, place)
+    with opened(configuration.settings, TerminalNotices()) as pipeline:
+        log = DeadLetterLog(pipeline)
+        letter = log.at(place)
         original = log.original(letter)
         decoded = log.decoded(original)
-        replays = _replays(cluster, letter.record["recorded_at"]).get(letter.place, [])
+        replays = ReplayLog(pipeline).of([letter]).get(letter.place, [])
     if as_json:
         read = None if decoded is None else {"name": decoded[0], "record": decoded[1]}
         rows = [each.row() for each in replays]
@@ -120,17 +127,6 @@ def show(configuration: Configuration, place: str, *, as_json: bool) -> None:
 
 
 dead_letters.add_command(replay)
-
-
-def _replays(cluster: Cluster, since: int | None) -> Replays:
-    """Every replay of letters from this time (ms) on; None: there are no letters."""
-    from application.dead_letters.resent import ReplayLog
-    from cli.terminal.progress import counting_bar
-
-    if since is None:
-        return {}
-    with counting_bar("looking for replays") as bar:
-        return ReplayLog(cluster).since(since, bar.told)
 
 
 def _write_rows(letters: Iterable[DeadLetter], replays: Replays) -> None:
@@ -145,12 +141,12 @@ def _write_rows(letters: Iterable[DeadLetter], replays: Replays) -> None:
 def _print_list(
     counts: Counter[tuple[str, str, str]], latest: Iterable[DeadLetter], replays: Replays, none: str
 ) -> None:
-    from application.prices.files import shown_time
-    from cli.terminal.output import say
+    from application.wording import shown_time
+    from cli.terminal.output import print_status
     from cli.terminal.tables import print_table
 
     if not counts:
-        say(none)
+        print_status(none)
         return
     totals: Counter[tuple[str, str]] = Counter()
     for (reason, producer, _), count in counts.items():
@@ -169,14 +165,14 @@ def _print_list(
 
 def _print_outcomes(counts: Counter[tuple[str, str, str]], none: str, *, as_json: bool) -> None:
     """A row for each reason and producer: how many there are, how many are open, and what became of the others."""
-    from cli.terminal.output import say
+    from cli.terminal.output import print_status
     from cli.terminal.tables import print_table
 
     if not counts:
-        say(none)
+        print_status(none)
     rows: list[dict[str, Any]] = []
     for reason, producer in sorted({key[:2] for key in counts}):
-        of = {each: counts[reason, producer, each] for each in ("open", *_OUTCOMES)}
+        of = {each: counts[reason, producer, each] for each in ("open", *_OUTCOMES_IN_ORDER)}
         rows.append({"reason": reason, "producer": producer or None, "count": sum(of.values()), **of})
     if as_json:
         for row in rows:
@@ -200,23 +196,23 @@ def _print_one(
     letter: DeadLetter, replays: Sequence[Replay], original: bytes, decoded: tuple[str, dict[str, Any]] | None
 ) -> None:
     from application.dead_letters.reading import hex_lines
-    from application.prices.files import shown_time
-    from cli.terminal.output import tell
+    from application.wording import shown_time
+    from cli.terminal.output import print_line
 
     for name, value in letter.row().items():
-        tell(f"{name:12} {shown_time(value) if name == 'recorded_at' else '' if value is None else value}")
+        print_line(f"{name:12} {shown_time(value) if name == 'recorded_at' else '' if value is None else value}")
     for each in replays:
-        tell(f"{'replayed':12} {shown_time(each.recorded_at)}, {each.sentence()}")
-    tell()
+        print_line(f"{'replayed':12} {shown_time(each.recorded_at)}, {each.sentence()}")
+    print_line()
     if decoded is None:
-        tell("The bytes hold no command of creditmeter.")
+        print_line("The bytes hold no command of creditmeter.")
     else:
         text = json.dumps(decoded[1], ensure_ascii=False, indent=2, default=_as_text)
         for line in f"{decoded[0]} {text}".split("\n"):
-            tell(line)
-    tell()
+            print_line(line)
+    print_line()
     for line in hex_lines(original):
-        tell(line)
+        print_line(line)
 
 
 def _as_text(value: object) -> str:

@@ -12,8 +12,8 @@ from application.errors import Failed, Misconfigured
 from application.input.file_events import Mapping, Rejected, is_ndjson, log_commands, ndjson_commands
 from application.input.file_rating import to_line
 from application.input.lines import Source, UnreadableInputError, open_source, read_lines
-from cli.terminal.output import data_output, say
-from cli.terminal.progress import Reporter, progress_bar
+from cli.terminal.output import data_output, print_status
+from cli.terminal.progress import FileProgress, file_progress
 from metering.records import Command
 from streams import clock
 
@@ -78,12 +78,14 @@ class Emission:
         if settings is None:
             return _Printer(stack.enter_context(data_output()))
         from application.commands.bulk_sending import KafkaSender
+        from application.pipeline import opened
 
-        return stack.enter_context(KafkaSender.opened(settings))
+        pipeline = stack.enter_context(opened(settings))
+        return stack.enter_context(KafkaSender.opened(pipeline))
 
     def _send_all(self, source: Source, sender: Sender, rejects: BinaryIO | None) -> None:
         pace = _Pace(self._wanted.rate_limit)
-        with progress_bar(self._wanted.file, source) as report:
+        with file_progress(self._wanted.file, source) as report:
             for item in self._commands(source):
                 if isinstance(item, Rejected):
                     self._reject(item, rejects, report)
@@ -106,19 +108,19 @@ class Emission:
             raise Misconfigured("An access log does not say who pays: give --account NAME or --account-pattern REGEX.")
         return log_commands(lines, self._mapping)
 
-    def _reject(self, line: Rejected, rejects: BinaryIO | None, report: Reporter) -> None:
+    def _reject(self, line: Rejected, rejects: BinaryIO | None, report: FileProgress) -> None:
         self.rejected += 1
         if self.rejected <= _REJECTS_SHOWN:
-            report.say(f"{self._wanted.file}:{line.line_number}: {line.why}")
+            report.remark(f"{self._wanted.file}:{line.line_number}: {line.why}")
         if rejects is not None:
             rejects.write(line.content + b"\n")
 
     def _report(self, *, dry_run: bool) -> None:
         if self.rejected > _REJECTS_SHOWN:
             hint = "" if self._rejects else " (--rejects FILE keeps them)"
-            say(f"… and {self.rejected - _REJECTS_SHOWN:,} more bad lines{hint}")
+            print_status(f"… and {self.rejected - _REJECTS_SHOWN:,} more bad lines{hint}")
         word = "printed" if dry_run else "sent and acknowledged"
-        say(f"{'Stopped. ' if self.stopped else ''}{self.sent:,} {word}, {self.rejected:,} bad lines")
+        print_status(f"{'Stopped. ' if self.stopped else ''}{self.sent:,} {word}, {self.rejected:,} bad lines")
 
 
 def _kept(rejects: str) -> BinaryIO:

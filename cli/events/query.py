@@ -50,12 +50,12 @@ def query(configuration: Configuration, *, sql: str, wanted: str) -> None:
     object a line.
     """
     from application.clickhouse.asking import answer
-    from cli.terminal.output import data_output, say
+    from cli.terminal.output import data_output, print_status
 
     text = click.get_text_stream("stdin").read() if sql == "-" else sql
     result = answer(configuration.settings, text, _FORMATS[wanted])
     if not result:
-        say(_NOTHING_FOUND)
+        print_status(_NOTHING_FOUND)
     if wanted == "json":
         result = b"[" + b",\n ".join(result.splitlines()) + b"]\n"
     with data_output() as out:

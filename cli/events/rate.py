@@ -34,7 +34,7 @@ def rate(ctx: click.Context, book: str, *, strict: bool, file: str) -> None:
     from application.input.lines import UnreadableInputError, open_source, read_lines
     from application.input.ndjson import read_commands
     from application.prices.files import read_book_file
-    from cli.terminal.output import data_output, say
+    from cli.terminal.output import data_output, print_status
 
     text, _ = read_book_file(book)
     rater = Rater(text)
@@ -48,8 +48,8 @@ def rate(ctx: click.Context, book: str, *, strict: bool, file: str) -> None:
     except UnreadableInputError as error:
         raise Failed(f"{file}: {error}") from error
     if stopped:
-        say("Stopped. Until then:")
+        print_status("Stopped. Until then:")
     for sentence in rater.summary.sentences():
-        say(sentence)
+        print_status(sentence)
     if stopped or (strict and rater.summary.dead_letters):
         ctx.exit(1)

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from application.prices.files import shown_time
+from application.checkpoints import LogEnds, needed_from
+from application.wording import shown_time
 from cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from streams.checkpoints.manifest import Checkpoint, Found
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-class Ends(NamedTuple):
-    """A partition of the log: its first offset kept, its end, and the time of its last record (ms)."""
-
-    first: int
-    end: int
-    last_at: int | None
 
 
 def print_made(made: Sequence[Checkpoint], *, as_json: bool) -> None:
@@ -34,7 +27,7 @@ def print_made(made: Sequence[Checkpoint], *, as_json: bool) -> None:
 
 
 def print_list(
-    found: Mapping[int, Sequence[Found]], ends: Mapping[int, Ends], checked: str | None, *, as_json: bool
+    found: Mapping[int, Sequence[Found]], ends: Mapping[int, LogEnds], checked: str | None, *, as_json: bool
 ) -> None:
     """`checked`: the heading of what a reading of every byte says; None where only a look was taken."""
     needed = {partition: needed_from(each) for partition, each in found.items()}
@@ -47,12 +40,6 @@ def print_list(
     print_table(columns, rows, {"partition", "offset", "messages behind", "size", "age"})
     kept = [(p, ends[p].first, "everything" if offset is None else offset) for p, offset in needed.items()]
     print_table(("partition", "log begins at", "needed from"), kept, {"partition", "log begins at", "needed from"})
-
-
-def needed_from(found: Sequence[Found]) -> int | None:
-    """The first offset that the log must keep so that each of a partition's checkpoints can be caught up from."""
-    whole = [each.applied for each in found if each.condition == "whole"]
-    return min(whole) + 1 if whole else None
 
 
 def shown_size(size: int) -> str:
@@ -70,7 +57,7 @@ def shown_age(ms: int) -> str:
     return " ".join(f"{amount}{unit}" for amount, unit in parts[first : first + 2])
 
 
-def _row(partition: int, found: Found, ends: Ends) -> tuple[Any, ...]:
+def _row(partition: int, found: Found, ends: LogEnds) -> tuple[Any, ...]:
     kept = found.checkpoint
     condition = f"{found.condition}: {found.detail}" if found.detail else str(found.condition)
     recorded_at = None if kept is None else kept.recorded_at
@@ -87,7 +74,7 @@ def _row(partition: int, found: Found, ends: Ends) -> tuple[Any, ...]:
     )
 
 
-def _found_json(partition: int, found: Found, ends: Ends) -> dict[str, Any]:
+def _found_json(partition: int, found: Found, ends: LogEnds) -> dict[str, Any]:
     kept = {} if found.checkpoint is None else _as_json(found.checkpoint)
     age = _age(None if found.checkpoint is None else found.checkpoint.recorded_at, ends)
     return {
@@ -113,7 +100,7 @@ def _as_json(made: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _age(recorded_at: int | None, ends: Ends) -> int | None:
+def _age(recorded_at: int | None, ends: LogEnds) -> int | None:
     """How much log time has passed since: from its message's time to that of the log's last record, ms."""
     return None if recorded_at is None or ends.last_at is None else max(0, ends.last_at - recorded_at)
 

@@ -32,11 +32,12 @@ def status(configuration: Configuration, *, no_book: bool, as_json: bool) -> Non
     Problems come last, each with what to do; with one the exit code is 1. Health is asked where metrics_port is set.
     """
     from application.pipeline import opened
-    from application.status.pipeline import look
-    from cli.terminal.progress import waiting
+    from application.status.pipeline import pipeline_status
+    from cli.terminal.progress import TerminalNotices
 
-    with opened(configuration.settings) as cluster, waiting("looking"):
-        found = look(configuration.settings, cluster, with_books=not no_book)
+    settings, notices = configuration.settings, TerminalNotices()
+    with opened(settings, notices) as pipeline, notices.waiting("looking"):
+        found = pipeline_status(settings, pipeline, with_books=not no_book)
     if as_json:
         click.echo(json.dumps(found.as_json(), ensure_ascii=False))
     else:
@@ -46,19 +47,19 @@ def status(configuration: Configuration, *, no_book: bool, as_json: bool) -> Non
 
 
 def _print(found: PipelineStatus) -> None:
-    from application.prices.files import shown_time
-    from cli.terminal.output import tell
+    from application.wording import shown_time
+    from cli.terminal.output import print_line
     from cli.terminal.tables import print_table
 
-    tell(f"Kafka      {found.bootstrap}, {len(found.input)} partitions")
-    tell(f"topics     {', '.join(f'{name} {count:,}' for name, count in found.topics.items())}")
-    tell(f"rating     {_group(found.rating, 'worker', 'messages')}")
-    tell(f"loading    {_group(found.loading, 'loader', 'records')}")
+    print_line(f"Kafka      {found.bootstrap}, {len(found.input)} partitions")
+    print_line(f"topics     {', '.join(f'{name} {count:,}' for name, count in found.topics.items())}")
+    print_line(f"rating     {_group(found.rating, 'worker', 'messages')}")
+    print_line(f"loading    {_group(found.loading, 'loader', 'records')}")
     for book in found.books or ():
         versions = ", ".join(book.versions)
-        tell(f"prices     {book.book_id[:12]}… since {shown_time(book.published_at)}: versions {versions}")
+        print_line(f"prices     {book.book_id[:12]}… since {shown_time(book.published_at)}: versions {versions}")
     for each in found.endpoints:
-        tell(f"{each.what:10} {'' if each.well else 'NOT WELL: '}{each.detail} ({each.url})")
+        print_line(f"{each.what:10} {'' if each.well else 'NOT WELL: '}{each.detail} ({each.url})")
     newest = {each.partition: each for each in found.checkpoints}
     columns = ["partition", "log begins", "log ends", "to rate", "waiting since", "to load"]
     if newest:
@@ -75,7 +76,7 @@ def _print(found: PipelineStatus) -> None:
         rows.append(row)
     print_table(columns, rows, right=[*columns[:4], "to load", "checkpoint at"])
     for problem in found.problems:
-        tell(f"problem: {problem}")
+        print_line(f"problem: {problem}")
 
 
 def _group(group: GroupStatus, what: str, unit: str) -> str:

@@ -58,7 +58,7 @@ def down(configuration: Configuration) -> None:
     """Stop what `creditmeter up` runs in data_dir, in order. The data stay."""
     from application.configuration.sources import UP_RECORD
     from application.errors import Failed
-    from cli.terminal.output import say
+    from cli.terminal.output import print_status
     from local.process import ServerFailed
     from local.record import stop
 
@@ -66,7 +66,7 @@ def down(configuration: Configuration) -> None:
         ran = stop(configuration.settings.data_dir / UP_RECORD, _DOWN_SECONDS)
     except ServerFailed as error:
         raise Failed(str(error)) from error
-    say("Stopped." if ran else "Nothing was running.")
+    print_status("Stopped." if ran else "Nothing was running.")
 
 
 def _stay(configuration: Configuration) -> None:
@@ -78,7 +78,7 @@ def _stay(configuration: Configuration) -> None:
     from application.configuration.sources import RUN_RECORD, UP_RECORD
     from application.errors import Failed
     from cli.running.stack import Stack
-    from cli.terminal.output import say
+    from cli.terminal.output import print_status
     from local.choose import NoService
     from local.process import ServerFailed
     from local.record import Record
@@ -92,7 +92,7 @@ def _stay(configuration: Configuration) -> None:
     given = (
         None if configuration.origins["bootstrap_servers"].startswith("creditmeter up") else settings.bootstrap_servers
     )
-    stack = Stack(settings, lambda: _broker(settings.data_dir / "kafka", given), say, config)
+    stack = Stack(settings, lambda: _broker(settings.data_dir / "kafka", given), print_status, config)
     try:
         if (running := Record.read(record)) is not None:
             raise Failed(_already(settings.data_dir, running))
@@ -101,12 +101,13 @@ def _stay(configuration: Configuration) -> None:
         Record.of(os.getpid(), "").write(record)
         try:
             stack.start()
-            say(f"Everything runs. Kafka: {stack.addresses['bootstrap_servers']}; logs: {settings.data_dir / 'logs'}")
-            say("Ctrl-C ends it; the data stay.")
+            kafka, logs = stack.addresses["bootstrap_servers"], settings.data_dir / "logs"
+            print_status(f"Everything runs. Kafka: {kafka}; logs: {logs}")
+            print_status("Ctrl-C ends it; the data stay.")
             while not asked.wait(_LOOK_SECONDS):
                 stack.mend()
         finally:
-            say("Stopping …")
+            print_status("Stopping …")
             stack.stop()
             record.unlink(missing_ok=True)
     except (NoService, ServerFailed) as error:
@@ -119,7 +120,7 @@ def _detach(configuration: Configuration) -> None:
 
     from application.configuration.sources import RUN_RECORD, UP_RECORD
     from application.errors import Failed
-    from cli.terminal.output import say
+    from cli.terminal.output import print_status
     from local.answers import wait_until
     from local.process import ServerFailed, ServerProcess
     from local.record import Record
@@ -130,7 +131,7 @@ def _detach(configuration: Configuration) -> None:
         why = wait_until((folder / RUN_RECORD).exists, _START_SECONDS, lambda: None if running.runs() else "has ended")
         if why is not None:
             raise Failed(f"the `creditmeter up` that was starting here (pid {running.pid}) {why}")
-        say(_already(folder, running))
+        print_status(_already(folder, running))
         return
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
@@ -140,7 +141,7 @@ def _detach(configuration: Configuration) -> None:
         process.wait_until((folder / RUN_RECORD).exists, _START_SECONDS)
     except ServerFailed as error:
         raise Failed(str(error)) from error
-    say(f"Everything runs (pid {process.pid}); logs: {folder / 'logs'}; `creditmeter down` stops it.")
+    print_status(f"Everything runs (pid {process.pid}); logs: {folder / 'logs'}; `creditmeter down` stops it.")
 
 
 def _already(folder: Path, running: Record) -> str:

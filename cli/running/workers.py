@@ -13,6 +13,7 @@ from cli.terminal.options import with_configuration
 if TYPE_CHECKING:
     from application.configuration.settings import Settings
     from application.configuration.sources import Configuration
+    from application.pipeline import Pipeline
     from streams.rating.worker import WorkerSettings
 
 # Made when partitions have been assigned: how `up` and the demo know that it works.
@@ -89,21 +90,21 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
 
     settings = configuration.settings
     set_up_logs()
-    with opened(settings) as cluster, opened_sink(settings) as store:
+    with opened(settings) as pipeline, opened_sink(settings) as store:
         if settings.store == "embedded":
             migrate(store)
             sink = served(store, settings)
         else:
             check_schema(store)
             sink = store
-        cluster.ensure_topics()
+        pipeline.ensure_topics()
         run_loader(
             LoaderSettings(
-                cluster.bootstrap,
-                cluster.names,
+                pipeline.address,
+                pipeline.names,
                 _made(settings.data_dir / "loader"),
-                cluster.codec,
-                security=cluster.security,
+                pipeline.codec,
+                security=settings.kafka_security,
                 session_timeout=settings.session_timeout,
                 # the worker's processes have the ports before it
                 metrics_port=settings.metrics_port + settings.processes if settings.metrics_port else None,
@@ -116,39 +117,35 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
 
 def _work(settings: Settings, number: int, ready_file: Path | None) -> None:
     """One worker process; does not return."""
-    from application.errors import Failed, Misconfigured
+    from application.errors import Misconfigured
     from application.pipeline import opened
     from cli.terminal.logs import set_up_logs
     from streams.checkpoints.object_store import DriverMissing
-    from streams.checkpoints.sealed import CheckpointError
     from streams.rating.worker import run_worker
-    from streams.state.store import StateError
 
     set_up_logs()
-    with opened(settings) as cluster:
-        cluster.ensure_topics()
+    with opened(settings) as pipeline:
+        pipeline.ensure_topics()
         try:
-            run_worker(_worker_settings(settings, cluster, number), _touch(ready_file))
+            run_worker(_worker_settings(settings, pipeline, number), _touch(ready_file))
         except DriverMissing as error:
             raise Misconfigured(f"checkpoint_url: {error}") from error
-        except (StateError, CheckpointError) as error:
-            raise Failed(str(error)) from error
 
 
-def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSettings:
+def _worker_settings(settings: Settings, pipeline: Pipeline, number: int) -> WorkerSettings:
     from streams.checkpoints.automatic import CheckpointSettings
     from streams.rating.worker import WorkerSettings
 
     url = settings.checkpoint_url
     checkpoints = None if url is None else CheckpointSettings(url, settings.checkpoint_every, settings.checkpoints_kept)
     return WorkerSettings(
-        cluster.bootstrap,
-        cluster.names,
+        pipeline.address,
+        pipeline.names,
         _made(settings.state_path),
-        cluster.codec,
+        pipeline.codec,
         settings.group_messages,
         settings.group_bytes,
-        cluster.security,
+        settings.kafka_security,
         session_timeout=settings.session_timeout,
         metrics_port=settings.metrics_port + number if settings.metrics_port else None,
         metrics_host=settings.metrics_host,

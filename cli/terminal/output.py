@@ -50,12 +50,12 @@ def _buffered() -> Iterator[BinaryIO]:
         yield stream
 
 
-def say(text: str = "") -> None:
+def print_status(text: str = "") -> None:
     """A line for people, on standard error."""
     click.echo("\n".join(map(visible, text.split("\n"))), err=True)
 
 
-def tell(line: str = "") -> None:
+def print_line(line: str = "") -> None:
     """A line for people, on standard output."""
     click.echo(visible(line))
 

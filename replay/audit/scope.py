@@ -10,7 +10,6 @@ from replay.audit.outputs import Stretch
 from schemas.batches import read_head
 from schemas.errors import Undecodable
 from streams import clock
-from streams.log.group_offsets import GroupOffsets
 from streams.log.protocols import InputLog, Message
 from streams.log.topics import TopicNames
 
@@ -32,25 +31,6 @@ class Positions(Protocol):
     def loaded(self, topics: Sequence[str], partitions: int) -> dict[tuple[str, int], int]:
         """By output topic and partition, the next offset that the loader has not acknowledged."""
         ...
-
-
-class GroupPositions:
-    """The groups of one pipeline in Kafka, asked without joining them."""
-
-    def __init__(self, bootstrap: str, names: TopicNames, security: Mapping[str, str]) -> None:
-        self._rating = GroupOffsets(bootstrap, names.rating_group, security)
-        self._loading = GroupOffsets(bootstrap, names.loading_group, security)
-
-    def rated(self, topic: str, partitions: int) -> dict[int, int]:
-        found = self._rating.committed((topic,), partitions)
-        return {partition: offset for (_, partition), offset in found.items()}
-
-    def loaded(self, topics: Sequence[str], partitions: int) -> dict[tuple[str, int], int]:
-        return self._loading.committed(topics, partitions)
-
-    def close(self) -> None:
-        self._rating.close()
-        self._loading.close()
 
 
 @dataclass(frozen=True, slots=True)

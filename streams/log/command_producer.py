@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from schemas.codec import Codec
 
-_RECORD_NAME = {
+RECORD_NAME: Mapping[Command, str] = {
     Command.REFUND: "RefundRequest",
     Command.GRANT: "Grant",
     Command.ACCOUNT: "AccountUpdate",
@@ -152,7 +152,7 @@ class CommandProducer:
         if command is Command.REQUEST:
             self.add(record)
             return
-        value = self._codec.encode(_RECORD_NAME[command], record)
+        value = self._codec.encode(RECORD_NAME[command], record)
         if len(value) > MESSAGE_BYTES:
             raise TooLarge(f"the {name} has {len(value)} bytes, {MESSAGE_BYTES} is the most")
         if partition is not None:

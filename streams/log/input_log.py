@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
-from streams.log.protocols import LogChanged, Message, producer_of
+from streams.log.protocols import LogChanged, Message, first_headers, producer_of
 from streams.log.reader import KafkaReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    Headers = Iterable[tuple[str, bytes | None]]
 
 
 class KafkaInputLog:
@@ -22,10 +24,25 @@ class KafkaInputLog:
         self._topic = topic
         self._reader = KafkaReader(bootstrap, security=security, timeout=timeout)
 
+    @classmethod
+    def over(cls, reader: KafkaReader, topic: str) -> Self:
+        """One that shares a reader with others. `close` closes the reader, so leave it to the reader's owner."""
+        log = cls.__new__(cls)
+        log._topic, log._reader = topic, reader
+        return log
+
     def bounds(self, partition: int) -> tuple[int, int]:
         return self._reader.bounds(self._topic, partition)
 
     def read(self, partition: int, first: int, stop: int) -> Iterator[Message]:
+        for message, _ in self._records(partition, first, stop):
+            yield message
+
+    def read_with_headers(self, partition: int, first: int, stop: int) -> Iterator[tuple[Message, Mapping[str, bytes]]]:
+        for message, headers in self._records(partition, first, stop):
+            yield message, dict(first_headers(headers))
+
+    def _records(self, partition: int, first: int, stop: int) -> Iterator[tuple[Message, Headers | None]]:
         for message in self._reader.read(self._topic, partition, first, stop):
             kind, timestamp = message.timestamp()
             offset = message.offset() or 0
@@ -34,8 +51,8 @@ class KafkaInputLog:
                     f"{self._topic}[{partition}]@{offset}: the record's time is its producer's, not the broker's; "
                     "charges would not be the same again: see the topic's message.timestamp.type"
                 )
-            headers = cast("Iterable[tuple[str, bytes | None]] | None", message.headers())
-            yield Message(partition, offset, timestamp, message.value() or b"", producer_of(headers))
+            headers = cast("Headers | None", message.headers())
+            yield Message(partition, offset, timestamp, message.value() or b"", producer_of(headers)), headers
 
     def offset_at(self, partition: int, timestamp: int) -> int:
         """The first offset whose record is not before the time (ms, the broker's); where there is none, the end."""

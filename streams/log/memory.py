@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from streams.log.protocols import DeliveryFailed, LogChanged, LostPrefix, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class Step(StrEnum):
@@ -36,11 +36,17 @@ class MemoryBroker:
         self._kept: dict[tuple[str, int], list[Message]] = {}
         self._first: dict[tuple[str, int], int] = {}
         self._next: dict[tuple[str, int], int] = {}
+        self._headers: dict[tuple[str, int, int], Mapping[str, bytes]] = {}
 
-    def append(self, topic: str, partition: int, value: bytes, timestamp: int = 0, producer: str | None = None) -> int:
-        """Add one record; gives its offset."""
+    def append(
+        self, topic: str, partition: int, value: bytes, timestamp: int = 0, producer: str | None = None,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> int:  # fmt: skip
+        """Add one record; returns its offset."""
         place = (topic, partition)
         offset = self._next.get(place, 0)
+        if headers:
+            self._headers[topic, partition, offset] = dict(headers)
         self._kept.setdefault(place, []).append(Message(partition, offset, timestamp, value, producer))
         self._next[place] = offset + 1
         return offset
@@ -61,6 +67,10 @@ class MemoryBroker:
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset that is kept, next offset to be given."""
         return self._first.get((topic, partition), 0), self._next.get((topic, partition), 0)
+
+    def headers(self, topic: str, partition: int, offset: int) -> Mapping[str, bytes]:
+        """The headers of one record; empty where it has none."""
+        return self._headers.get((topic, partition, offset), {})
 
     def records(self, topic: str, partition: int) -> list[Message]:
         """What is kept, in order."""
@@ -88,6 +98,10 @@ class MemoryInputLog:
         for message in self._broker.records(self._topic, partition):
             if first <= message.offset < stop:
                 yield message
+
+    def read_with_headers(self, partition: int, first: int, stop: int) -> Iterator[tuple[Message, Mapping[str, bytes]]]:
+        for message in self.read(partition, first, stop):
+            yield message, self._broker.headers(self._topic, partition, message.offset)
 
     def offset_at(self, partition: int, timestamp: int) -> int:
         kept = (m.offset for m in self._broker.records(self._topic, partition) if m.timestamp >= timestamp)

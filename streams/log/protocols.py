@@ -1,6 +1,6 @@
 """The two ends of the pipeline as protocols: the log that is read, and the logs that are written.
 
-`kafka_log` and `producer` hold the Kafka implementations, `memory_log` the in-memory twins; one contract suite runs
+`input_log` and `output_log` hold the Kafka implementations, `memory` the in-memory twins; one contract suite runs
 over both.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 PRODUCER_HEADER = "creditmeter-producer"
 PRODUCER_LENGTH = 128
@@ -78,6 +78,14 @@ class TimedLog(InputLog, Protocol):
         ...
 
 
+class RecordLog(TimedLog, Protocol):
+    """A log whose records' headers can be read, too."""
+
+    def read_with_headers(self, partition: int, first: int, stop: int) -> Iterator[tuple[Message, Mapping[str, bytes]]]:
+        """As `read`; with each record the first header of each name. Raises as `read`."""
+        ...
+
+
 class OutputLog(Protocol):
     """The output topics. What is sent to one partition is there in the order of sending, without gaps."""
 
@@ -100,6 +108,15 @@ class OutputLog(Protocol):
     def close(self) -> None:
         """End. What was sent and not waited for may or may not be in the log."""
         ...
+
+
+def first_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> Iterator[tuple[str, bytes]]:
+    """The first header of each name, an absent value as empty."""
+    seen = set()
+    for name, value in headers or ():
+        if name not in seen:
+            seen.add(name)
+            yield name, value or b""
 
 
 def producer_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.terminal.output import say, tell, visible
+from cli.terminal.output import print_line, print_status, visible
 from cli.terminal.tables import print_table
 
 NASTY = "e\x1b[2J\x1b]0;owned\x07\r\nrefunded: all\x9b31m\u202egpj.exe"
@@ -16,8 +16,8 @@ def test_what_acts_on_a_terminal_is_shown_instead() -> None:
 
 def test_tables_lines_and_words_for_people_show_it(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("reason",), [(NASTY,)])
-    tell(NASTY)
-    say("one\ntwo \x1b[2J")
+    print_line(NASTY)
+    print_status("one\ntwo \x1b[2J")
     out, err = capsys.readouterr()
     assert out.count(SHOWN) == 2
     assert err == "one\ntwo \\x1b[2J\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from application.prices.files import shown_duration, shown_time
+from application.wording import shown_duration, shown_time
 from tests.cli.conftest import BOOK
 
 Run = Callable[..., Result]

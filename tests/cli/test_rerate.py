@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from application.prices.files import shown_time
+from application.wording import shown_time
 from local.shared import SharedKafka
 from tests.cli.conftest import BOOK
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from rocksdict import Rdict
 
+from streams.state import read_only as state_view
 from streams.state.read_only import StateView
 from streams.state.rocks import RocksState
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity, StateError
-from streams.state.store import read_only as state_view
 
 IDENTITY = Identity("t.requests", 3, "id")
 

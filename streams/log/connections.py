@@ -1,0 +1,160 @@
+"""Everything that one pipeline's topics are reached through, behind one protocol: Kafka, and a twin in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from streams.log import topics
+from streams.log.command_producer import CommandProducer
+from streams.log.group_offsets import GroupOffsets
+from streams.log.input_log import KafkaInputLog
+from streams.log.output_log import KafkaOutputLog
+from streams.log.protocols import OutputLog, RecordLog
+from streams.log.raw_sender import KafkaRawSender
+from streams.log.reader import KafkaReader
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from schemas.codec import Codec
+    from streams.log.command_producer import Delivery
+    from streams.log.topics import TopicNames, TopicSettings
+
+_DELIVERY_MS = 120_000
+
+
+class CommandSender(Protocol):
+    """Sends commands to their accounts' partitions; see `CommandProducer`. Leaving its block flushes it."""
+
+    def add(self, event: Mapping[str, Any]) -> None: ...
+    def send_command(self, name: str, record: Mapping[str, Any], partition: int | None = None) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> CommandSender: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class RawSender(Protocol):
+    """Sends bytes as they are to chosen partitions of the input; see `KafkaRawSender`."""
+
+    def send(self, partition: int, value: bytes, headers: Mapping[str, bytes], name: str) -> None: ...
+    def finish(self) -> Mapping[str, tuple[int, int]]: ...
+
+
+class GroupProgress(Protocol):
+    """How far a consumer group is; see `GroupOffsets`."""
+
+    def committed(self, topics: Sequence[str], partitions: int) -> Mapping[tuple[str, int], int]: ...
+    def members(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Connections(Protocol):
+    """The clients of one pipeline. Each is made when it is first needed and used again; `close` ends all of them."""
+
+    address: str
+    """What people know the cluster by: host:port, or `memory`."""
+
+    def log(self, topic: str) -> RecordLog:
+        """A topic to read. All topics share one reader."""
+        ...
+
+    def partition_count(self) -> int:
+        """How many partitions the input topic has. Raises LogError."""
+        ...
+
+    def log_id(self) -> str:
+        """The input topic's id, after all topics were checked. Raises LogError where one is missing or wrong."""
+        ...
+
+    def ensure_topics(self, settings: TopicSettings) -> None:
+        """Make the topics that are missing. Raises LogError where those that are there do not fit."""
+        ...
+
+    def group(self, name: str) -> GroupProgress:
+        """How far a consumer group is."""
+        ...
+
+    def command_sender(self, producer: str, on_delivery: Callable[[Delivery], None] | None = None) -> CommandSender:
+        """A new sender of commands. `producer` names it in dead letters. Raises LogError."""
+        ...
+
+    def raw_sender(self) -> RawSender:
+        """A new sender of bytes as they are. Raises LogError."""
+        ...
+
+    def output_log(self) -> OutputLog:
+        """A sender to chosen partitions that keeps their order; gives up after two minutes without Kafka."""
+        ...
+
+    def close(self) -> None:
+        """End every client."""
+        ...
+
+
+class KafkaConnections:
+    """`Connections` over a Kafka cluster."""
+
+    def __init__(self, bootstrap: str, names: TopicNames, codec: Codec, security: Mapping[str, str]) -> None:
+        self.address = bootstrap
+        self._names = names
+        self._codec = codec
+        self._security = security
+        self._reader: KafkaReader | None = None
+        self._groups: dict[str, GroupOffsets] = {}
+        self._to_close: list[Callable[[], None]] = []
+
+    def log(self, topic: str) -> KafkaInputLog:
+        if self._reader is None:
+            self._reader = KafkaReader(self.address, security=self._security)
+            self._to_close.append(self._reader.close)
+        return KafkaInputLog.over(self._reader, topic)
+
+    def partition_count(self) -> int:
+        return topics.partition_count(self.address, self._names.requests, security=self._security)
+
+    def log_id(self) -> str:
+        return topics.check_topics(self.address, self._names, security=self._security)[self._names.requests]
+
+    def ensure_topics(self, settings: TopicSettings) -> None:
+        topics.ensure_topics(self.address, self._names, settings, security=self._security)
+
+    def group(self, name: str) -> GroupOffsets:
+        if name not in self._groups:
+            self._groups[name] = GroupOffsets(self.address, name, self._security)
+            self._to_close.append(self._groups[name].close)
+        return self._groups[name]
+
+    def command_sender(self, producer: str, on_delivery: Callable[[Delivery], None] | None = None) -> CommandProducer:
+        return CommandProducer(
+            self.address, self._names, self._codec, producer=producer, on_delivery=on_delivery, security=self._security
+        )
+
+    def raw_sender(self) -> KafkaRawSender:
+        return KafkaRawSender(self.address, self._names.requests, self._security, timeout_ms=_DELIVERY_MS)
+
+    def output_log(self) -> KafkaOutputLog:
+        out = KafkaOutputLog(
+            self.address, self._codec.read_position, security=self._security, message_timeout_ms=_DELIVERY_MS
+        )
+        self._to_close.append(out.close)
+        return out
+
+    def close(self) -> None:
+        while self._to_close:
+            self._to_close.pop()()
+
+
+def behind(log: RecordLog, partition: int, committed: int) -> int:
+    """Messages of a partition from `committed` on; 0 where the offsets left hold no record.
+
+    Nobody ever acknowledges a transaction's marker or an aborted record that is last in its partition.
+    """
+    low, high = log.bounds(partition)
+    first = max(low, committed)
+    if first >= high or next(iter(log.read(partition, first, high)), None) is None:
+        return 0
+    return high - first
