@@ -107,7 +107,7 @@ class CheckpointPlace:
 
 @contextmanager
 def opened_checkpoints(pipeline: Pipeline, url: str | None = None) -> Iterator[CheckpointPlace]:
-    """The checkpoints at `url`, else at the configured place. Raises Misconfigured where there is none or a wrong one."""
+    """The checkpoints at `url`, else at the configured place. Raises Misconfigured where neither can be used."""
     place = url or pipeline.places.checkpoint_url
     if place is None:
         raise Misconfigured("No place for checkpoints is known: set checkpoint_url, or give one (see --help).")

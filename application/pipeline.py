@@ -24,7 +24,7 @@ from schemas.price_book import read_book
 from schemas.registry import HttpRegistry
 from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.sealed import CheckpointError
-from streams.log.connections import Connections, KafkaConnections, behind
+from streams.log.connections import Connections, KafkaConnections, group_lag
 from streams.log.protocols import LogError, LogUnavailable, RecordLog
 from streams.log.results import NotDecided, Results
 from streams.log.topics import TopicNames, TopicSettings
@@ -106,12 +106,7 @@ class Pipeline:
 
     def lag(self, group: str, topics: tuple[str, ...]) -> dict[tuple[str, int], int]:
         """By topic and partition, the messages that a group has not acknowledged yet."""
-        committed = self.connections.group(group).committed(topics, self.partitions)
-        return {
-            (topic, each): behind(self.log(topic), each, committed.get((topic, each), 0))
-            for topic in topics
-            for each in range(self.partitions)
-        }
+        return group_lag(self.connections, group, topics, self.partitions)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ FIELDS_OF_A_LINE = (
 
 @dataclass(frozen=True, slots=True)
 class RecordedPlace(Place):
-    """A place in the input log with `recorded_at`, the log's time (ms), and the `producer` where the record names it."""
+    """A place with `recorded_at`, the log's time (ms), and the `producer` where the record names one."""
 
     recorded_at: int
     producer: str | None

@@ -60,9 +60,12 @@ def opened_replay(pipeline: Pipeline, account_id: str, *, before: int | None = N
 
 
 @contextmanager
-def scratch_store(pipeline: Pipeline) -> Iterator[Store]:
-    """An empty store on disk, removed afterwards: what a use case changes for itself, whatever its size."""
-    with scratch_folder(pipeline.places.data) as scratch, _store_in(scratch) as store:
+def scratch_store(data_dir: Path) -> Iterator[Store]:
+    """An empty store on disk, removed afterwards: what a use case changes for itself, whatever its size.
+
+    Raises Misconfigured where `data_dir` takes nothing.
+    """
+    with scratch_folder(data_dir) as scratch, _store_in(scratch) as store:
         yield store
 
 

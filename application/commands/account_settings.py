@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from application.accounts.opening import opened_replay
+from application.accounts.opening import OpenedReplay, opened_replay
 from application.commands.fields import raise_on_bad_field
 from application.commands.submitting import printed, submit
 from application.errors import Failed
@@ -157,32 +157,48 @@ class SettingsResult:
         }
 
 
+@dataclass(frozen=True)
+class SettingsUpdate:
+    """One update of an account whose replay stands at the log's end as it was when it was opened."""
+
+    opened: OpenedReplay
+    change: SettingsChange
+    update_id: str
+
+    def make(self, seconds: float) -> SettingsResult:
+        """Sends it where it changes anything and waits for the decision; then replays to it, to know what it replaced.
+
+        Raises BadField, Failed, LogError, NotDecided.
+        """
+        pipeline, replay = self.opened.pipeline, self.opened.replay
+        account_id, now = replay.account_id, clock.now_ms()
+        seen = self._settings()
+        wanted = self.change.applied(seen, now)
+        record = {"update_id": self.update_id, "account_id": account_id, **wanted.fields(), "at": now}
+        raise_on_bad_field(Command.ACCOUNT, record)
+        if wanted == seen:
+            return SettingsResult(account_id, self.update_id, None, seen, seen, seen, [], is_repeated=False)
+        ((partition, offset),) = submit(pipeline, Command.ACCOUNT, [record])
+        pipeline.results.wait(partition, offset, seconds)
+        replay.run(offset)
+        replaced = self._settings()
+        outputs = [output for step in replay.steps(offset + 1) for output in replay.apply(step)]
+        repeated = any(output.kind is Kind.REPEATED for output in outputs)
+        shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
+        place = pipeline.place_name(partition, offset)
+        return SettingsResult(account_id, self.update_id, place, seen, replaced, self._settings(), shown, repeated)
+
+    def _settings(self) -> AccountSettings:
+        return AccountSettings.of(self.opened.replay.state.account(self.opened.replay.account_id))
+
+
 def change_settings(
     pipeline: Pipeline, account_id: str, change: SettingsChange, update_id: str | None, seconds: float
 ) -> SettingsResult:
     """Changes an account's settings and waits up to `seconds` for the decision; nothing is sent where nothing changes.
 
-    `update_id` None: a random one. After sending, the account is replayed to the update, so that what it replaced is
-    known for certain. Raises BadField, Failed, LogError, NotDecided.
+    `update_id` None: a random one. Raises as `SettingsUpdate.make`.
     """
-    update_id = update_id or str(uuid.uuid4())
     with opened_replay(pipeline, account_id) as opened:
         opened.run()
-        replay = opened.replay
-        now = clock.now_ms()
-        seen = AccountSettings.of(replay.state.account(account_id))
-        wanted = change.applied(seen, now)
-        record = {"update_id": update_id, "account_id": account_id, **wanted.fields(), "at": now}
-        raise_on_bad_field(Command.ACCOUNT, record)
-        if wanted == seen:
-            return SettingsResult(account_id, update_id, None, seen, seen, seen, [], is_repeated=False)
-        ((partition, offset),) = submit(pipeline, Command.ACCOUNT, [record])
-        pipeline.results.wait(partition, offset, seconds)
-        replay.run(offset)
-        replaced = AccountSettings.of(replay.state.account(account_id))
-        outputs = [output for step in replay.steps(offset + 1) for output in replay.apply(step)]
-        repeated = any(output.kind is Kind.REPEATED for output in outputs)
-        shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
-        after = AccountSettings.of(replay.state.account(account_id))
-        place = pipeline.place_name(partition, offset)
-        return SettingsResult(account_id, update_id, place, seen, replaced, after, shown, repeated)
+        return SettingsUpdate(opened, change, update_id or str(uuid.uuid4())).make(seconds)

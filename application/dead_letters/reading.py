@@ -11,10 +11,11 @@ from typing import Any
 
 from application.errors import ErrorCode, Failed, Misconfigured
 from application.pipeline import Pipeline
+from schemas.codec import Codec
 from schemas.errors import Undecodable
 from streams.log.partitioner import partition_of
 from streams.log.place import Place
-from streams.log.protocols import LostPrefix
+from streams.log.protocols import InputLog, LostPrefix
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,19 @@ class DeadLetter:
 
 
 class DeadLetterLog:
-    """The dead letters of one pipeline, and the commands that became them."""
+    """The dead letters of one pipeline; `letters` and `commands` are the two topics of it."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._letters = pipeline.log(pipeline.names.dead_letters)
-        self._commands = pipeline.input_log
-        self._codec = pipeline.codec
-        self._partitions = pipeline.partitions
+    def __init__(self, letters: InputLog, commands: InputLog, codec: Codec, partitions: int) -> None:
+        self._letters = letters
+        self._commands = commands
+        self._codec = codec
+        self._partitions = partitions
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> DeadLetterLog:
+        """Those of a pipeline."""
+        letters = pipeline.log(pipeline.names.dead_letters)
+        return cls(letters, pipeline.input_log, pipeline.codec, pipeline.partitions)
 
     def read(self, partition: int | None = None) -> Iterator[DeadLetter]:
         """All that are kept, by partition and in order; what a worker sent twice is given once. Raises LogError.

@@ -63,7 +63,7 @@ def dead_letters_of(pipeline: Pipeline, event_id: str, account_id: str | None) -
     return sorted(
         (
             letter
-            for letter in DeadLetterLog(pipeline).read()
+            for letter in DeadLetterLog.of(pipeline).read()
             if letter.record["command"] == "request"
             and letter.record["id"] == event_id
             and account_id in {None, letter.record["account_id"]}

@@ -52,7 +52,7 @@ def estimate(configuration: Configuration, account_id: str, book: str | None, fi
     with (
         opened(configuration.settings, TerminalNotices()) as pipeline,
         opened_replay(pipeline, account_id) as account,
-        scratch_store(pipeline) as upper,
+        scratch_store(pipeline.places.data) as upper,
     ):
         account.run()
         estimator = Estimator(account.replay, upper, clock.now_ms())

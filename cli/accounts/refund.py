@@ -83,10 +83,7 @@ def refund(
             requests = refund_requests(pipeline, order, now)
         except BadField as error:
             raise usage_error(error, _OPTION) from error
-        if dry_run:
-            results = rehearse_refunds(pipeline, requests, now)
-        else:
-            results = make_refunds(pipeline, requests, wait)
+        results = rehearse_refunds(pipeline, requests, now) if dry_run else make_refunds(pipeline, requests, wait)
     _print(results, requests, as_json=as_json, dry_run=dry_run)
     if any(result.is_refused for result in results):
         raise click.exceptions.Exit(1)

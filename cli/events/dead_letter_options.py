@@ -13,7 +13,7 @@ _FILTERS = (
         "--reason",
         type=click.Choice([str(reason) for reason in DeadLetterReason]),
         help="Only those set aside for this reason.",
-    ),  # fmt: skip
+    ),
     click.option("--account", help="Only those of this account."),
     click.option("--producer", help="Only those that this producer sent."),
 )

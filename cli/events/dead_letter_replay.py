@@ -69,7 +69,7 @@ def replay(
     if corrected is not None and len(places) != 1:
         raise click.UsageError("--corrected is of one letter: give its PLACE")
     with opened(configuration.settings, TerminalNotices()) as pipeline:
-        log = DeadLetterLog(pipeline)
+        log = DeadLetterLog.of(pipeline)
         letters = [log.at(place) for place in places] if places else list(log.matching(reason, account, producer))
         before = ReplayLog(pipeline).of(letters)
         if not places and not again:

@@ -69,7 +69,7 @@ def list_(
     from cli.terminal.progress import TerminalNotices
 
     with opened(configuration.settings, TerminalNotices()) as pipeline:
-        log, replay_log = DeadLetterLog(pipeline), ReplayLog(pipeline)
+        log, replay_log = DeadLetterLog.of(pipeline), ReplayLog(pipeline)
         # The latest are known only when all have been read: then their replays alone are looked for.
         needs_all = only_open or only_counts or as_json
         earliest = log.earliest() if needs_all else None
@@ -112,7 +112,7 @@ def show(configuration: Configuration, place: str, *, as_json: bool) -> None:
     from cli.terminal.progress import TerminalNotices
 
     with opened(configuration.settings, TerminalNotices()) as pipeline:
-        log = DeadLetterLog(pipeline)
+        log = DeadLetterLog.of(pipeline)
         letter = log.at(place)
         original = log.original(letter)
         decoded = log.decoded(original)

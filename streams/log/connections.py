@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streams.log import topics
 from streams.log.command_producer import CommandProducer
@@ -31,7 +31,7 @@ class CommandSender(Protocol):
     def send_command(self, name: str, record: Mapping[str, Any], partition: int | None = None) -> None: ...
     def flush(self) -> None: ...
     def close(self) -> None: ...
-    def __enter__(self) -> CommandSender: ...
+    def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
@@ -148,7 +148,19 @@ class KafkaConnections:
             self._to_close.pop()()
 
 
-def behind(log: RecordLog, partition: int, committed: int) -> int:
+def group_lag(
+    connections: Connections, group: str, topics: Sequence[str], partitions: int
+) -> dict[tuple[str, int], int]:
+    """By topic and partition, the messages that a group has not acknowledged yet. Raises LogError."""
+    committed = connections.group(group).committed(topics, partitions)
+    return {
+        (topic, each): _behind(connections.log(topic), each, committed.get((topic, each), 0))
+        for topic in topics
+        for each in range(partitions)
+    }
+
+
+def _behind(log: RecordLog, partition: int, committed: int) -> int:
     """Messages of a partition from `committed` on; 0 where the offsets left hold no record.
 
     Nobody ever acknowledges a transaction's marker or an aborted record that is last in its partition.

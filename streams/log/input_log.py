@@ -28,7 +28,7 @@ class KafkaInputLog:
     def over(cls, reader: KafkaReader, topic: str) -> Self:
         """One that shares a reader with others. `close` closes the reader, so leave it to the reader's owner."""
         log = cls.__new__(cls)
-        log._topic, log._reader = topic, reader
+        log._topic, log._reader = topic, reader  # noqa: SLF001 -- its own
         return log
 
     def bounds(self, partition: int) -> tuple[int, int]:

@@ -30,16 +30,20 @@ def no_fault(step: Step, topic: str, partition: int) -> None:
 
 
 class MemoryBroker:
-    """Topics that live as long as this object: append-only partitions with offsets, made when they are first named."""
+    """Topics that live as long as this object: append-only partitions with offsets, made when they are first named.
 
-    def __init__(self) -> None:
+    `now` gives the time (ms) of a record that comes without one, as LogAppendTime does.
+    """
+
+    def __init__(self, now: Callable[[], int] = lambda: 0) -> None:
+        self._now = now
         self._kept: dict[tuple[str, int], list[Message]] = {}
         self._first: dict[tuple[str, int], int] = {}
         self._next: dict[tuple[str, int], int] = {}
         self._headers: dict[tuple[str, int, int], Mapping[str, bytes]] = {}
 
     def append(
-        self, topic: str, partition: int, value: bytes, timestamp: int = 0, producer: str | None = None,
+        self, topic: str, partition: int, value: bytes, timestamp: int | None = None, producer: str | None = None,
         headers: Mapping[str, bytes] | None = None,
     ) -> int:  # fmt: skip
         """Add one record; returns its offset."""
@@ -47,7 +51,8 @@ class MemoryBroker:
         offset = self._next.get(place, 0)
         if headers:
             self._headers[topic, partition, offset] = dict(headers)
-        self._kept.setdefault(place, []).append(Message(partition, offset, timestamp, value, producer))
+        at = self._now() if timestamp is None else timestamp
+        self._kept.setdefault(place, []).append(Message(partition, offset, at, value, producer))
         self._next[place] = offset + 1
         return offset
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,23 +21,19 @@ LOG_ID = "memory"
 
 
 class MemoryConnections:
-    """One pipeline's topics in memory. `after_sending` is called when commands have reached the log: a worker's turn.
-
-    `clock` gives the broker's time (ms): it rises by one with every record unless it is given.
-    """
+    """One pipeline's topics in memory. `after_sending` is called when commands have reached the log."""
 
     address = "memory"
 
     def __init__(
-        self, names: TopicNames, codec: Codec, partitions: int, *, broker: MemoryBroker | None = None,
-        after_sending: Callable[[], None] = lambda: None, clock: Callable[[], int] | None = None,
+        self, names: TopicNames, codec: Codec, partitions: int, broker: MemoryBroker,
+        after_sending: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        self.broker = broker or MemoryBroker()
+        self.broker = broker
         self.names = names
         self.codec = codec
         self.partitions = partitions
         self.after_sending = after_sending
-        self.clock = clock or itertools.count(1).__next__
         self.offsets: dict[str, dict[tuple[str, int], int]] = {}
         """By group, topic and partition: the next offset that the group has not acknowledged."""
 
@@ -73,7 +68,7 @@ class MemoryConnections:
 
     def append(self, partition: int, value: bytes, producer: str | None, headers: Mapping[str, bytes]) -> int:
         """Add one message to the input; returns its offset."""
-        return self.broker.append(self.names.requests, partition, value, self.clock(), producer, headers)
+        return self.broker.append(self.names.requests, partition, value, None, producer, headers)
 
 
 class MemoryGroup:

@@ -147,7 +147,7 @@ def append_records() -> set[str]:
     """Writes a batch that readers skip into each output topic, with another figure in it; gives their places."""
     places = set()
     with opened(load().settings) as cluster:
-        producer = Producer({"bootstrap.servers": cluster.bootstrap})
+        producer = Producer({"bootstrap.servers": cluster.address})
         for topic in cluster.names.outputs:
             log = cluster.log(topic)
             partition = next(p for p in range(2) if log.bounds(p)[1])

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from application.dead_letters.reading import DeadLetterLog, Place, hex_lines
+from application.dead_letters.reading import DeadLetterLog, hex_lines
 from metering import MemoryStore, State
 from schemas.codec import Codec
 from schemas.price_book import read_book
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.partitioner import partition_of
+from streams.log.place import Place
 from streams.log.protocols import LostPrefix, Message
 from streams.log.topics import TopicNames
 from streams.rating.outputs import encoded, topics_by_kind

@@ -11,7 +11,7 @@ from click.testing import Result
 
 from application.configuration.sources import load
 from application.dead_letters.resent import REPLAY_HEADER
-from application.pipeline import Cluster, opened
+from application.pipeline import Pipeline, opened
 from local.shared import SharedKafka
 from metering import MemoryStore, State
 from schemas.price_book import read_book
@@ -27,7 +27,7 @@ EVENT = {"account_id": "acme", "occurred_at": 1_767_312_000_000, "endpoint": "/v
 
 
 @pytest.fixture
-def cluster(kafka: SharedKafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def cluster(kafka: SharedKafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     """A pipeline of the test's own, which the command is configured for."""
     monkeypatch.setenv("CREDITMETER_BOOTSTRAP_SERVERS", kafka.bootstrap)
     monkeypatch.setenv("CREDITMETER_TOPIC_PREFIX", kafka.fresh_prefix())
@@ -36,20 +36,20 @@ def cluster(kafka: SharedKafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> It
         yield found
 
 
-def messages(cluster: Cluster, topic: str) -> list[tuple[int, bytes]]:
+def messages(cluster: Pipeline, topic: str) -> list[tuple[int, bytes]]:
     log = cluster.log(topic)
     return [
         (partition, message.value) for partition in range(3) for message in log.read(partition, *log.bounds(partition))
     ]
 
 
-def events(cluster: Cluster) -> list[dict[str, Any]]:
+def events(cluster: Pipeline) -> list[dict[str, Any]]:
     sent = [value for _, value in messages(cluster, cluster.names.requests) if value != b"poison"]
     decoded = [cluster.codec.decode_command(value) for value in sent]
     return [event for name, record in decoded if name == "request" for event in record["events"]]
 
 
-def test_emit_makes_the_topics_and_sends_in_order(run: Run, cluster: Cluster) -> None:
+def test_emit_makes_the_topics_and_sends_in_order(run: Run, cluster: Pipeline) -> None:
     lines = [json.dumps(EVENT | {"event_id": f"e{number}", "account_id": f"a{number % 7}"}) for number in range(2_000)]
     result = run("emit", stdin="\n".join(lines))
     assert result.exit_code == 0, result.stderr
@@ -61,7 +61,7 @@ def test_emit_makes_the_topics_and_sends_in_order(run: Run, cluster: Cluster) ->
         assert numbers == sorted(numbers)
 
 
-def test_emit_sends_every_kind_of_command(run: Run, cluster: Cluster) -> None:
+def test_emit_sends_every_kind_of_command(run: Run, cluster: Pipeline) -> None:
     commands = [
         EVENT | {"event_id": "e"},
         {
@@ -86,7 +86,7 @@ def test_emit_without_kafka_says_what_to_do(run: Run, monkeypatch: pytest.Monkey
     assert "creditmeter up" in result.stderr
 
 
-def test_publish_again_and_another(run: Run, cluster: Cluster, book: Path, tmp_path: Path) -> None:
+def test_publish_again_and_another(run: Run, cluster: Pipeline, book: Path, tmp_path: Path) -> None:
     cluster.ensure_topics()
     assert "none was ever published" in run("prices", "diff", "--published", book).stderr
     first = run("prices", "publish", "--json", book)
@@ -106,9 +106,9 @@ def test_publish_again_and_another(run: Run, cluster: Cluster, book: Path, tmp_p
     assert len(messages(cluster, cluster.names.requests)) == 3
 
 
-def rate_everything(cluster: Cluster) -> None:
+def rate_everything(cluster: Pipeline) -> None:
     """What a worker would make of the input, sent to the outputs."""
-    commands, out = cluster.log(cluster.names.requests), cluster.output_log()
+    commands, out = cluster.log(cluster.names.requests), cluster.connections.output_log()
     wiring = Wiring(cluster.names, 3, cluster.codec, read_book, commands, out)
     for partition in range(3):
         state = State(MemoryStore(), read_book)
@@ -121,13 +121,13 @@ def rate_everything(cluster: Cluster) -> None:
     out.wait()
 
 
-def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Cluster, book: Path) -> None:
+def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Pipeline, book: Path) -> None:
     run("prices", "publish", book)
     bad = EVENT | {"event_id": "bad", "outcome": "processed", "ip": "nowhere"}
-    with CommandProducer(cluster.bootstrap, cluster.names, cluster.codec, producer="api-1") as producer:
+    with CommandProducer(cluster.address, cluster.names, cluster.codec, producer="api-1") as producer:
         producer.add(EVENT | {"event_id": "good", "outcome": "processed"})
         producer.add(bad)
-    out = cluster.output_log()
+    out = cluster.connections.output_log()
     out.send(cluster.names.requests, 0, b"poison")
     out.wait()
     assert "There are no dead letters" in run("dead-letters", "list").stderr
@@ -159,10 +159,10 @@ def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Cluster, 
     assert headers(cluster, place) == {"creditmeter-producer": b"api-1", REPLAY_HEADER: place.encode()}
 
 
-def headers(cluster: Cluster, place: str) -> dict[str, bytes]:
+def headers(cluster: Pipeline, place: str) -> dict[str, bytes]:
     from streams.log.reader import KafkaReader
 
-    reader = KafkaReader(cluster.bootstrap)
+    reader = KafkaReader(cluster.address)
     partition = int(place.partition("@")[0])
     message = reader.last(cluster.names.requests, partition)
     reader.close()
@@ -170,7 +170,7 @@ def headers(cluster: Cluster, place: str) -> dict[str, bytes]:
     return dict(message.headers() or [])  # type: ignore[arg-type]
 
 
-def test_wrong_places(run: Run, cluster: Cluster, book: Path) -> None:
+def test_wrong_places(run: Run, cluster: Pipeline, book: Path) -> None:
     run("prices", "publish", book)
     assert run("dead-letters", "show", "nonsense").exit_code == 2
     assert run("dead-letters", "show", "0@99").exit_code == 1

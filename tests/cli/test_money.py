@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from application.accounts.opening import opened_replay
-from application.commands.account_settings import Change
+from application.commands.account_settings import SettingsChange, SettingsUpdate
 from application.configuration.sources import load
 from application.pipeline import opened
-from cli.accounts.account_set import SettingsUpdate
 from cli.main import main
 from local.ports import free_ports
 from local.shared import SharedKafka
@@ -210,10 +209,10 @@ def test_settings_are_changed_from_what_they_are() -> None:
 
 
 def test_two_people_change_settings_at_once() -> None:
-    with opened_replay(load().settings, "contested") as both:
-        both.replay.run(both.stop)
+    with opened(load().settings) as pipeline, opened_replay(pipeline, "contested") as both:
+        both.run()
         done("account", "set", "contested", "--on-empty", "reject")
-        update = SettingsUpdate(both, Change(plan="team", started_at=1_767_225_600_000, marks={}), "mine")
+        update = SettingsUpdate(both, SettingsChange(plan="team", started_at=1_767_225_600_000, marks={}), "mine")
         made = update.make(30)
         assert (made.seen.on_empty, made.replaced.on_empty, made.after.on_empty) == ("allow", "reject", "allow")
         assert str(made.after.plan) == "team from 2026-01-01T00:00:00Z"
@@ -222,10 +221,10 @@ def test_two_people_change_settings_at_once() -> None:
 def test_dead_letters_become_lines_after_a_fix(pipeline: Path) -> None:
     now = time.time_ns() // 1_000_000
     with opened(load().settings) as cluster:
-        with CommandProducer(cluster.bootstrap, cluster.names, cluster.codec, producer="api-1") as producer:
+        with CommandProducer(cluster.address, cluster.names, cluster.codec, producer="api-1") as producer:
             producer.add(event("late", "early", occurred_at=now + 420_000, quantities={}, attributes={}))
             producer.add(event("late", "wrong", ip="nowhere", quantities={}, attributes={}))
-        cluster.results().wait_until_decided(dict.fromkeys(range(2), 0), 30)
+        cluster.results.wait_until_decided(dict.fromkeys(range(2), 0), 30)
     letters = {each["id"]: each for each in wait_for_letters("late", 2)}
     early, wrong = letters["early"]["place"], letters["wrong"]["place"]
     assert (letters["early"]["reason"], letters["wrong"]["field"]) == ("in_future", "ip")

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from application.commands.account_settings import AccountSettings, Change, Plan, differences
+from application.commands.account_settings import AccountPlan, AccountSettings, SettingsChange, differences
 from application.commands.outcome_sentences import REJECTED, in_words, would_be
 from application.dead_letters.reading import Place
-from application.dead_letters.resent import DONE, REPEATED, SET_ASIDE, UNDECIDED, Replay, Replays, share_success
+from application.dead_letters.resent import Replay, ReplayOutcome, Replays, share_success
 from application.errors import Failed
 from cli.events.dead_letter_options import REASONS
 from metering.account import Account
@@ -65,41 +65,43 @@ def test_every_rejection_has_its_words(reason: RejectReason) -> None:
     assert said == f"rejected: event e: {REJECTED[reason]} ({reason})"
 
 
-SETTINGS = AccountSettings(Plan("team", AT, None), "allow", {"credit": 50, "email": 5})
+SETTINGS = AccountSettings(AccountPlan("team", AT, None), "allow", {"credit": 50, "email": 5})
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (Change(on_empty="reject"), ["on empty: allow -> reject"]),
-        (Change(no_plan=True), ["plan: team from 2026-01-01T00:00:00Z -> none"]),
-        (Change(plan="solo"), ["plan: team from 2026-01-01T00:00:00Z -> solo from 2026-01-02T00:00:00Z"]),
+        (SettingsChange(on_empty="reject"), ["on empty: allow -> reject"]),
+        (SettingsChange(no_plan=True), ["plan: team from 2026-01-01T00:00:00Z -> none"]),
+        (SettingsChange(plan="solo"), ["plan: team from 2026-01-01T00:00:00Z -> solo from 2026-01-02T00:00:00Z"]),
         (
-            Change(ends_at=AT + 86_400_000),
+            SettingsChange(ends_at=AT + 86_400_000),
             ["plan: team from 2026-01-01T00:00:00Z -> team from 2026-01-01T00:00:00Z until 2026-01-02T00:00:00Z"],
         ),
         (
-            Change(marks={"mobile": -1}, no_marks=("email", "unknown")),
+            SettingsChange(marks={"mobile": -1}, no_marks=("email", "unknown")),
             ["alert below: credit 50, email 5 -> credit 50, mobile -1"],
         ),
-        (Change(marks={"credit": 50}), []),
+        (SettingsChange(marks={"credit": 50}), []),
     ],
 )
-def test_a_change_leaves_the_rest_as_it_is(change: Change, told: list[str]) -> None:
+def test_a_change_leaves_the_rest_as_it_is(change: SettingsChange, told: list[str]) -> None:
     assert list(differences(SETTINGS, change.applied(SETTINGS, AT + 86_400_000))) == told
 
 
 @pytest.mark.parametrize(
     ("kept", "sent"),
     [
-        (["team", 0, 2**63 - 1], Plan("team", YEAR_2000, None)),
-        (["team", AT, LAST_INSTANT + 1], Plan("team", AT, None)),
-        (["team", AT, LAST_INSTANT], Plan("team", AT, LAST_INSTANT)),
+        (["team", 0, 2**63 - 1], AccountPlan("team", YEAR_2000, None)),
+        (["team", AT, LAST_INSTANT + 1], AccountPlan("team", AT, None)),
+        (["team", AT, LAST_INSTANT], AccountPlan("team", AT, LAST_INSTANT)),
         (["team", 0, 5], None),  # over before any event could be
         (["team", 2**62, None], None),  # never begins
     ],
 )
-def test_times_that_an_earlier_version_took_are_sent_on_as_what_they_mean(kept: list[Any], sent: Plan | None) -> None:
+def test_times_that_an_earlier_version_took_are_sent_on_as_what_they_mean(
+    kept: list[Any], sent: AccountPlan | None
+) -> None:
     account = Account("acme")
     account.plan = kept
     settings = AccountSettings.of(account)
@@ -113,7 +115,7 @@ def test_times_that_an_earlier_version_took_are_sent_on_as_what_they_mean(kept: 
 
 def test_times_of_no_plan_cannot_change() -> None:
     with pytest.raises(Failed, match="give --plan NAME too"):
-        Change(ends_at=AT).applied(AccountSettings(None, "allow", {}), AT)
+        SettingsChange(ends_at=AT).applied(AccountSettings(None, "allow", {}), AT)
 
 
 def replay(of: Place, offset: int, outcome: str, *outputs: dict[str, Any]) -> Replay:
@@ -129,36 +131,36 @@ LINE = {"type": Kind.BILLED, "decision": "charged", "credits": 20, "credit_type"
 def test_what_settles_one_letter_settles_those_of_its_replays() -> None:
     first, second, alone = Place(0, 1, 0), Place(0, 5, 0), Place(0, 2, 0)
     replays: Replays = {
-        first: [replay(first, 5, SET_ASIDE, LETTER)],
-        second: [replay(second, 6, DONE, LINE)],
-        alone: [replay(alone, 7, SET_ASIDE, LETTER)],
+        first: [replay(first, 5, ReplayOutcome.SET_ASIDE, LETTER)],
+        second: [replay(second, 6, ReplayOutcome.ACCEPTED, LINE)],
+        alone: [replay(alone, 7, ReplayOutcome.SET_ASIDE, LETTER)],
     }
     share_success(replays)
     assert {place: [each.outcome for each in those] for place, those in replays.items()} == {
-        first: [SET_ASIDE, DONE],
-        second: [DONE],
-        alone: [SET_ASIDE],
+        first: [ReplayOutcome.SET_ASIDE, ReplayOutcome.ACCEPTED],
+        second: [ReplayOutcome.ACCEPTED],
+        alone: [ReplayOutcome.SET_ASIDE],
     }
     assert Place(0, 7, 0) not in replays, "the letter of a replay that failed is still to be replayed"
 
 
 def test_a_header_that_names_its_own_place_ends_nothing() -> None:
     itself = Place(0, 5, 0)
-    replays: Replays = {itself: [replay(itself, 5, SET_ASIDE, LETTER)]}
+    replays: Replays = {itself: [replay(itself, 5, ReplayOutcome.SET_ASIDE, LETTER)]}
     share_success(replays)
-    assert [each.outcome for each in replays[itself]] == [SET_ASIDE]
+    assert [each.outcome for each in replays[itself]] == [ReplayOutcome.SET_ASIDE]
 
 
 @pytest.mark.parametrize(
     ("outcome", "outputs", "words"),
     [
-        (DONE, (LINE, LINE | {"decision": "free", "credits": 0}), "to 0@9: charged 20 credit, free"),
-        (DONE, (REJECTION,), "to 0@9: refund rejected (unknown_charge)"),
-        (DONE, (GRANT,), "to 0@9: grant applied: 5,000 credit"),
-        (DONE, (), "to 0@9: accepted"),
-        (SET_ASIDE, (LETTER,), "to 0@9: set aside again: in_future"),
-        (REPEATED, (), "to 0@9: repeated, nothing changed"),
-        (UNDECIDED, (), "to 0@9: not decided yet"),
+        (ReplayOutcome.ACCEPTED, (LINE, LINE | {"decision": "free", "credits": 0}), "to 0@9: charged 20 credit, free"),
+        (ReplayOutcome.ACCEPTED, (REJECTION,), "to 0@9: refund rejected (unknown_charge)"),
+        (ReplayOutcome.ACCEPTED, (GRANT,), "to 0@9: grant applied: 5,000 credit"),
+        (ReplayOutcome.ACCEPTED, (), "to 0@9: accepted"),
+        (ReplayOutcome.SET_ASIDE, (LETTER,), "to 0@9: set aside again: in_future"),
+        (ReplayOutcome.REPEATED, (), "to 0@9: repeated, nothing changed"),
+        (ReplayOutcome.UNDECIDED, (), "to 0@9: not decided yet"),
     ],
 )  # fmt: skip
 def test_what_became_of_a_replay(outcome: str, outputs: tuple[dict[str, Any], ...], words: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from application.clickhouse.asking import known_rows, literal
+from application.clickhouse.asking import ConfiguredSql, literal, rows_or_empty
 from application.clickhouse.opening import open_sink, served
 from application.configuration.sources import load
 from sinks.sink import Sink
@@ -94,5 +94,5 @@ def test_what_is_good_to_know_is_not_waited_for_long(run: Run, monkeypatch: pyte
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("CREDITMETER_QUERY_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
-        assert known_rows(load().settings, SQL) == []
+        assert rows_or_empty(ConfiguredSql(load().settings), SQL) == []
         assert time.monotonic() - began < 15

@@ -1,23 +1,24 @@
 """What a refund of a very large call asks ClickHouse must fit the statements that it takes."""
 
+import json
 import re
-from typing import Any
 
-import pytest
-
-from application.commands import refunds as refunding
-from application.configuration.settings import Settings
+from application.commands.refunds import first_results
+from application.in_memory import in_memory_pipeline
 from sinks.http import MAX_STATEMENT
 
 
-def test_first_results_of_many_refunds_are_asked_for_in_statements_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = [f"request:{number:040x}" for number in range(30_000)]
+class FewStatements:
+    """Answers every statement that fits with a row for each id in it."""
 
-    def answered(_settings: Settings, sql: str) -> list[dict[str, Any]]:
+    def answer(self, sql: str, _output_format: str, _seconds: float = 0) -> bytes:
         assert len(sql.encode()) <= MAX_STATEMENT
-        return [{"refund_id": each, "status": "rejected"} for each in re.findall("request:[0-9a-f]+", sql)]
+        rows = [{"refund_id": each, "status": "rejected"} for each in re.findall("request:[0-9a-f]+", sql)]
+        return "\n".join(map(json.dumps, rows)).encode()
 
-    monkeypatch.setattr(refunding, "known_rows", answered)
-    found = refunding.first_results(Settings(), "acme", ids)
-    assert found == {each: [{"status": "rejected"}] for each in ids}
-    assert refunding.first_results(Settings(), "acme", []) == {}
+
+def test_first_results_of_many_refunds_are_asked_for_in_statements_that_fit() -> None:
+    ids = [f"request:{number:040x}" for number in range(30_000)]
+    pipeline = in_memory_pipeline(sql=FewStatements())
+    assert first_results(pipeline, "acme", ids) == {each: [{"status": "rejected"}] for each in ids}
+    assert first_results(pipeline, "acme", []) == {}

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from application.configuration.settings import Settings
 from application.errors import Misconfigured
 from application.scratch import scratch_folder
 
 
 def test_it_is_gone_afterwards(tmp_path: Path) -> None:
-    with scratch_folder(Settings(data_dir=tmp_path)) as folder:
+    with scratch_folder(tmp_path) as folder:
         (folder / "file").write_text("x")
     assert not list((tmp_path / "scratch").iterdir())
 
@@ -27,7 +26,7 @@ def test_what_a_killed_command_left_is_removed_and_a_running_one_keeps_its_own(t
     for folder in (left, others):
         folder.mkdir(parents=True)
         (folder / "file").write_text("x")
-    with scratch_folder(Settings(data_dir=tmp_path)):
+    with scratch_folder(tmp_path):
         assert not left.exists()
     assert (others / "file").exists()
 
@@ -36,6 +35,6 @@ def test_a_data_dir_that_takes_nothing_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with (
         pytest.raises(Misconfigured, match="data_dir: nothing can be kept"),
-        scratch_folder(Settings(data_dir=tmp_path / "file")),
+        scratch_folder(tmp_path / "file"),
     ):
         pass

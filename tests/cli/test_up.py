@@ -15,7 +15,6 @@ from click.testing import Result
 
 from application.configuration.sources import load
 from application.pipeline import opened
-from application.status.lag import GroupLag
 from cli.running.stack import Deaths
 from local import probes
 from local.record import Record, process_began
@@ -52,14 +51,12 @@ def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def wait_until_loaded() -> None:
-    with opened(load().settings) as cluster:
+    with opened(load().settings) as pipeline:
         for group, topics in (
-            (cluster.names.rating_group, (cluster.names.requests,)),
-            (cluster.names.loading_group, cluster.names.outputs),
+            (pipeline.names.rating_group, (pipeline.names.requests,)),
+            (pipeline.names.loading_group, pipeline.names.outputs),
         ):
-            lag = GroupLag(cluster.bootstrap, group, cluster.security)
-            wait_for(lambda lag=lag, topics=topics: lag.behind(topics, 4) == 0)  # type: ignore[misc]
-            lag.close()
+            wait_for(lambda group=group, topics=topics: not any(pipeline.lag(group, topics).values()))  # type: ignore[misc]
 
 
 def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from application.status.lag import GroupLag
 from schemas.codec import Codec
+from streams.log.connections import KafkaConnections, group_lag
 from streams.log.input_log import KafkaInputLog
 from streams.log.output_log import KafkaOutputLog
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
@@ -101,16 +101,16 @@ class Pipeline:
         self._wait(self.names.loading_group, self.names.outputs, seconds)
 
     def _wait(self, group: str, topics: Iterable[str], seconds: float) -> None:
-        lag = GroupLag(self.bootstrap, group, {})
+        connections = KafkaConnections(self.bootstrap, self.names, Codec(), {})
         until = time.monotonic() + seconds
         try:
-            while behind := lag.behind(list(topics), self.partitions):
+            while behind := sum(group_lag(connections, group, list(topics), self.partitions).values()):
                 for name, process in self.processes.items():
                     assert process.poll() is None, f"{name} ended by itself:\n{self.log_of(name)}"
                 assert time.monotonic() < until, f"{behind} messages behind after {seconds} s"
                 time.sleep(0.2)
         finally:
-            lag.close()
+            connections.close()
 
     def in_topics(self) -> dict[str, list[Line]]:
         """Billed lines and dead letters as a reader of the output topics sees them."""

@@ -18,7 +18,7 @@ from metering.explaining import explain_event
 from metering.explanation import Explanation, LineStory, LockReason, VersionReason
 from metering.records import Decision
 from replay.account import AccountReplay, ReplaySource, Step, beginning
-from replay.event_story import differences, tell_story
+from replay.event_story import differences, replay_story
 from schemas.batches import read_position
 from schemas.catalog import BATCHES
 from schemas.codec import Codec
@@ -306,20 +306,20 @@ def test_whole_stories(run: Run) -> None:
         ]
         (_, offset), refund = refunded[len(refunded) // 2]
         replay = AccountReplay(run.source, account_id, beginning())
-        story = tell_story(replay, refund["event_id"], run.end(partition), now=START + 400 * DAY)
-        told = story.told
-        assert told is not None
+        story = replay_story(replay, refund["event_id"], run.end(partition), now=START + 400 * DAY)
+        subject = story.subject
+        assert subject is not None
         assert offset in {each.place.offset for each in story.refunds_since}
         billed = [
             each
-            for each in run.billed[partition, told.place.offset]
+            for each in run.billed[partition, subject.place.offset]
             if (each["account_id"], each["event_id"]) == (account_id, refund["event_id"])
         ]
-        assert differences([line.line for line in told.explanation.lines], billed) == []
+        assert differences([line.line for line in subject.explanation.lines], billed) == []
         billed[0] = billed[0] | {"credits": 4_242}
-        assert "credits is 4242" in differences([line.line for line in told.explanation.lines], billed)[0]
-        assert differences([line.line for line in told.explanation.lines], billed[1:])
-        wanted = [each for at, each in refunded if at[1] > told.place.offset and each["event_id"] == story.event_id]
+        assert "credits is 4242" in differences([line.line for line in subject.explanation.lines], billed)[0]
+        assert differences([line.line for line in subject.explanation.lines], billed[1:])
+        wanted = [each for at, each in refunded if at[1] > subject.place.offset and each["event_id"] == story.event_id]
         assert [
             each for attempt in story.refunds_since for each in attempt.outputs if each["line"] is not None
         ] == wanted

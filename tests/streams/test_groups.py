@@ -6,9 +6,10 @@ import time
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from application.status.lag import GroupLag
 from local.shared import SharedKafka
 from local.start import Broker
+from schemas.codec import Codec
+from streams.log.connections import KafkaConnections, group_lag
 from streams.log.group_offsets import GroupOffsets
 from streams.log.protocols import LogUnavailable
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
@@ -42,18 +43,25 @@ def acknowledge(bootstrap: str, names: TopicNames, offset: int) -> None:
 def test_offsets_without_a_record_are_no_lag(kafka: SharedKafka) -> None:
     names = TopicNames(kafka.fresh_prefix())
     ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=2))
-    lag = GroupLag(kafka.bootstrap, names.rating_group, {})
-    assert (lag.behind([names.requests], 2), lag.members()) == (0, 0)
+    connections = KafkaConnections(kafka.bootstrap, names, Codec(), {})
+
+    def behind() -> int:
+        return sum(group_lag(connections, names.rating_group, [names.requests], 2).values())
+
+    assert (behind(), connections.group(names.rating_group).members()) == (0, 0)
     send(kafka.bootstrap, names, 3)
-    assert lag.by_partition([names.requests], 2) == {(names.requests, 0): 3, (names.requests, 1): 0}
+    assert group_lag(connections, names.rating_group, [names.requests], 2) == {
+        (names.requests, 0): 3,
+        (names.requests, 1): 0,
+    }
     abort(kafka.bootstrap, names)
     acknowledge(kafka.bootstrap, names, 2)
     deadline = time.monotonic() + 30
-    while (behind := lag.behind([names.requests], 2)) != 3:  # its record, the aborted one and the marker, once written
-        assert time.monotonic() < deadline, behind
+    while (left := behind()) != 3:  # its record, the aborted one and the marker, once written
+        assert time.monotonic() < deadline, left
     acknowledge(kafka.bootstrap, names, 3)
-    assert lag.behind([names.requests], 2) == 0
-    lag.close()
+    assert behind() == 0
+    connections.close()
 
 
 def test_nobody_at_the_address() -> None:

@@ -1,0 +1,102 @@
+"""The in-memory twin of a pipeline: the same use cases without Kafka, a worker process or a loader.
+
+The log is a `MemoryBroker`. The worker is the stream's own rating loop, which has its turn whenever commands were sent;
+what it decides is then inserted into the store, where one is given. For tests, and for trying things.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from application.clickhouse.asking import SECONDS, SqlReader
+from application.errors import ErrorCode, Failed
+from application.notices import Notices
+from application.pipeline import LocalPlaces, Pipeline
+from schemas.codec import Codec
+from schemas.price_book import read_book
+from sinks.rows import to_columns
+from sinks.sink import Sink, SinkRejected
+from streams import clock
+from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.log.memory_connections import MemoryConnections
+from streams.log.topics import TopicNames
+from streams.rating.loop import RatingLoop
+from streams.rating.partition import Wiring
+from streams.state.store import MemoryState
+
+
+class NoStore:
+    """SQL where there is no store: every question fails as one to an absent loader does."""
+
+    def answer(self, _sql: str, _output_format: str, _seconds: float = SECONDS) -> bytes:
+        raise Failed("no loader answers: this pipeline has no store", ErrorCode.UNAVAILABLE)
+
+
+class SinkSql:
+    """SQL answered by a sink in this process."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def answer(self, sql: str, output_format: str, seconds: float = SECONDS) -> bytes:  # noqa: ARG002 -- the protocol's
+        try:
+            return self._sink.query_text(sql, output_format)
+        except SinkRejected as error:
+            raise Failed(str(error)) from error
+
+
+class MemoryWorker:
+    """Worker and loader in one: decides what the log holds, then inserts it. `run` is their turn."""
+
+    def __init__(self, connections: MemoryConnections, sink: Sink | None) -> None:
+        self._connections = connections
+        self._sink = sink
+        names, broker, codec = connections.names, connections.broker, connections.codec
+        output_log = MemoryOutputLog(broker, codec.read_position)
+        log = MemoryInputLog(broker, names.requests)
+        self._loop = RatingLoop(
+            Wiring(names, connections.partitions, codec, read_book, log, output_log), lambda _partition: MemoryState()
+        )
+
+    def run(self) -> None:
+        """Decides and loads everything that is in the log."""
+        names, broker = self._connections.names, self._connections.broker
+        rated = self._connections.offsets.setdefault(names.rating_group, {})
+        for partition in range(self._connections.partitions):
+            place = names.requests, partition
+            waiting = [each for each in broker.records(*place) if each.offset >= rated.get(place, 0)]
+            if waiting:
+                self._loop.process(waiting)
+                rated[place] = waiting[-1].offset + 1
+        self._load()
+
+    def _load(self) -> None:
+        names, broker, codec = self._connections.names, self._connections.broker, self._connections.codec
+        loaded = self._connections.offsets.setdefault(names.loading_group, {})
+        for topic in names.outputs:
+            for partition in range(self._connections.partitions):
+                place = topic, partition
+                for message in broker.records(*place):
+                    if message.offset < loaded.get(place, 0):
+                        continue
+                    if self._sink is not None:
+                        name, batch = codec.decode(message.value)
+                        self._sink.insert(*to_columns(name, [batch]))
+                    loaded[place] = message.offset + 1
+
+
+def in_memory_pipeline(
+    folder: Path | None = None, *, partitions: int = 2, sink: Sink | None = None, sql: SqlReader | None = None,
+    notices: Notices | None = None, names: TopicNames | None = None,
+) -> Pipeline:  # fmt: skip
+    """A pipeline in memory. `folder` takes scratch data; `sink` the rows, which `sql` then reads.
+
+    The broker's time is the clock's, as Kafka's is.
+    """
+    names, codec = names or TopicNames("memory"), Codec()
+    connections = MemoryConnections(names, codec, partitions, MemoryBroker(clock.now_ms))
+    connections.after_sending = MemoryWorker(connections, sink).run
+    folder = folder or Path(".creditmeter-memory")
+    reader = sql or (NoStore() if sink is None else SinkSql(sink))
+    places = LocalPlaces(folder, folder / "state")
+    return Pipeline(names, codec, connections, reader, places, notices=notices)

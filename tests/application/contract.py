@@ -1,0 +1,265 @@
+"""What every use case does, whatever the pipeline under it is: run over the in-memory twin and over real Kafka.
+
+Each test has accounts of its own, so that a pipeline may be shared by all of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from application.accounts.estimate import Estimator
+from application.accounts.opening import opened_replay, scratch_store
+from application.accounts.overview import read_account
+from application.auditing import AuditOrder, audit
+from application.clickhouse.asking import rows_of
+from application.clickhouse.store_reader import StoreReader
+from application.commands.account_settings import SettingsChange, change_settings
+from application.commands.bulk_sending import KafkaSender
+from application.commands.fields import BadField
+from application.commands.grants import GrantOrder, grant_credits
+from application.commands.refunds import RefundOrder, make_refunds, refund_requests, rehearse_refunds
+from application.dead_letters.corrections import read_correction
+from application.dead_letters.reading import DeadLetterLog
+from application.dead_letters.resending import outcomes, resend
+from application.dead_letters.resent import ReplayLog, ReplayOutcome
+from application.errors import ErrorCode, Failed, Misconfigured
+from application.explaining.explain import SetAside, explain, raise_on_mismatch
+from application.explaining.explained import Agreement, Explained
+from application.explaining.sentences import story_in_words
+from application.input.ndjson import InputCommand
+from application.pipeline import Pipeline
+from application.prices.publishing import book_in_force, publish_book
+from application.rerating.opening import opened_rerating
+from metering.records import Command, Decision
+from replay.rerating.partition import Rerate
+from schemas.price_book import book_id, read_book
+from streams import clock
+from tests.application.recorded import RecordedNotices
+
+SECONDS = 30
+BOOK = """\
+price_lock: none
+versions:
+  - version: "2026-01"
+    effective_from: 2026-01-01T00:00:00Z
+    charges:
+      - charge: ip-lookup
+        when: {endpoint: /v1/ip-lookup}
+        credits: 20
+        unique: {by: [ip], within: 24h}
+"""
+
+
+@dataclass
+class World:
+    """A pipeline with `BOOK` in force. `settle` returns when all that was sent is decided and loaded."""
+
+    pipeline: Pipeline
+    notices: RecordedNotices
+    settle: Callable[[], None]
+    store: StoreReader
+
+    def send(self, account_id: str, event_id: str, **fields: Any) -> None:
+        """One event of now, decided and loaded."""
+        event = {
+            "event_id": event_id, "account_id": account_id, "occurred_at": clock.now_ms(),
+            "endpoint": "/v1/ip-lookup", "channel": "api", "outcome": "processed", "ip": "203.0.113.7",
+        } | fields  # fmt: skip
+        with KafkaSender.opened(self.pipeline) as sender:
+            sender.send(InputCommand(1, Command.REQUEST, event, 0))
+            sender.finish()
+        self.settle()
+
+
+class UseCaseContract:
+    """Inherit, and give the fixture `world`."""
+
+    def test_a_book_is_published_once(self, world: World) -> None:
+        again = publish_book(world.pipeline, BOOK, clock.now_ms())
+        assert (again.written, again.partitions) == (0, world.pipeline.partitions)
+        assert [version.version for version in book_in_force(world.pipeline).versions] == ["2026-01"]
+        with pytest.raises(Failed, match="would change prices in force"):
+            publish_book(world.pipeline, BOOK.replace("credits: 20", "credits: 21"), clock.now_ms())
+
+    def test_a_grant_is_decided_and_repeated(self, world: World) -> None:
+        order = GrantOrder("granted", "credit", 500, clock.now_ms(), grant_id="g1", reason="welcome")
+        made = grant_credits(world.pipeline, order, SECONDS)
+        assert [output["balance_after"] for output in made.decided.outputs] == [500]
+        assert not made.is_repeated
+        world.settle()
+        again = grant_credits(world.pipeline, order, SECONDS)
+        assert (again.is_repeated, [int(row["credits"]) for row in again.first]) == (True, [500])
+
+    def test_a_wrong_field_is_named_and_nothing_is_sent(self, world: World) -> None:
+        before = world.pipeline.input_log.bounds(0), world.pipeline.input_log.bounds(1)
+        with pytest.raises(BadField) as raised:
+            grant_credits(world.pipeline, GrantOrder("granted", "", 1, clock.now_ms()), SECONDS)
+        assert (raised.value.field, raised.value.code) == ("credit_type", ErrorCode.INVALID)
+        assert (world.pipeline.input_log.bounds(0), world.pipeline.input_log.bounds(1)) == before
+
+    def test_a_refund_is_rehearsed_made_repeated_and_rejected(self, world: World) -> None:
+        pipeline = world.pipeline
+        world.send("refunded", "r-1")
+        order = RefundOrder("r-1", None, None, None, None, "no result", "refund-1")
+        requests = refund_requests(pipeline, order, clock.now_ms())
+        assert requests.account_id == "refunded"
+        (rehearsed,) = rehearse_refunds(pipeline, requests, clock.now_ms())
+        (made,) = make_refunds(pipeline, requests, SECONDS)
+        assert [output["credits"] for output in rehearsed.outputs] == [output["credits"] for output in made.outputs]
+        assert made.outputs[0]["credits"] == 20
+        assert not made.is_refused
+        world.settle()
+        (repeated,) = make_refunds(pipeline, requests, SECONDS)
+        assert (repeated.is_repeated, [row["status"] for row in repeated.first]) == (True, ["refunded"])
+        other = RefundOrder("r-1", None, "refunded", None, None, "", "refund-2")
+        (rejected,) = make_refunds(pipeline, refund_requests(pipeline, other, clock.now_ms()), SECONDS)
+        assert rejected.is_refused
+        assert rejected.outputs[0]["reject_reason"] == "exceeds_charge"
+
+    def test_the_refund_of_an_unknown_event_is_not_found(self, world: World) -> None:
+        with pytest.raises(Failed, match="ClickHouse has no line of event 'nowhere'") as raised:
+            refund_requests(world.pipeline, RefundOrder("nowhere", None, None, None, None, "", None), clock.now_ms())
+        assert raised.value.code is ErrorCode.NOT_FOUND
+
+    def test_settings_are_changed_and_nothing_is_sent_twice(self, world: World) -> None:
+        change = SettingsChange(on_empty="reject", marks={"credit": 100})
+        made = change_settings(world.pipeline, "settled", change, None, SECONDS)
+        assert (made.after.on_empty, dict(made.after.alert_below)) == ("reject", {"credit": 100})
+        again = change_settings(world.pipeline, "settled", change, None, SECONDS)
+        assert (again.place, again.after) == (None, made.after)
+
+    def test_an_account_is_shown_with_its_balances_and_lines(self, world: World) -> None:
+        grant_credits(world.pipeline, GrantOrder("shown", "credit", 100, clock.now_ms()), SECONDS)
+        world.send("shown", "s-1")
+        overview = read_account(world.pipeline, "shown", 5, 5)
+        assert overview.balances["credit"].balance == 80
+        assert [line["event_id"] for line in overview.tail.lines] == ["s-1"]
+        with pytest.raises(Failed, match="no such account") as raised:
+            read_account(world.pipeline, "nobody", 5, 5)
+        assert raised.value.code is ErrorCode.NOT_FOUND
+        with pytest.raises(Misconfigured):
+            read_account(world.pipeline, "", 5, 5)
+
+    def test_an_event_is_explained_and_agrees_with_the_bill(self, world: World) -> None:
+        world.send("explained", "x-1")
+        world.send("explained", "x-2")
+        charged, free = explain(world.pipeline, "x-1", None), explain(world.pipeline, "x-2", "explained")
+        assert isinstance(charged, Explained)
+        assert isinstance(free, Explained)
+        assert (charged.comparison.billed, charged.comparison.clickhouse) == (Agreement.AGREES, Agreement.AGREES)
+        raise_on_mismatch(charged.comparison.differences)
+        (line,) = free.subject.explanation.lines
+        assert (line.line["decision"], line.line["owner_event_id"]) == (Decision.DUPLICATE, "x-1")
+        assert free.owners["x-1"].offset < free.subject.place.offset
+        assert any("paid" in sentence for sentence in story_in_words(free))
+
+    def test_an_event_that_was_set_aside_is_found_among_the_dead_letters(self, world: World) -> None:
+        world.send("aside", "a-1", ip="nowhere")
+        found = explain(world.pipeline, "a-1", None)
+        assert isinstance(found, SetAside | Explained)
+        with pytest.raises(Failed, match="There is no event never-sent") as raised:
+            explain(world.pipeline, "never-sent", "aside")
+        assert raised.value.code is ErrorCode.NOT_FOUND
+
+    def test_an_estimate_writes_nothing(self, world: World) -> None:
+        world.send("estimated", "e-1")
+        before = [world.pipeline.input_log.bounds(each) for each in range(world.pipeline.partitions)]
+        with (
+            opened_replay(world.pipeline, "estimated") as opened,
+            scratch_store(world.pipeline.places.data) as upper,
+        ):
+            opened.run()
+            estimator = Estimator(opened.replay, upper, clock.now_ms())
+            for number, ip in enumerate(["203.0.113.7", "203.0.113.8"]):
+                event = {
+                    "endpoint": "/v1/ip-lookup", "channel": "api", "outcome": "processed", "ip": ip,
+                    "event_id": f"job-{number}",
+                }  # fmt: skip
+                estimator.add(InputCommand(number + 1, Command.REQUEST, event, 0))
+            estimate = estimator.finish()
+        assert estimate.charges["ip-lookup", "credit"].credits == 20
+        assert estimate.charges["ip-lookup", "credit"].saved.in_history == 20
+        assert [world.pipeline.input_log.bounds(each) for each in range(world.pipeline.partitions)] == before
+
+    def test_a_dead_letter_is_corrected_resent_and_settled(self, world: World) -> None:
+        pipeline = world.pipeline
+        world.send("lettered", "l-1", ip="nowhere")
+        log = DeadLetterLog.of(pipeline)
+        (letter,) = log.matching(account="lettered")
+        assert letter.record["field"] == "ip"
+        assert log.at(str(letter.place)) == letter
+        decoded = log.decoded(log.original(letter))
+        assert decoded is not None
+        event = decoded[1]["events"][0] | {"ip": "203.0.113.99"}
+        text = _json({"decoded": {"name": decoded[0], "record": {"events": [event]}}})
+        correction = read_correction(text, str(letter.place), pipeline.codec, pipeline.partitions)
+        sent = resend(pipeline, log, [letter], correction)
+        (replay,) = outcomes(pipeline, sent, [letter], correction, SECONDS)
+        assert (replay.outcome, replay.corrected) == (ReplayOutcome.ACCEPTED, True)
+        assert [each.outcome for each in ReplayLog(pipeline).of([letter])[letter.place]] == [ReplayOutcome.ACCEPTED]
+        with pytest.raises(Failed, match="no dead letter"):
+            log.at("0@999999")
+        with pytest.raises(Misconfigured, match="not a place"):
+            log.at("here")
+
+    def test_a_rerating_tells_the_difference_and_corrects_it(self, world: World, tmp_path: Path) -> None:
+        world.send("rerated", "rr-1", ip="203.0.113.50")
+        cheaper = BOOK.replace("credits: 20", "credits: 15")
+        start = clock.now_ms() // 86_400_000 * 86_400_000
+        prices = read_book(cheaper)
+        asked = Rerate(book_id(cheaper), prices, start, start + 2 * 86_400_000, frozenset({"rerated"}))
+        rows: list[Any] = []
+        with opened_rerating(world.pipeline, asked, "charge", rows.append, lambda _correction: None) as rerating:
+            assert rerating.outcome.money["credit"].difference == -5
+            rerating.keep(tmp_path / "plan.ndjson")
+            sent = rerating.send(SECONDS)
+        assert (sent.refunds + sent.grants, sent.refused) == (1, 0)
+        assert rows
+        assert (tmp_path / "plan.ndjson").read_text().startswith('{"type": "plan"')
+
+    def test_rows_can_be_asked_for(self, world: World) -> None:
+        world.send("asked", "q-1")
+        rows = rows_of(world.pipeline.sql, "SELECT decision FROM billed_events WHERE account_id = 'asked'")
+        assert rows == [{"decision": "charged"}]
+
+    def test_nothing_is_behind_when_all_is_settled(self, world: World) -> None:
+        world.settle()
+        names = world.pipeline.names
+        assert not any(world.pipeline.lag(names.rating_group, (names.requests,)).values())
+        assert not any(world.pipeline.lag(names.loading_group, names.outputs).values())
+
+    def test_an_audit_is_clean(self, world: World) -> None:
+        world.send("audited", "au-1")
+        found: list[Any] = []
+        outcome = audit(world.pipeline, AuditOrder(SECONDS), found.append, world.store)
+        assert found == []
+        assert not outcome.is_short
+        assert outcome.result.totals.as_json()["events"] > 0
+
+    def test_progress_and_remarks_go_through_the_notices(self, world: World) -> None:
+        world.notices.clear()
+        grant_credits(world.pipeline, GrantOrder("noticed", "credit", 1, clock.now_ms(), grant_id="n"), SECONDS)
+        assert world.notices.remarks[0] == "sending grant n"
+        assert "waiting for the worker" in world.notices.activities
+        read_account(world.pipeline, "noticed", 1, 1)
+        assert "replaying the log" in world.notices.activities
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, default=lambda raw: raw.hex() if isinstance(raw, bytes) else str(raw))
+
+
+def wait_until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Returns when it is so; fails with `what` where it is not in time."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"{what} after {seconds} s"
+        time.sleep(0.05)
