@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from application.clickhouse.asking import literal, rows_or_empty
@@ -15,20 +15,20 @@ from metering.records import Command
 
 @dataclass(frozen=True)
 class GrantOrder:
-    """What was asked for; times in ms, `grant_id` None: a random one."""
+    """What was asked for; times in ms, a random `grant_id` unless one is given."""
 
     account_id: str
     credit_type: str
     credits: int
     granted_at: int
     expires_at: int | None = None
-    grant_id: str | None = None
+    grant_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     reason: str = ""
 
     def record(self) -> dict[str, Any]:
-        """The Grant command. Raises Misconfigured with the first wrong field."""
+        """The Grant command. Raises BadField with the first wrong field."""
         record = {
-            "grant_id": self.grant_id or str(uuid.uuid4()),
+            "grant_id": self.grant_id,
             "account_id": self.account_id,
             "credit_type": self.credit_type,
             "credits": self.credits,
@@ -58,7 +58,7 @@ class GrantResult:
 
 
 def grant_credits(pipeline: Pipeline, order: GrantOrder, seconds: float) -> GrantResult:
-    """Sends the grant and waits up to `seconds` for its decision. Raises Misconfigured, LogError, NotDecided."""
+    """Sends the grant and waits up to `seconds` for its decision. Raises BadField, LogError, NotDecided."""
     (decided,) = submit_and_wait(pipeline, Command.GRANT, [order.record()], seconds)
     return GrantResult(decided, [] if decided.outputs else _first(pipeline, decided))
 

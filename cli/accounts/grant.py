@@ -52,6 +52,8 @@ def grant(
     Debt is filled first; charges use the grant that expires soonest first. The id is printed before it is sent: should
     anything go wrong, repeat the command with --id and that id, and the account has the credits once.
     """
+    import uuid
+
     from application.commands.fields import BadField
     from application.commands.grants import GrantOrder, grant_credits
     from application.pipeline import opened
@@ -65,16 +67,17 @@ def grant(
         raise click.UsageError("--expires-at and --expires-in are two ways to say the same: give one of them")
     now = clock.now_ms()
     ends = now + expires_in if expires_in is not None else expires_at
-    order = GrantOrder(account, credit_type, credits_, now, ends, grant_id, reason)
+    order = GrantOrder(account, credit_type, credits_, now, ends, grant_id or str(uuid.uuid4()), reason)
+    try:
+        order.record()
+    except BadField as error:
+        if error.field == "expires_at":
+            option = "--expires-at" if expires_in is None else "--expires-in"
+            last = format_instant(LAST_INSTANT)
+            raise click.UsageError(f"{option}: a time later than now, {last} at the latest") from error
+        raise usage_error(error, _OPTION) from error
     with opened(configuration.settings, TerminalNotices()) as pipeline:
-        try:
-            result = grant_credits(pipeline, order, wait)
-        except BadField as error:
-            if error.field == "expires_at":
-                option = "--expires-at" if expires_in is None else "--expires-in"
-                last = format_instant(LAST_INSTANT)
-                raise click.UsageError(f"{option}: a time later than now, {last} at the latest") from error
-            raise usage_error(error, _OPTION) from error
+        result = grant_credits(pipeline, order, wait)
     if as_json:
         click.echo(json.dumps(result.as_json(), ensure_ascii=False))
     else:

@@ -19,20 +19,36 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from streams import clock
 from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.manifest import Checkpoint
 from streams.checkpoints.scratch import Scratch
 from streams.metrics import Metrics
-from streams.rating.partition import PartitionRater
 from streams.state.rocks import RocksState
+from streams.state.store import StateStore
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0
 """Seconds until a partition is tried again after a failure: doubled from the first to the longest."""
+
+
+class RatedPartition(Protocol):
+    """A partition that a worker rates, as far as its checkpoints are concerned."""
+
+    recorded_at: int | None
+    """The log's time (ms) of the last message applied; None before the first."""
+
+    @property
+    def applied(self) -> int:
+        """The last source offset applied on the overlay, committed or not; -1 for none."""
+        ...
+
+    @property
+    def store(self) -> StateStore: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +106,7 @@ class Checkpointer:
         self._plans: dict[int, _Plan] = {}
         self._stopped = threading.Event()
 
-    def start(self, raters: Callable[[], Mapping[int, PartitionRater]]) -> None:
+    def start(self, raters: Callable[[], Mapping[int, RatedPartition]]) -> None:
         """Looks from now on, in the background, at the partitions that `raters` gives."""
 
         def run() -> None:
@@ -105,7 +121,7 @@ class Checkpointer:
         self._stopped.set()
         self._scratch.close()
 
-    def look(self, raters: Mapping[int, PartitionRater]) -> None:
+    def look(self, raters: Mapping[int, RatedPartition]) -> None:
         """Makes every checkpoint that is due now, one after another."""
         for partition in [each for each in self._plans if each not in raters]:
             del self._plans[partition]  # it is another worker's now: should it come back, the store knows better
@@ -130,7 +146,7 @@ class Checkpointer:
         self._plans[partition] = plan
         return plan
 
-    def _make(self, partition: int, rater: PartitionRater, plan: _Plan) -> None:
+    def _make(self, partition: int, rater: RatedPartition, plan: _Plan) -> None:
         began = clock.monotonic()
         copy = self._scratch.new(f"upload-{partition}")
         try:
@@ -145,7 +161,7 @@ class Checkpointer:
             shutil.rmtree(copy, ignore_errors=True)
         self._checkpoints.prune(partition, self._settings.kept)
 
-    def _copied(self, rater: PartitionRater, copy: Path) -> tuple[int, int | None] | None:
+    def _copied(self, rater: RatedPartition, copy: Path) -> tuple[int, int | None] | None:
         """The offset that is in the copy, and the log's time there; None where the partition was let go of."""
         state = rater.store
         with self._turns.open:

@@ -10,7 +10,7 @@ from click.testing import Result
 
 from application.configuration.settings import Settings
 from application.configuration.sources import MASK, load
-from application.errors import Misconfigured
+from application.errors import ErrorCode, Misconfigured
 from local.record import Record
 
 Run = Callable[..., Result]
@@ -25,7 +25,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def mistakes_of(config_file: str | None = None) -> tuple[str, ...]:
     with pytest.raises(Misconfigured) as caught:
         load(config_file)
-    assert caught.value.exit_code == 2
+    assert caught.value.code is ErrorCode.INVALID
     return caught.value.mistakes
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from application.explaining.explained import Comparison, Explained, owners_of, stray_rows
-from application.explaining.locating import Found
+from application.explaining.explained import Agreement, Comparison, Explained, owners_of, stray_rows
+from application.explaining.locating import EventLocation
 from application.explaining.sentences import story_in_words
 from metering.prices import parse_book
 from metering.records import YEAR_2000
 from replay.account import AccountReplay, ReplaySource, beginning
-from replay.event_story import place_of, tell_story
+from replay.event_story import place_of, replay_story
 from schemas.codec import Codec
 from streams.log.memory import MemoryBroker, MemoryInputLog
 from streams.log.topics import TopicNames
@@ -54,9 +54,9 @@ def explained(book: Json | None, *commands: Json | tuple[Json, int], event_id: s
     log = MemoryInputLog(broker, NAMES.requests)
     source = ReplaySource(NAMES, 1, CODEC, lambda yaml: parse_book(json.loads(yaml)), log)
     stop = log.bounds(0)[1]
-    story = tell_story(AccountReplay(source, meter.ME, beginning()), event_id, stop, NOW)
+    story = replay_story(AccountReplay(source, meter.ME, beginning()), event_id, stop, NOW)
     owners = owners_of(story, lambda owner, at: place_of(source, meter.ME, owner, 0, at.offset + 1))
-    return Explained(story, stop, Comparison("agrees", "agrees"), owners)
+    return Explained(story, stop, Comparison(Agreement.AGREES, Agreement.AGREES), owners)
 
 
 def flat(text: str) -> str:
@@ -278,7 +278,7 @@ def test_the_same_request_now_may_be_free() -> None:
 def test_rows_that_come_from_no_event_are_found() -> None:
     story = explained(BOOK, meter.request("e1", NOON, **IP), meter.request("e1", NOON, **IP)).story
     row = {"source_offset": 1, "line": 0}
-    assert stray_rows(story, Found(meter.ME, [row], 1)) == []
-    assert stray_rows(story, Found(meter.ME, None, None)) == []
-    (said,) = stray_rows(story, Found(meter.ME, [row, row | {"source_offset": 2}], 1))
+    assert stray_rows(story, EventLocation(meter.ME, [row], 1)) == []
+    assert stray_rows(story, EventLocation(meter.ME, None, None)) == []
+    (said,) = stray_rows(story, EventLocation(meter.ME, [row, row | {"source_offset": 2}], 1))
     assert "it has lines of input offset 2, where the log has no such event" in said, "the repeat made none"
