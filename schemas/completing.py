@@ -27,7 +27,7 @@ def _wrong(path: str, wanted: str, value: Any) -> Unencodable:
 
 
 def _number(schema: Any, value: Any, path: str) -> int:
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong(path, "an integer", value)
     greatest = MAX_INT if kind_of(schema) == "int" else MAX_LONG
     if not -greatest - 1 <= value <= greatest:
