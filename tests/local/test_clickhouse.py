@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from clickhouse_driver import Client
 
-from local import record
+from local import clickhouse, record
 from local.clickhouse import ClickHouseServer
 from local.process import ServerFailed
 from local.shared import SharedClickHouse
@@ -69,10 +69,28 @@ def test_says_so_when_it_is_not_started(tmp_path: Path) -> None:
             getattr(ClickHouseServer(tmp_path), name)
 
 
-def test_names_the_program_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_every_remedy_when_there_is_no_program_and_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ServerFailed, match="clickhouse-server was not found: install it"):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(clickhouse, "SYSTEM_FOLDERS", ())
+    with pytest.raises(ServerFailed) as caught:
         ClickHouseServer(tmp_path).start()
+    assert str(caught.value).splitlines() == [
+        "clickhouse-server was not found, and Debian's package cannot be used instead. "
+        "The packages clickhouse-server cannot be fetched: apt-get and dpkg-deb not found: this is no Debian or Ubuntu",
+        "Install it (as root: apt install clickhouse-server), start Docker, or give the address of a server.",
+    ]
+
+
+def test_a_program_that_only_the_path_of_root_has_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "clickhouse-server"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(clickhouse, "SYSTEM_FOLDERS", (str(tmp_path),))
+    assert clickhouse.installed_program() == clickhouse.Program([str(program)], {"CLICKHOUSE_WATCHDOG_ENABLE": "0"})
 
 
 def test_the_shared_server_answers(clickhouse_server: SharedClickHouse) -> None:
