@@ -36,6 +36,15 @@ def test_keeps_its_ports_and_its_data_over_a_restart_and_a_crash(tmp_path: Path)
     assert record.process_began(last_pid) is None
 
 
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "jürgen x" / "a&b<c>\\d"
+    with ClickHouseServer(folder) as server:
+        client(server).execute("CREATE TABLE kept (n UInt64) ENGINE = MergeTree ORDER BY n")
+    assert (folder / "data" / "data" / "default" / "kept").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["jürgen x"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
 def test_two_servers_side_by_side(tmp_path: Path) -> None:
     with ClickHouseServer(tmp_path / "one") as one, ClickHouseServer(tmp_path / "two") as two:
         client(one).execute("CREATE DATABASE of_one")
@@ -77,11 +86,12 @@ def test_names_every_remedy_when_there_is_no_program_and_no_package(
     monkeypatch.setattr(clickhouse, "SYSTEM_FOLDERS", ())
     with pytest.raises(ServerFailed) as caught:
         ClickHouseServer(tmp_path).start()
-    assert str(caught.value).splitlines() == [
+    assert str(caught.value) == (
         "clickhouse-server was not found, and Debian's package cannot be used instead. "
-        "The packages clickhouse-server cannot be fetched: apt-get and dpkg-deb not found: this is no Debian or Ubuntu",
-        "Install it (as root: apt install clickhouse-server), start Docker, or give the address of a server.",
-    ]
+        "The packages clickhouse-server cannot be fetched: "
+        "apt-get and dpkg-deb not found: this is no Debian or Ubuntu\n"
+        "Install it (as root: apt install clickhouse-server), start Docker, or give the address of a server."
+    )
 
 
 def test_a_program_that_only_the_path_of_root_has_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
