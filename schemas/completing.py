@@ -35,6 +35,12 @@ def _number(schema: Any, value: Any, path: str) -> int:
     return value
 
 
+def _boolean(_schema: Any, value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(path, "true or false", value)
+    return value
+
+
 def _string(_schema: Any, value: Any, path: str) -> str:
     if not isinstance(value, str):
         raise _wrong(path, "a string", value)
@@ -96,6 +102,7 @@ def _map(schema: Any, value: Any, path: str) -> dict[str, Any]:
 
 
 _COMPLETE: dict[str, Callable[[Any, Any, str], Any]] = {
+    "boolean": _boolean,
     "int": _number,
     "long": _number,
     "string": _string,

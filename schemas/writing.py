@@ -69,7 +69,7 @@ def compile_writer(schema: Schema) -> Writer:
     # Commands come from outside. The integers of outputs are the machine's own, and there are many of them.
     is_command = short_name(whole) in COMMANDS
     longs = {"zigzag": _write_true_long if is_command else write_long, "zigzag_int": write_int, "text": encode_text}
-    names = {"Z": SMALL_LONGS, "keys": Memo(encode_text), **longs}
+    names = {"Z": SMALL_LONGS, "keys": Memo(encode_text), "BOOLEANS": (b"\x00", b"\x01"), **longs}
     source = Source("write(r)", names, checks_integers=is_command)
     source.line("out = []; put = out.append; extend = out.extend")
     pieces: list[str] = []
@@ -116,6 +116,13 @@ def _write_long(source: Source, schema: Any, value: str, pieces: list[str]) -> N
     is_exact = f" and {number}.__class__ is int" if source.checks_integers else ""
     source.line(f"{number} = Z[{number}] if -1 < {number} < {SMALL}{is_exact} else {slow}({number})")
     pieces.append(number)
+
+
+def _write_boolean(source: Source, _schema: Any, value: str, pieces: list[str]) -> None:
+    flag = source.variable()
+    source.line(f"{flag} = {value}")
+    source.line(f"if {flag}.__class__ is not bool: raise TypeError")
+    pieces.append(f"BOOLEANS[{flag}]")
 
 
 def _write_string(source: Source, _schema: Any, value: str, pieces: list[str]) -> None:
@@ -208,6 +215,7 @@ def _write_map(source: Source, schema: Any, value: str, pieces: list[str]) -> No
 _ONE_EXPRESSION = {"int": "zigzag_int", "long": "zigzag", "string": "text"}
 
 _WRITERS: dict[str, Callable[[Source, Any, str, list[str]], None]] = {
+    "boolean": _write_boolean,
     "int": _write_long,
     "long": _write_long,
     "string": _write_string,

@@ -16,8 +16,8 @@ SHORT = {name: EVENT[name] for name in ("event_id", "account_id", "occurred_at",
 def test_absent_fields_get_their_defaults() -> None:
     codec = Codec()
     _, batch = codec.decode(codec.encode("RequestBatch", {"events": [SHORT]}))
-    nulls = dict.fromkeys(("request_id", "actor", "user_id", "ip", "domain", "plan"))
-    assert batch == {"events": [{**SHORT, **nulls, "quantities": {}, "attributes": {}}]}
+    nulls = dict.fromkeys(("request_id", "actor", "user_id", "ip", "domain", "plan", "hold_id"))
+    assert batch == {"events": [{**SHORT, **nulls, "keeps_hold": False, "quantities": {}, "attributes": {}}]}
 
 
 def test_other_mappings_and_sequences_and_enumerations_are_taken() -> None:
