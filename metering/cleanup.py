@@ -50,7 +50,7 @@ class Sweeper:
         state = self._state
         looked = removed = 0
         after = self._positions[account.account_id]
-        for prefix in (account.claim_prefix, account.event_prefix):
+        for prefix in (account.claim_prefix, account.event_prefix, account.hold_prefix):
             if after > prefix and not after.startswith(prefix):
                 continue
             for key, value in state.store.scan(prefix, after):
@@ -70,8 +70,9 @@ class Sweeper:
 
     def _forget(self, account: Account, prefix: bytes, key: bytes, value: Value) -> bool:
         """Removes the row where it is forgotten, and forgotten owners from a claim that is not."""
-        if prefix == account.event_prefix:
-            if value[0] < account.floor:
+        if prefix != account.claim_prefix:
+            is_open = prefix == account.hold_prefix and key[len(prefix) :].decode() in account.holds.by_id
+            if value[0] < account.floor and not is_open:
                 self._state.put(key, None)
                 return True
             return False

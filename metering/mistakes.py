@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from metering.records import YEAR_2000, Command
-from metering.validation import check_account_update, check_event, check_grant, check_refund
+from metering.validation import check_account_update, check_event, check_grant, check_hold, check_refund
 
 CHECKS: Mapping[Command, Callable[[dict[str, Any]], str | None]] = {
     Command.REQUEST: check_event,
+    Command.HOLD: check_hold,
     Command.REFUND: check_refund,
     Command.GRANT: check_grant,
     Command.ACCOUNT: check_account_update,
@@ -25,10 +26,11 @@ CHECKS: Mapping[Command, Callable[[dict[str, Any]], str | None]] = {
 _ID, _TIME = "1 to 128 characters", "a time of the years 2000 to 9999, in ms or as 2026-01-31T12:00:00Z"
 _SHORT, _OPTIONAL = "1 to 256 characters", "at most 256 characters, or null"
 _ALLOWED = {
-    "event_id": _ID, "account_id": _ID, "refund_id": _ID, "update_id": _ID,
+    "event_id": _ID, "account_id": _ID, "refund_id": _ID, "update_id": _ID, "hold_id": _ID,
     "grant_id": f"{_ID}, not beginning with refund:",
-    "occurred_at": _TIME, "requested_at": _TIME, "granted_at": _TIME, "at": _TIME,
+    "occurred_at": _TIME, "requested_at": _TIME, "granted_at": _TIME, "held_at": _TIME, "at": _TIME,
     "expires_at": "a time later than granted_at and not after the year 9999, or null for never",
+    "keeps_hold": "true or false",
     "endpoint": _SHORT, "channel": _SHORT, "credit_type": _SHORT,
     "outcome": "processed, invalid, unauthenticated, rate_limited, blocked or failed",
     "ip": "an IPv4 or IPv6 address, or null", "domain": "a domain like acme.com, or null",
@@ -41,6 +43,9 @@ _ALLOWED = {
     "plan": "a name of at most 256 characters, or null",
 }  # fmt: skip
 _ALLOWED_BY_COMMAND = {
+    (Command.REQUEST, "hold_id"): f"{_ID}, or null",
+    (Command.HOLD, "credits"): "1 to 8 credit types with whole numbers from 1 to 1,000,000,000,000",
+    (Command.HOLD, "expires_at"): "a time later than held_at, by 30 days at most",
     (Command.REFUND, "credits"): "a whole number from 1 to 9,223,372,036,854,775,807, or null for all that is left",
     (
         Command.ACCOUNT,

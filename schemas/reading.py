@@ -24,7 +24,7 @@ Reader = Callable[[bytes, int], dict[str, Any]]
 """Takes a message and where its body begins; returns the record. Raises `Undecodable`."""
 
 DigestingReader = Callable[[bytes, int], tuple[dict[str, Any], list[bytes]]]
-"""As `Reader`; returns also the digest of each item of the record's array, of its bytes as they stand in the message."""
+"""As `Reader`; also returns the digest of each item of the record's array, of its bytes as they are in the message."""
 
 DIGEST_SIZE = 8
 """Bytes of BLAKE2b that tell one command's content from another's (SPEC 4)."""

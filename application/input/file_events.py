@@ -86,7 +86,7 @@ def ndjson_commands(lines: Iterator[Line]) -> Iterator[InputCommand | Rejected]:
             wrong = first_mistake(Command(command.name), command.record)
             yield command if wrong is None else Rejected(line.number, line.content, wrong)
         elif command.reason is DeadLetterReason.INVALID_EVENT:
-            yield Rejected(line.number, line.content, "type: is not request, refund, grant or account")
+            yield Rejected(line.number, line.content, "type: is not request, hold, refund, grant or account")
         else:
             yield Rejected(line.number, line.content, "is not a JSON object")
 

@@ -16,7 +16,8 @@ from metering.records import LAST_INSTANT, TIME_FIELD, YEAR_2000, Command, DeadL
 from metering.windows import parse_any_instant
 
 _NULLABLE = {
-    Command.REQUEST: ("request_id", "actor", "user_id", "ip", "domain", "plan"),
+    Command.REQUEST: ("request_id", "actor", "user_id", "ip", "domain", "plan", "hold_id"),
+    Command.HOLD: (),
     Command.REFUND: ("charge", "credits"),
     Command.GRANT: ("expires_at",),
     Command.ACCOUNT: ("plan",),
@@ -24,6 +25,7 @@ _NULLABLE = {
 _MAPS = {Command.REQUEST: ("quantities", "attributes"), Command.ACCOUNT: ("alert_below",)}
 _TIMES = {
     Command.REQUEST: ("occurred_at",),
+    Command.HOLD: ("held_at", "expires_at"),
     Command.REFUND: ("requested_at",),
     Command.GRANT: ("granted_at", "expires_at"),
     Command.ACCOUNT: ("at",),
@@ -89,6 +91,8 @@ def _command(line_number: int, command: Command, record: dict[str, Any]) -> Inpu
             record[field] = {}
     if command is Command.REQUEST and record.get("outcome") is None:
         record["outcome"] = Outcome.PROCESSED.value
+    if command is Command.REQUEST and record.get("keeps_hold") is None:
+        record["keeps_hold"] = False
     if command is Command.ACCOUNT and isinstance(plan := record["plan"], dict):
         record["plan"] = {**plan, **{name: to_ms(plan[name]) for name in ("started_at", "ends_at") if name in plan}}
     own_time = record.get(TIME_FIELD[command])

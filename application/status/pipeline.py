@@ -91,11 +91,11 @@ def look(settings: Settings, cluster: Cluster, *, with_books: bool) -> PipelineS
     requests = cluster.log(names.requests)
     bounds = {each: requests.bounds(each) for each in partitions}
     rating, to_rate = _group(cluster, names.rating_group, [names.requests])
-    loading, to_load = _group(cluster, names.loading_group, names.outputs)
+    loading, to_load = _group(cluster, names.loading_group, names.loaded)
     inputs = [
         PartitionStatus(
             each, *bounds[each], behind, _recorded_at(requests, each, bounds[each], behind),
-            sum(to_load[topic, each] for topic in names.outputs),
+            sum(to_load[topic, each] for topic in names.loaded),
         )
         for each in partitions
         for behind in (to_rate[names.requests, each],)

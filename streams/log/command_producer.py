@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from schemas.codec import Codec
 
 _RECORD_NAME = {
+    Command.HOLD: "Hold",
     Command.REFUND: "RefundRequest",
     Command.GRANT: "Grant",
     Command.ACCOUNT: "AccountUpdate",

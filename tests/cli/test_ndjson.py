@@ -27,7 +27,7 @@ def test_an_event_with_its_plain_forms() -> None:
         {
             "event_id": "e", "account_id": "a", "occurred_at": 1_767_225_600_000, "endpoint": "/x", "channel": "api",
             "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
-            "plan": None, "quantities": {}, "attributes": {},
+            "plan": None, "hold_id": None, "keeps_hold": False, "quantities": {}, "attributes": {},
         },
         1_767_225_600_000,
     )  # fmt: skip

@@ -27,7 +27,7 @@ BILLED = [
     "type", "event_id", "line", "account_id", "occurred_at", "endpoint", "channel", "outcome", "request_id", "actor",
     "user_id", "ip", "domain", "plan", "quantities", "attributes", "decision", "charge", "feature", "action",
     "credit_type", "price_version", "units", "unit_credits", "credits", "owner_event_id", "window_ends_at",
-    "balance_after", "grants_used",
+    "balance_after", "grants_used", "hold_id",
 ]  # fmt: skip
 
 
@@ -81,7 +81,10 @@ def test_every_kind_of_output_in_its_shape_and_order(run: Run, book: Path) -> No
         "type": "alert", "account_id": "a", "kind": "below", "credit_type": "credit", "mark": 50, "balance": 40,
         "at": JANUARY_2,
     }  # fmt: skip
-    assert repeated == {"type": "repeated", "command": "request", "account_id": "a", "id": "e1"}
+    assert repeated == {
+        "type": "repeated", "command": "request", "account_id": "a", "id": "e1", "same_content": True,
+        "first_line_number": 3,
+    }  # fmt: skip
     assert (duplicate["decision"], duplicate["owner_event_id"]) == ("duplicate", "e1")
     assert dead == {"type": "dead_letter", "reason": "invalid_event", "field": "occurred_at", "line_number": 6}
     assert (refund["status"], refund["credits"], refund["balance_after"]) == ("refunded", 20, 60)

@@ -55,7 +55,7 @@ def wait_until_loaded() -> None:
     with opened(load().settings) as cluster:
         for group, topics in (
             (cluster.names.rating_group, (cluster.names.requests,)),
-            (cluster.names.loading_group, cluster.names.outputs),
+            (cluster.names.loading_group, cluster.names.loaded),
         ):
             lag = GroupLag(cluster.bootstrap, group, cluster.security)
             wait_for(lambda lag=lag, topics=topics: lag.behind(topics, 4) == 0)  # type: ignore[misc]

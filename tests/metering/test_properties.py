@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.balances import NEVER
-from tests.metering.meter import Json, MachineMeter, Out, StoredMeter, book, charge
-from tests.metering.oracle import Oracle
+from tests.metering.meter import Json, MachineMeter, Meter, OracleMeter, Out, StoredMeter, book, charge
 from tests.metering.strategies import ZERO, History, Step, histories
 from tests.metering.worlds import calm_histories, claim_histories, limit_histories, money_histories, price_histories
 
@@ -22,7 +21,7 @@ any_world = st.one_of(
 )
 
 
-def take(meter: MachineMeter, step: Step) -> list[Out]:
+def take(meter: Meter, step: Step) -> list[Out]:
     if step.command == "price_book":
         meter.publish(step.record)
         return []
@@ -68,13 +67,9 @@ def difference(by_machine: list[Out], by_oracle: list[Out]) -> str:
 
 
 def check_against_the_oracle(history: History) -> None:
-    machine, oracle = MachineMeter(), Oracle()
+    machine, oracle = MachineMeter(), OracleMeter()
     for number, step in enumerate(history):
-        ours = comparable(take(machine, step))
-        if step.command == "price_book":
-            oracle.set_book(step.record)
-            continue
-        theirs = comparable(oracle.apply(step.command, step.record, step.recorded_at))
+        ours, theirs = comparable(take(machine, step)), comparable(take(oracle, step))
         if ours != theirs:
             pytest.fail(f"step {number}, {step!r}:\n{difference(ours, theirs)}\nin {history!r}", pytrace=False)
 

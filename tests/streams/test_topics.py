@@ -27,6 +27,8 @@ def test_names() -> None:
         "credits.refunds",
         "credits.grants",
         "credits.alerts",
+        "credits.accounts",
+        "credits.holds",
         "credits.dead-letters",
     )
     assert names.all == ("credits.requests", *names.outputs)
