@@ -155,8 +155,8 @@ HOLD = {
     "hold_id": lambda v, _: is_text(v, 128),
     "account_id": lambda v, _: is_text(v, 128),
     "credits": lambda v, _: bool(v) and is_map(v, lambda n: is_long(n, 1, 10**12), 8),
-    "held_at": lambda v, _: is_long(v),
-    "expires_at": lambda v, record: is_long(v, record["held_at"] + 1, record["held_at"] + 30 * 86_400_000),
+    "held_at": lambda v, _: is_time(v),
+    "expires_at": lambda v, record: is_time(v) and 1 <= v - record["held_at"] <= 30 * DAY,
     "reason": lambda v, _: is_optional_text(v, 1024),
 }
 GRANT = {
