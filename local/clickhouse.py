@@ -124,8 +124,9 @@ def fetched_program() -> Program:
         unpacked = packages.fetch(PACKAGE)
     except ServerFailed as error:
         raise ServerFailed(
-            f"clickhouse-server was not found, and Debian's package cannot be used instead. {error}\n"
-            "Install it (as root: apt install clickhouse-server), start Docker, or give the address of a server."
+            f"clickhouse-server was not found, and the system's package cannot be used instead. {error}\n"
+            "One of these is enough: install it (as root: apt install clickhouse-server; or put ClickHouse's own "
+            "program `clickhouse` on the path), start Docker, or give the address of a server."
         ) from error
     program = unpacked.program("clickhouse-server")
     if program is None:

@@ -87,10 +87,11 @@ def test_names_every_remedy_when_there_is_no_program_and_no_package(
     with pytest.raises(ServerFailed) as caught:
         ClickHouseServer(tmp_path).start()
     assert str(caught.value) == (
-        "clickhouse-server was not found, and Debian's package cannot be used instead. "
+        "clickhouse-server was not found, and the system's package cannot be used instead. "
         "The packages clickhouse-server cannot be fetched: "
         "apt-get and dpkg-deb not found: this is no Debian or Ubuntu\n"
-        "Install it (as root: apt install clickhouse-server), start Docker, or give the address of a server."
+        "One of these is enough: install it (as root: apt install clickhouse-server; or put ClickHouse's own program "
+        "`clickhouse` on the path), start Docker, or give the address of a server."
     )
 
 
