@@ -14,6 +14,8 @@ from tests.metering.meter import Json, MachineMeter, Meter, OracleMeter, Out, St
 from tests.metering.strategies import ZERO, History, Step, histories
 from tests.metering.worlds import calm_histories, claim_histories, limit_histories, money_histories, price_histories
 
+pytestmark = pytest.mark.slow
+
 many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 some = settings(many, max_examples=80)
 any_world = st.one_of(
