@@ -6,74 +6,20 @@ Memory holds the accounts' live state and no more: what is forgotten is swept as
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from application.input.ndjson import BadLine, InputCommand
+from application.input.rating_summary import Summary
 from metering import Kind, MemoryStore, Output, State, Sweeper, apply
-from metering.records import YEAR_2000, Command, DeadLetterReason, Decision
+from metering.records import YEAR_2000, Command, DeadLetterReason
 from schemas.price_book import book_id, read_book
 from schemas.reading import digest_of
 
 _COMMANDS_BETWEEN_WRITES = 1_000
 _ROWS_SWEPT_AT_A_WRITE = 10_000
 _GRANT_FIELDS = ("grant_id", "account_id", "credit_type", "status", "credits", "expires_at", "balance_after", "reason")
-
 _REPEAT_FIELDS = ("command", "account_id", "id", "same_content")
-
-
-@dataclass
-class Summary:
-    """What a run came to; credits by credit type."""
-
-    commands: Counter[str] = field(default_factory=Counter)
-    decisions: Counter[str] = field(default_factory=Counter)
-    charged: Counter[str] = field(default_factory=Counter)
-    refunded: Counter[str] = field(default_factory=Counter)
-    dead_letters: Counter[str] = field(default_factory=Counter)
-    holds: Counter[str] = field(default_factory=Counter)
-    repeated: int = 0
-    other_content: int = 0
-
-    def count(self, output: Output) -> None:
-        """Add one output of the machine."""
-        record = output.record
-        if output.kind is Kind.BILLED:
-            self.decisions[record["decision"]] += 1
-            if record["decision"] == Decision.CHARGED:
-                self.charged[record["credit_type"]] += record["credits"]
-        elif output.kind is Kind.REFUND and record["status"] == "refunded":
-            self.refunded[record["credit_type"]] += record["credits"]
-        elif output.kind is Kind.DEAD_LETTER:
-            self.dead_letters[record["reason"]] += 1
-        elif output.kind is Kind.REPEATED:
-            self.repeated += 1
-            self.other_content += record["same_content"] is False
-        elif output.kind is Kind.HOLD:
-            self.holds[record["status"]] += 1
-
-    def sentences(self) -> list[str]:
-        """The summary for people, a line each."""
-        lines = [f"{_counted(self.commands)}" if self.commands else "no commands"]
-        if self.repeated:
-            lines.append(f"repeated, no effect: {self.repeated:,}")
-        if self.other_content:
-            lines.append(f"repeated with other content: {self.other_content:,}")
-        if self.decisions:
-            lines.append(f"lines by decision: {_counted(self.decisions)}")
-        lines.extend(f"charged: {amount:,} {credit_type}" for credit_type, amount in sorted(self.charged.items()))
-        lines.extend(f"refunded: {amount:,} {credit_type}" for credit_type, amount in sorted(self.refunded.items()))
-        if self.holds:
-            lines.append(f"holds: {_counted(self.holds)}")
-        if self.dead_letters:
-            lines.append(f"dead letters: {_counted(self.dead_letters)}")
-        return lines
-
-
-def _counted(counter: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in sorted(counter.items()))
 
 
 class Rater:
@@ -94,13 +40,12 @@ class Rater:
         """The outputs of all commands, in order, as they are printed."""
         for waiting, command in enumerate(commands, 1):
             if isinstance(command, BadLine):
-                self.summary.commands["unreadable"] += 1
-                self.summary.dead_letters[command.reason] += 1
+                self.summary.count_bad(command)
                 yield dead_letter(command.reason, command.field, command.line_number)
             else:
-                self.summary.commands[command.name] += 1
-                for output in self._apply(command):
-                    self.summary.count(output)
+                outputs = self._apply(command)
+                self.summary.count(command, outputs)
+                for output in outputs:
                     if output.kind is not Kind.ACCOUNT:  # it would only repeat the line that was read
                         yield _printed(output, command.line_number)
             if waiting % _COMMANDS_BETWEEN_WRITES == 0:
