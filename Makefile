@@ -41,10 +41,22 @@ $(INSTALLED): pyproject.toml constraints.txt
 services: venv ## Say how the tests get Kafka and ClickHouse here, or what to install
 	@$(BIN)/python -m local
 
+# Three processes also where there are two processors: much of the time goes into waiting for Kafka.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
-test: services ## Run the tests, the quick ones first (ARGS="-k name" picks some, ARGS="-n 0" one after another)
-	@# Three processes also where there are two processors: much of the time goes into waiting for Kafka.
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, ARGS="-n 0" one after another)
+	@cat >&2 <<-END
+		This runs every test: those that need no service first, then those on a real Kafka broker and a real ClickHouse
+		server, some of which are killed on purpose. It takes about 8 minutes on two cores; make test-quick takes one.
+		What the tests need and this machine does not have is fetched first, without root:
+	END
+	$(BIN)/python -m local --fetch
+	$(PYTEST) $(ARGS)
+
+.PHONY: test-quick
+test-quick: venv ## Run the tests that need neither a service nor ten seconds: a minute, for everyday work (ARGS as above)
+	@$(PYTEST) -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
 
 .PHONY: lint
 lint: lint-style lint-types lint-layers lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml

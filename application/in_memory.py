@@ -73,7 +73,7 @@ class MemoryWorker:
     def _load(self) -> None:
         names, broker, codec = self._connections.names, self._connections.broker, self._connections.codec
         loaded = self._connections.offsets.setdefault(names.loading_group, {})
-        for topic in names.outputs:
+        for topic in names.loaded:
             for partition in range(self._connections.partitions):
                 place = topic, partition
                 for message in broker.records(*place):

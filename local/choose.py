@@ -1,4 +1,4 @@
-"""Where a service comes from, chosen by looking: an address that was given, else Docker, else this machine's programs.
+"""Where a service comes from, chosen by looking: a given address, else Docker, else installed programs, else a package.
 
 Pure: what there is to see comes in as probes, which are asked only as far as the answer needs them.
 """
@@ -15,6 +15,7 @@ class Way(StrEnum):
     ADDRESS = "address"
     DOCKER = "docker"
     LOCAL = "local"
+    PACKAGE = "package"
 
 
 class NoService(Exception):
@@ -23,20 +24,29 @@ class NoService(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How one service is had: `address_name` is the setting that gives its address, `programs` what runs it here."""
+    """How one service is had: `address_name` is the setting that gives its address, `programs` what runs it here.
+
+    `package` is the package that is fetched where the programs are missing, None where none is.
+    """
 
     name: str
     address_name: str
     programs: str
+    package: str | None = None
 
 
 KAFKA = Service("Kafka", "the address of a broker", "Java 17 or newer and Maven (Debian: apt install maven)")
 CLICKHOUSE = Service(
-    "ClickHouse", "the address of a server", "the program clickhouse-server (Debian: apt install clickhouse-server)"
+    "ClickHouse",
+    "the address of a server",
+    "the program clickhouse-server (Debian: apt install clickhouse-server)",
+    "clickhouse-server",
 )
 
 
-def choose(service: Service, *, address: str | None, docker: Probe, local: Sequence[Probe]) -> Way:
+def choose(
+    service: Service, *, address: str | None, docker: Probe, local: Sequence[Probe], package: Probe | None = None
+) -> Way:
     """The first way that is open. Raises NoService, naming every way and what stands in it, where none is."""
     if address:
         return Way.ADDRESS
@@ -46,9 +56,15 @@ def choose(service: Service, *, address: str | None, docker: Probe, local: Seque
     missing = [why for why in (probe() for probe in local) if why is not None]
     if not missing:
         return Way.LOCAL
-    raise NoService(
-        f"{service.name} is needed and cannot be had here. One of these is enough:\n"
-        f"  - give {service.address_name} (none was given)\n"
-        f"  - start Docker ({no_docker})\n"
-        f"  - install {service.programs} ({'; '.join(missing)})"
-    )
+    no_package = None if package is None else package()
+    if package is not None and no_package is None:
+        return Way.PACKAGE
+    ways = [
+        f"give {service.address_name} (none was given)",
+        f"start Docker ({no_docker})",
+        f"install {service.programs} ({'; '.join(missing)})",
+    ]
+    if no_package is not None:
+        ways.append(f"use a system whose package {service.package} can be fetched without root ({no_package})")
+    lines = "".join(f"\n  - {way}" for way in ways)
+    raise NoService(f"{service.name} is needed and cannot be had here. One of these is enough:{lines}")

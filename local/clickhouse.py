@@ -1,19 +1,17 @@
-"""A ClickHouse server on this machine without Docker: the installed program, with settings and data of its own."""
+"""A ClickHouse server on this machine without Docker: an installed or fetched program, with its settings and data."""
 
-import json
+import os
 import shutil
-from pathlib import Path
-from types import TracebackType
-from typing import Self
-from xml.sax.saxutils import escape
 
+from local import packages
 from local.answers import clickhouse_version
-from local.ports import free_ports, is_free
-from local.process import ServerFailed, ServerProcess
-from local.record import Record
+from local.process import ServerFailed
+from local.server import HOST, LocalServer, Program
 
-START_TIMEOUT = 60.0  # seconds; one or two are usual
-STOP_TIMEOUT = 30.0
+PROGRAMS = ("clickhouse-server", "clickhouse")
+PACKAGE = "clickhouse-server"
+# Where Debian installs the server; the path of a user who is not root leaves it out.
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 # The root is called `yandex` because old servers (Debian's 18.16) know no other name, and new ones still take it.
 SERVER = """\
@@ -26,11 +24,11 @@ SERVER = """\
     <listen_host>127.0.0.1</listen_host>
     <tcp_port>{port}</tcp_port>
     <http_port>{http_port}</http_port>
-    <path>{data}/</path>
-    <tmp_path>{data}/tmp/</tmp_path>
-    <user_files_path>{data}/user_files/</user_files_path>
-    <format_schema_path>{data}/format_schemas/</format_schema_path>
-    <users_config>{users}</users_config>
+    <path>data/</path>
+    <tmp_path>data/tmp/</tmp_path>
+    <user_files_path>data/user_files/</user_files_path>
+    <format_schema_path>data/format_schemas/</format_schema_path>
+    <users_config>users.xml</users_config>
     <default_profile>default</default_profile>
     <default_database>default</default_database>
     <timezone>UTC</timezone>
@@ -64,134 +62,73 @@ USERS = """\
 """
 
 
-class ClickHouseServer:
-    """One server whose settings, data and log are in `folder`: `start()` it, or use it as a context manager.
+class ClickHouseServer(LocalServer):
+    """One server with its settings, data and log in `folder`; LocalServer says what it does.
 
-    User `default` without a password, from this machine only. A server on a folder that was used before keeps its data,
-    and its ports while they are free. It ends with the process that started it, unless `outlive` is set: then
-    `local.record.stop(folder / "clickhouse.json")` ends it. Starting raises ServerFailed, with the tail of the log,
-    when it cannot.
+    User `default` without a password, from this machine only.
     """
 
-    host = "127.0.0.1"
+    name = "the ClickHouse server"
+    short_name = "clickhouse"
+    port_names = ("port", "http_port")
+    start_timeout = 60.0  # seconds; one or two are usual
+    host = HOST
     user = "default"
     password = ""
 
-    def __init__(self, folder: Path, *, outlive: bool = False) -> None:
-        self.folder = folder.absolute()
-        self.log = self.folder / "clickhouse.log"
-        self._outlive = outlive
-        self._ports: tuple[int, int] | None = None
-        self._version: str | None = None
-        self._process: ServerProcess | None = None
-        self._record = self.folder / "clickhouse.json"
-
-    @property
-    def port(self) -> int:
-        """The port of the native protocol, the same over restarts. Raises ServerFailed before the first start."""
-        return self._known_ports()[0]
+    _version: str | None = None
 
     @property
     def http_port(self) -> int:
         """The port of the HTTP interface, the same over restarts. Raises ServerFailed before the first start."""
-        return self._known_ports()[1]
+        return self._known_port("http_port")
 
     @property
     def version(self) -> str:
         """The server's version in its own words, as `18.16.1`. Raises ServerFailed before the first start."""
         if self._version is None:
-            raise ServerFailed(f"the ClickHouse server in {self.folder} has not been started")
+            raise ServerFailed(f"{self.name} in {self.folder} has not been started")
         return self._version
 
-    @property
-    def pid(self) -> int:
-        """The pid of the server's own process. Raises ServerFailed when it is stopped."""
-        if self._process is None:
-            raise ServerFailed(f"the ClickHouse server in {self.folder} is not running")
-        return self._process.pid
+    def _find_program(self) -> Program:
+        return installed_program() or fetched_program()
 
-    def start(self) -> Self:
-        """Returns when the server answers a query."""
-        if self._process is not None:
-            raise ServerFailed(f"the ClickHouse server in {self.folder} runs already, with pid {self.pid}")
-        Record.refuse_second(self._record)
-        command = server_command()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # A watchdog would be a second process, and its pid the one that we know.
-        settings = self._write_settings()
-        process = ServerProcess(
-            "the ClickHouse server",
-            [*command, f"--config-file={settings}"],
-            log=self.log,
-            env={"CLICKHOUSE_WATCHDOG_ENABLE": "0"},
-            outlive=self._outlive,
-        )
-        process.wait_until(self._answers, START_TIMEOUT)
-        self._process = process
-        Record.of(process.pid, f"{self.host}:{self.port}").write(self._record)
-        return self
-
-    def stop(self) -> None:
-        """Ends it in order. Does nothing to a server that is stopped."""
-        if self._process is not None:
-            self._process.terminate(STOP_TIMEOUT)
-            self._process = None
-            self._record.unlink(missing_ok=True)
-
-    def kill(self) -> None:
-        """Ends it as a crash would (kill -9). Does nothing to a server that is stopped."""
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
-            self._record.unlink(missing_ok=True)
-
-    def restart(self) -> Self:
-        """Stops it, where it runs, and starts it with the same ports and data."""
-        self.stop()
-        return self.start()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _known_ports(self) -> tuple[int, int]:
-        if self._ports is None:
-            raise ServerFailed(f"the ClickHouse server in {self.folder} has not been started")
-        return self._ports
-
-    def _write_settings(self) -> Path:
-        """Writes the two settings files, with the ports of the last start where they are free; returns the first."""
-        kept = self.folder / "ports.json"
-        if self._ports is None:
-            last = json.loads(kept.read_text()) if kept.exists() else []
-            port, http_port = last if last and all(map(is_free, last)) else free_ports(2)
-            self._ports = (port, http_port)
-            kept.write_text(json.dumps(self._ports))
-        users = self.folder / "users.xml"
-        users.write_text(USERS)
-        data = self.folder / "data"
-        data.mkdir(exist_ok=True)
-        settings = self.folder / "config.xml"
-        port, http_port = self._ports
-        settings.write_text(
-            SERVER.format(port=port, http_port=http_port, data=escape(str(data)), users=escape(str(users)))
-        )
-        return settings
+    def _prepare(self, program: Program) -> list[str]:  # noqa: ARG002 - only the broker's storage needs it
+        (self.folder / "users.xml").write_text(USERS, encoding="utf-8")
+        (self.folder / "data").mkdir(exist_ok=True)
+        settings = SERVER.format(port=self.port, http_port=self.http_port)
+        (self.folder / "config.xml").write_text(settings, encoding="utf-8")
+        return ["--config-file=config.xml"]
 
     def _answers(self) -> bool:
         self._version = clickhouse_version(self.host, self.http_port)
         return self._version is not None
 
 
-def server_command() -> list[str]:
-    """The program that runs a server: `clickhouse-server`, or a single `clickhouse` that holds every program."""
-    server, everything = shutil.which("clickhouse-server"), shutil.which("clickhouse")
+# A watchdog would be a second process, and its pid the one that we know.
+_NO_WATCHDOG = {"CLICKHOUSE_WATCHDOG_ENABLE": "0"}
+
+
+def installed_program() -> Program | None:
+    """The installed server: `clickhouse-server`, or one `clickhouse` that holds every program. None without either."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS])
+    server, everything = (shutil.which(name, path=path) for name in PROGRAMS)
     if server is not None:
-        return [server]
-    if everything is not None:
-        return [everything, "server"]
-    raise ServerFailed("clickhouse-server was not found: install it (Debian: apt install clickhouse-server)")
+        return Program([server], _NO_WATCHDOG)
+    return None if everything is None else Program([everything, "server"], _NO_WATCHDOG)
+
+
+def fetched_program() -> Program:
+    """The server of Debian's package, fetched first where needed. Raises ServerFailed, naming remedies."""
+    try:
+        unpacked = packages.fetch(PACKAGE)
+    except ServerFailed as error:
+        raise ServerFailed(
+            f"clickhouse-server was not found, and the system's package cannot be used instead. {error}\n"
+            "One of these is enough: install it (as root: apt install clickhouse-server; or put ClickHouse's own "
+            "program `clickhouse` on the path), start Docker, or give the address of a server."
+        ) from error
+    program = unpacked.program("clickhouse-server")
+    if program is None:
+        raise ServerFailed(f"the package {PACKAGE} in {unpacked.root} has no program clickhouse-server")
+    return Program([str(program)], {**_NO_WATCHDOG, **unpacked.environment()})

@@ -6,10 +6,10 @@ import re
 import shutil
 import subprocess
 
-from local import jars
+from local import clickhouse as clickhouse_server
+from local import jars, packages
 
 OLDEST_JAVA = 17
-CLICKHOUSE_PROGRAMS = ("clickhouse-server", "clickhouse")
 
 
 @functools.cache
@@ -54,10 +54,15 @@ def maven() -> str | None:
 
 
 def clickhouse() -> str | None:
-    """Whether a ClickHouse server program is on the path."""
-    if any(shutil.which(program) for program in CLICKHOUSE_PROGRAMS):
+    """Whether a ClickHouse server is installed."""
+    if clickhouse_server.installed_program() is not None:
         return None
-    return f"neither {' nor '.join(CLICKHOUSE_PROGRAMS)} was found"
+    return f"neither {' nor '.join(clickhouse_server.PROGRAMS)} was found"
+
+
+def clickhouse_package() -> str | None:
+    """Whether a ClickHouse server was fetched as a package, or can be."""
+    return None if packages.fetched(clickhouse_server.PACKAGE) else packages.missing_tools()
 
 
 def _first_line(error: object) -> str:

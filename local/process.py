@@ -32,6 +32,7 @@ class ServerProcess:
         *,
         log: Path,
         env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
         outlive: bool = False,
     ) -> None:
         self.name = name
@@ -46,6 +47,7 @@ class ServerProcess:
                     stdout=output,
                     stderr=output,
                     env=environment,
+                    cwd=cwd,
                     start_new_session=True,
                 )
                 self.pid = self._child.pid
@@ -56,6 +58,7 @@ class ServerProcess:
                 stdout=subprocess.PIPE,
                 stderr=output,
                 env=environment,
+                cwd=cwd,
                 start_new_session=True,
             )
         if self._child.stdout is None:

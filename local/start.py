@@ -93,9 +93,20 @@ class GivenClickHouse(_Given):
         self.version = version
 
 
+def kafka_way(address: str | None) -> Way:
+    """Where a broker comes from here. Raises NoService where there is none to be had."""
+    return choose(KAFKA, address=address, docker=probes.docker, local=(probes.java, probes.maven))
+
+
+def clickhouse_way(address: str | None) -> Way:
+    """Where a ClickHouse server comes from here. Raises NoService where there is none to be had."""
+    installed, package = (probes.clickhouse,), probes.clickhouse_package
+    return choose(CLICKHOUSE, address=address, docker=probes.docker, local=installed, package=package)
+
+
 def start_kafka(folder: Path, *, address: str | None = None) -> Broker:
     """A broker that answers. Raises NoService where there is none to be had, ServerFailed where it does not start."""
-    way = choose(KAFKA, address=address, docker=probes.docker, local=(probes.java, probes.maven))
+    way = kafka_way(address)
     if way is Way.ADDRESS and address:
         return GivenBroker(address)
     if way is Way.DOCKER:
@@ -107,11 +118,11 @@ def start_kafka(folder: Path, *, address: str | None = None) -> Broker:
 
 def start_clickhouse(folder: Path, *, address: str | None = None) -> ClickHouse:
     """A server that answers. Raises NoService where there is none to be had, ServerFailed where it does not start."""
-    way = choose(CLICKHOUSE, address=address, docker=probes.docker, local=(probes.clickhouse,))
+    way = clickhouse_way(address)
     if way is Way.ADDRESS and address:
         return GivenClickHouse(address)
     if way is Way.DOCKER:
         from local.containers import DockerClickHouse  # noqa: PLC0415 - as above
 
         return DockerClickHouse().start()
-    return ClickHouseServer(folder).start()
+    return ClickHouseServer(folder).start()  # the installed program, else the fetched package's

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from metering.balances import NEVER, Balance, OpenGrant
-from metering.records import AlertKind, GrantStatus, Kind, OnEmpty, Output, Record
-from metering.store import ACCOUNT, CLAIM, COMMAND_ID, EVENT, account_prefix
+from metering.holds import Hold, OpenHolds
+from metering.records import (
+    AlertKind,
+    GrantStatus,
+    HoldRejectReason,
+    HoldStatus,
+    Kind,
+    OnEmpty,
+    Output,
+    Record,
+)
+from metering.store import ACCOUNT, CLAIM, COMMAND_ID, EVENT, HOLD, account_prefix
 
 BEGINNING = -(2**63)
 """The stream time of an account that has accepted nothing yet (ms)."""
@@ -20,8 +30,8 @@ class Account:
     """
 
     __slots__ = (
-        "account_id", "alert_below", "arrivals", "balances", "claim_prefix", "event_prefix", "floor", "id_prefix",
-        "key", "next_expiry", "on_empty", "plan", "stream_time", "swept_at",
+        "account_id", "alert_below", "arrivals", "balances", "claim_prefix", "event_prefix", "floor", "hold_prefix",
+        "holds", "id_prefix", "key", "next_expiry", "on_empty", "plan", "stream_time", "swept_at",
     )  # fmt: skip
 
     def __init__(self, account_id: str, packed: list[Any] | None = None) -> None:
@@ -29,6 +39,7 @@ class Account:
         self.account_id = account_id
         self.key = ACCOUNT + prefix
         self.event_prefix = EVENT + prefix
+        self.hold_prefix = HOLD + prefix
         self.claim_prefix = CLAIM + prefix
         self.id_prefix = COMMAND_ID + prefix
         row = packed or [BEGINNING, BEGINNING, BEGINNING, None, OnEmpty.ALLOW.value, {}, 0, {}]
@@ -41,13 +52,18 @@ class Account:
         self.arrivals: int = row[6]
         self.balances = {name: Balance.unpacked(each) for name, each in row[7].items()}
         self.next_expiry = self._soonest_expiry()
+        self.holds = OpenHolds.unpacked(row[8]) if len(row) > 8 else OpenHolds()
 
     def packed(self) -> list[Any]:
-        """The row that `Account` reads back."""
+        """The row that `Account` reads back.
+
+        stream_time, floor, swept_at, plan, on_empty, alert_below, arrivals, balances, open holds. A row of the first
+        format has no holds.
+        """
         balances = {name: balance.packed() for name, balance in self.balances.items()}
         return [
             self.stream_time, self.floor, self.swept_at, self.plan, self.on_empty, self.alert_below, self.arrivals,
-            balances,
+            balances, self.holds.packed() if self.holds.by_id else [],
         ]  # fmt: skip
 
     def horizon(self, accept_window: int, stream_time: int | None = None) -> int:
@@ -78,7 +94,22 @@ class Account:
     def amount_at(self, credit_type: str, at: int) -> int:
         """The balance as it will be when stream time has reached ``at`` (ms): without the grants over by then."""
         found = self.balances.get(credit_type)
-        return 0 if found is None else found.open_after(max(at, self.stream_time)) - found.debt
+        if found is None:
+            return 0
+        if self.next_expiry > at:  # then no grant is over by then
+            return found.amount
+        return found.open_after(max(at, self.stream_time)) - found.debt
+
+    def available(self, credit_type: str) -> int:
+        """The balance less what open holds set aside, in credits (SPEC 11)."""
+        return self.amount(credit_type) - self.holds.set_aside.get(credit_type, 0)
+
+    def available_at(self, credit_type: str, at: int, recorded_at: int) -> int:
+        """`available` without the grants and the holds that are over by then.
+
+        As accepting a command of time ``at`` leaves it that is recorded at ``recorded_at`` (ms).
+        """
+        return self.amount_at(credit_type, at) - self.holds.set_aside_at(credit_type, recorded_at)
 
     def plan_for(self, occurred_at: int, named: str | None) -> tuple[str | None, int | None]:
         """(name of the plan that counts for an event, start of the plan whose prices may be locked, in ms).
@@ -93,11 +124,29 @@ class Account:
             return plan[0], plan[1]
         return named, None
 
-    def advance(self, at: int, accept_window: int) -> list[Output]:
-        """Moves stream time to ``at`` (never back) and forfeits the grants that are over by then."""
+    def advance(self, at: int, accept_window: int, recorded_at: int) -> list[Output]:
+        """What accepting any command does first: moves stream time to its own time ``at`` (never back).
+
+        Then it forfeits the grants that are over by then, and ends the holds that are over by the log's clock, which
+        stands at ``recorded_at`` (ms).
+        """
         self.stream_time = max(self.stream_time, at)
         self.floor = max(self.floor, self.stream_time - accept_window)
-        return self.expire() if self.next_expiry <= self.stream_time else []
+        outputs = self.expire() if self.next_expiry <= self.stream_time else []
+        if self.holds.next_expiry <= recorded_at:
+            outputs += self.expire_holds(recorded_at, at)
+        return outputs
+
+    def expire_holds(self, recorded_at: int, at: int) -> list[Output]:
+        """Ends holds with ``expires_at`` <= ``recorded_at``, in order of expiry, then arrival.
+
+        ``at`` is the own time (ms) of the command that was accepted.
+        """
+        outputs = []
+        for hold in self.holds.over(recorded_at):
+            self.holds.close(hold)
+            outputs.append(self.hold_output(hold, HoldStatus.EXPIRED, at))
+        return outputs
 
     def expire(self) -> list[Output]:
         """Forfeits grants with ``expires_at <= stream_time``, in order of expiry, then arrival."""
@@ -143,6 +192,31 @@ class Account:
             "changed_at": changed_at,
         }
         return Output(Kind.GRANT, record)
+
+    def hold_output(
+        self,
+        hold: Hold,
+        status: HoldStatus,
+        at: int,
+        *,
+        event_id: str | None = None,
+        reject_reason: HoldRejectReason | None = None,
+    ) -> Output:
+        """A change of a hold, made already; ``at`` is the own time (ms) of the command that caused it."""
+        record: Record = {
+            "hold_id": hold.hold_id,
+            "account_id": self.account_id,
+            "status": status,
+            "credits": dict(hold.credits),
+            "charged": dict(hold.charged),
+            "available_after": {name: self.available(name) for name in hold.credits},
+            "event_id": event_id,
+            "reject_reason": reject_reason,
+            "expires_at": hold.expires_at,
+            "at": at,
+            "reason": hold.reason,
+        }
+        return Output(Kind.HOLD, record)
 
     def amounts(self) -> dict[str, int]:
         """Every balance by credit type, to compare after a command."""

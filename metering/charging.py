@@ -1,6 +1,7 @@
 """Request events: which charges apply, what each costs, and what is written down about it.
 
-The order of decisions is the order of this file: fields, time, repeats, outcome, price, then each charge.
+The order of decisions is the order of this file: fields, time, repeats, outcome, price, each charge, then the balance
+and the hold.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import NamedTuple
 from metering.account import Account
 from metering.book import Charge, Version
 from metering.claims import Owner, claim_key, make_claim, owner_of
+from metering.holding import draw_on_hold, is_beyond_hold, takes_beyond_long
 from metering.records import (
-    MAX_LONG,
     Command,
     DeadLetterReason,
     Decision,
@@ -58,10 +59,12 @@ NOT_BILLABLE = Line(None, Decision.NOT_BILLABLE)
 UNPRICED = Line(None, Decision.UNPRICED)
 
 
-def apply_request(state: State, event: Record, recorded_at: int) -> list[Output]:
-    """Decides one request event; gives its lines, or one dead letter, or one repeat.
+def apply_request(
+    state: State, event: Record, recorded_at: int, offset: int | None, index: int | None, digest: bytes | None
+) -> list[Output]:
+    """Decides one request event; gives its lines and its hold's change, or one dead letter, or one repeat.
 
-    Dead letters and repeats change no state.
+    Dead letters and repeats change no state. Arguments as those of `machine.apply`.
     """
     bad = check_event(event)
     if bad is not None:
@@ -77,24 +80,28 @@ def apply_request(state: State, event: Record, recorded_at: int) -> list[Output]
     key = account.event_prefix + event_id.encode()
     known = state.get(key)
     if known is not None and known[0] >= horizon:
-        return [repeated(Command.REQUEST, account.account_id, event_id)]
+        return [repeated(Command.REQUEST, account.account_id, event_id, index, digest, known[2:])]
 
     plan, locked_to = account.plan_for(occurred_at, event["plan"])
     version, lines = _decide(state, account, event, plan, locked_to)
     costs = _costs(lines)
     stream_time = max(account.stream_time, occurred_at)
-    if costs and _overflows(account, costs, stream_time):
+    hold = None if event["hold_id"] is None else account.holds.open_at(event["hold_id"], recorded_at)
+    if costs and account.on_empty == _REJECT and is_beyond_hold(account, costs, hold, stream_time, recorded_at):
+        lines = [_refused(line) if line.cost else line for line in lines]
+        costs = {}
+    elif costs and takes_beyond_long(account, costs, hold, event, stream_time, recorded_at):
         return [dead_letter(DeadLetterReason.INVALID_EVENT, "quantities", Command.REQUEST, event)]
 
     state.touch(account.account_id)
     moves_credits = bool(costs) or account.next_expiry <= stream_time
     before = account.amounts() if moves_credits else {}
-    outputs = account.advance(occurred_at, state.accept_window)
-    if costs and account.on_empty == _REJECT and any(cost > account.amount(t) for t, cost in costs.items()):
-        lines = [_refused(line) if line.cost else line for line in lines]
+    outputs = account.advance(occurred_at, state.accept_window, recorded_at)
     charged: list[list[object]] = []
     # Every line begins as the event does, with the fields of a line still empty.
     common = _BLANK | event
+    del common["keeps_hold"]
+    common["hold_id"] = None if hold is None else hold.hold_id
     common["plan"] = plan
     common["price_version"] = None if version is None else version.version
     for number, line in enumerate(lines):
@@ -102,7 +109,9 @@ def apply_request(state: State, event: Record, recorded_at: int) -> list[Output]
         if line.cost:
             used = _charge(state, account, event, number, line, charged)
         outputs.append(Output(_BILLED, _billed(common, number, line, account, used)))
-    state.put(key, [occurred_at, charged] if charged else [occurred_at])
+    state.put(key, [occurred_at, charged, offset, index, digest])
+    if hold is not None:
+        outputs.append(draw_on_hold(account, hold, costs, event))
     if moves_credits:
         outputs.extend(account.alerts(before, occurred_at))
     return outputs
@@ -156,16 +165,6 @@ def _costs(lines: list[Line]) -> dict[str, int]:
             credit_type = line.charge.credit_type
             costs[credit_type] = costs.get(credit_type, 0) + line.cost
     return costs
-
-
-def _overflows(account: Account, costs: dict[str, int], stream_time: int) -> bool:
-    """Whether a balance would fall below what a long holds."""
-    for credit_type, cost in costs.items():
-        balance = account.balances.get(credit_type)
-        debt = 0 if balance is None else balance.debt
-        if debt + cost > MAX_LONG + 1 and account.amount_at(credit_type, stream_time) - cost < -MAX_LONG - 1:
-            return True
-    return False
 
 
 def _refused(line: Line) -> Line:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from metering.account import Account
 from metering.charging import apply_request
+from metering.holding import apply_hold
 from metering.records import (
     ID_FIELD,
     MAX_LONG,
@@ -17,6 +18,7 @@ from metering.records import (
     Command,
     DeadLetterReason,
     GrantStatus,
+    Kind,
     Output,
     Record,
     dead_letter,
@@ -24,13 +26,14 @@ from metering.records import (
 )
 from metering.refunds import Plan, apply_refund, plan_refund, refund_overflows
 from metering.state import State, book_id_of
-from metering.validation import check_account_update, check_grant, check_price_book, check_refund
+from metering.validation import check_account_update, check_grant, check_hold, check_price_book, check_refund
 
 MAX_OPEN_GRANTS = 10_000
 """Open grants of one account and credit type. A line names every grant that it used, and has to fit a Kafka message."""
 
 _COMMAND_TAG = {Command.REFUND: b"r", Command.GRANT: b"g", Command.ACCOUNT: b"u"}
 _CHECKS: dict[Command, Callable[[Record], str | None]] = {
+    Command.HOLD: check_hold,
     Command.REFUND: check_refund,
     Command.GRANT: check_grant,
     Command.ACCOUNT: check_account_update,
@@ -38,16 +41,27 @@ _CHECKS: dict[Command, Callable[[Record], str | None]] = {
 }
 
 
-def apply(state: State, command: str, record: Record, recorded_at: int) -> list[Output]:
+def apply(
+    state: State,
+    command: str,
+    record: Record,
+    recorded_at: int,
+    offset: int | None = None,
+    index: int | None = None,
+    digest: bytes | None = None,
+) -> list[Output]:
     """Applies one command to ``state``; gives what it causes, in the order in which it happens.
 
     ``command`` is one of `Command`; ``record`` the command's fields, which may be changed in place to their plain form;
-    ``recorded_at`` the time of the log record that brought it (ms UTC). Whatever the record holds ends as outputs:
-    nothing raises for bad input. Order: grants expired before the command, its own outputs, what expires on arrival,
-    alerts.
+    ``recorded_at`` the time of the log record that brought it (ms UTC). ``offset`` and ``index`` say where it stands in
+    its partition of the log (index: in a batch of events), ``digest`` is that of its bytes there: they are kept with
+    the command's id, so that a repeat can say where the first stood and whether it was the same; None is not known.
+
+    Whatever the record holds ends as outputs: nothing raises for bad input. Order: grants, then holds expired before
+    the command, its own outputs, the change of the hold that it draws on, what expires on arrival, alerts.
     """
     if command == Command.REQUEST:
-        return apply_request(state, record, recorded_at)
+        return apply_request(state, record, recorded_at, offset, index, digest)
     kind = Command(command)
     bad = _CHECKS[kind](record)
     if bad is not None:
@@ -56,32 +70,37 @@ def apply(state: State, command: str, record: Record, recorded_at: int) -> list[
         return [dead_letter(DeadLetterReason.IN_FUTURE, None, kind, record)]
     if kind is Command.PRICE_BOOK:
         return _apply_price_book(state, record)
-    return _apply_account_command(state, kind, record)
+    if kind is Command.HOLD:
+        return apply_hold(state, record, recorded_at, offset, digest)
+    return _apply_account_command(state, kind, record, recorded_at, offset, digest)
 
 
-def _apply_account_command(state: State, kind: Command, record: Record) -> list[Output]:
+def _apply_account_command(
+    state: State, kind: Command, record: Record, recorded_at: int, offset: int | None, digest: bytes | None
+) -> list[Output]:
     """What refunds, grants and account updates have in common: ids for ever, time, forfeits, alerts."""
     account = state.account(record["account_id"])
     own_id: str = record[ID_FIELD[kind]]
     key = account.id_prefix + _COMMAND_TAG[kind] + own_id.encode()
-    if state.get(key) is not None:
-        return [repeated(kind, account.account_id, own_id)]
+    known = state.get(key)
+    if known is not None:
+        return [repeated(kind, account.account_id, own_id, None, digest, known if isinstance(known, list) else ())]
     if kind is Command.GRANT and account.open_grants(record["credit_type"]) >= MAX_OPEN_GRANTS:
         return [dead_letter(DeadLetterReason.INVALID_EVENT, "grant_id", kind, record)]
     plan = plan_refund(state, account, record) if kind is Command.REFUND else None
     if _overflows(account, kind, record, plan):
         return [dead_letter(DeadLetterReason.INVALID_EVENT, "credits", kind, record)]
     state.touch(account.account_id)
-    state.put(key, 1)
+    state.put(key, [offset, None, digest])
     at: int = record[TIME_FIELD[kind]]
     before = account.amounts()
-    outputs = account.advance(at, state.accept_window)
+    outputs = account.advance(at, state.accept_window, recorded_at)
     if plan is not None:
         outputs += apply_refund(state, account, record, plan)
     elif kind is Command.GRANT:
         outputs += _apply_grant(account, record)
     else:
-        _apply_settings(account, record)
+        outputs.append(_apply_settings(account, record))
     outputs += account.alerts(before, at)
     return outputs
 
@@ -98,11 +117,20 @@ def _apply_grant(account: Account, record: Record) -> list[Output]:
     return outputs
 
 
-def _apply_settings(account: Account, record: Record) -> None:
+def _apply_settings(account: Account, record: Record) -> Output:
     plan = record["plan"]
     account.plan = None if plan is None else [plan["name"], plan["started_at"], plan["ends_at"]]
     account.on_empty = str(record["on_empty"])
     account.alert_below = dict(record["alert_below"])
+    change: Record = {
+        "update_id": record["update_id"],
+        "account_id": account.account_id,
+        "plan": None if plan is None else dict(plan),
+        "on_empty": account.on_empty,
+        "alert_below": dict(account.alert_below),
+        "at": record["at"],
+    }
+    return Output(Kind.ACCOUNT, change)
 
 
 def _overflows(account: Account, kind: Command, record: Record, plan: Plan | None) -> bool:

@@ -1,13 +1,15 @@
 """The closed sets and record shapes that every layer speaks: commands in, outputs out.
 
-A *command* changes an account: a request event, a refund request, a grant, an account update, a price book.
-An *output* is what a command causes: billed lines, refunds, grant changes, alerts, dead letters, repeats.
+A *command* changes an account: a request event, a hold, a refund request, a grant, an account update, a price book.
+An *output* is what a command causes: billed lines, refunds, changes of grants, holds and settings, alerts, dead
+letters, repeats.
 Records are plain dictionaries with the field names of the Avro schemas; times are ms since the epoch (UTC), amounts
 are integer credits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, TypedDict
 
@@ -19,7 +21,11 @@ LAST_INSTANT = 253_402_300_799_999
 MAX_ID = 128
 """Longest id, in characters."""
 MAX_GRANT = 10**12
-"""Largest grant, in credits."""
+"""Largest grant, and most that a hold sets aside of one credit type, in credits."""
+MAX_HOLD_TYPES = 8
+"""Most credit types of one hold."""
+MAX_HOLD_MS = 30 * 86_400_000
+"""Longest that a hold lasts: from held_at to expires_at, in ms."""
 REFUND_GRANT_PREFIX = "refund:"
 """Grant ids that begin so are reserved for grants made by refunds."""
 
@@ -28,6 +34,7 @@ class Command(StrEnum):
     """The commands that the input log carries, by the word used for them everywhere."""
 
     REQUEST = "request"
+    HOLD = "hold"
     REFUND = "refund"
     GRANT = "grant"
     ACCOUNT = "account"
@@ -87,6 +94,23 @@ class GrantStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class HoldStatus(StrEnum):
+    """What happened to a hold: open after ``held`` and ``drawn``, over after the others."""
+
+    HELD = "held"
+    REJECTED = "rejected"
+    DRAWN = "drawn"
+    SETTLED = "settled"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class HoldRejectReason(StrEnum):
+    """Why a hold sets nothing aside."""
+
+    INSUFFICIENT_CREDITS = "insufficient_credits"
+
+
 class AlertKind(StrEnum):
     BELOW = "below"
     EMPTY = "empty"
@@ -100,12 +124,14 @@ class OnEmpty(StrEnum):
 
 
 class Kind(StrEnum):
-    """The kinds of output; each but ``repeated`` has a topic."""
+    """The kinds of output; each but ``repeated`` has a topic, and repeats are told in the answers of billed lines."""
 
     BILLED = "billed"
     REFUND = "refund"
     GRANT = "grant"
     ALERT = "alert"
+    ACCOUNT = "account"
+    HOLD = "hold"
     DEAD_LETTER = "dead_letter"
     REPEATED = "repeated"
 
@@ -117,7 +143,7 @@ class Output(NamedTuple):
     """One thing that a command caused. ``record`` has the fields of the kind's Avro record.
 
     A dead letter's record holds what the machine knows: reason, field, detail, command, account_id, id. A repeat's:
-    command, account_id, id.
+    command, account_id, id, index, same_content, first_offset, first_index.
     """
 
     kind: Kind
@@ -162,6 +188,7 @@ class BilledEvent(TypedDict):
     window_ends_at: int | None
     balance_after: int | None
     grants_used: list[GrantUse]
+    hold_id: str | None
 
 
 def blank_line() -> Record:
@@ -201,13 +228,36 @@ def _id_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and len(value) <= MAX_ID else None
 
 
-def repeated(command: Command, account_id: str | None, own_id: str) -> Output:
-    """The output for a command that the account has accepted before: counted, nothing else."""
-    return Output(Kind.REPEATED, {"command": command, "account_id": account_id, "id": own_id})
+def repeated(
+    command: Command,
+    account_id: str | None,
+    own_id: str,
+    index: int | None = None,
+    digest: bytes | None = None,
+    first: Sequence[Any] = (),
+) -> Output:
+    """The output for a command that the account has accepted before: counted, nothing else.
+
+    ``first`` is [offset, index, digest] of the one that was accepted, empty where they were not kept; ``index`` and
+    ``digest`` are those of this one. The contents are the same where the digests are; None: one of them is not known.
+    """
+    first_offset, first_index, first_digest = first or (None, None, None)
+    is_known = digest is not None and first_digest is not None
+    record: Record = {
+        "command": command,
+        "account_id": account_id,
+        "id": own_id,
+        "index": index,
+        "same_content": digest == first_digest if is_known else None,
+        "first_offset": first_offset,
+        "first_index": first_index,
+    }
+    return Output(Kind.REPEATED, record)
 
 
 ID_FIELD: dict[Command, str] = {
     Command.REQUEST: "event_id",
+    Command.HOLD: "hold_id",
     Command.REFUND: "refund_id",
     Command.GRANT: "grant_id",
     Command.ACCOUNT: "update_id",
@@ -217,6 +267,7 @@ ID_FIELD: dict[Command, str] = {
 
 TIME_FIELD: dict[Command, str] = {
     Command.REQUEST: "occurred_at",
+    Command.HOLD: "held_at",
     Command.REFUND: "requested_at",
     Command.GRANT: "granted_at",
     Command.ACCOUNT: "at",

@@ -58,7 +58,9 @@ def apply_refund(state: State, account: Account, request: Record, plan: Plan) ->
     if plan.reject_reason is not None:
         return [_rejected(request, plan.reject_reason)]
     outputs = [_refund_line(state, account, request, line, part, plan.occurred_at) for line, part in plan.parts]
-    state.put(account.event_prefix + request["event_id"].encode(), [plan.occurred_at, plan.lines])
+    key = account.event_prefix + request["event_id"].encode()
+    kept = state.get(key)
+    state.put(key, [plan.occurred_at, plan.lines, *(kept[2:] if kept else ())])
     return outputs
 
 
@@ -98,6 +100,7 @@ def _refund_line(
         "balance_after": balance.amount,
         "reason": request["reason"],
         "requested_at": request["requested_at"],
+        "occurred_at": occurred_at,
     }
     return Output(Kind.REFUND, record)
 
@@ -128,5 +131,6 @@ def _rejected(request: Record, reason: RejectReason) -> Output:
         "balance_after": None,
         "reason": request["reason"],
         "requested_at": request["requested_at"],
+        "occurred_at": None,
     }
     return Output(Kind.REFUND, record)

@@ -11,7 +11,17 @@ from typing import Any, Protocol
 
 Value = Any
 
-ACCOUNT, EVENT, CLAIM, COMMAND_ID = b"a", b"e", b"c", b"i"
+ACCOUNT, EVENT, HOLD, CLAIM, COMMAND_ID = b"a", b"e", b"h", b"c", b"i"
+"""The tables. What a row holds (times in ms; offset, index and digest tell where the command stood and what it held,
+None where they are not known):
+
+- ACCOUNT: `metering.account.Account.packed`
+- EVENT, by event_id: [occurred_at, charged lines as `metering.refunds` lists them, offset, index, digest]; a row of the
+  first format ends after the first or the second of these
+- HOLD, by hold_id: [held_at, offset, index, digest], whatever became of the hold; open ones are in the account's row
+- CLAIM, by charge and subject: owners as `metering.claims` lists them
+- COMMAND_ID, by the kind of command and its id: [offset, index, digest]; 1 in the first format
+"""
 BOOK_KEY = b"b"
 """The price book in force: {book_id, yaml, published_at}."""
 

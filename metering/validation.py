@@ -12,6 +12,8 @@ from typing import Any
 from metering.records import (
     LAST_INSTANT,
     MAX_GRANT,
+    MAX_HOLD_MS,
+    MAX_HOLD_TYPES,
     MAX_ID,
     MAX_LONG,
     REFUND_GRANT_PREFIX,
@@ -33,11 +35,12 @@ _ON_EMPTY = frozenset(str(each) for each in OnEmpty)
 
 EVENT_FIELDS = (
     "event_id", "account_id", "occurred_at", "endpoint", "channel", "outcome", "request_id", "actor", "user_id", "ip",
-    "domain", "plan", "quantities", "attributes",
+    "domain", "plan", "hold_id", "keeps_hold", "quantities", "attributes",
 )  # fmt: skip
 _EVENT_FIELDS = frozenset(EVENT_FIELDS)
 _OPTIONAL_TEXTS = ("request_id", "actor", "user_id", "ip", "domain", "plan")
 _REFUND_FIELDS = frozenset(("refund_id", "account_id", "event_id", "charge", "credits", "reason", "requested_at"))
+_HOLD_FIELDS = frozenset(("hold_id", "account_id", "credits", "held_at", "expires_at", "reason"))
 _GRANT_FIELDS = frozenset(
     ("grant_id", "account_id", "credit_type", "credits", "granted_at", "expires_at", "reason"),
 )
@@ -75,6 +78,16 @@ def check_event(event: Record) -> str | None:
             or (field == "domain" and canonical_domain(text) is None)
         ):
             return field
+    hold_id = get("hold_id")
+    if hold_id is None or hold_id == "":
+        event["hold_id"] = None
+    elif not _is_text(hold_id, MAX_ID):
+        return "hold_id"
+    keeps_hold = get("keeps_hold")
+    if keeps_hold is None:
+        event["keeps_hold"] = False
+    elif type(keeps_hold) is not bool:
+        return "keeps_hold"
     if get("quantities") is None:
         event["quantities"] = {}
     elif not _are_quantities(event["quantities"]):
@@ -84,6 +97,28 @@ def check_event(event: Record) -> str | None:
     elif not _are_attributes(event["attributes"]):
         return "attributes"
     return None if len(event) == len(_EVENT_FIELDS) else _unknown(event, _EVENT_FIELDS)
+
+
+def check_hold(hold: Record) -> str | None:
+    """The first bad field of a hold, or None."""
+    for field in ("hold_id", "account_id"):
+        if not _is_text(hold.get(field), MAX_ID):
+            return field
+    credits_ = hold.get("credits")
+    if (
+        type(credits_) is not dict
+        or not 1 <= len(credits_) <= MAX_HOLD_TYPES
+        or not all(_is_text(name, MAX_TEXT) and _is_whole(some, 1, MAX_GRANT) for name, some in credits_.items())
+    ):
+        return "credits"
+    if not _is_time(hold.get("held_at")):
+        return "held_at"
+    held_at = hold["held_at"]
+    if not _is_time(hold.get("expires_at")) or not held_at < hold["expires_at"] <= held_at + MAX_HOLD_MS:
+        return "expires_at"
+    if not _is_reason(hold):
+        return "reason"
+    return _unknown(hold, _HOLD_FIELDS)
 
 
 def check_refund(refund: Record) -> str | None:

@@ -66,12 +66,16 @@ def beginning() -> Base:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command of the account, or a price book. `index` is its place in a batch of events, else None."""
+    """One command of the account, or a price book. `index` is its place in a batch of events, else None.
+
+    `digest` is that of its bytes, as `Codec.decode_commands` gives it.
+    """
 
     message: Message
     index: int | None
     command: str
     record: Record
+    digest: bytes
 
 
 class AccountReplay:
@@ -130,7 +134,8 @@ class AccountReplay:
     def apply(self, step: Step) -> list[Output]:
         """Applies one step as the worker would; gives what it causes. May change the step's record in place."""
         message, state = step.message, self.state
-        outputs = apply_one(self._source.partitions, state, step.command, step.record, message)
+        partitions = self._source.partitions
+        outputs = apply_one(partitions, state, step.command, step.record, message, step.index, step.digest)
         if outputs and outputs[0].kind is Kind.DEAD_LETTER:
             outputs = [with_place(outputs[0], message, step.index, self._original(step))]
         self._uncommitted += 1
@@ -150,15 +155,12 @@ class AccountReplay:
             # An id stands in a record as its UTF-8, so most messages of others need not be decoded.
             if self._needle not in message.value and codec.name_of(message.value) != _PRICE_BOOK:
                 return
-            command, record = codec.decode_command(message.value)
+            command, records, digests = codec.decode_commands(message.value)
         except Undecodable:  # a dead letter, of no account
             return
-        if command == Command.REQUEST:
-            for index, event in enumerate(record["events"]):
-                if event["account_id"] == self.account_id:
-                    yield Step(message, index, command, event)
-        elif command == Command.PRICE_BOOK or record["account_id"] == self.account_id:
-            yield Step(message, None, command, record)
+        for index, (record, digest) in enumerate(zip(records, digests, strict=True)):
+            if command == Command.PRICE_BOOK or record["account_id"] == self.account_id:
+                yield Step(message, index if command == Command.REQUEST else None, command, record, digest)
 
     def _original(self, step: Step) -> bytes:
         """The bytes that a dead letter keeps: the message, or of a longer batch the event alone."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from schemas.catalog import BATCHES, fingerprint_of, released, short_name
 from schemas.errors import DAMAGED, NOT_A_BATCH, Undecodable
@@ -67,3 +67,13 @@ def split(sizes: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
         room -= size
     if first < len(sizes):
         yield first, len(sizes)
+
+
+def cut(arrays: Mapping[str, list[Any]], first: int, stop: int) -> dict[str, list[Any]]:
+    """Of each array what lies in the range (first, stop) of all their items, counted one array behind the other."""
+    some: dict[str, list[Any]] = {}
+    for name, items in arrays.items():
+        some[name] = items[max(first, 0) : max(stop, 0)]
+        first -= len(items)
+        stop -= len(items)
+    return some

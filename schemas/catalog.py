@@ -18,6 +18,7 @@ from schemas.errors import IncompatibleSchemas
 NAMESPACE = "creditmeter.v1"
 COMMANDS = {
     "RequestBatch": "request",
+    "Hold": "hold",
     "RefundRequest": "refund",
     "Grant": "grant",
     "AccountUpdate": "account",
@@ -29,9 +30,13 @@ BATCHES = {
     "RefundBatch": "refunds",
     "GrantBatch": "grants",
     "AlertBatch": "alerts",
+    "AccountBatch": "accounts",
+    "HoldBatch": "holds",
     "DeadLetterBatch": "dead_letters",
 }
 """Output records and the name of their array of items."""
+ANSWERS = ("repeated", "set_aside", "applied")
+"""The further arrays of a BilledBatch, which answer the commands that have no lines (SPEC 4)."""
 NAMES = (*COMMANDS, *BATCHES)
 
 Schema = dict[str, Any]

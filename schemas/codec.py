@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from schemas import batches, wire
 from schemas.catalog import (
+    ANSWERS,
     BATCHES,
     COMMANDS,
     NAMES,
@@ -31,7 +32,14 @@ from schemas.errors import (
     Undecodable,
     UnknownSchemaId,
 )
-from schemas.reading import MAX_EVENTS, Reader, compile_reader
+from schemas.reading import (
+    MAX_EVENTS,
+    DigestingReader,
+    Reader,
+    compile_digesting_reader,
+    compile_reader,
+    digest_of,
+)
 from schemas.resolution import Adapter, adapter
 from schemas.writing import Writer, compile_writer
 
@@ -48,12 +56,24 @@ class Registry(Protocol):
         """The id of this schema under this subject, registering it where it is new."""
 
 
+class Commands(NamedTuple):
+    """The commands of one message: ``word`` (request, hold, refund, ...), and each record with its digest.
+
+    A digest is 8 bytes of BLAKE2b of the record's bytes as they stand in the message, without framing.
+    """
+
+    word: str
+    records: list[Record]
+    digests: list[bytes]
+
+
 class _Known(NamedTuple):
-    """How to read the messages of one writer's schema."""
+    """How to read the messages of one writer's schema. ``read_digests`` is there for a batch of commands."""
 
     name: str
     read: Reader
     adapt: Adapter | None
+    read_digests: DigestingReader | None = None
 
 
 class Codec:
@@ -91,16 +111,28 @@ class Codec:
         known, start = self._by_header.get(data[: wire.SINGLE_OBJECT_LENGTH]), wire.SINGLE_OBJECT_LENGTH
         if known is None:
             known, start = self._find(data)
-        record = known.read(data, start)
-        if known.adapt is not None:
-            try:
-                record = known.adapt(record)
-            except UnicodeDecodeError:
-                raise Undecodable(DAMAGED) from None
-        return known.name, record
+        return known.name, _adapted(known, known.read(data, start))
+
+    def decode_commands(self, data: bytes | None) -> Commands:
+        """The commands of a message of the input log, each with its digest: the events of a RequestBatch, or one other.
+
+        Raises as `decode`, and `Undecodable` for a record that is no command.
+        """
+        if data is None:
+            data = b""
+        known, start = self._by_header.get(data[: wire.SINGLE_OBJECT_LENGTH]), wire.SINGLE_OBJECT_LENGTH
+        if known is None:
+            known, start = self._find(data)
+        if known.read_digests is not None:
+            record, digests = known.read_digests(data, start)
+            return Commands(COMMANDS[known.name], _adapted(known, record)["events"], digests)
+        record = _adapted(known, known.read(data, start))
+        if known.name not in COMMANDS:
+            raise Undecodable(NOT_A_COMMAND)
+        return Commands(COMMANDS[known.name], [record], [digest_of(data[start:])])
 
     def decode_command(self, data: bytes | None) -> tuple[str, Record]:
-        """The command's word (request, refund, grant, account, price_book) and its record, a RequestBatch for request.
+        """The command's word (request, hold, refund, ...) and its record, a RequestBatch for request.
 
         Raises as `decode`, and `Undecodable` for a record that is no command.
         """
@@ -120,23 +152,32 @@ class Codec:
         source_offset: int,
         items: list[Record],
         limit: int = batches.PART_LIMIT,
+        *,
+        answers: Mapping[str, list[Record]] | None = None,
     ) -> list[bytes]:
         """The messages of what one input message caused in a topic: one, or several where it would pass ``limit``.
 
         The same items give the same parts for ever, in either framing. An item above the limit goes alone in its
-        part; no items give no message. Raises as `encode`.
+        part; no items give no message. ``answers``, for a BilledBatch, are its further arrays by name (`ANSWERS`; an
+        absent one is empty): they go behind the items, and then there is a message even where all are empty. Raises as
+        `encode`.
         """
-        if not items:
+        if not items and answers is None:
             return []
         head = {"source_partition": source_partition, "source_offset": source_offset, "part": 0, "parts": 1}
         header, write = self._header(name), _writer(name)
-        body = write({**head, BATCHES[name]: items})
-        if len(body) + wire.SINGLE_OBJECT_LENGTH <= limit or len(items) == 1:
+        arrays = {BATCHES[name]: items}
+        if name == "BilledBatch":
+            for array in ANSWERS:
+                arrays[array] = answers.get(array, []) if answers is not None else []
+        body = write({**head, **arrays})
+        if len(body) + wire.SINGLE_OBJECT_LENGTH <= limit or sum(map(len, arrays.values())) <= 1:
             return [header + body]
-        write_item = _item_writer(name)
-        ranges = list(batches.split([len(write_item(item)) for item in items], limit))
+        writers = _item_writers(name)
+        sizes = [len(writers[array](item)) for array, some in arrays.items() for item in some]
+        ranges = list(batches.split(sizes, limit))
         return [
-            header + write({**head, "part": part, "parts": len(ranges), BATCHES[name]: items[first:stop]})
+            header + write({**head, "part": part, "parts": len(ranges), **batches.cut(arrays, first, stop)})
             for part, (first, stop) in enumerate(ranges)
         ]
 
@@ -187,8 +228,24 @@ def _known(schema: Schema) -> _Known:
     name = short_name(written)
     if name not in NAMES:
         raise IncompatibleSchemas(f"{name} is no record of creditmeter")
-    bounded = {"events": MAX_EVENTS} if name == "RequestBatch" else {}
-    return _Known(name, compile_reader(written, bounded), adapter(written, current(name)))
+    if name == "RequestBatch":
+        read, read_digests = compile_reader(written, _BOUNDED), compile_digesting_reader(written, _BOUNDED)
+        return _Known(name, read, adapter(written, current(name)), read_digests)
+    return _Known(name, compile_reader(written), adapter(written, current(name)))
+
+
+_BOUNDED = {"events": MAX_EVENTS}
+
+
+def _adapted(known: _Known, record: Record) -> Record:
+    """A decoded record in the current version's fields. Raises `Undecodable`."""
+    if known.adapt is None:
+        return record
+    try:
+        adapted: Record = known.adapt(record)
+    except UnicodeDecodeError:
+        raise Undecodable(DAMAGED) from None
+    return adapted
 
 
 @cache
@@ -203,7 +260,8 @@ def _writer(name: str) -> Writer:
 
 
 @cache
-def _item_writer(name: str) -> Writer:
-    """The encoder of one item of a batch."""
-    (items,) = (field["type"]["items"] for field in expanded(current(name))["fields"] if field["name"] == BATCHES[name])
-    return compile_writer(items)
+def _item_writers(name: str) -> dict[str, Writer]:
+    """The encoder of one item of each of a batch's arrays."""
+    arrays = (BATCHES[name], *ANSWERS) if name == "BilledBatch" else (BATCHES[name],)
+    fields = {field["name"]: field["type"] for field in expanded(current(name))["fields"]}
+    return {array: compile_writer(fields[array]["items"]) for array in arrays}

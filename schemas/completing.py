@@ -27,11 +27,17 @@ def _wrong(path: str, wanted: str, value: Any) -> Unencodable:
 
 
 def _number(schema: Any, value: Any, path: str) -> int:
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong(path, "an integer", value)
     greatest = MAX_INT if kind_of(schema) == "int" else MAX_LONG
     if not -greatest - 1 <= value <= greatest:
         raise Unencodable(f"{path}: {value} does not fit into the schema's {kind_of(schema)}")
+    return value
+
+
+def _boolean(_schema: Any, value: Any, path: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(path, "true or false", value)
     return value
 
 
@@ -96,6 +102,7 @@ def _map(schema: Any, value: Any, path: str) -> dict[str, Any]:
 
 
 _COMPLETE: dict[str, Callable[[Any, Any, str], Any]] = {
+    "boolean": _boolean,
     "int": _number,
     "long": _number,
     "string": _string,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from typing import Any
 
 from schemas.catalog import Schema, expanded
@@ -16,10 +17,17 @@ from schemas.errors import DAMAGED, TOO_MANY_EVENTS, IncompatibleSchemas, Undeco
 from schemas.source import Source, kind_of
 from schemas.wire import MAX_INT, DamagedBody, read_varint
 
-_MOST = "most items"
+# Properties that a schema is given here: how many items an array may have, and that each has a digest.
+_MOST, _DIGESTED = "most items", "digested"
 
 Reader = Callable[[bytes, int], dict[str, Any]]
 """Takes a message and where its body begins; returns the record. Raises `Undecodable`."""
+
+DigestingReader = Callable[[bytes, int], tuple[dict[str, Any], list[bytes]]]
+"""As `Reader`; also returns the digest of each item of the record's array, of its bytes as they are in the message."""
+
+DIGEST_SIZE = 8
+"""Bytes of BLAKE2b that tell one command's content from another's (SPEC 4)."""
 
 MAX_EVENTS = 50_000
 """Events of one RequestBatch (SPEC 5). A larger batch is refused before its events are decoded: a message of a few
@@ -42,14 +50,32 @@ def compile_reader(schema: Schema, bounded: Mapping[str, int] | None = None) -> 
     Raises `IncompatibleSchemas` for a schema that cannot be decoded safely: a recursive or very deep one, or one with
     an array of items that take no bytes (a short message could claim any number of them).
     """
-    names = {"DamagedBody": DamagedBody, "TooManyItems": _TooManyItems, "varint": read_varint}
-    source = Source("read(d, p)", {**names, "unpack": struct.unpack_from})
-    _read(source, _with_bounds(expanded(schema), bounded or {}), "v", 0)
-    source.line("if p != len(d): raise DamagedBody")
-    source.line("return v")
-    read: Reader = source.compile()
+    reader: Reader = _compiled(_with_bounds(expanded(schema), bounded or {}), digests=False)
+    return reader
 
-    def checked(data: bytes, start: int) -> dict[str, Any]:
+
+def compile_digesting_reader(schema: Schema, bounded: Mapping[str, int]) -> DigestingReader:
+    """The decoder for records with one ``bounded`` array, whose items have digests. Raises as `compile_reader`."""
+    reader: DigestingReader = _compiled(_with_bounds(expanded(schema), bounded, {_DIGESTED: True}), digests=True)
+    return reader
+
+
+def digest_of(data: bytes) -> bytes:
+    """The digest that tells one command's content from another's (SPEC 4)."""
+    return blake2b(data, digest_size=DIGEST_SIZE).digest()
+
+
+def _compiled(schema: Any, *, digests: bool) -> Any:
+    names = {"DamagedBody": DamagedBody, "TooManyItems": _TooManyItems, "varint": read_varint, "blake2b": blake2b}
+    source = Source("read(d, p)", {**names, "unpack": struct.unpack_from})
+    if digests:
+        source.line("digests = []")
+    _read(source, schema, "v", 0)
+    source.line("if p != len(d): raise DamagedBody")
+    source.line("return v, digests" if digests else "return v")
+    read = source.compile()
+
+    def checked(data: bytes, start: int) -> Any:
         try:
             return read(data, start)
         except _TooManyItems:
@@ -61,12 +87,14 @@ def compile_reader(schema: Schema, bounded: Mapping[str, int] | None = None) -> 
     return checked
 
 
-def _with_bounds(schema: Any, bounded: Mapping[str, int]) -> Any:
-    """An expanded record's schema whose bounded arrays say how many items they may have."""
+def _with_bounds(schema: Any, bounded: Mapping[str, int], more: Mapping[str, bool] | None = None) -> Any:
+    """An expanded record's schema whose bounded arrays say how many items they may have, and ``more``."""
     if not bounded:
         return schema
     fields = [
-        {**field, "type": {**field["type"], _MOST: bounded[field["name"]]}} if field["name"] in bounded else field
+        {**field, "type": {**field["type"], _MOST: bounded[field["name"]], **(more or {})}}
+        if field["name"] in bounded
+        else field
         for field in schema["fields"]
     ]
     return {**schema, "fields": fields}
@@ -195,9 +223,15 @@ def _read_array(source: Source, schema: Any, target: str, depth: int) -> None:
     item = source.variable()
     source.line(f"{target} = []")
 
+    digests = schema.get(_DIGESTED)
+
     def read_item() -> None:
+        if digests:
+            source.line("start = p")
         _read(source, schema["items"], item, depth + 1)
         source.line(f"{target}.append({item})")
+        if digests:
+            source.line(f"digests.append(blake2b(d[start:p], digest_size={DIGEST_SIZE}).digest())")
 
     _blocks(source, read_item, schema.get(_MOST))
 

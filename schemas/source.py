@@ -8,9 +8,13 @@ from typing import Any
 
 
 class Source:
-    """The body of one function. ``signature`` is what stands after ``def``; ``names`` are the globals that it sees."""
+    """The body of one function. ``signature`` is what stands after ``def``; ``names`` are the globals that it sees.
 
-    def __init__(self, signature: str, names: Mapping[str, Any]) -> None:
+    ``checks_integers``: the function is to refuse True and False where an integer stands.
+    """
+
+    def __init__(self, signature: str, names: Mapping[str, Any], *, checks_integers: bool = False) -> None:
+        self.checks_integers = checks_integers
         self._signature = signature
         self._names = dict(names)
         self._lines: list[str] = []

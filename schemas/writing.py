@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from schemas.catalog import Schema, expanded
+from schemas.catalog import COMMANDS, Schema, expanded, short_name
 from schemas.completing import complete
 from schemas.errors import IncompatibleSchemas, Unencodable
 from schemas.source import Source, kind_of
@@ -52,15 +52,25 @@ def _encode_nullable_text(text: str | None) -> bytes:
     return b"\x00" if text is None else b"\x02" + encode_text(text)
 
 
+def _write_true_long(number: int) -> bytes:
+    """As `write_long`; True, which Python takes for 1, is refused."""
+    if number is True or number is False:
+        raise TypeError
+    return write_long(number)
+
+
 def compile_writer(schema: Schema) -> Writer:
     """The encoder for records of ``schema``, which may use unions with null only.
 
     Absent fields get their defaults. The encoder raises `Unencodable` with the field's path for an unknown or missing
-    field, a wrong type, a number that does not fit, or text that UTF-8 cannot hold.
+    field, a wrong type (in a command True is no integer), a number that does not fit, or text that UTF-8 cannot hold.
     """
     whole = expanded(schema)
-    names = {"zigzag": write_long, "zigzag_int": write_int, "text": encode_text}
-    source = Source("write(r)", {"Z": SMALL_LONGS, "keys": Memo(encode_text), **names})
+    # Commands come from outside. The integers of outputs are the machine's own, and there are many of them.
+    is_command = short_name(whole) in COMMANDS
+    longs = {"zigzag": _write_true_long if is_command else write_long, "zigzag_int": write_int, "text": encode_text}
+    names = {"Z": SMALL_LONGS, "keys": Memo(encode_text), "BOOLEANS": (b"\x00", b"\x01"), **longs}
+    source = Source("write(r)", names, checks_integers=is_command)
     source.line("out = []; put = out.append; extend = out.extend")
     pieces: list[str] = []
     _write(source, whole, "r", pieces)
@@ -103,8 +113,16 @@ def _write_long(source: Source, schema: Any, value: str, pieces: list[str]) -> N
     number = source.variable()
     slow = "zigzag_int" if kind_of(schema) == "int" else "zigzag"
     source.line(f"{number} = {value}")
-    source.line(f"{number} = Z[{number}] if -1 < {number} < {SMALL} else {slow}({number})")
+    is_exact = f" and {number}.__class__ is int" if source.checks_integers else ""
+    source.line(f"{number} = Z[{number}] if -1 < {number} < {SMALL}{is_exact} else {slow}({number})")
     pieces.append(number)
+
+
+def _write_boolean(source: Source, _schema: Any, value: str, pieces: list[str]) -> None:
+    flag = source.variable()
+    source.line(f"{flag} = {value}")
+    source.line(f"if {flag}.__class__ is not bool: raise TypeError")
+    pieces.append(f"BOOLEANS[{flag}]")
 
 
 def _write_string(source: Source, _schema: Any, value: str, pieces: list[str]) -> None:
@@ -197,6 +215,7 @@ def _write_map(source: Source, schema: Any, value: str, pieces: list[str]) -> No
 _ONE_EXPRESSION = {"int": "zigzag_int", "long": "zigzag", "string": "text"}
 
 _WRITERS: dict[str, Callable[[Source, Any, str, list[str]], None]] = {
+    "boolean": _write_boolean,
     "int": _write_long,
     "long": _write_long,
     "string": _write_string,

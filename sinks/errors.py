@@ -51,7 +51,9 @@ READONLY = 164
 
 _CODE = re.compile(r"Code: (\d+)")
 _NAMED_COLUMN = re.compile(r"[Cc]olumn[: ]+[`'\"]?([A-Za-z_][A-Za-z0-9_]*)")
-_STACK = re.compile(r"\s*(Stack trace:|: In scope |\. Expected one of:).*", re.DOTALL)
+# White space only from its beginning: tried again from each of its characters, a long run would take quadratic time.
+_STACK = re.compile(r"(?<!\s)\s*+(?:Stack trace:|: In scope |\. Expected one of:).*", re.DOTALL)
+_CODES = re.compile(r"(?:Code: \d+\.?\s*)*")
 
 
 def code_of(message: str) -> int:
@@ -63,7 +65,8 @@ def code_of(message: str) -> int:
 def tidy(message: str) -> str:
     """The message without stack trace, code and repeated prefixes."""
     text = _STACK.sub("", message).replace("DB::Exception: ", "")
-    return re.sub(r"^(Code: \d+\.?\s*)+", "", text).strip().rstrip(".")
+    codes = _CODES.match(text)
+    return text[codes.end() if codes else 0 :].strip().rstrip(".")
 
 
 def insert_failed(code: int, message: str, table: str) -> SinkUnavailable | SinkRejected:

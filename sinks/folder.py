@@ -117,8 +117,8 @@ def write_engine_config(folder: Path) -> Path:
 def prepared(folder: Path) -> Path:
     """The data directory, made where missing, as an absolute path that the engine can be given."""
     folder = folder.absolute()
-    if any(mark in str(folder) for mark in "?&%#"):
-        raise SinkRejected(f"the data directory {folder} has one of ? & % # in its path: the engine cannot open it")
+    if any(mark in str(folder) for mark in "?&%#\\"):
+        raise SinkRejected(f"the data directory {folder} has one of ? & % # \\ in its path: the engine cannot open it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

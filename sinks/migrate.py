@@ -16,6 +16,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations
 (number UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
 ENGINE = ReplacingMergeTree ORDER BY number"""
 
+_STATEMENT_END = re.compile(r";\s*(?:\n|$)")
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 
@@ -35,7 +36,7 @@ class Migration:
     def statements(self) -> list[str]:
         """Its statements, without comment lines. Each ends with a semicolon at the end of a line."""
         bare = "\n".join(line for line in self.text.splitlines() if not line.lstrip().startswith("--"))
-        return [statement.strip() for statement in re.split(r";\s*(?:\n|$)", bare) if statement.strip()]
+        return [statement.strip() for statement in _STATEMENT_END.split(bare) if statement.strip()]
 
 
 def migrations(folder: Path = FOLDER) -> list[Migration]:

@@ -19,7 +19,7 @@ FORBIDDEN_FUNCTIONS = frozenset({"file"})
 
 SPELLING_FUNCTION = "formatQuerySingleLine"
 
-_BLANK = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|#[! ][^\n]*(?:\n|$)|/\*.*?\*/)+", re.DOTALL)
+_BLANK = re.compile(r"(?:\s++|--[^\n]*+(?:\n|$)|#[! ][^\n]*+(?:\n|$)|/\*.*?\*/)++", re.DOTALL)
 _FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 _FORMAT = re.compile(r"\sFORMAT\s+\w+\s*$")
 _TOKEN = re.compile(

@@ -31,6 +31,9 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.events = self._counter("events", "Request events decided, by decision of their lines.", "decision")
         self.repeated = self._counter("repeated", "Commands that had been accepted before, by command.", "command")
+        self.other_content = self._counter(
+            "repeated_with_other_content", "Repeated ids whose content is another than the first's.", "command"
+        )
         self.dead_letters = self._counter("dead_letters", "Commands and events not accepted, by reason.", "reason")
         self.messages = self._counter("messages", "Kafka messages of the input log rated.")
         self.catch_up = self._counter("catch_up_messages", "Messages applied again without output, to catch up.")

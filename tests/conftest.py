@@ -83,7 +83,7 @@ def own_kafka(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture(scope="session")
 def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedClickHouse]:
-    """A server for the whole run: at the address in CREDITMETER_TEST_CLICKHOUSE, else Docker's, else this machine's."""
+    """A server for the whole run: at the address in CREDITMETER_TEST_CLICKHOUSE, else as local/README.md says."""
     address = os.environ.get(CLICKHOUSE_ADDRESS)
     server = _or_fail(lambda: start_clickhouse(tmp_path_factory.mktemp("clickhouse"), address=address))
     yield SharedClickHouse(server)

@@ -64,6 +64,17 @@ def _alert(output: Mapping[str, Any]) -> str:
     return f"alert: the balance of {output['credit_type']} {what}: {output['balance']:,}"
 
 
+def _account(output: Mapping[str, Any]) -> str:
+    plan = "no plan" if output["plan"] is None else f"plan {output['plan']['name']}"
+    return f"settings of {output['account_id']} changed: {plan}, on_empty {output['on_empty']}"
+
+
+def _hold(output: Mapping[str, Any]) -> str:
+    asked = ", ".join(amount(credits_, name) for name, credits_ in output["credits"].items())
+    left = ", ".join(amount(credits_, name) for name, credits_ in output["available_after"].items())
+    return f"hold {output['hold_id']} {output['status']}: {asked}; available {left}"
+
+
 def _dead_letter(output: Mapping[str, Any]) -> str:
     field = f", field {output['field']}" if output["field"] else ""
     return f"set aside: {output['reason']}{field}: {output['detail']}"
@@ -78,5 +89,7 @@ _WORDS = {
     Kind.REFUND: _refund,
     Kind.BILLED: _billed,
     Kind.ALERT: _alert,
+    Kind.ACCOUNT: _account,
+    Kind.HOLD: _hold,
     Kind.DEAD_LETTER: _dead_letter,
 }

@@ -21,7 +21,15 @@ from streams.log.results import Caused
 from streams.rating.outputs import topics_by_kind
 
 # Across topics nothing says what came first; this is how a single command's outputs follow each other.
-_ORDER = (Kind.GRANT, Kind.BILLED, Kind.REFUND, Kind.DEAD_LETTER, Kind.ALERT)
+_ORDER = (
+    Kind.GRANT,
+    Kind.BILLED,
+    Kind.REFUND,
+    Kind.ACCOUNT,
+    Kind.HOLD,
+    Kind.DEAD_LETTER,
+    Kind.ALERT,
+)
 _WORD = {Command.ACCOUNT: "account update"}
 
 

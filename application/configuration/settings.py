@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_PREFIX = "CREDITMETER_"
@@ -139,6 +139,14 @@ class Settings(BaseSettings):
     kafka_ssl_certificate_location: Path | None = Field(None, description="PEM file of this client's certificate.")
     kafka_ssl_key_location: Path | None = Field(None, description="PEM file of its private key.")
     kafka_ssl_key_password: SecretStr | None = Field(None, description="The key's pass phrase.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        """`partitions = true` is not one partition."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"should be a number or a text, not {str(value).lower()}")
+        return value
 
     @classmethod
     def settings_customise_sources(

@@ -10,8 +10,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_TABLE = re.compile(r"\s*\[\s*([A-Za-z0-9_.\-\"' ]+?)\s*\]\s*(?:#.*)?$")
-_KEY = re.compile(r"\s*([A-Za-z0-9_\-\"'][A-Za-z0-9_.\-\"' ]*?)\s*=")
+_TABLE = re.compile(r"\s*+\[([A-Za-z0-9_.\-\"' \t]++)\]\s*+(?:#.*)?$")
+_KEY = re.compile(r"\s*+([A-Za-z0-9_\-\"'][A-Za-z0-9_.\-\"' ]*+)\s*+=")
 
 
 class Entry(NamedTuple):

@@ -23,7 +23,10 @@ _GOOD: dict[Command, dict[str, Any]] = {
     Command.REQUEST: {
         "event_id": "e", "account_id": "a", "occurred_at": _AT, "endpoint": "/", "channel": "api",
         "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
-        "plan": None, "quantities": {}, "attributes": {},
+        "plan": None, "hold_id": None, "keeps_hold": False, "quantities": {}, "attributes": {},
+    },
+    Command.HOLD: {
+        "hold_id": "h", "account_id": "a", "credits": {"c": 1}, "held_at": _AT, "expires_at": _AT + 1, "reason": "",
     },
     Command.REFUND: {
         "refund_id": "r", "account_id": "a", "event_id": "e", "charge": None, "credits": None, "reason": "",

@@ -205,4 +205,6 @@ def _short(output: Mapping[str, Any]) -> str:
         return f"refunded {output['credits']:,} {output['credit_type']}"
     if kind == Kind.GRANT:
         return f"grant {output['status']}: {output['credits']:,} {output['credit_type']}"
-    return f"alert {output['kind']}"
+    if kind == Kind.HOLD:
+        return f"hold {output['status']}"
+    return "settings changed" if kind == Kind.ACCOUNT else f"alert {output['kind']}"

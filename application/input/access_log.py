@@ -1,169 +1,235 @@
-r"""Web servers' access logs, Common and Combined format: a line to its parts, and its parts to a request event.
+r"""Web servers' access logs as text: Common, Combined, and both behind a virtual host. A line to its parts.
 
     host ident user [17/May/2015:10:05:03 +0000] "GET /path HTTP/1.1" 200 1234 "referer" "agent"
+    site:443 host ident user [17/May/2015:10:05:03 +0000] "GET /path HTTP/1.1" 200 1234 "referer" "agent"
 
-What follows the agent (servers may be set up to add fields) is read past. Bytes that are not UTF-8 are kept as `\xe9`,
-the way servers themselves write what they cannot print.
+The host may have a port, and may be the list of a proxy's X-Forwarded-For, bare or quoted, with the proxy's own address
+behind it. What follows the agent (servers may be set up to add fields) is read past. Whatever else stands before the
+time is refused: a line whose address would be lost is worse than none. Bytes that are not UTF-8 are kept as `\xe9`, the
+way servers themselves write what they cannot print. Every expression here is anchored or bounded, and linear.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-from metering.records import Outcome
-from metering.subjects import canonical_ip
-from metering.windows import parse_any_instant
+from application.input.client_addresses import client_address, client_of, is_host_name, listed_addresses
+from application.input.logged_request import LoggedRequest, NotALogLineError, request_parts, size_of, status_of
+from application.input.times import server_time
 
-LONGEST_ENDPOINT = 256
-LONGEST_ATTRIBUTE = 1_024
-NO_ENDPOINT = "-"
-"""The endpoint of a request that was none: an empty one, or bytes of another protocol."""
-
-_QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_LINE = re.compile(
-    rf"(?P<host>\S+) (?P<ident>\S+) (?P<user>\S.{{0,255}}?) \[(?P<time>[^\]]*)\] {_QUOTED} "
-    r"(?P<status>\S+) (?P<size>\S+)"
-    rf"(?: {_QUOTED} {_QUOTED}(?: .*)?)?"
-)
-_TIME = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d\d)(\d\d)", re.ASCII)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_METHOD = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}")
-_PROTOCOL = re.compile(r"HTTP/\d(?:\.\d)?", re.ASCII)
-_STATUS = re.compile(r"[1-5]\d\d", re.ASCII)
-_SIZE = re.compile(r"\d{1,18}", re.ASCII)
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_TIME = re.compile(r' \[([^\[\]"]*+)\] (?=")')
+_QUOTED = r'"((?:[^"\\]++|\\.)*+)"'
+_REST = re.compile(rf"{_QUOTED} (\S++) (\S++)(?: {_QUOTED} {_QUOTED}(?P<more>.*+)?)?", re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\])')
+_INGRESS = re.compile(r"- \[([^\[\]]*+)\] - (.++)", re.DOTALL)
+_SITE = re.compile(r"(?:[A-Za-z0-9_*~-][A-Za-z0-9_.*~-]*+|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?")
+_LONGEST_HEAD = 4_096
+_LONGEST_USER = 256
+_SHOWN = 80
 
-_STATUS_OUTCOMES = {401: Outcome.UNAUTHENTICATED, 403: Outcome.BLOCKED, 429: Outcome.RATE_LIMITED}
+
+class _Client(NamedTuple):
+    """Who called, and what stands after it before the time."""
+
+    host: str | None
+    address: str | None
+    forwarded: str | None
+    rest: str
 
 
-class NotALogLineError(ValueError):
-    """The line is in neither format; the message says what could not be read."""
+class Head(NamedTuple):
+    """What stands before the time."""
 
-
-class LogLine(NamedTuple):
-    """The parts of a line. None where the log has `-`; `method` and `protocol` also where the request has none."""
-
-    host: str
+    site: str | None
+    host: str | None
+    address: str | None
+    forwarded: str | None
     user: str | None
-    at: int
-    request: str | None
-    method: str | None
-    target: str | None
-    protocol: str | None
-    status: int | None
-    size: int | None
-    referer: str | None
-    agent: str | None
-
-    @property
-    def path(self) -> str:
-        """The request's path without its query; `-` where the request was none."""
-        if self.method is None or self.target is None:
-            return NO_ENDPOINT
-        if self.method == "CONNECT":
-            return self.target
-        return re.split(r"[?#]", _ORIGIN.sub("", self.target, count=1), maxsplit=1)[0] or "/"
-
-    @property
-    def outcome(self) -> Outcome:
-        """What the status says: 1xx to 3xx processed, 4xx by its kind, 5xx and no status at all failed."""
-        if self.status is None or self.status >= 500:
-            return Outcome.FAILED
-        if self.status >= 400:
-            return _STATUS_OUTCOMES.get(self.status, Outcome.INVALID)
-        return Outcome.PROCESSED
 
 
-def parse_line(content: bytes) -> LogLine:
-    """The parts of one line without its line end. Raises NotALogLineError."""
-    text = content.decode("utf-8", "backslashreplace")
-    match = _LINE.fullmatch(text)
-    if match is None:
-        raise NotALogLineError("is not in Common or Combined format, or is cut short")
-    quoted_request, referer, agent = match.group(5, 8, 9)
-    status, size = match["status"], match["size"]
-    if status != "-" and not _STATUS.fullmatch(status):
-        raise NotALogLineError(f"{status[:20]!r} is not a status")
-    if size != "-" and not _SIZE.fullmatch(size):
-        raise NotALogLineError(f"{size[:20]!r} is not a number of bytes")
-    request = _value(quoted_request)
-    method, target, protocol = _request_parts(request or "")
-    return LogLine(
-        host=match["host"],
-        user=_value(match["user"]),
-        at=_time(match["time"]),
+_HeadParser = Callable[[str], Head]
+
+
+def parse_line(text: str) -> LoggedRequest:
+    """The parts of a line in any of the formats of this module. Raises NotALogLineError."""
+    return _parsed(text, "Common or Combined", _any_head)
+
+
+def parse_common(text: str) -> LoggedRequest:
+    """The parts of a line in Common format. Raises NotALogLineError."""
+    return _parsed(text, "Common", _plain_head, agents=False)
+
+
+def parse_combined(text: str) -> LoggedRequest:
+    """The parts of a line in Combined format. Raises NotALogLineError."""
+    return _parsed(text, "Combined", _plain_head, agents=True)
+
+
+def parse_vhost(text: str) -> LoggedRequest:
+    """The parts of a line in Common or Combined format with the virtual host before it. Raises NotALogLineError."""
+    return _parsed(text, "virtual host", _site_head)
+
+
+def _parsed(text: str, name: str, head_of: _HeadParser, *, agents: bool | None = None) -> LoggedRequest:
+    time = _TIME.search(text)
+    rest = None if time is None else _REST.fullmatch(text, time.end())
+    if time is None or rest is None:
+        raise NotALogLineError(f"is not in {name} format, or is cut short")
+    quoted_request, status, size, referer, agent, more = rest.groups()
+    if "\0" in text[: time.start()] or "\0" in (more or ""):
+        raise NotALogLineError("holds zero bytes: what stood there, perhaps another line, is lost")
+    if (more and more[0] != " ") or (agents is not None and agents == (agent is None)):
+        raise NotALogLineError(f"is not in {name} format, or is cut short")
+    head = head_of(text[: time.start()])
+    request = unescaped(quoted_request)
+    method, target, protocol = request_parts(request or "")
+    try:
+        at = server_time(time[1])
+    except ValueError as error:
+        raise NotALogLineError(str(error)) from error
+    return LoggedRequest(
+        host=head.host,
+        address=head.address,
+        at=at,
         request=request,
         method=method,
         target=target,
         protocol=protocol,
-        status=None if status == "-" else int(status),
-        size=None if size == "-" else int(size),
-        referer=_value(referer),
-        agent=_value(agent),
+        status=status_of(status),
+        size=size_of(size),
+        user=head.user,
+        referer=unescaped(referer),
+        agent=unescaped(agent),
+        site=head.site,
+        forwarded=head.forwarded,
     )
 
 
-def to_event(line: LogLine, *, event_id: str, account_id: str, channel: str, endpoint: str | None) -> dict[str, Any]:
-    """A request event: the path is its endpoint unless one is given, what the log tells besides its attributes.
-
-    A path longer than an endpoint may be is cut there and kept as an attribute; attributes are cut at 1,024 characters.
-    """
-    path = line.path
-    address = line.host.removeprefix("[").removesuffix("]")
-    is_address = canonical_ip(address) is not None
-    attributes = {
-        "host": None if is_address else line.host,
-        "method": line.method,
-        "path": path if endpoint is not None or len(path) > LONGEST_ENDPOINT else None,
-        "request": line.request if line.method is None else None,
-        "status": None if line.status is None else str(line.status),
-        "bytes": None if line.size is None else str(line.size),
-        "referer": line.referer,
-        "agent": line.agent,
-    }
-    return {
-        "event_id": event_id,
-        "account_id": account_id,
-        "occurred_at": line.at,
-        "endpoint": endpoint or path[:LONGEST_ENDPOINT],
-        "channel": channel,
-        "outcome": line.outcome.value,
-        "request_id": None,
-        "actor": line.user and line.user[:LONGEST_ENDPOINT],
-        "user_id": None,
-        "ip": address if is_address else None,
-        "domain": None,
-        "plan": None,
-        "quantities": {},
-        "attributes": {name: value[:LONGEST_ATTRIBUTE] for name, value in attributes.items() if value is not None},
-    }
-
-
-def _value(text: str | None) -> str | None:
+def unescaped(text: str | None) -> str | None:
     """A field's text with quotes and backslashes unescaped; None for `-`, for nothing, and for a missing field."""
     return None if text in (None, "", "-") else _ESCAPE.sub(r"\1", text or "")
 
 
-def _request_parts(request: str) -> tuple[str | None, str | None, str | None]:
-    """Method, target and protocol. HTTP/0.9 has no protocol; a target may hold raw spaces; else it is no request."""
-    method, _, rest = request.partition(" ")
-    if not rest or not _METHOD.fullmatch(method):
-        return None, None, None
-    target, _, protocol = rest.rpartition(" ")
-    if not _PROTOCOL.fullmatch(protocol):
-        return (method, rest, None) if " " not in rest else (None, None, None)
-    return (method, target, protocol) if target else (None, None, None)
+def is_user(text: str) -> bool:
+    """Whether a text may be a user's name or `-`: with a lone `-` or an address in it, it is more than one field."""
+    if not text.strip() or len(text) > _LONGEST_USER:
+        return False
+    return text == "-" or not any(
+        part == "-" or part.startswith("[") or client_address(part) is not None for part in text.split(" ")
+    )
 
 
-def _time(text: str) -> int:
-    match = _TIME.fullmatch(text)
-    if match is None or match[2] not in _MONTHS:
-        raise NotALogLineError(f"{text[:40]!r} is not a time like 17/May/2015:10:05:03 +0000")
-    day, month, year, clock, zone_hours, zone_minutes = match.groups()
-    number = _MONTHS.index(month) + 1
-    try:
-        return parse_any_instant(f"{year}-{number:02d}-{day}T{clock}{zone_hours}:{zone_minutes}")
-    except ValueError as error:
-        raise NotALogLineError(f"{text[:40]!r} is not a time that exists") from error
+def _any_head(head: str) -> Head:
+    """A client and its user; or a site that is told from one by its dot or port, and then both."""
+    found = _client_and_user(head)
+    if found is not None:
+        return found
+    site, _, rest = head.partition(" ")
+    if _is_site(site):
+        behind = _client_and_user(rest, named=":" in site)
+        if behind is not None:
+            return behind._replace(site=None if site in {"-", "_"} else site)
+    raise _unknown_head(head)
+
+
+def _is_site(text: str) -> bool:
+    """Whether a field is surely a virtual host: a name with a dot or a port, or a server's word for none."""
+    name = text.partition(":")[0]
+    if text in {"-", "_", "localhost"}:
+        return True
+    return _SITE.fullmatch(text) is not None and is_host_name(name) and ("." in name or name != text)
+
+
+def _plain_head(head: str) -> Head:
+    found = _client_and_user(head)
+    if found is None:
+        raise _unknown_head(head)
+    return found
+
+
+def _site_head(head: str) -> Head:
+    site, _, rest = head.partition(" ")
+    found = _client_and_user(rest) if _SITE.fullmatch(site) else None
+    if found is None:
+        raise NotALogLineError(f"has not site, host, ident and user before the time: {_cut(head)}")
+    return found._replace(site=site)
+
+
+def _unknown_head(head: str) -> NotALogLineError:
+    advice = _advice(head)
+    more = "" if advice is None else f" ({advice})"
+    return NotALogLineError(f"has before the time not what Common format has, host, ident and user: {_cut(head)}{more}")
+
+
+def _advice(head: str) -> str | None:
+    """How to leave away what a tool put before the line; None where it is none that is known."""
+    if head.startswith("[pod/"):
+        return "leave the name of its pod away: kubectl logs without --prefix"
+    if " | " in head[:_SHOWN]:
+        return "leave the name of its container away: docker compose logs --no-log-prefix"
+    name, _, rest = head[:_SHOWN].partition(" ")[0].partition(":")
+    if client_address(rest) is None and client_address(rest.partition(":")[2]) is None:
+        return None
+    if name.isdigit():
+        return "leave its number away: grep without -n"
+    return "leave the name of its file away: grep -h"
+
+
+def _cut(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _client_and_user(head: str, *, named: bool = True) -> Head | None:
+    """`host ident user`; None where the head is something else. `named` also takes a host that is no address."""
+    if len(head) > _LONGEST_HEAD:
+        return None
+    client = _client(head, named=named)
+    if client is None:
+        return None
+    user = _user(client.rest)
+    return None if user is None else Head(None, client.host, client.address, client.forwarded, unescaped(user))
+
+
+def _client(head: str, *, named: bool) -> _Client | None:
+    if head.startswith('"'):
+        listed, _, rest = head[1:].partition('" ')
+        return _behind_proxies(listed, rest)
+    first, _, rest = head.partition(" ")
+    if "," in first:
+        while first.endswith(",") and rest:
+            item, _, rest = rest.partition(" ")
+            first = f"{first} {item}"
+        return _behind_proxies(first, rest)
+    address = client_address(first)
+    if address is not None:
+        return _Client(first, address, None, rest)
+    return _Client(first, None, None, rest) if named and is_host_name(first) else None
+
+
+def _behind_proxies(listed: str, rest: str) -> _Client | None:
+    """The client of a list, or, of an empty one, the proxy that stands behind it."""
+    addresses = listed_addresses(listed)
+    if addresses is None:
+        return None
+    first, _, after = rest.partition(" ")
+    peer = client_address(first)
+    rest = rest if peer is None else after
+    if addresses:
+        return _Client(listed, client_of(addresses), listed, rest)
+    return None if peer is None else _Client(first, peer, None, rest)
+
+
+def _user(rest: str) -> str | None:
+    """The user of `ident user`; None where it is something else.
+
+    A user may hold spaces only where there is no ident. nginx's ingress (before 0.23) writes the address once more.
+    """
+    ingress = _INGRESS.fullmatch(rest)
+    if ingress is not None and listed_addresses(ingress[1]):
+        rest = f"- {ingress[2]}"
+    ident, _, user = rest.partition(" ")
+    if not ident or client_address(ident) is not None or not is_user(user) or (ident != "-" and " " in user):
+        return None
+    return "-" if user == '""' else user

@@ -1,17 +1,19 @@
-"""From a file of events, NDJSON or an access log, to the commands that `emit` sends: checked, and with lasting ids."""
+"""From a file of events, NDJSON or a log, to the commands that `emit` sends: checked, and with lasting ids."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 from application.commands.fields import first_mistake
-from application.input.access_log import LogLine, NotALogLineError, parse_line, to_event
-from application.input.lines import Line
+from application.input.account_pattern import AccountPattern
+from application.input.envelopes import LONGEST_LOG_LINE, LogRecord, log_records
+from application.input.json_shape import is_object_end
+from application.input.lines import LONGEST_LINE, Line
+from application.input.log_formats import LogFormat
+from application.input.logged_request import LoggedRequest, NotALogLineError, to_event
 from application.input.ndjson import InputCommand, read_command
 from metering.records import Command, DeadLetterReason, Record
 
@@ -26,19 +28,28 @@ class Rejected(NamedTuple):
     why: str
 
 
+class Unfinished(NamedTuple):
+    """A last line without its end, which may still be being written: not sent, and not bad either."""
+
+    line_number: int
+    content: bytes
+
+
+InputItem = InputCommand | Rejected | Unfinished
+
+
 @dataclass(frozen=True)
-class Mapping:
-    """How a line becomes an event; `pattern` finds the account in the path, `account` is the fallback."""
+class EventMapping:
+    """How a logged request becomes an event; `pattern` finds the account in the path, `account` is the fallback."""
 
     account: str | None
-    pattern: re.Pattern[str] | None
+    pattern: AccountPattern | None
     channel: str
     endpoint: str | None
 
-    def account_of(self, line: LogLine) -> str | None:
+    def account_of(self, request: LoggedRequest) -> str | None:
         """Who pays for the request; None where nothing says so."""
-        found = self.pattern.search(line.path) if self.pattern is not None else None
-        return (found["account"] if found else None) or self.account
+        return (self.pattern.find(request.path) if self.pattern is not None else None) or self.account
 
 
 class LineIds:
@@ -63,57 +74,64 @@ class LineIds:
         return f"log-{digest.hex()}-{ordinal}"
 
 
-def is_ndjson(lines: Iterator[Line]) -> tuple[bool, Iterator[Line]]:
-    """Whether the first line that holds something begins an object; and all lines, that one among them."""
-    seen: list[Line] = []
-    for line in lines:
-        seen.append(line)
-        if line.content.strip():
-            break
-    return bool(seen) and seen[-1].content.lstrip().startswith(b"{"), chain(seen, lines)
-
-
-def ndjson_commands(lines: Iterator[Line]) -> Iterator[InputCommand | Rejected]:
-    """Commands whose fields are all right, and lines that hold none."""
+def ndjson_commands(lines: Iterator[Line], *, last_line_complete: bool) -> Iterator[InputItem]:
+    """Commands whose fields are all right, lines that hold none, and a last line that may go on."""
     for line in lines:
         if not line.content.strip() and not line.too_long:
             continue
-        if line.too_long:
-            yield Rejected(line.number, line.content, "is too long")
-            continue
-        command = read_command(line.number, line.content)
-        if isinstance(command, InputCommand):
-            wrong = first_mistake(Command(command.name), command.record)
-            yield command if wrong is None else Rejected(line.number, line.content, wrong)
-        elif command.reason is DeadLetterReason.INVALID_EVENT:
-            yield Rejected(line.number, line.content, "type: is not request, refund, grant or account")
+        if not (line.ended or last_line_complete):
+            yield Unfinished(line.number, line.content)
+        elif line.too_long:
+            yield Rejected(line.number, line.content, f"is too long: {LONGEST_LINE:,} bytes are the most")
         else:
-            yield Rejected(line.number, line.content, "is not a JSON object")
+            yield _ndjson_command(line)
 
 
-def log_commands(lines: Iterator[Line], mapping: Mapping) -> Iterator[InputCommand | Rejected]:
-    """The request event of each line of an access log, and lines that are none."""
+def _ndjson_command(line: Line) -> InputCommand | Rejected:
+    command = read_command(line.number, line.content)
+    if isinstance(command, InputCommand):
+        wrong = first_mistake(Command(command.name), command.record)
+        return command if wrong is None else Rejected(line.number, line.content, wrong)
+    if command.reason is DeadLetterReason.INVALID_EVENT:
+        return Rejected(line.number, line.content, "type: is not request, hold, refund, grant or account")
+    if is_object_end(line.content):
+        return Rejected(line.number, line.content, "is the end of a JSON object whose beginning is missing")
+    return Rejected(line.number, line.content, "is not a JSON object")
+
+
+def log_commands(
+    lines: Iterator[Line], log_format: LogFormat, mapping: EventMapping, *, last_line_complete: bool
+) -> Iterator[InputItem]:
+    """The request event of each line of a log, lines that are none, and a last line that may go on."""
     ids = LineIds()
-    for line in lines:
-        if line.too_long:
-            yield Rejected(line.number, line.content, "is too long")
-        elif line.content.strip():
-            try:
-                event = _log_event(line.content, mapping, ids)
-            except NotALogLineError as error:
-                yield Rejected(line.number, line.content, str(error))
-            else:
-                yield InputCommand(line.number, Command.REQUEST.value, event, event["occurred_at"])
+    for record in log_records(lines, log_format.envelope):
+        if not (record.ended or last_line_complete):
+            yield Unfinished(record.number, record.content)
+            continue
+        try:
+            event = _log_event(record, log_format, mapping, ids)
+        except NotALogLineError as error:
+            yield Rejected(record.number, record.content, str(error))
+        else:
+            if event is not None:
+                yield InputCommand(record.number, Command.REQUEST.value, event, event["occurred_at"])
 
 
-def _log_event(content: bytes, mapping: Mapping, ids: LineIds) -> Record:
-    line = parse_line(content)
-    account_id = mapping.account_of(line)
+def _log_event(record: LogRecord, log_format: LogFormat, mapping: EventMapping, ids: LineIds) -> Record | None:
+    """The event of a line, None of a blank one. Raises NotALogLineError."""
+    if record.too_long:
+        raise NotALogLineError(f"is too long: {LONGEST_LOG_LINE:,} bytes are the most")
+    if record.text is None:
+        raise NotALogLineError(f"is not in {log_format.envelope_name}")
+    if not record.text.strip():
+        return None
+    request = log_format.request(record.text)
+    account_id = mapping.account_of(request)
     if account_id is None:
         raise NotALogLineError("its path names no account, and --account gives none for such lines")
     event = to_event(
-        line,
-        event_id=ids.next_id(content),
+        request,
+        event_id=ids.next_id(record.content),
         account_id=account_id,
         channel=mapping.channel,
         endpoint=mapping.endpoint,

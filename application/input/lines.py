@@ -1,32 +1,36 @@
-"""Reading files of lines, from the first to the last and never as a whole: plain or gzipped, a file or `-`."""
+"""Reading files of lines, from the first to the last and never as a whole: plain or compressed, a file or `-`."""
 
 from __future__ import annotations
 
-import gzip
 import io
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from application.input.contents import DAMAGED, ForeignContentError, decompressed
+
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes of a line that are kept. A longer line is read past, so that no file can fill the memory."""
-_GZIP = b"\x1f\x8b"
+_MARK = b"\xef\xbb\xbf"
 _READ_AHEAD = 1 << 20
 
 
 class UnreadableInputError(Exception):
-    """The input is not there, or breaks off; the message says after which line."""
+    """The input is not there, is no text in UTF-8, or breaks off; the message says after which line."""
 
 
 class Line(NamedTuple):
-    """One line without its end; `too_long` where only its beginning was kept."""
+    """One line without its end; `too_long` where only its beginning was kept.
+
+    `ended` is false for a last line that no line end follows: whoever writes the file may not be done with it.
+    """
 
     number: int
     content: bytes
     too_long: bool = False
+    ended: bool = True
 
 
 class Source(NamedTuple):
@@ -43,19 +47,16 @@ class Source(NamedTuple):
 
 @contextmanager
 def open_source(name: str) -> Iterator[Source]:
-    """Opens a file or, for `-`, standard input; what is gzipped is read through. Raises UnreadableInputError."""
+    """Opens a file or, for `-`, standard input; gzip, bzip2 and xz are read through. Raises UnreadableInputError."""
     if name == "-":
-        piped = sys.stdin.buffer
-        yield Source(
-            _decompressed(piped if isinstance(piped, io.BufferedReader) else io.BytesIO(piped.read())), None, None
-        )
+        yield Source(_text(sys.stdin.buffer), None, None)
         return
     with _opened(name) as raw:
         seekable = raw.seekable()
         size = raw.seek(0, io.SEEK_END) if seekable else None
         if seekable:
             raw.seek(0)
-        yield Source(_decompressed(raw), raw if seekable else None, size)
+        yield Source(_text(raw), raw if seekable else None, size)
 
 
 def _opened(name: str) -> io.BufferedReader[Any]:
@@ -65,36 +66,55 @@ def _opened(name: str) -> io.BufferedReader[Any]:
         raise UnreadableInputError(str(error)) from error
 
 
-def _decompressed(stream: io.BufferedReader[Any] | io.BytesIO) -> BinaryIO:
-    beginning = stream.peek(2)[:2] if isinstance(stream, io.BufferedReader) else stream.getvalue()[:2]
-    return cast("BinaryIO", gzip.GzipFile(fileobj=stream) if beginning == _GZIP else stream)
+def _text(stream: BinaryIO) -> BinaryIO:
+    try:
+        return decompressed(stream)
+    except ForeignContentError as error:
+        raise UnreadableInputError(str(error)) from error
 
 
 def read_lines(stream: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[Line]:
-    """Each line with its number from 1, without its line end; a byte order mark before the first is dropped.
+    """Each line with its number from 1, without its line end.
 
-    Raises UnreadableInputError, also where gzipped data is cut short or damaged.
+    Not part of a line are a byte order mark and zero bytes before it: what `copytruncate`, or a machine that lost its
+    power, leaves in a log. Zero bytes at the file's end are no line. Raises UnreadableInputError, also where compressed
+    data is cut short or damaged.
     """
     number = 0
     while raw := _read_line(stream, longest + 1, number):
         number += 1
-        too_long = len(raw) > longest and not raw.endswith(b"\n")
+        ended = raw.endswith(b"\n")
+        too_long = len(raw) > longest and not ended
         if too_long:
             raw = raw[:longest]
-            _read_past(stream)
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        yield Line(number, raw.removesuffix(b"\n").removesuffix(b"\r"), too_long)
+            ended = _read_past(stream, number)
+        yield Line(number, raw.removeprefix(_MARK).removesuffix(b"\n").removesuffix(b"\r"), too_long, ended)
 
 
 def _read_line(stream: BinaryIO, longest: int, number: int) -> bytes:
+    """The next line, at most `longest` bytes after the zero bytes that it begins with; nothing at the end."""
+    line = _read(stream, longest, number)
+    while line.startswith(b"\0"):
+        line = line.lstrip(b"\0")
+        if line.endswith(b"\n"):
+            break
+        rest = _read(stream, longest - len(line), number)
+        line += rest
+        if not rest:
+            break
+    return line
+
+
+def _read(stream: BinaryIO, longest: int, number: int) -> bytes:
     try:
         return stream.readline(longest)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGED as error:
         raise UnreadableInputError(f"cannot be read after line {number}: {error}") from error
 
 
-def _read_past(stream: BinaryIO) -> None:
-    """Goes on to the end of a line whose beginning is enough."""
-    while (rest := stream.readline(_READ_AHEAD)) and not rest.endswith(b"\n"):
+def _read_past(stream: BinaryIO, number: int) -> bool:
+    """Goes on to the end of a line whose beginning is enough; gives whether it has an end."""
+    rest = b""
+    while (rest := _read(stream, _READ_AHEAD, number)) and not rest.endswith(b"\n"):
         pass
+    return bool(rest)

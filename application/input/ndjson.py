@@ -7,16 +7,17 @@ What is absent gets its plain form (null, an empty map, `processed`); times may 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from application.input.json_shape import checked_shape
 from application.input.lines import Line
+from application.input.times import instant
 from metering.records import LAST_INSTANT, TIME_FIELD, YEAR_2000, Command, DeadLetterReason, Outcome
-from metering.windows import parse_any_instant
 
 _NULLABLE = {
-    Command.REQUEST: ("request_id", "actor", "user_id", "ip", "domain", "plan"),
+    Command.REQUEST: ("request_id", "actor", "user_id", "ip", "domain", "plan", "hold_id"),
+    Command.HOLD: (),
     Command.REFUND: ("charge", "credits"),
     Command.GRANT: ("expires_at",),
     Command.ACCOUNT: ("plan",),
@@ -24,16 +25,13 @@ _NULLABLE = {
 _MAPS = {Command.REQUEST: ("quantities", "attributes"), Command.ACCOUNT: ("alert_below",)}
 _TIMES = {
     Command.REQUEST: ("occurred_at",),
+    Command.HOLD: ("held_at", "expires_at"),
     Command.REFUND: ("requested_at",),
     Command.GRANT: ("granted_at", "expires_at"),
     Command.ACCOUNT: ("at",),
 }
 TYPES = tuple(str(command) for command in _TIMES)
 """What `type` may say. Price books come from their own files."""
-
-_FINER_THAN_MS = re.compile(r"(\.[0-9]{3})[0-9]+")
-_LEAP_SECOND = re.compile(r"(T[0-9]{2}:[0-9]{2}):60", re.IGNORECASE)
-_DAY_SECONDS = 86_400
 
 
 class InputCommand(NamedTuple):
@@ -53,17 +51,38 @@ class BadLine(NamedTuple):
     field: str | None
 
 
-def read_commands(lines: Iterable[Line]) -> Iterator[InputCommand | BadLine]:
-    """The command, or what is wrong, of each line. A line of nothing but white space is no line: it is passed over."""
-    for line in lines:
-        if line.too_long:
-            yield BadLine(line.number, DeadLetterReason.UNDECODABLE, None)
-        elif line.content.strip(b" \t\r\n"):
-            yield read_command(line.number, line.content)
+class CommandReader:
+    """The command, or what is wrong, of each line of a file. A line of nothing but white space is no line.
+
+    A last line without its end counts where it holds a whole object: nothing can follow that would change it. Else it
+    is left out, and `unfinished` is its number once all is read. Raises NotNdjsonError before the first line, and
+    UnreadableInputError. `recorded_at` in ms is for commands that have none of their own; None: the command's own time.
+    """
+
+    def __init__(self, lines: Iterable[Line], recorded_at: int | None = None) -> None:
+        self._lines = lines
+        self._recorded_at = recorded_at
+        self.unfinished: int | None = None
+
+    def __iter__(self) -> Iterator[InputCommand | BadLine]:
+        for line in checked_shape(iter(self._lines)):
+            if line.too_long:
+                command: InputCommand | BadLine = BadLine(line.number, DeadLetterReason.UNDECODABLE, None)
+            elif line.content.strip(b" \t\r\n"):
+                command = read_command(line.number, line.content, self._recorded_at)
+            else:
+                continue
+            if not line.ended and isinstance(command, BadLine) and command.reason is DeadLetterReason.UNDECODABLE:
+                self.unfinished = line.number
+            else:
+                yield command
 
 
-def read_command(line_number: int, content: bytes) -> InputCommand | BadLine:
-    """One line. Undecodable: no UTF-8, no JSON (NaN and a key twice are none), no object, or nested absurdly."""
+def read_command(line_number: int, content: bytes, recorded_at: int | None = None) -> InputCommand | BadLine:
+    """One line; `recorded_at` in ms where it has none of its own, None: the command's time.
+
+    Undecodable: no UTF-8, no JSON (NaN and a key twice are none), no object, or nested absurdly.
+    """
     try:
         data = _decode(content.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -75,10 +94,12 @@ def read_command(line_number: int, content: bytes) -> InputCommand | BadLine:
         name = Command.REQUEST
     if not isinstance(name, str) or name not in TYPES:
         return BadLine(line_number, DeadLetterReason.INVALID_EVENT, "type")
-    return _command(line_number, Command(name), data)
+    return _command(line_number, Command(name), data, recorded_at)
 
 
-def _command(line_number: int, command: Command, record: dict[str, Any]) -> InputCommand:
+def _command(
+    line_number: int, command: Command, record: dict[str, Any], default_recorded_at: int | None
+) -> InputCommand:
     for field in _TIMES[command]:
         if field in record:
             record[field] = to_ms(record[field])
@@ -89,11 +110,15 @@ def _command(line_number: int, command: Command, record: dict[str, Any]) -> Inpu
             record[field] = {}
     if command is Command.REQUEST and record.get("outcome") is None:
         record["outcome"] = Outcome.PROCESSED.value
+    if command is Command.REQUEST and record.get("keeps_hold") is None:
+        record["keeps_hold"] = False
     if command is Command.ACCOUNT and isinstance(plan := record["plan"], dict):
         record["plan"] = {**plan, **{name: to_ms(plan[name]) for name in ("started_at", "ends_at") if name in plan}}
     own_time = record.get(TIME_FIELD[command])
     recorded_at = to_ms(record.pop("recorded_at", None))
-    if recorded_at is None:
+    if recorded_at is None and default_recorded_at is not None:
+        recorded_at = default_recorded_at
+    elif recorded_at is None:
         recorded_at = own_time if type(own_time) is int else 0
     elif type(recorded_at) is not int or not YEAR_2000 <= recorded_at <= LAST_INSTANT:
         # Not a field of any command: put back, it is the unknown field that metering names after all others.
@@ -109,16 +134,10 @@ def to_ms(value: Any) -> Any:
     """
     if not isinstance(value, str):
         return value
-    text, leaps = _LEAP_SECOND.subn(r"\1:59", _FINER_THAN_MS.sub(r"\1", value, count=1), count=1)
     try:
-        ms = parse_any_instant(text)
+        ms = instant(value)
     except ValueError:
         return value
-    if leaps:
-        # A leap second exists only as the last one of a UTC day, and has the number of the second that follows it.
-        if (ms // 1_000 + 1) % _DAY_SECONDS:
-            return value
-        ms += 1_000
     return ms if YEAR_2000 <= ms <= LAST_INSTANT else value
 
 

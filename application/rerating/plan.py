@@ -16,7 +16,7 @@ from typing import Any
 
 from application.errors import Misconfigured
 from application.wording import shown_time
-from metering.windows import parse_instant
+from metering.windows import parse_any_instant
 from replay.rerating.partition import Rerate
 from replay.rerating.run import Money, Outcome
 from replay.rerating.tallies import Changes
@@ -87,7 +87,7 @@ def read_plan(path: Path) -> Plan:
         with path.open(encoding="utf-8") as lines:
             data = json.loads(lines.readline())
         accounts = {"plan": data["accounts"]}[data["type"]]
-        start, end = (parse_instant(data[name]) for name in ("from", "to"))
+        start, end = (parse_any_instant(data[name]) for name in ("from", "to"))
         ends = {int(partition): int(offset) for partition, offset in data["log_ends"].items()}
         return Plan(data["book_id"], data["log_id"], start, end, None if accounts is None else tuple(accounts), ends)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

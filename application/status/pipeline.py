@@ -88,11 +88,11 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     requests = pipeline.input_log
     bounds = {each: requests.bounds(each) for each in partitions}
     rating, to_rate = _group(pipeline, names.rating_group, [names.requests])
-    loading, to_load = _group(pipeline, names.loading_group, names.outputs)
+    loading, to_load = _group(pipeline, names.loading_group, names.loaded)
     inputs = [
         PartitionStatus(
             each, *bounds[each], behind, _recorded_at(requests, each, bounds[each], behind),
-            sum(to_load[topic, each] for topic in names.outputs),
+            sum(to_load[topic, each] for topic in names.loaded),
         )
         for each in partitions
         for behind in (to_rate[names.requests, each],)

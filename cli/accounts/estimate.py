@@ -75,15 +75,19 @@ def _read(estimator: Estimator, file: str) -> None:
     from application.accounts.estimate import WrongAccount
     from application.errors import Failed
     from application.input.lines import UnreadableInputError, open_source, read_lines
-    from application.input.ndjson import read_commands
+    from application.input.ndjson import CommandReader
+    from cli.terminal.output import print_status
     from cli.terminal.progress import file_progress
 
     result = estimator.result
     try:
         with open_source(file) as source, file_progress(file, source, "counted") as report:
-            for done, command in enumerate(read_commands(read_lines(source.stream)), 1):
+            reader = CommandReader(read_lines(source.stream))
+            for done, command in enumerate(reader, 1):
                 estimator.add(command)
                 bad = result.dead_letters.total()
                 report.advance(done - bad, bad)
+        if reader.unfinished is not None:
+            print_status(f"{file}: line {reader.unfinished} has no end yet and is no whole object: it was left out.")
     except (UnreadableInputError, WrongAccount) as error:
         raise Failed(f"{file}: {error}") from error

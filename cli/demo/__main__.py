@@ -124,7 +124,7 @@ class Demo:
         names = pipeline.names
         waits = (
             (names.rating_group, (names.requests,), "messages still to be rated"),
-            (names.loading_group, names.outputs, "rated messages still to come into ClickHouse"),
+            (names.loading_group, names.loaded, "rated messages still to come into ClickHouse"),
         )
         deadline = clock.monotonic() + _DONE_SECONDS
         for group, topics, what in waits:

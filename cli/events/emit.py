@@ -13,12 +13,20 @@ if TYPE_CHECKING:
     from application.configuration.sources import Configuration
 
 
+FORMATS = (
+    "auto", "ndjson", "access-log", "common", "combined", "vhost", "nginx-json", "envoy-json", "caddy-json", "cri",
+    "docker", "syslog",
+)  # fmt: skip
+"""What `application.input.log_formats` reads, written here so that --help needs no import."""
+
+
 @click.command(
     cls=Command,
     short_help="Send events to Kafka: NDJSON or an access log.",
     epilog="""
     creditmeter emit --account acme /var/log/nginx/access.log
     creditmeter emit --account-pattern '^/t/(?P<account>[^/]+)/' --account other access.log.gz
+    creditmeter emit --account acme --log-format '$remote_addr [$time_local] "$request" $status' odd.log
     creditmeter emit --account acme --dry-run access.log | creditmeter rate --prices prices.yaml
     """,
 )
@@ -26,10 +34,18 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["auto", "ndjson", "access-log"]),
+    type=click.Choice(FORMATS),
     default="auto",
     show_default=True,
-    help="auto looks at the first line.",
+    help="auto looks at the first lines; access-log is a log in any of the formats behind it.",
+)
+@click.option(
+    "--log-format",
+    metavar="FIELDS",
+    help="A log in a format of your own, as Apache's LogFormat or nginx's log_format describes it.",
+)
+@click.option(
+    "--last-line-complete", is_flag=True, help="Send a last line without line end, too (else it has no end yet)."
 )
 @click.option(
     "--account", help="Access log: who pays; with --account-pattern, who pays where the pattern finds nobody."
@@ -40,9 +56,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Print the commands as NDJSON (for `rate`) instead of sending them.")
 @click.option("--rejects", type=click.Path(dir_okay=False, writable=True), help="Keep the bad lines in this file.")
 @click.option("--rate-limit", type=NumberRange(min=0, min_open=True), metavar="N", help="At most N lines a second.")
-@click.option(
-    "--strict", is_flag=True, help="Exit with 1 when there are bad lines (without it: only when no line is good)."
-)
+@click.option("--strict", is_flag=True, help="Exit with 1 when a line was not sent (without it: only when none was).")
 @with_configuration
 @click.pass_context
 def emit(
@@ -51,6 +65,8 @@ def emit(
     file: str,
     *,
     file_format: str,
+    log_format: str | None,
+    last_line_complete: bool,
     account: str | None,
     account_pattern: str | None,
     endpoint: str | None,
@@ -60,17 +76,22 @@ def emit(
     rate_limit: float | None,
     strict: bool,
 ) -> None:
-    """Send the events of FILE (NDJSON or an access log, also gzipped; - is standard input) to Kafka.
+    """Send the events of FILE (NDJSON or an access log; - is standard input) to Kafka.
 
-    NDJSON is what `rate` reads. An access log may be in Common or Combined format: the status gives the outcome,
-    the host the ip, and a line's content and its place among identical lines give its event_id, so that sending a
-    log again, under another name or after it has grown, changes nothing. Bad lines are reported with their
-    numbers and passed over. Answers when every event is acknowledged.
+    NDJSON is what `rate` reads. An access log may be in Common or Combined format, also behind a virtual host, or in
+    an envelope of CRI, Docker or syslog, or in JSON of nginx, Envoy or Caddy: the status gives the outcome, the
+    client's address the ip, and a line's content and its place among identical lines give its event_id, so that
+    sending a log again, under another name or after it has grown, changes nothing. A last line without its end may
+    still be being written: it is not sent. Bad lines are reported with their numbers and passed over. gzip, bzip2
+    and xz are read through. Answers when every event is acknowledged.
     """
     from cli.events.emitting import Emission, Wanted
 
-    wanted = Wanted(file, file_format, account, account_pattern, endpoint, channel, rate_limit)
+    wanted = Wanted(
+        file, file_format, log_format, last_line_complete, account, account_pattern, endpoint, channel, rate_limit
+    )
     emission = Emission(wanted, rejects)
     emission.run(None if dry_run else configuration.settings)
-    if emission.stopped or (emission.rejected and (strict or not emission.sent)):
+    held_back = emission.rejected or emission.unfinished is not None
+    if emission.stopped or (held_back and (strict or not emission.sent)):
         ctx.exit(1)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from application.errors import Failed, Misconfigured
-from application.input.file_events import Mapping, Rejected, is_ndjson, log_commands, ndjson_commands
+from application.input.account_pattern import AccountPattern, AccountPatternError
+from application.input.file_events import (
+    EventMapping,
+    InputItem,
+    Rejected,
+    Unfinished,
+    log_commands,
+    ndjson_commands,
+)
 from application.input.file_rating import to_line
+from application.input.json_shape import checked_shape
 from application.input.lines import Source, UnreadableInputError, open_source, read_lines
+from application.input.log_formats import ACCESS_LOG, AUTO, LOG_FORMATS, NDJSON, LogFormat, is_ndjson, with_pattern
+from application.input.log_patterns import LogPattern
 from cli.terminal.output import data_output, print_status
 from cli.terminal.progress import FileProgress, file_progress
 from metering.records import Command
@@ -22,14 +32,19 @@ if TYPE_CHECKING:
     from application.input.ndjson import InputCommand
 
 _REJECTS_SHOWN = 20
-_LONGEST_LOG_LINE = 1 << 20
+_UNKNOWN_FORMAT = (
+    "The first lines are neither NDJSON nor a log in a known format: name it by --format, or its fields by "
+    "--log-format (and give --account or --account-pattern, since a log does not say who pays)."
+)
 
 
 class Wanted(NamedTuple):
-    """What the person asked for."""
+    """What the person asked for; `log_format` is a pattern of fields."""
 
     file: str
     file_format: str
+    log_format: str | None
+    last_line_complete: bool
     account: str | None
     account_pattern: str | None
     endpoint: str | None
@@ -48,16 +63,24 @@ class Sender(Protocol):
 
 
 class Emission:
-    """One run over one file. `sent` and `rejected` count lines; `stopped` is true after Ctrl-C."""
+    """One run over one file. `sent` and `rejected` count lines; `stopped` is true after Ctrl-C.
+
+    `unfinished` is the number of a last line that was held back because it has no end yet, None where there is none.
+    """
 
     def __init__(self, wanted: Wanted, rejects: str | None) -> None:
-        """Raises Misconfigured where the account pattern is not one."""
+        """Raises Misconfigured where the account pattern or the log format is not one."""
         self.sent = 0
         self.rejected = 0
+        self.unfinished: int | None = None
         self.stopped = False
         self._wanted = wanted
         self._rejects = rejects
-        self._mapping = Mapping(wanted.account, _pattern(wanted.account_pattern), wanted.channel, wanted.endpoint)
+        pattern = _account_pattern(wanted.account_pattern)
+        self._mapping = EventMapping(wanted.account, pattern, wanted.channel, wanted.endpoint)
+        self._log_format = _log_format(wanted)
+        self._is_log = False
+        self._without_address = 0
 
     def run(self, settings: Settings | None) -> None:
         """Send everything to Kafka, or with no settings print it. Raises Failed."""
@@ -70,7 +93,9 @@ class Emission:
             except KeyboardInterrupt:
                 self.stopped = True
             except UnreadableInputError as error:
-                raise Failed(f"{self._wanted.file}: {error}") from error
+                sender.finish()
+                before = f" ({self._counts(dry_run=settings is None)} before it)" if self.sent else ""
+                raise Failed(f"{self._wanted.file}: {error}{before}") from error
             sender.finish()
         self._report(dry_run=settings is None)
 
@@ -89,24 +114,29 @@ class Emission:
             for item in self._commands(source):
                 if isinstance(item, Rejected):
                     self._reject(item, rejects, report)
+                elif isinstance(item, Unfinished):
+                    self.unfinished = item.line_number
                 else:
                     sender.send(item)
                     self.sent += 1
+                    self._without_address += self._is_log and item.record["ip"] is None
                 report.advance(self.sent, self.rejected)
                 pace.wait()
 
-    def _commands(self, source: Source) -> Iterator[InputCommand | Rejected]:
+    def _commands(self, source: Source) -> Iterator[InputItem]:
         wanted = self._wanted
-        if wanted.file_format == "auto":
-            ndjson, lines = is_ndjson(read_lines(source.stream))
-        else:
-            ndjson = wanted.file_format == "ndjson"
-            lines = read_lines(source.stream) if ndjson else read_lines(source.stream, _LONGEST_LOG_LINE)
+        lines = read_lines(source.stream)
+        ndjson: bool | None = wanted.file_format == NDJSON
+        if wanted.file_format == AUTO and wanted.log_format is None:
+            ndjson, lines = is_ndjson(lines)
         if ndjson:
-            return ndjson_commands(lines)
+            return ndjson_commands(checked_shape(lines), last_line_complete=wanted.last_line_complete)
         if wanted.account is None and wanted.account_pattern is None:
+            if ndjson is None:
+                raise Misconfigured(_UNKNOWN_FORMAT)
             raise Misconfigured("An access log does not say who pays: give --account NAME or --account-pattern REGEX.")
-        return log_commands(lines, self._mapping)
+        self._is_log = True
+        return log_commands(lines, self._log_format, self._mapping, last_line_complete=wanted.last_line_complete)
 
     def _reject(self, line: Rejected, rejects: BinaryIO | None, report: FileProgress) -> None:
         self.rejected += 1
@@ -119,8 +149,17 @@ class Emission:
         if self.rejected > _REJECTS_SHOWN:
             hint = "" if self._rejects else " (--rejects FILE keeps them)"
             print_status(f"… and {self.rejected - _REJECTS_SHOWN:,} more bad lines{hint}")
+        if self.unfinished is not None:
+            print_status(
+                f"{self._wanted.file}: line {self.unfinished} has no end yet and was not sent "
+                "(--last-line-complete sends it; send the file again when it is whole)"
+            )
+        print_status(f"{'Stopped. ' if self.stopped else ''}{self._counts(dry_run=dry_run)}")
+
+    def _counts(self, *, dry_run: bool) -> str:
         word = "printed" if dry_run else "sent and acknowledged"
-        print_status(f"{'Stopped. ' if self.stopped else ''}{self.sent:,} {word}, {self.rejected:,} bad lines")
+        lacking = f"; {self._without_address:,} lines have no address" if self._without_address else ""
+        return f"{self.sent:,} {word}, {self.rejected:,} bad lines{lacking}"
 
 
 def _kept(rejects: str) -> BinaryIO:
@@ -161,13 +200,20 @@ class _Pace:
             clock.sleep(ahead)
 
 
-def _pattern(text: str | None) -> re.Pattern[str] | None:
+def _account_pattern(text: str | None) -> AccountPattern | None:
     if text is None:
         return None
     try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise Misconfigured(f"--account-pattern: is not a regular expression: {error}") from error
-    if "account" not in pattern.groupindex:
-        raise Misconfigured("--account-pattern: needs a group named account, like '^/t/(?P<account>[^/]+)/'")
-    return pattern
+        return AccountPattern(text)
+    except AccountPatternError as error:
+        raise Misconfigured(f"--account-pattern: {error}") from error
+
+
+def _log_format(wanted: Wanted) -> LogFormat:
+    """How lines are read if the file is a log."""
+    if wanted.log_format is None:
+        return LOG_FORMATS.get(wanted.file_format, LOG_FORMATS[ACCESS_LOG])
+    try:
+        return with_pattern(wanted.file_format, LogPattern(wanted.log_format).parse)
+    except ValueError as error:
+        raise Misconfigured(f"--log-format: {error}") from error

@@ -37,7 +37,15 @@ def _instant(text: str) -> int:
     return parse_instant(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text)
 
 
+def _instant_or_now(text: str) -> int:
+    from streams import clock
+
+    return clock.now_ms() if text == "now" else _instant(text)
+
+
 INSTANT = _Parsed("time", _instant)
 """`2026-01-31T12:00:00Z`, or `2026-01-31` for its first moment (UTC); gives ms."""
+INSTANT_OR_NOW = _Parsed("time or now", _instant_or_now)
+"""As INSTANT, or `now`; gives ms."""
 DURATION = _Parsed("duration", _duration)
 """`30d`, `24h`, `5m`, `30s`; gives ms."""

@@ -48,8 +48,8 @@ class _FileBar(FileProgress):
         speed = sent / (now - self._began)
         self._progress.update(self._task, completed=position, sent=sent, rejected=rejected, speed=speed)
 
-    def print_status(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def remark(self, text: str) -> None:
+        self._progress.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

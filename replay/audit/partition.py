@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from metering import Sweeper
-from metering.records import Output
 from metering.state import ReadBook, State
 from replay.audit.findings import Note, Totals
 from replay.audit.outputs import OutputAudit, Position, Stretch, digest
@@ -21,7 +20,7 @@ from replay.audit.state import ReadableState, compare_states
 from schemas.codec import Codec
 from streams.log.protocols import InputLog, LostPrefix, Message
 from streams.log.topics import TopicNames
-from streams.rating.outputs import BATCH_NAME, Counts, encoded, topics_by_kind
+from streams.rating.outputs import BATCH_NAME, Counts, Decided, encoded, topics_by_kind
 from streams.rating.partition import SWEEP_ROWS_PER_MESSAGE, Wiring, apply_message
 from streams.state.store import StateStore
 
@@ -102,7 +101,7 @@ class PartitionAudit:
             caused = apply_message(self._wiring, self._state, message, counts)
             self._compare_outputs(message, caused, outputs, rows)
             totals.messages += 1
-            totals.note(caused)
+            totals.note(caused.outputs)
             self._applied(message.offset)
         totals.events = counts.events
         self._commit(max(scope.stop - 1, self._store.applied))
@@ -139,12 +138,15 @@ class PartitionAudit:
     def _row_audit(self) -> RowAudit | None:
         if self._against.rows is None:
             return None
-        horizons = {BATCH_NAME[kind]: self._scope.horizons[topic] for kind, topic in self._topics.items()}
+        loaded = self._logs.names.loaded
+        horizons = {
+            BATCH_NAME[kind]: self._scope.horizons[topic] for kind, topic in self._topics.items() if topic in loaded
+        }
         codec, note = self._logs.codec, self._note
         return RowAudit(self._against.rows, codec, self._scope.partition, self._next, horizons, note)
 
     def _compare_outputs(
-        self, message: Message, caused: list[Output], outputs: Mapping[str, OutputAudit], rows: RowAudit | None
+        self, message: Message, caused: Decided, outputs: Mapping[str, OutputAudit], rows: RowAudit | None
     ) -> None:
         codec, partition = self._logs.codec, self._scope.partition
         for topic, part, value in encoded(codec, self._topics, caused, partition, message.offset):
@@ -152,7 +154,7 @@ class PartitionAudit:
             self._state.put(self._digest_key(topic, position), digest(value))
             outputs[topic].expect(position, value)
             self.totals.records += 1
-            if rows is not None:
+            if rows is not None and topic in self._logs.names.loaded:
                 rows.add(value)
         if rows is not None and rows.is_full:
             rows.compare(message.offset + 1)

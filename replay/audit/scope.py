@@ -69,7 +69,8 @@ class Surveyor:
         asked = {p: self.input_log.bounds(p) for p in range(self.partitions)}
         rated = self._until_rated({p: end for p, (_, end) in asked.items()}, deadline)
         bounds = {(t, p): self.output_logs[t].bounds(p) for t in self.names.outputs for p in range(self.partitions)}
-        loaded = self._until_loaded({place: end for place, (_, end) in bounds.items()}, deadline)
+        ends = {place: end for place, (_, end) in bounds.items() if place[0] in self.names.loaded}
+        loaded = self._until_loaded(ends, deadline)
         return [self._scope(p, asked[p], rated[p], bounds, loaded) for p in range(self.partitions)]
 
     def _scope(
@@ -89,7 +90,7 @@ class Surveyor:
             if outputs[topic].is_cut:
                 gaps.append(f"{topic}[{partition}] before {first}: deleted by retention")
             horizons[topic] = stop
-            if self.with_rows and loaded[topic, partition] < end:
+            if self.with_rows and topic in self.names.loaded and loaded[topic, partition] < end:
                 horizons[topic] = min(stop, self._source_at(topic, partition, loaded[topic, partition], end, stop))
                 if horizons[topic] < stop:
                     gaps.append(f"rows of {topic}[{partition}] from input {horizons[topic]} on: not loaded yet")
@@ -131,7 +132,7 @@ class Surveyor:
         if not self.with_rows:
             return dict(ends)
         while True:
-            known = self.positions.loaded(self.names.outputs, self.partitions)
+            known = self.positions.loaded(self.names.loaded, self.partitions)
             loaded = {place: min(end, known.get(place, 0)) for place, end in ends.items()}
             left = sum(end - loaded[place] for place, end in ends.items())
             if not left or clock.monotonic() >= deadline:

@@ -6,14 +6,22 @@ by the account's floor is left out on both sides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
-from metering.claims import is_forgotten
-from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, Store
+from metering.account import BEGINNING, Account
+from metering.cleanup import is_same_row, live_rows
+from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, HOLD, Store
 from replay.audit.findings import Difference, Finding, Note
 
-_TABLES = {ACCOUNT: "account", COMMAND_ID: "command id", EVENT: "event", CLAIM: "claim", BOOK_KEY: "price book"}
+_TABLES = {
+    ACCOUNT: "account",
+    COMMAND_ID: "command id",
+    EVENT: "event",
+    HOLD: "hold",
+    CLAIM: "claim",
+    BOOK_KEY: "price book",
+}
 
 Rows = Iterator[tuple[bytes, Any]]
 
@@ -32,11 +40,12 @@ class ReadableState(Protocol):
 def compare_states(replayed: Store, found: ReadableState, place: str, note: Note) -> int:
     """Notes every row that differs; gives how many rows are the same. `place` names the state for people."""
     same = 0
-    floors = _Floors(replayed)
+    accounts = _Accounts(replayed)
     for prefix, table in _TABLES.items():
-        wanted = _live(prefix, replayed.scan(prefix), floors)
-        for key, expected, actual in _paired(wanted, _live(prefix, found.scan(prefix), floors)):
-            if expected == actual:
+        wanted = live_rows(prefix, replayed.scan(prefix), accounts.floor_of, accounts.is_open)
+        actual_rows = live_rows(prefix, found.scan(prefix), accounts.floor_of, accounts.is_open)
+        for key, expected, actual in _paired(wanted, actual_rows):
+            if is_same_row(prefix, expected, actual):
                 same += 1
                 continue
             what = Finding.MISSING if actual is None else Finding.UNEXPECTED if expected is None else Finding.DIFFERENT
@@ -45,46 +54,29 @@ def compare_states(replayed: Store, found: ReadableState, place: str, note: Note
     return same
 
 
-class _Floors:
-    """The time before which an account can accept no event any more, by the replay."""
+class _Accounts:
+    """By the replay: the time before which an account can accept no event any more, and which of its holds are open."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._last: tuple[bytes, int] = (b"", 0)
+        self._last: tuple[bytes, Account | None] = (b"", None)
 
-    def of(self, key: bytes) -> int:
+    def floor_of(self, key: bytes) -> int:
+        account = self._account(key)
+        return BEGINNING if account is None else account.floor
+
+    def is_open(self, key: bytes) -> bool:
+        account = self._account(key)
+        return account is not None and key[len(account.hold_prefix) :].decode() in account.holds.by_id
+
+    def _account(self, key: bytes) -> Account | None:
+        """The account that a key belongs to; None for one that the replay does not know."""
         end = 3 + int.from_bytes(key[1:3], "big")
         owner = key[1:end]
         if owner != self._last[0]:
             row = self._store.get(ACCOUNT + owner)
-            self._last = (owner, row[1] if row is not None else -(2**63))
+            self._last = (owner, None if row is None else Account(owner[2:].decode(), row))
         return self._last[1]
-
-
-def _live(prefix: bytes, rows: Iterable[tuple[bytes, Any]], floors: _Floors) -> Rows:
-    """The rows without what clean-up takes away sooner or later."""
-    for key, value in rows:
-        if prefix == ACCOUNT:
-            stream_time, floor, _swept_at, *settings, balances = value
-            kept = {
-                name: [debt, [g for g in grants if _matters(g, floor)]] for name, (debt, grants) in balances.items()
-            }
-            yield key, [stream_time, floor, *settings, kept]
-        elif prefix == EVENT:
-            if value[0] >= floors.of(key):
-                yield key, value
-        elif prefix == CLAIM:
-            owners = [owner for owner in value if not is_forgotten(owner, floors.of(key))]
-            if owners:
-                yield key, owners
-        else:
-            yield key, value
-
-
-def _matters(grant: list[Any], floor: int) -> bool:
-    """Whether clean-up has to keep a packed grant: a used-up one that nothing can be returned to may go."""
-    expires_at, _arrival, _grant_id, left, _reason, drawn_until = grant
-    return bool(left) or expires_at is not None or drawn_until >= floor
 
 
 def _paired(wanted: Rows, found: Rows) -> Iterator[tuple[bytes, Any, Any]]:

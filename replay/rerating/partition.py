@@ -13,11 +13,11 @@ commands, but every event in the range is decided with the new book. Four rules 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from metering import Book, Sweeper
-from metering.records import Command, Decision, Kind, OnEmpty, Outcome, Output, Record
+from metering.records import Command, Decision, HoldStatus, Kind, OnEmpty, Outcome, Output, Record
 from metering.refunds import CHARGE, CREDITS, RETURNED
 from metering.state import State
 from metering.store import Store
@@ -89,8 +89,8 @@ class PartitionRerating:
                 f"{place}: the log begins at {kept}; what is deleted cannot be re-rated, nor what depends on it"
             )
         for message in self._source.input_log.read(self._partition, 0, stop):
-            for index, command, record in self._commands(message):
-                self._take(message, index, command, record)
+            for index, command, record, digest in self._commands(message):
+                self._take(message, index, command, record, digest)
                 self._commands_taken += 1
             self._messages += 1
             if self._messages >= COMMIT_MESSAGES or self._commands_taken >= COMMIT_COMMANDS:
@@ -100,20 +100,20 @@ class PartitionRerating:
         self._commit()
         self._progress(self._partition, stop)
 
-    def _commands(self, message: Message) -> Iterator[tuple[int, str, Record]]:
-        """(index in its batch, command, record) of a message, those of other accounts left out."""
+    def _commands(self, message: Message) -> Iterator[tuple[int, str, Record, bytes]]:
+        """(index in its batch, command, record, digest) of a message, those of other accounts left out."""
         try:
-            command, record = self._source.codec.decode_command(message.value)
+            command, records, digests = self._source.codec.decode_commands(message.value)
         except Undecodable:  # a dead letter, of no account
             return
-        each: Sequence[Record] = record["events"] if command == Command.REQUEST else [record]
         accounts = self._asked.accounts
-        for index, one in enumerate(each):
-            if accounts is None or command == Command.PRICE_BOOK or one.get("account_id") in accounts:
-                yield index, command, one
+        for index, (record, digest) in enumerate(zip(records, digests, strict=True)):
+            if accounts is None or command == Command.PRICE_BOOK or record.get("account_id") in accounts:
+                yield index, command, record, digest
 
-    def _take(self, message: Message, index: int, command: str, record: Record) -> None:
-        outputs = apply_one(self._source.partitions, self.actual, command, record, message)
+    def _take(self, message: Message, index: int, command: str, record: Record, digest: bytes) -> None:
+        place = index if command == Command.REQUEST else None
+        outputs = apply_one(self._source.partitions, self.actual, command, record, message, place, digest)
         if any(kind in (Kind.DEAD_LETTER, Kind.REPEATED) for kind, _ in outputs):
             return  # it changed nothing; a second application would tell the same
         if command == Command.REQUEST:
@@ -122,7 +122,9 @@ class PartitionRerating:
             self._take_refund(message, record, outputs)
         elif command == Command.GRANT and (adjustment := parse_grant_id(record["grant_id"])) is not None:
             self.ledger.note_given(record["account_id"], adjustment, record["credit_type"], record["credits"])
-            self._move_time(record["account_id"], record["granted_at"])
+            self._move_time(message, record["account_id"], record["granted_at"])
+        elif command == Command.HOLD:
+            self._take_hold(message, record, outputs)
         else:
             self._apply_to_shadow(message, command, record)
 
@@ -164,7 +166,7 @@ class PartitionRerating:
         if is_correction(record["refund_id"]):
             self.ledger.note_correction(account_id, event_id, record["charge"])
         if not done or is_correction(record["refund_id"]):
-            self._move_time(account_id, record["requested_at"])
+            self._move_time(message, account_id, record["requested_at"])
             return
         outputs = self._apply_to_shadow(message, Command.REFUND, self._as_far_as_possible(record, done))
         done = [each for kind, each in outputs if kind is Kind.REFUND and each["status"] == "refunded"]
@@ -190,11 +192,22 @@ class PartitionRerating:
     def _apply_to_shadow(self, message: Message, command: str, record: Record) -> list[Output]:
         return apply_one(self._source.partitions, self._shadow, command, record, message)
 
-    def _move_time(self, account_id: str, at: int) -> None:
+    def _take_hold(self, message: Message, record: Record, outputs: list[Output]) -> None:
+        """A hold that was held stays held on the shadow side, whatever is available there: its work was done."""
+        account = self._shadow.account(record["account_id"])
+        was_held = any(kind is Kind.HOLD and each["status"] == HoldStatus.HELD for kind, each in outputs)
+        on_empty = account.on_empty
+        account.on_empty = OnEmpty.ALLOW.value if was_held else on_empty
+        try:
+            self._apply_to_shadow(message, Command.HOLD, record)
+        finally:
+            account.on_empty = on_empty
+
+    def _move_time(self, message: Message, account_id: str, at: int) -> None:
         """What accepting a command does before the command itself: so that both sides accept the same events."""
         shadow = self._shadow
         shadow.touch(account_id)
-        shadow.account(account_id).advance(at, shadow.accept_window)
+        shadow.account(account_id).advance(at, shadow.accept_window, message.timestamp)
 
     def _commit(self) -> None:
         stores = (self._stores.actual, self._stores.shadow)

@@ -118,6 +118,8 @@ class LoadingHandler:
 
     def _insert(self, name: str, batches: list[dict[str, Any]]) -> None:
         table, columns = to_columns(name, batches)
+        if not columns["version"]:  # answers alone, which have no rows
+            return
         pause = FIRST_PAUSE
         while True:
             try:
@@ -142,7 +144,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
     continuity = Continuity(
         names.loading_group, GroupPositions(settings.bootstrap, names.loading_group, settings.security)
     )
-    continuity.begin([(topic, partition) for topic in names.outputs for partition in range(partitions)])
+    continuity.begin([(topic, partition) for topic in names.loaded for partition in range(partitions)])
     metrics = Metrics()
     if settings.metrics_port is not None:
         MetricsServer(metrics, host=settings.metrics_host, port=settings.metrics_port)
@@ -150,7 +152,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
         ShellSettings(
             settings.bootstrap,
             names.loading_group,
-            names.outputs,
+            names.loaded,
             settings.scratch,
             group_messages=settings.group_messages,
             group_bytes=settings.group_bytes,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from metering.mistakes import CHECKS, first_mistake
 from metering.records import Command
+from schemas.errors import Unencodable
 from schemas.reading import MAX_EVENTS
 from streams import clock
 from streams.log.client import MESSAGE_BYTES, log
@@ -19,7 +22,7 @@ from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed, LogError
 from streams.log.topics import TopicNames, partition_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import TracebackType
 
     from confluent_kafka import Message
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from schemas.codec import Codec
 
 RECORD_NAME: Mapping[Command, str] = {
+    Command.HOLD: "Hold",
     Command.REFUND: "RefundRequest",
     Command.GRANT: "Grant",
     Command.ACCOUNT: "AccountUpdate",
@@ -120,10 +124,13 @@ class CommandProducer:
     def add(self, event: Mapping[str, Any]) -> None:
         """Queue a request event (a RequestEvent's fields) for the next batch of its account's partition.
 
-        Raises Unencodable for a record that does not fit the schema, TooLarge, DeliveryFailed. The mapping must not be
-        changed afterwards.
+        Raises Unencodable for a record that does not fit the schema, with the sentence that `emit` has for the first
+        wrong field (metering/mistakes.py), TooLarge, DeliveryFailed. The mapping must not be changed afterwards.
         """
-        size = len(self._codec.encode_event_alone(event))
+        try:
+            size = len(self._codec.encode_event_alone(event))
+        except Unencodable as error:
+            raise _in_words(Command.REQUEST, event, error) from error
         if size > MESSAGE_BYTES:
             raise TooLarge(
                 f"event {event['event_id']!r} has {size} bytes, {MESSAGE_BYTES} is the most; shorten its fields"
@@ -152,7 +159,10 @@ class CommandProducer:
         if command is Command.REQUEST:
             self.add(record)
             return
-        value = self._codec.encode(RECORD_NAME[command], record)
+        try:
+            value = self._codec.encode(RECORD_NAME[command], record)
+        except Unencodable as error:
+            raise _in_words(command, record, error) from error
         if len(value) > MESSAGE_BYTES:
             raise TooLarge(f"the {name} has {len(value)} bytes, {MESSAGE_BYTES} is the most")
         if partition is not None:
@@ -262,3 +272,17 @@ class CommandProducer:
         if self._failure is not None:
             self._producer.purge(in_flight=False, blocking=False)
             raise DeliveryFailed(self._failure)
+
+
+def _in_words(command: Command, record: Mapping[str, Any], error: Unencodable) -> Unencodable:
+    """The error with the sentence for the first wrong field; as it is where the rules of metering know none."""
+    if command not in CHECKS or not isinstance(record, Mapping):
+        return error
+    return Unencodable(first_mistake(command, {name: _plain(value) for name, value in record.items()}) or str(error))
+
+
+def _plain(value: Any) -> Any:
+    """A field's value in the plain types that `metering` judges, where the schema takes its relatives too."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return str(value) if isinstance(value, str) else value

@@ -141,7 +141,9 @@ class Results:
             seen = position
             if position[0] in offsets:
                 name, batch = self._codec.decode(message.value)
-                records.setdefault(position[0], []).extend(batch[BATCHES[name]])
+                items = batch[BATCHES[name]]
+                if items:
+                    records.setdefault(position[0], []).extend(items)
         return records
 
     @staticmethod

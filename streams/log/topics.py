@@ -54,11 +54,26 @@ class TopicNames:
         return f"{self.prefix}.alerts"
 
     @property
+    def accounts(self) -> str:
+        return f"{self.prefix}.accounts"
+
+    @property
+    def holds(self) -> str:
+        return f"{self.prefix}.holds"
+
+    @property
     def dead_letters(self) -> str:
         return f"{self.prefix}.dead-letters"
 
     @property
     def outputs(self) -> tuple[str, ...]:
+        return (
+            self.billed, self.refunds, self.grants, self.alerts, self.accounts, self.holds, self.dead_letters,
+        )  # fmt: skip
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The output topics that have a table in ClickHouse."""
         return (self.billed, self.refunds, self.grants, self.alerts, self.dead_letters)
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from metering.records import Kind, Output, Record
 from schemas.codec import Codec
@@ -15,6 +16,8 @@ BATCH_NAME = {
     Kind.REFUND: "RefundBatch",
     Kind.GRANT: "GrantBatch",
     Kind.ALERT: "AlertBatch",
+    Kind.ACCOUNT: "AccountBatch",
+    Kind.HOLD: "HoldBatch",
     Kind.DEAD_LETTER: "DeadLetterBatch",
 }
 """The Avro record of each kind of output that has a topic."""
@@ -30,17 +33,51 @@ def topics_by_kind(names: TopicNames) -> dict[Kind, str]:
         Kind.REFUND: names.refunds,
         Kind.GRANT: names.grants,
         Kind.ALERT: names.alerts,
+        Kind.ACCOUNT: names.accounts,
+        Kind.HOLD: names.holds,
         Kind.DEAD_LETTER: names.dead_letters,
     }
 
 
+class Decided(NamedTuple):
+    """What one input message came to.
+
+    ``answers``: the arrays of its BilledBatch that answer the commands without lines (SPEC 4), empty ones left out;
+    None for a message that is not answered there, a price book.
+    """
+
+    outputs: list[Output]
+    answers: dict[str, list[Record]] | None
+
+
+def answers_to(outputs: Iterable[Output], applied: Record | None = None) -> dict[str, list[Record]]:
+    """The answers to one message: its repeats and dead letters, each with its index, and what was applied."""
+    answers: dict[str, list[Record]] = {}
+    for kind, record in outputs:
+        if kind is _REPEATED:
+            answers.setdefault("repeated", []).append({name: record[name] for name in _OF_A_REPEAT})
+        elif kind is _DEAD_LETTER:
+            answers.setdefault("set_aside", []).append({name: record[name] for name in _OF_A_LETTER})
+    if applied is not None and not answers:
+        answers["applied"] = [applied]
+    return answers
+
+
+_OF_A_REPEAT = ("index", "command", "id", "same_content", "first_offset", "first_index")
+_OF_A_LETTER = ("index", "command", "id", "reason", "field")
+
+
 class Counts:
-    """What was decided since the last `take`, for metrics: events by decision, repeats, dead letters by reason."""
+    """What was decided since the last `take`, for metrics: events by decision, repeats, dead letters by reason.
+
+    ``other_content`` counts, by command, the repeats whose content is not that of the command accepted before.
+    """
 
     def __init__(self) -> None:
         self.decisions: Counter[str] = Counter()
         self.dead_letters: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
+        self.other_content: Counter[str] = Counter()
         self.messages = 0
         self.events = 0
 
@@ -48,6 +85,7 @@ class Counts:
         self.decisions += other.decisions
         self.dead_letters += other.dead_letters
         self.repeated += other.repeated
+        self.other_content += other.other_content
         self.messages += other.messages
         self.events += other.events
 
@@ -56,6 +94,8 @@ class Counts:
         for kind, record in outputs:
             if kind is _REPEATED:
                 self.repeated[record["command"]] += 1
+                if record["same_content"] is False:
+                    self.other_content[record["command"]] += 1
             elif kind is _DEAD_LETTER:
                 self.dead_letters[record["reason"]] += 1
 
@@ -63,27 +103,34 @@ class Counts:
 def encoded(
     codec: Codec,
     topics: dict[Kind, str],
-    outputs: list[Output],
+    decided: Decided,
     partition: int,
     offset: int,
     wanted: Callable[[str], bool] = bool,
 ) -> list[tuple[str, int, bytes]]:
-    """(topic, part, message) for what the input message at ``offset`` caused in ``wanted`` topics, in order in each."""
+    """(topic, part, message) for what the input message at ``offset`` caused in ``wanted`` topics, in order in each.
+
+    The answer comes last: who has read it finds the other outputs there, as far as brokers keep to an order.
+    """
     by_kind: dict[Kind, list[Record]] = {}
     billed: list[Record] = []
-    for kind, record in outputs:
+    for kind, record in decided.outputs:
         if kind is _BILLED:  # nearly all of them: no look-up for each
             billed.append(record)
         elif kind is not _REPEATED:
             by_kind.setdefault(kind, []).append(record)
-    if billed:
-        by_kind[Kind.BILLED] = billed
-    return [
+    sends = [
         (topics[kind], part, value)
         for kind, records in by_kind.items()
         if wanted(topics[kind])
         for part, value in enumerate(codec.encode_parts(BATCH_NAME[kind], partition, offset, records))
     ]
+    topic = topics[Kind.BILLED]
+    if decided.answers is not None and wanted(topic):
+        batch = BATCH_NAME[Kind.BILLED]
+        messages = codec.encode_parts(batch, partition, offset, billed, answers=decided.answers)
+        sends += [(topic, part, value) for part, value in enumerate(messages)]
+    return sends
 
 
 class Outbox:

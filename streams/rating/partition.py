@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from metering import Sweeper, apply
-from metering.records import MAX_ID, Command, DeadLetterReason, Kind, Output, Record, dead_letter
+from metering.records import ID_FIELD, MAX_ID, Command, DeadLetterReason, Kind, Output, Record, dead_letter
 from metering.state import ReadBook, State
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from streams.log.partitioner import partition_of
 from streams.log.protocols import GaveWay, InputLog, LostPrefix, Message, OutputLog
 from streams.log.topics import TopicNames
-from streams.rating.outputs import Counts, Outbox, encoded, topics_by_kind
+from streams.rating.outputs import Counts, Decided, Outbox, answers_to, encoded, topics_by_kind
 from streams.state.store import StateStore
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ CATCH_UP_MESSAGES = 256
 """Messages applied between two writes while catching up."""
 SWEEP_ROWS_PER_MESSAGE = 512
 
-_DEAD_LETTER = Kind.DEAD_LETTER  # on Python 3.11 a member of an enum takes as long to get as a function to call
+# Looked up once: on Python 3.11 a member of an enum takes as long to get as a function to call.
+_DEAD_LETTER, _REPEATED = Kind.DEAD_LETTER, Kind.REPEATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +148,13 @@ class PartitionRater:
     def _rate_one(self, message: Message) -> None:
         """Applies one message on the overlay and queues those of its outputs that are not in the topics yet."""
         try:
-            outputs = self._apply(message)
-            self.counts.note(outputs)
+            decided = self._apply(message)
+            self.counts.note(decided.outputs)
             offset = message.offset
             sends = encoded(
                 self._wiring.codec,
                 self._topics,
-                outputs,
+                decided,
                 self._partition,
                 offset,
                 lambda topic: self._outbox.may_lack(topic, offset),
@@ -163,7 +164,7 @@ class PartitionRater:
             error.add_note(f"while rating {self._wiring.names.requests}[{self._partition}]@{message.offset}")
             raise
 
-    def _apply(self, message: Message) -> list[Output]:
+    def _apply(self, message: Message) -> Decided:
         self._applied = message.offset
         self.recorded_at = message.timestamp
         self._uncommitted += 1
@@ -171,42 +172,68 @@ class PartitionRater:
         return apply_message(self._wiring, self._state, message, self.counts)
 
 
-def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts | None = None) -> list[Output]:
+def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts | None = None) -> Decided:
     """Everything that one input message causes, in order; bad content ends as dead letters, never as an exception."""
     try:
-        command, record = wiring.codec.decode_command(message.value)
+        command, records, digests = wiring.codec.decode_commands(message.value)
     except Undecodable as error:
         letter = dead_letter(DeadLetterReason.UNDECODABLE, None, None, {})
         letter.record["detail"] = error.detail
-        return [with_place(letter, message, None, message.value)]
-    if command != Command.REQUEST:
-        if counts is not None:
-            counts.events += 1
-        outputs = apply_one(wiring.partitions, state, command, record, message)
-        return [with_place(each, message, None, message.value) for each in outputs]
-    events: list[Record] = record["events"]
+        letters = [with_place(letter, message, None, message.value)]
+        return Decided(letters, answers_to(letters))
     if counts is not None:
-        counts.events += len(events)
-    outputs = []
+        counts.events += len(records)
+    if command != Command.REQUEST:
+        return _apply_alone(wiring.partitions, state, command, records[0], message, digests[0])
+    outputs: list[Output] = []
+    unbilled: list[Output] = []
     originals: list[Record] | None = None
-    for index, event in enumerate(events):
-        caused = apply_one(wiring.partitions, state, command, event, message)
-        if caused and caused[0].kind is _DEAD_LETTER:
+    for index, event in enumerate(records):
+        caused = apply_one(wiring.partitions, state, command, event, message, index, digests[index])
+        kind = caused[0].kind
+        if kind is _DEAD_LETTER:
             if originals is None:  # the state machine may have changed the event in place: read it anew
                 originals = wiring.codec.decode_command(message.value)[1]["events"]
-            alone = message.value if len(events) == 1 else wiring.codec.encode_event_alone(originals[index])
+            alone = message.value if len(records) == 1 else wiring.codec.encode_event_alone(originals[index])
             caused = [with_place(caused[0], message, index, alone)]
+            unbilled += caused
+        elif kind is _REPEATED:
+            unbilled += caused
         outputs += caused
-    return outputs
+    return Decided(outputs, answers_to(unbilled))
 
 
-def apply_one(partitions: int, state: State, command: str, record: Record, message: Message) -> list[Output]:
-    """What one command of a message causes; a dead letter has no place yet. May change the record in place."""
+def _apply_alone(
+    partitions: int, state: State, command: str, record: Record, message: Message, digest: bytes
+) -> Decided:
+    """What a message of one command that is no event comes to."""
+    own_id = record[ID_FIELD[Command(command)]]
+    caused = apply_one(partitions, state, command, record, message, None, digest)
+    outputs = [with_place(each, message, None, message.value) for each in caused]
+    if command == Command.PRICE_BOOK:
+        return Decided(outputs, None)
+    return Decided(outputs, answers_to(outputs, {"command": command, "id": own_id}))
+
+
+def apply_one(
+    partitions: int,
+    state: State,
+    command: str,
+    record: Record,
+    message: Message,
+    index: int | None = None,
+    digest: bytes | None = None,
+) -> list[Output]:
+    """What one command of a message causes; a dead letter has no place yet. May change the record in place.
+
+    ``index`` is its place in a batch of events, else None; ``digest`` that of its bytes, as `Codec.decode_commands`
+    gives it.
+    """
     account_id = record.get("account_id")
     # An id that is too long goes on to be an invalid_event: hashing and remembering it would only cost memory.
     if account_id and len(account_id) <= MAX_ID and partition_of(account_id, partitions) != message.partition:
         return [dead_letter(DeadLetterReason.WRONG_PARTITION, "account_id", Command(command), record)]
-    return apply(state, command, record, message.timestamp)
+    return apply(state, command, record, message.timestamp, message.offset, index, digest)
 
 
 def with_place(output: Output, message: Message, index: int | None, original: bytes) -> Output:

@@ -87,6 +87,8 @@ class RatingHandler:
             metrics.events.labels(decision).inc(count)
         for command, count in counts.repeated.items():
             metrics.repeated.labels(command).inc(count)
+        for command, count in counts.other_content.items():
+            metrics.other_content.labels(command).inc(count)
         for reason, count in counts.dead_letters.items():
             metrics.dead_letters.labels(reason).inc(count)
         metrics.messages.inc(counts.messages)

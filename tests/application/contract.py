@@ -232,7 +232,7 @@ class UseCaseContract:
         world.settle()
         names = world.pipeline.names
         assert not any(world.pipeline.lag(names.rating_group, (names.requests,)).values())
-        assert not any(world.pipeline.lag(names.loading_group, names.outputs).values())
+        assert not any(world.pipeline.lag(names.loading_group, names.loaded).values())
 
     def test_an_audit_is_clean(self, world: World) -> None:
         world.send("audited", "au-1")

@@ -95,6 +95,18 @@ def test_all_mistakes_at_once_with_their_places(empty_folder: Path, monkeypatch:
     ]
 
 
+def test_true_is_no_number_and_no_text(empty_folder: Path) -> None:
+    (empty_folder / "creditmeter.toml").write_text(
+        "partitions = true\ntopic_prefix = false\ncheckpoint_every = true\n\n[clickhouse]\nport = true\nsecure = true\n"
+    )
+    assert sorted(mistakes_of()) == [
+        "creditmeter.toml:1: partitions: should be a number or a text, not true",
+        "creditmeter.toml:2: topic_prefix: should be a number or a text, not false",
+        "creditmeter.toml:3: checkpoint_every: should be a number or a text, not true",
+        "creditmeter.toml:6: clickhouse_port: should be a number or a text, not true",
+    ]
+
+
 def test_checkpoint_settings(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (empty_folder / "creditmeter.toml").write_text('[checkpoint]\nurl = "s4://bucket"\nevery = 0\n')
     monkeypatch.setenv("CREDITMETER_CHECKPOINTS_KEPT", "none")

@@ -53,6 +53,79 @@ def test_ids_do_not_depend_on_name_compression_or_growth(run: Run, log: Path, tm
     assert len(set(ids(other))) == 4
 
 
+def test_a_last_line_without_its_end_is_said_and_not_sent(run: Run, tmp_path: Path) -> None:
+    """A log that is read while its last line is being written, and again when it is whole."""
+    lines = [
+        b'1.1.1.%d - - [05/Jan/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "-" "1.2.3.4"\n' % n for n in range(3)
+    ]
+    whole = b"".join(lines)
+    path = tmp_path / "a.log"
+    ids: list[list[str]] = []
+    for content in (whole[:-1], whole[:-5], whole):
+        for file_bytes in (content, gzip.compress(content)):
+            path.write_bytes(file_bytes)
+            printed = run("emit", "--account", "acme", "--dry-run", path)
+            assert printed.exit_code == 0
+            ids.append([json.loads(line)["event_id"] for line in printed.stdout.splitlines()])
+            assert ("a.log: line 3 has no end yet and was not sent" in printed.stderr) is (content != whole)
+    assert [len(each) for each in ids] == [2, 2, 2, 2, 3, 3]
+    assert all(each == ids[-1][: len(each)] for each in ids)
+    complete = run("emit", "--account", "acme", "--dry-run", "--last-line-complete", stdin=whole[:-1])
+    assert [json.loads(line)["event_id"] for line in complete.stdout.splitlines()] == ids[-1]
+
+
+def test_the_same_for_ndjson(run: Run) -> None:
+    text = json.dumps(EVENT)
+    for cut in (text, text[:-1], text[:20]):
+        printed = run("emit", "--dry-run", stdin=f"{text}\n{cut}")
+        assert (len(printed.stdout.splitlines()), printed.exit_code) == (1, 0)
+        assert "-: line 2 has no end yet and was not sent" in printed.stderr
+        assert "1 printed, 0 bad lines" in printed.stderr
+        assert run("emit", "--dry-run", "--strict", stdin=f"{text}\n{cut}").exit_code == 1
+    assert run("emit", "--dry-run", stdin=text).exit_code == 1, "nothing was sent"
+    assert len(run("emit", "--dry-run", "--last-line-complete", stdin=f"{text}\n{text}").stdout.splitlines()) == 2
+
+
+def test_lines_without_an_address_are_counted(run: Run, log: Path) -> None:
+    rest = ' - - [05/Jan/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "-"\n'
+    printed = run("emit", "--account", "a", "--dry-run", stdin=f"1.2.3.4{rest}crawler.example.com{rest}unix:{rest}")
+    assert "3 printed, 0 bad lines; 2 lines have no address" in printed.stderr
+    assert "no address" not in run("emit", "--account", "acme", "--dry-run", log).stderr
+    assert "no address" not in run("emit", "--dry-run", stdin=json.dumps(EVENT) + "\n").stderr
+
+
+def test_formats_by_name_and_by_fields(run: Run) -> None:
+    line = '1.2.3.4 - - [05/Jan/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "-"'
+    wrapped = f"2026-01-05T10:00:00Z stdout F {line}\n"
+
+    def sent(stdin: str, *options: str) -> int:
+        return len(run("emit", "--account", "a", "--dry-run", *options, stdin=stdin).stdout.splitlines())
+
+    assert sent(wrapped) == sent(wrapped, "--format", "cri") == sent(line + "\n", "--format", "combined") == 1
+    assert sent(wrapped, "--format", "combined") == sent(line + "\n", "--format", "cri") == 0
+    fields = '$remote_addr - - [$time_local] "$request" $status $rest'
+    assert sent(line + "\n", "--log-format", fields) == sent(wrapped, "--log-format", fields, "--format", "cri") == 1
+    assert sent(wrapped, "--log-format", fields) == 0
+
+
+def test_a_json_array_is_named_and_nothing_of_it_is_sent(run: Run) -> None:
+    for options in ([], ["--account", "a"], ["--format", "ndjson"]):
+        for text in (json.dumps([EVENT, EVENT]), json.dumps([EVENT, EVENT], indent=1)):
+            printed = run("emit", "--dry-run", *options, stdin=text + "\n")
+            assert (printed.exit_code, printed.stdout) == (1, "")
+            assert "is a JSON array: one object a line is needed" in printed.stderr
+
+
+def test_a_compressed_file_that_breaks_off_says_what_was_sent(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "log.gz"
+    path.write_bytes(gzip.compress(b"".join(LOG + b"%d\n" % number for number in range(3_000)))[:-100])
+    printed = run("emit", "--account", "a", "--dry-run", path)
+    assert printed.exit_code == 1
+    sent = len(printed.stdout.splitlines())
+    assert "cannot be read after line" in printed.stderr
+    assert f"({sent:,} printed, " in printed.stderr
+
+
 def test_options_of_an_access_log(run: Run, log: Path) -> None:
     printed = run("emit", "--account", "acme", "--endpoint", "page", "--channel", "js", "--dry-run", log)
     event = json.loads(printed.stdout.splitlines()[0])
@@ -72,7 +145,7 @@ def test_ndjson_of_all_commands(run: Run) -> None:
     printed = run("emit", "--dry-run", stdin=lines + "\nnope\n")
     assert [json.loads(line).get("type", "request") for line in printed.stdout.splitlines()] == ["request", "grant"]
     assert printed.stderr.splitlines() == [
-        "-:3: type: is not request, refund, grant or account",
+        "-:3: type: is not request, hold, refund, grant or account",
         '-:4: ip: is "nowhere", should be an IPv4 or IPv6 address, or null',
         "-:5: more: there is no such field",
         "-:6: is not a JSON object",
@@ -101,6 +174,9 @@ def test_some_bad_lines_fail_only_a_strict_run(run: Run, log: Path, options: lis
     ("arguments", "said"),
     [
         ((), "does not say who pays"),
+        (("--log-format", "$remote_addr"), "--log-format: does not say the time"),
+        (("--log-format", '%h %t "%r" %>s', "--format", "common", "--account", "a"), "--log-format: goes with"),
+        (("--account-pattern", "(?=x)(?P<account>a)"), "what RE2 does not know"),
         (("--account-pattern", "("), "not a regular expression"),
         (("--account-pattern", "^/(.*)"), "needs a group named account"),
         (("--account", "acme", "--rate-limit", "0"), "rate-limit"),
@@ -110,6 +186,12 @@ def test_wrong_usage(run: Run, log: Path, arguments: tuple[str, ...], said: str)
     result = run("emit", *arguments, "--dry-run", log)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+def test_a_file_in_no_known_format_asks_for_its_name(run: Run) -> None:
+    result = run("emit", "--dry-run", stdin="event_id,account_id\ne,a\n")
+    assert result.exit_code == 2
+    assert "neither NDJSON nor a log in a known format" in result.stderr
 
 
 def test_an_empty_file(run: Run) -> None:

@@ -15,7 +15,7 @@ from click.testing import Result
 
 from application.input.file_rating import Rater, to_line
 from application.input.lines import read_lines
-from application.input.ndjson import read_commands
+from application.input.ndjson import CommandReader
 from tests.cli.conftest import BOOK
 
 Run = Callable[..., Result]
@@ -27,7 +27,7 @@ BILLED = [
     "type", "event_id", "line", "account_id", "occurred_at", "endpoint", "channel", "outcome", "request_id", "actor",
     "user_id", "ip", "domain", "plan", "quantities", "attributes", "decision", "charge", "feature", "action",
     "credit_type", "price_version", "units", "unit_credits", "credits", "owner_event_id", "window_ends_at",
-    "balance_after", "grants_used",
+    "balance_after", "grants_used", "hold_id",
 ]  # fmt: skip
 
 
@@ -81,7 +81,10 @@ def test_every_kind_of_output_in_its_shape_and_order(run: Run, book: Path) -> No
         "type": "alert", "account_id": "a", "kind": "below", "credit_type": "credit", "mark": 50, "balance": 40,
         "at": JANUARY_2,
     }  # fmt: skip
-    assert repeated == {"type": "repeated", "command": "request", "account_id": "a", "id": "e1"}
+    assert repeated == {
+        "type": "repeated", "command": "request", "account_id": "a", "id": "e1", "same_content": True,
+        "first_line_number": 3,
+    }  # fmt: skip
     assert (duplicate["decision"], duplicate["owner_event_id"]) == ("duplicate", "e1")
     assert dead == {"type": "dead_letter", "reason": "invalid_event", "field": "occurred_at", "line_number": 6}
     assert (refund["status"], refund["credits"], refund["balance_after"]) == ("refunded", 20, 60)
@@ -89,7 +92,7 @@ def test_every_kind_of_output_in_its_shape_and_order(run: Run, book: Path) -> No
 
 def test_dead_letters_name_their_line(run: Run, book: Path) -> None:
     bad = [b"nope", b"", b'{"type": "x"}', b'{"event_id": ""}', b"[]"]
-    result = run("rate", "--prices", book, stdin=b"\n".join(bad))
+    result = run("rate", "--prices", book, stdin=b"\n".join([*bad, b""]))
     assert outputs(result) == [
         {"type": "dead_letter", "reason": "undecodable", "field": None, "line_number": 1},
         {"type": "dead_letter", "reason": "invalid_event", "field": "type", "line_number": 3},
@@ -113,6 +116,66 @@ def test_the_summary_tells_what_was_charged(run: Run, book: Path) -> None:
     assert "3 request" in result.stderr
     assert "lines by decision: 2 charged, 1 duplicate" in result.stderr
     assert "charged: 40 credit" in result.stderr
+
+
+def test_the_summary_names_the_first_line_of_each_kind_of_dead_letter(run: Run, book: Path) -> None:
+    """One event far ahead makes the account's later ones too late, since recorded_at is its own time."""
+    lines = as_lines(
+        event("e1"), event("e2", occurred_at=JANUARY_2 + 1_800 * DAY), event("e3"), event("e4"),
+        event("e5", account_id="b"), event("e6", ip="x"), event("e7", ip="x"), {"type": "x"},
+    )  # fmt: skip
+    said = run("rate", "--prices", book, stdin=lines).stderr
+    assert "dead letters: 3 invalid_event, 2 too_late" in said
+    assert (
+        "  2 too_late: first at line 3, account a (2026-01-02T00:00:00Z): too late since line 2 (2030-12-07T00:00:00Z)"
+        in said.splitlines()
+    )
+    assert "  2 invalid_event (ip): first at line 6, account a" in said.splitlines()
+    assert "  1 invalid_event (type): first at line 8" in said.splitlines()
+
+
+def test_recorded_at_judges_as_the_stream_would(run: Run, book: Path) -> None:
+    lines = as_lines(event("e1"), event("e2", occurred_at=JANUARY_2 + 1_800 * DAY), event("e3", ip="2.2.2.2"))
+    for at in ("2026-01-02T00:01:00Z", "2026-01-03"):
+        said = run("rate", "--prices", book, "--recorded-at", at, stdin=lines).stderr
+        assert "charged: 40 credit" in said
+        assert "  1 in_future: first at line 2, account a (2030-12-07T00:00:00Z), recorded at 2026-01-0" in said
+    own = as_lines(event("e1"), event("e2", occurred_at=JANUARY_2 + 1_800 * DAY, recorded_at=JANUARY_2 + 1_800 * DAY))
+    assert "2 request" in run("rate", "--prices", book, "--recorded-at", "2026-01-03", stdin=own).stderr
+    assert "in_future" not in run("rate", "--prices", book, "--recorded-at", "2026-01-03", stdin=own).stderr
+    assert "in_future" not in run("rate", "--prices", book, "--recorded-at", "now", stdin=as_lines(event("e1"))).stderr
+    assert run("rate", "--prices", book, "--recorded-at", "soon", stdin=b"").exit_code == 2
+
+
+def test_what_nothing_prices_is_said_with_its_first_line(run: Run, book: Path) -> None:
+    lines = as_lines(event("e1"), event("e2", endpoint="/other"), event("e3", ip=None))
+    said = run("rate", "--prices", book, stdin=lines).stderr
+    assert "  unpriced (no charge applies): first at line 2, endpoint /other" in said
+    assert (
+        "  missing_subject (a unique subject is missing): first at line 3, endpoint /v1/ip-lookup, charge ip-lookup"
+        in said
+    )
+
+
+def test_a_last_line_without_its_end(run: Run, book: Path) -> None:
+    """A whole object counts, as `printf` makes it: nothing can follow that would change it. A part of one is said."""
+    text = as_lines(event("e1"), event("e2", ip="2.2.2.2")).decode()
+    assert "charged: 40 credit" in run("rate", "--prices", book, "--strict", stdin=text[:-1]).stderr
+    cut = run("rate", "--prices", book, stdin=text[:-2])
+    assert "charged: 20 credit" in cut.stderr
+    assert "line 2 has no end yet and is no whole object: it was left out" in cut.stderr
+    assert (cut.exit_code, len(outputs(cut))) == (0, 1)
+    assert run("rate", "--prices", book, "--strict", stdin=text[:-2]).exit_code == 1
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_nothing_of_a_json_array_is_billed(run: Run, book: Path, indent: int | None) -> None:
+    text = json.dumps([event("e1"), event("e2", ip="2.2.2.2")], indent=indent)
+    for whole in (text, text + "\n", "\ufeff" + text, text.replace("\n", "\r\n")):
+        result = run("rate", "--prices", book, stdin=whole)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "is a JSON array" in result.stderr
+    assert "UTF-16" in run("rate", "--prices", book, stdin=text.encode("utf-16")).stderr
 
 
 @pytest.mark.parametrize("text", ["größe ✓", "\u2028", "\U0001f600", 'a"b\\c'])
@@ -241,7 +304,7 @@ def test_rating_in_pieces_between_writes_changes_nothing(monkeypatch: pytest.Mon
     )  # fmt: skip
 
     def rate() -> list[dict[str, Any]]:
-        return list(Rater(BOOK).rate(read_commands(read_lines(io.BytesIO(lines)))))
+        return list(Rater(BOOK).rate(CommandReader(read_lines(io.BytesIO(lines)))))
 
     whole = rate()
     for size in (1, 7, 100):
@@ -256,5 +319,5 @@ def test_it_is_fast_enough_to_try_prices(book: Path) -> None:
 
     lines = as_lines(*(event(f"e{number}", ip=f"10.0.{number % 250}.{number % 199}") for number in range(20_000)))
     began = time.perf_counter()
-    assert sum(1 for _ in Rater(BOOK).rate(read_commands(read_lines(io.BytesIO(lines))))) == 20_000
+    assert sum(1 for _ in Rater(BOOK).rate(CommandReader(read_lines(io.BytesIO(lines))))) == 20_000
     assert time.perf_counter() - began < 10

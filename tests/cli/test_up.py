@@ -54,7 +54,7 @@ def wait_until_loaded() -> None:
     with opened(load().settings) as pipeline:
         for group, topics in (
             (pipeline.names.rating_group, (pipeline.names.requests,)),
-            (pipeline.names.loading_group, pipeline.names.outputs),
+            (pipeline.names.loading_group, pipeline.names.loaded),
         ):
             wait_for(lambda group=group, topics=topics: not any(pipeline.lag(group, topics).values()))  # type: ignore[misc]
 

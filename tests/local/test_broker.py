@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from local import record
+from local import jars, record
 from local.broker import LocalBroker
 from local.process import ServerFailed
 
@@ -71,6 +71,35 @@ def test_keeps_its_port_and_its_data_over_a_restart_and_a_crash(tmp_path: Path) 
         assert read_all(address, "kept") == [b"before the restart", b"before the crash"]
         last_pid = broker.pid
     assert gone(last_pid)
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str) -> None:
+    # Kafka splits log.dirs at commas, java.util.Properties interprets \\ and \\u, Java decodes names by the locale.
+    monkeypatch.setenv("LC_ALL", locale)
+    folder = tmp_path / "jürgen x" / "a\\b\\u,c:d=e #!€ "
+    with LocalBroker(folder) as broker:
+        make_topic(broker.bootstrap, "kept")
+        write(broker.bootstrap, "kept", b"a message")
+        assert (folder / "data" / "kept-0").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["jürgen x"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"j\xfcrgen")
+    with pytest.raises(ServerFailed, match=r"the Kafka broker cannot run in b'.*j\\xfcrgen': the name is not UTF-8"):
+        LocalBroker(folder).start()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_folder_that_cannot_be_in_a_classpath_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a:b"))
+    jars.jars_folder().mkdir(parents=True)
+    with pytest.raises(ServerFailed, match="set XDG_CACHE_HOME to a folder without it"):
+        LocalBroker(tmp_path / "kafka").start()
 
 
 @pytest.mark.slow

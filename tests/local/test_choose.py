@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local import probes
+from local import clickhouse, probes
 from local.choose import CLICKHOUSE, KAFKA, NoService, Probe, Way, choose
 from local.process import ServerFailed
 from local.start import GivenBroker, GivenClickHouse, start_clickhouse, start_kafka
@@ -41,6 +41,22 @@ def test_this_machine_needs_everything() -> None:
     assert choose(KAFKA, address=None, docker=missing("no engine"), local=(there, there)) is Way.LOCAL
     with pytest.raises(NoService):
         choose(KAFKA, address=None, docker=missing("no engine"), local=(there, missing("no mvn")))
+
+
+def test_a_package_comes_after_everything_that_is_there() -> None:
+    no = missing("not there")
+    assert choose(CLICKHOUSE, address=None, docker=no, local=(there,), package=never) is Way.LOCAL
+    assert choose(CLICKHOUSE, address=None, docker=there, local=(never,), package=never) is Way.DOCKER
+    assert choose(CLICKHOUSE, address=None, docker=no, local=(no,), package=there) is Way.PACKAGE
+
+
+def test_the_error_says_why_a_package_cannot_be_fetched() -> None:
+    no = missing("not there")
+    with pytest.raises(NoService) as caught:
+        choose(CLICKHOUSE, address=None, docker=no, local=(no,), package=missing("apt-get not found"))
+    assert str(caught.value).splitlines()[-1] == (
+        "  - use a system whose package clickhouse-server can be fetched without root (apt-get not found)"
+    )
 
 
 def test_the_error_names_every_way_and_what_stands_in_it() -> None:
@@ -99,7 +115,9 @@ def test_the_probes_of_an_empty_machine(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     assert probes.java.__wrapped__() == "java was not found"
     assert probes.maven() == "mvn was not found"
+    monkeypatch.setattr(clickhouse, "SYSTEM_FOLDERS", ())
     assert probes.clickhouse() == "neither clickhouse-server nor clickhouse was found"
+    assert probes.clickhouse_package() == "apt-get and dpkg-deb not found: this is no Debian or Ubuntu"
     assert (probes.docker.__wrapped__() or "").startswith("no Docker engine answers: ")
 
 

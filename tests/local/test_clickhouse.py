@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from clickhouse_driver import Client
 
-from local import record
+from local import clickhouse, record
 from local.clickhouse import ClickHouseServer
 from local.process import ServerFailed
 from local.shared import SharedClickHouse
@@ -34,6 +34,15 @@ def test_keeps_its_ports_and_its_data_over_a_restart_and_a_crash(tmp_path: Path)
         assert client(server).execute("SELECT n FROM kept ORDER BY n") == [(1,), (2,)]
         last_pid = server.pid
     assert record.process_began(last_pid) is None
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "jürgen x" / "a&b<c>\\d"
+    with ClickHouseServer(folder) as server:
+        client(server).execute("CREATE TABLE kept (n UInt64) ENGINE = MergeTree ORDER BY n")
+    assert (folder / "data" / "data" / "default" / "kept").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["jürgen x"]
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_two_servers_side_by_side(tmp_path: Path) -> None:
@@ -69,10 +78,30 @@ def test_says_so_when_it_is_not_started(tmp_path: Path) -> None:
             getattr(ClickHouseServer(tmp_path), name)
 
 
-def test_names_the_program_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_every_remedy_when_there_is_no_program_and_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(ServerFailed, match="clickhouse-server was not found: install it"):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(clickhouse, "SYSTEM_FOLDERS", ())
+    with pytest.raises(ServerFailed) as caught:
         ClickHouseServer(tmp_path).start()
+    assert str(caught.value) == (
+        "clickhouse-server was not found, and the system's package cannot be used instead. "
+        "The packages clickhouse-server cannot be fetched: "
+        "apt-get and dpkg-deb not found: this is no Debian or Ubuntu\n"
+        "One of these is enough: install it (as root: apt install clickhouse-server; or put ClickHouse's own program "
+        "`clickhouse` on the path), start Docker, or give the address of a server."
+    )
+
+
+def test_a_program_that_only_the_path_of_root_has_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "clickhouse-server"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(clickhouse, "SYSTEM_FOLDERS", (str(tmp_path),))
+    assert clickhouse.installed_program() == clickhouse.Program([str(program)], {"CLICKHOUSE_WATCHDOG_ENABLE": "0"})
 
 
 def test_the_shared_server_answers(clickhouse_server: SharedClickHouse) -> None:

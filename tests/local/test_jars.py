@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from local import jars
+from local.cache import cache_folder
 from local.process import ServerFailed
 
 MAVEN = """#!/bin/sh
@@ -51,7 +52,7 @@ def test_what_maven_could_not_fetch_leaves_nothing_behind(machine: Path) -> None
     with pytest.raises(ServerFailed, match=r"Maven could not fetch .* \(exit code 1\):\nno route to the repository"):
         jars.fetch()
     assert not jars.fetched()
-    assert [path.suffix for path in jars.cache_folder().iterdir()] == [".lock"]
+    assert [path.suffix for path in cache_folder().iterdir()] == [".lock"]
 
 
 def test_another_pom_is_another_folder(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_help_is_the_default_and_lists_every_target_for_people() -> None:
     said = make(ROOT).stdout
     assert said == make(ROOT, "help").stdout
     listed = re.findall(r"^  make (\S+)", said, re.MULTILINE)
-    assert listed == ["help", "venv", "services", "test", "lint", "bench", "demo", "up", "down", "clean"]
+    assert listed == ["help", "venv", "services", "test", "test-quick", "lint", "bench", "demo", "up", "down", "clean"]
 
 
 def test_a_python_that_is_not_there(checkout: Path) -> None:

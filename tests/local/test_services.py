@@ -22,6 +22,7 @@ def run_pytest(folder: Path, test: str, **env: str) -> str:
     return f"exit code {done.returncode}\n{done.stdout}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fixture", "marker"),
     [
@@ -37,6 +38,7 @@ def test_a_test_without_the_marker_fails_and_says_which(tmp_path: Path, fixture:
     assert f"uses the fixture '{fixture}': add @pytest.mark.{marker} to the test" in said
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_be_had_fails_the_test_with_the_reason(tmp_path: Path) -> None:
     nothing = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
     said = run_pytest(tmp_path, "@pytest.mark.kafka\ndef test_it(kafka): pass\n", **nothing)
@@ -45,6 +47,7 @@ def test_a_service_that_cannot_be_had_fails_the_test_with_the_reason(tmp_path: P
     assert "skipped" not in said
 
 
+@pytest.mark.slow
 def test_the_configuration_of_whoever_runs_the_tests_stays_out(tmp_path: Path) -> None:
     said = run_pytest(
         tmp_path,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Any
 
 from metering.cleanup import Sweeper
@@ -54,7 +54,15 @@ def request(event_id: str, at: int, **fields: Any) -> Json:
     return {
         "event_id": event_id, "account_id": ME, "occurred_at": at, "endpoint": "/v1/lookup", "channel": "api",
         "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
-        "plan": None, "quantities": {}, "attributes": {},
+        "plan": None, "hold_id": None, "keeps_hold": False, "quantities": {}, "attributes": {},
+    } | fields  # fmt: skip
+
+
+def hold(hold_id: str, credits_: int | dict[str, int], at: int, **fields: Any) -> Json:
+    """A hold of one hour; an amount alone is of credits."""
+    some = credits_ if isinstance(credits_, dict) else {"credit": credits_}
+    return {
+        "hold_id": hold_id, "account_id": ME, "credits": some, "held_at": at, "expires_at": at + HOUR, "reason": "bulk",
     } | fields  # fmt: skip
 
 
@@ -77,7 +85,13 @@ def account(update_id: str, at: int, **fields: Any) -> Json:
     return same | fields
 
 
-TIME_OF = {"request": "occurred_at", "refund": "requested_at", "grant": "granted_at", "account": "at"}
+TIME_OF = {
+    "request": "occurred_at",
+    "hold": "held_at",
+    "refund": "requested_at",
+    "grant": "granted_at",
+    "account": "at",
+}
 
 
 def price_book_record(book_mapping: Json, published_at: int) -> Json:
@@ -91,7 +105,16 @@ def new_state(store: MemoryStore | None = None) -> State:
 
 
 class Meter(ABC):
-    """One partition's engine, driven by words: what each test of the semantics talks to."""
+    """One partition's engine, driven by words: what each test of the semantics talks to.
+
+    Every command has a place of its own in the log: offsets rise by one, and an event's index is arbitrary.
+    """
+
+    offset = -1
+
+    def next_place(self, command: str) -> tuple[int, int | None]:
+        self.offset += 1
+        return self.offset, self.offset % 5 if command == "request" else None
 
     @abstractmethod
     def publish(self, book_mapping: Json, at: int = YEAR_BEGIN) -> None:
@@ -141,6 +164,14 @@ class Meter(ABC):
         """The grant outputs: what expired before it, its own, and its own expiry where it was over on arrival."""
         return [r for kind, r in self.apply("grant", grant(grant_id, credits_, at, **fields)) if kind == "grant"]
 
+    def hold(self, hold_id: str, credits_: int | dict[str, int], at: int, **fields: Any) -> Json:
+        """The change of a hold that must be decided, held or rejected: the last of its own, if it is over at once."""
+        recorded_at = fields.pop("recorded_at", None)
+        outputs = self.apply("hold", hold(hold_id, credits_, at, **fields), recorded_at)
+        own = [record for kind, record in outputs if kind == "hold" and record["hold_id"] == hold_id]
+        assert own, outputs
+        return own[-1]
+
     def account(self, update_id: str, at: int, **fields: Any) -> list[Out]:
         return self.apply("account", account(update_id, at, **fields))
 
@@ -161,7 +192,10 @@ class MachineMeter(Meter):
         assert [kind for kind, _ in outputs] in ([], ["repeated"]), outputs
 
     def decide(self, command: str, record: Json, recorded_at: int) -> list[Out]:
-        return [(str(kind), dict(fields)) for kind, fields in apply(self.state, command, record, recorded_at)]
+        offset, index = self.next_place(command)
+        digest = blake2b(json.dumps(record, sort_keys=True, default=repr).encode(), digest_size=8).digest()
+        outputs = apply(self.state, command, record, recorded_at, offset, index, digest)
+        return [(str(kind), dict(fields)) for kind, fields in outputs]
 
 
 class StoredMeter(MachineMeter):
@@ -185,13 +219,16 @@ class OracleMeter(Meter):
     """The naive model, held to the same hand-computed cases before the machine is compared with it."""
 
     def __init__(self, book_mapping: Json | None = None) -> None:
-        self.oracle = Oracle(book_mapping)
+        self.oracle = Oracle()
+        if book_mapping is not None:
+            self.publish(book_mapping)
 
     def publish(self, book_mapping: Json, at: int = YEAR_BEGIN) -> None:
+        self.next_place("price_book")
         self.oracle.set_book(book_mapping)
 
     def decide(self, command: str, record: Json, recorded_at: int) -> list[Out]:
-        return self.oracle.apply(command, record, recorded_at)
+        return self.oracle.apply(command, record, recorded_at, *self.next_place(command))
 
 
 def refusal(outputs: list[Out]) -> str:

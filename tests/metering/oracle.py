@@ -10,15 +10,34 @@ import copy
 from typing import Any
 
 from tests.metering import oracle_prices as prices
-from tests.metering.oracle_account import Account, Claim, Line, Out, Use, alerts, forfeit_what_is_over, grant, refund
+from tests.metering.oracle_account import (
+    Accepted,
+    Account,
+    Claim,
+    Line,
+    Out,
+    Use,
+    alerts,
+    forfeit_what_is_over,
+    grant,
+    refund,
+    settings_output,
+)
 from tests.metering.oracle_fields import LONG_MAX, LONG_MIN, first_wrong_field, in_full
+from tests.metering.oracle_holds import Hold, draw, end_holds_that_are_over, hold_output, open_hold, reserve
 
-ID_OF = {"request": "event_id", "refund": "refund_id", "grant": "grant_id", "account": "update_id"}
-TIME_OF = {"request": "occurred_at", "refund": "requested_at", "grant": "granted_at", "account": "at"}
+ID_OF = {"request": "event_id", "hold": "hold_id", "refund": "refund_id", "grant": "grant_id", "account": "update_id"}
+TIME_OF = {
+    "request": "occurred_at",
+    "hold": "held_at",
+    "refund": "requested_at",
+    "grant": "granted_at",
+    "account": "at",
+}
 NOTHING_PRICED = {
     "charge": None, "feature": None, "action": None, "credit_type": None, "price_version": None,
     "units": 0, "unit_credits": 0, "credits": 0, "owner_event_id": None, "window_ends_at": None,
-    "balance_after": None, "grants_used": [],
+    "balance_after": None, "grants_used": [], "hold_id": None,
 }  # fmt: skip
 
 
@@ -36,46 +55,74 @@ class Oracle:
     def set_book(self, book: dict[str, Any]) -> None:
         self.book = book
 
-    def apply(self, command: str, record: dict[str, Any], recorded_at: int) -> list[Out]:
+    def apply(
+        self,
+        command: str,
+        record: dict[str, Any],
+        recorded_at: int,
+        offset: int | None = None,
+        index: int | None = None,
+    ) -> list[Out]:
+        """`offset` and `index`: where the command stands in the log."""
         wrong = first_wrong_field(command, record)
         if wrong is not None:
             return [dead_letter("invalid_event", wrong)]
-        record = in_full(command, record)
+        as_it_came, record = copy.deepcopy(record), in_full(command, record)
         # Tried on a copy: what is refused changes no state.
         account = copy.deepcopy(self.accounts.get(record["account_id"], Account()))
         refusal = self.refusal(account, command, record, recorded_at)
+        if refusal == "repeated":
+            return [self.repeat(account, command, record, as_it_came, index)]
         if refusal is not None:
             return [refusal]
+        account.accepted.append(Accepted(command, record[ID_OF[command]], offset, index, as_it_came))
         try:
-            outputs = self.accept(account, command, record)
+            outputs = self.accept(account, command, record, recorded_at)
         except BeyondALongError:
-            # reading: the amount is in `quantities` for a request, in `credits` for a grant.
+            # reading: the amount is in `quantities` for a request, in `credits` for a grant or a hold.
             return [dead_letter("invalid_event", "quantities" if command == "request" else "credits")]
         self.accounts[record["account_id"]] = account
         return outputs
 
     # -- may it be accepted? ------------------------------------------------------------------------------------------
 
-    def refusal(self, account: Account, command: str, record: dict[str, Any], recorded_at: int) -> Out | None:
+    def refusal(self, account: Account, command: str, record: dict[str, Any], recorded_at: int) -> Out | str | None:
+        """A dead letter, or `repeated`, or None."""
         at = record[TIME_OF[command]]
         if at > recorded_at + prices.future_skew(self.book):
             return dead_letter("in_future", None)
+        own_id, oldest = record[ID_OF[command]], self.oldest(account)
+        # reading: stream_time, for "too late" and for ids, is the one before this event.
+        # reading: where accept_window has widened, what was too old at an accepted command stays too old.
+        if command in ("request", "hold") and oldest is not None and at < oldest:
+            return dead_letter("too_late", None)
         if command == "request":
-            # reading: stream_time, for "too late" and for ids, is the one before this event.
-            # reading: where accept_window has widened, what was too old at an accepted command stays too old.
-            oldest = self.oldest(account)
-            if oldest is not None and at < oldest:
-                return dead_letter("too_late", None)
             seen = any(
-                event["event_id"] == record["event_id"] and (oldest is None or event["occurred_at"] >= oldest)
+                event["event_id"] == own_id and (oldest is None or event["occurred_at"] >= oldest)
                 for event, _ in account.events
             )
+        elif command == "hold":
+            seen = any(
+                hold.hold_id == own_id and (hold.is_open or oldest is None or hold.held_at >= oldest)
+                for hold in account.holds
+            )
         else:
-            seen = (command, record[ID_OF[command]]) in account.accepted_ids
+            seen = any((each.command, each.own_id) == (command, own_id) for each in account.accepted)
         if seen:
-            identity = {"command": command, "account_id": record["account_id"], "id": record[ID_OF[command]]}
-            return ("repeated", identity)
+            return "repeated"
+        # reading: holds that are over by the log's clock are open no more, as accepting the command would end them.
+        if command == "hold" and sum(h.is_open and h.expires_at > recorded_at for h in account.holds) >= 10_000:
+            return dead_letter("invalid_event", "hold_id")
         return None
+
+    def repeat(
+        self, account: Account, command: str, record: dict[str, Any], as_it_came: dict[str, Any], index: int | None
+    ) -> Out:
+        # An id that was forgotten and used again is that of its last use.
+        first = [each for each in account.accepted if (each.command, each.own_id) == (command, record[ID_OF[command]])]
+        identity = {"command": command, "account_id": record["account_id"], "id": record[ID_OF[command]]}
+        where = {"index": index, "first_offset": first[-1].offset, "first_index": first[-1].index}
+        return ("repeated", identity | where | {"same_content": first[-1].as_it_came == as_it_came})
 
     def oldest(self, account: Account) -> int | None:
         if account.stream_time is None:
@@ -84,26 +131,33 @@ class Oracle:
 
     # -- accepting ----------------------------------------------------------------------------------------------------
 
-    def accept(self, account: Account, command: str, record: dict[str, Any]) -> list[Out]:
+    def accept(self, account: Account, command: str, record: dict[str, Any], recorded_at: int) -> list[Out]:
         before = account.balances()
         at = record[TIME_OF[command]]
         account.stream_time = at if account.stream_time is None else max(account.stream_time, at)
         horizon = account.stream_time - prices.accept_window(self.book)
         account.horizon = horizon if account.horizon is None else max(account.horizon, horizon)
-        account.accepted_ids.append((command, record[ID_OF[command]]))
 
         outputs = forfeit_what_is_over(account)
+        outputs += end_holds_that_are_over(account, record["account_id"], recorded_at, at)
         if command == "request":
             outputs += self.decide(account, record)
+        elif command == "hold":
+            outputs += reserve(account, record)
         elif command == "refund":
             outputs += refund(account, record)
         elif command == "grant":
             outputs += grant(account, record)
         else:
             account.settings = record
+            outputs += [settings_output(record)]
         outputs += forfeit_what_is_over(account)
+        outputs += end_holds_that_are_over(account, record["account_id"], recorded_at, at)
         outputs += alerts(account, record["account_id"], before, at)
-        if not all(LONG_MIN <= balance <= LONG_MAX for balance in account.balances().values()):
+        amounts = [*account.balances().values()]
+        amounts += [account.available(name) for hold in account.holds if hold.is_open for name in hold.asked]
+        amounts += [amount for hold in account.holds for amount in hold.charged.values()]
+        if not all(LONG_MIN <= amount <= LONG_MAX for amount in amounts):
             raise BeyondALongError
         return outputs
 
@@ -113,7 +167,10 @@ class Oracle:
         plan = prices.plan_name(account.settings, event)
         version = prices.version_that_applies(self.book, account.settings, event)
         matching = [c for c in version["charges"] if prices.matches(c, event, plan)] if version else []
-        whole = event | {"plan": plan} | NOTHING_PRICED
+        whole = {name: value for name, value in event.items() if name != "keeps_hold"} | {"plan": plan} | NOTHING_PRICED
+        hold = open_hold(account, event["hold_id"])
+        if hold is not None:
+            whole["hold_id"] = hold.hold_id
         if event["outcome"] != "processed":
             lines = [Line(whole | {"line": 0, "decision": "not_billable"})]
         elif not matching:
@@ -123,9 +180,15 @@ class Oracle:
                 self.consider(account, event, charge, whole | {"line": number, "price_version": version["version"]})
                 for number, charge in enumerate(matching)
             ]
-            settle(account, lines)
+            settle(account, lines, hold)
         account.events.append((event, lines))
-        return [("billed", line.record) for line in lines]
+        outputs = [("billed", line.record) for line in lines]
+        if hold is not None:
+            status = draw(hold, event, [line.record for line in lines])
+            outputs.append(
+                hold_output(account, event["account_id"], hold, status, event["occurred_at"], event["event_id"])
+            )
+        return outputs
 
     def consider(self, account: Account, event: dict[str, Any], charge: dict[str, Any], record: dict[str, Any]) -> Line:
         """Steps a to d: what this charge would cost, before the balance is asked; `costing`: not decided yet."""
@@ -173,13 +236,17 @@ def owner_of(account: Account, wanted: Claim) -> Claim | None:
     return min(owners, key=lambda claim: claim.owner_at, default=None)
 
 
-def settle(account: Account, lines: list[Line]) -> None:
+def settle(account: Account, lines: list[Line], hold: Hold | None) -> None:
     """Steps 7 and 8: all the costing lines of an event are charged, or none; then every line says its balance_after."""
     costs: dict[str, int] = {}
     for line in lines:
         if line.record["decision"] == "costing":
             costs[line.record["credit_type"]] = costs.get(line.record["credit_type"], 0) + line.record["credits"]
-    too_dear = any(cost > account.balance(credit_type) for credit_type, cost in costs.items())
+    too_dear = False
+    for credit_type, cost in costs.items():
+        more = cost - (hold.left.get(credit_type, 0) if hold is not None else 0)
+        if more > 0 and more > account.available(credit_type):
+            too_dear = True
     rejected = account.settings["on_empty"] == "reject" and too_dear
     for line in lines:
         if line.record["decision"] == "costing" and rejected:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.metering import oracle_prices as prices
+    from tests.metering.oracle_holds import Hold
 
 Out = tuple[str, dict[str, Any]]
 
@@ -55,12 +56,24 @@ class Line:
 
 
 @dataclass
+class Accepted:
+    """A command that was accepted: where it stood, and what it said."""
+
+    command: str
+    own_id: str
+    offset: int | None
+    index: int | None
+    as_it_came: dict[str, Any]
+
+
+@dataclass
 class Account:
     stream_time: int | None = None
     horizon: int | None = None  # nothing before it can be accepted: the greatest (stream_time - accept_window) so far
     settings: dict[str, Any] = field(default_factory=lambda: {"plan": None, "on_empty": "allow", "alert_below": {}})
     events: list[tuple[dict[str, Any], list[Line]]] = field(default_factory=list)
-    accepted_ids: list[tuple[str, str]] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)  # in order of arrival
     claims: list[Claim] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)  # in order of arrival
     debts: dict[str, int] = field(default_factory=dict)
@@ -68,6 +81,10 @@ class Account:
     def balance(self, credit_type: str) -> int:
         open_grants = sum(g.left for g in self.grants if g.credit_type == credit_type and g.is_open)
         return open_grants - self.debts.get(credit_type, 0)
+
+    def available(self, credit_type: str) -> int:
+        """The balance less what open holds still set aside."""
+        return self.balance(credit_type) - sum(hold.left.get(credit_type, 0) for hold in self.holds if hold.is_open)
 
     def balances(self) -> dict[str, int]:
         types = {grant.credit_type for grant in self.grants} | set(self.debts)
@@ -112,6 +129,11 @@ def grant(account: Account, record: dict[str, Any]) -> list[Out]:
     given.left = fill_debt(account, credit_type, record["credits"])
     account.grants.append(given)
     return [grant_output(account, "applied", given, record["credits"], record["granted_at"])]
+
+
+def settings_output(update: dict[str, Any]) -> Out:
+    plan = update["plan"]
+    return ("account", update | {"plan": plan and {"ends_at": None, **plan}})
 
 
 # -- refunds ----------------------------------------------------------------------------------------------------------
@@ -162,7 +184,7 @@ def refund_line(account: Account, asked: dict[str, Any], line: Line, amount: int
     outcome = {
         "line": line.record["line"], "charge": line.record["charge"], "status": "refunded", "reject_reason": None,
         "credits": amount, "forfeited": forfeited, "credit_type": credit_type, "remaining_charge": line.left,
-        "balance_after": account.balance(credit_type),
+        "balance_after": account.balance(credit_type), "occurred_at": line.record["occurred_at"],
     }  # fmt: skip
     return ("refund", {name: asked[name] for name in KEPT_OF_A_REFUND} | outcome)
 
@@ -185,6 +207,7 @@ def rejected(asked: dict[str, Any], why: str) -> Out:
     outcome = {
         "line": None, "charge": asked["charge"], "status": "rejected", "reject_reason": why, "credits": 0,
         "forfeited": 0, "credit_type": None, "remaining_charge": None, "balance_after": None,
+        "occurred_at": None,
     }  # fmt: skip
     return ("refund", {name: asked[name] for name in KEPT_OF_A_REFUND} | outcome)
 

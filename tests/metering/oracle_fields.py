@@ -137,6 +137,8 @@ REQUEST = {
     "ip": lambda v, _: is_ip(v),
     "domain": lambda v, _: is_domain(v),
     "plan": lambda v, _: is_optional_text(v),
+    "hold_id": lambda v, _: is_optional_text(v, 128),
+    "keeps_hold": lambda v, _: v is None or isinstance(v, bool),
     "quantities": lambda v, _: is_map(v, lambda n: is_long(n, 0, 10**9), 32),
     "attributes": lambda v, _: is_map(v, lambda s: is_text(s, 1024, shortest=0), 32),
 }
@@ -148,6 +150,14 @@ REFUND = {
     "credits": lambda v, _: v is None or is_long(v, least=1),
     "reason": lambda v, _: is_optional_text(v, 1024),
     "requested_at": lambda v, _: is_time(v),
+}
+HOLD = {
+    "hold_id": lambda v, _: is_text(v, 128),
+    "account_id": lambda v, _: is_text(v, 128),
+    "credits": lambda v, _: bool(v) and is_map(v, lambda n: is_long(n, 1, 10**12), 8),
+    "held_at": lambda v, _: is_time(v),
+    "expires_at": lambda v, record: is_time(v) and 1 <= v - record["held_at"] <= 30 * DAY,
+    "reason": lambda v, _: is_optional_text(v, 1024),
 }
 GRANT = {
     "grant_id": lambda v, _: is_grant_id(v),
@@ -167,7 +177,7 @@ ACCOUNT = {
     "alert_below": lambda v, _: is_map(v, is_long, None),
     "at": lambda v, _: is_time(v),
 }
-FIELDS = {"request": REQUEST, "refund": REFUND, "grant": GRANT, "account": ACCOUNT}
+FIELDS = {"request": REQUEST, "hold": HOLD, "refund": REFUND, "grant": GRANT, "account": ACCOUNT}
 
 
 def first_wrong_field(command: str, record: dict[str, Any]) -> str | None:
@@ -182,7 +192,7 @@ def first_wrong_field(command: str, record: dict[str, Any]) -> str | None:
 def in_full(command: str, record: dict[str, Any]) -> dict[str, Any]:
     """A right record with every field: empty optional strings null, absent maps empty, defaults set."""
     full = {name: record.get(name) for name in FIELDS[command]}
-    defaults = {"quantities": {}, "attributes": {}, "alert_below": {}}
+    defaults = {"quantities": {}, "attributes": {}, "alert_below": {}, "keeps_hold": False}
     defaults |= {"outcome": "processed", "on_empty": "allow", "reason": ""}
     for name, value in full.items():
         if value is None or value == "":

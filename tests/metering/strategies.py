@@ -28,6 +28,8 @@ DOMAINS = {
     "xn--mnchen-3ya.de": ("münchen.de", "www.MÜNCHEN.de.", "xn--mnchen-3ya.de"),
     "acme.com": ("acme.com", "WWW.Acme.COM", "acme.com."),
     "www.com": ("www.com", "www.WWW.com."),
+    "xn--strae-oqa.de": ("straße.de", "STRAẞE.de", "xn--strae-oqa.DE"),
+    "strasse.de": ("strasse.de", "stras\u00adse.de"),
 }
 
 

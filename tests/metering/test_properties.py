@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.balances import NEVER
-from tests.metering.meter import Json, MachineMeter, Out, StoredMeter, book, charge
-from tests.metering.oracle import Oracle
+from tests.metering.meter import Json, MachineMeter, Meter, OracleMeter, Out, StoredMeter, book, charge
 from tests.metering.strategies import ZERO, History, Step, histories
 from tests.metering.worlds import calm_histories, claim_histories, limit_histories, money_histories, price_histories
+
+pytestmark = pytest.mark.slow
 
 many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 some = settings(many, max_examples=80)
@@ -22,7 +23,7 @@ any_world = st.one_of(
 )
 
 
-def take(meter: MachineMeter, step: Step) -> list[Out]:
+def take(meter: Meter, step: Step) -> list[Out]:
     if step.command == "price_book":
         meter.publish(step.record)
         return []
@@ -68,13 +69,9 @@ def difference(by_machine: list[Out], by_oracle: list[Out]) -> str:
 
 
 def check_against_the_oracle(history: History) -> None:
-    machine, oracle = MachineMeter(), Oracle()
+    machine, oracle = MachineMeter(), OracleMeter()
     for number, step in enumerate(history):
-        ours = comparable(take(machine, step))
-        if step.command == "price_book":
-            oracle.set_book(step.record)
-            continue
-        theirs = comparable(oracle.apply(step.command, step.record, step.recorded_at))
+        ours, theirs = comparable(take(machine, step)), comparable(take(oracle, step))
         if ours != theirs:
             pytest.fail(f"step {number}, {step!r}:\n{difference(ours, theirs)}\nin {history!r}", pytrace=False)
 

@@ -178,7 +178,8 @@ def test_each_type_of_command_has_its_own_ids(meter: NewMeter) -> None:
     assert mine.decision("x", at=NOON) == "charged"
     assert mine.grant("x", 5, at=NOON)[0]["status"] == "applied"
     assert mine.refund("x", "x", at=NOON)[0]["status"] == "refunded"
-    assert mine.account("x", at=NOON) == []
+    assert mine.hold("x", 5, at=NOON)["status"] == "held"
+    assert [kind for kind, _ in mine.account("x", at=NOON)] == ["account"]
 
 
 def test_a_rejected_refund_has_used_its_id(meter: NewMeter) -> None:

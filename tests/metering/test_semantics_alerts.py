@@ -121,7 +121,7 @@ def test_the_marks_are_those_in_force_after_the_command(meter: NewMeter) -> None
 def test_a_new_mark_above_the_balance_is_no_crossing(meter: NewMeter) -> None:
     mine = meter(PER_RESULT)
     mine.grant("g1", 5, at=NOON)
-    assert mine.account("u1", at=NOON, alert_below={"credit": 10}) == []
+    assert alerts(mine.account("u1", at=NOON, alert_below={"credit": 10})) == []
 
 
 def test_an_update_replaces_all_marks(meter: NewMeter) -> None:

@@ -25,6 +25,7 @@ def test_a_refund_of_an_event_gives_back_all_of_it(meter: NewMeter) -> None:
         "refund_id": "r1", "account_id": "acme", "event_id": "e1", "line": 0, "charge": "lookup",
         "status": "refunded", "reject_reason": None, "credits": 20, "forfeited": 0, "credit_type": "credit",
         "remaining_charge": 0, "balance_after": 50, "reason": "the work failed", "requested_at": NOON + HOUR,
+        "occurred_at": NOON,
     }  # fmt: skip
 
 
@@ -86,6 +87,7 @@ def test_what_a_rejection_says(meter: NewMeter) -> None:
         "refund_id": "r1", "account_id": "acme", "event_id": "e1", "line": None, "charge": "lookup",
         "status": "rejected", "reject_reason": "unknown_charge", "credits": 0, "forfeited": 0, "credit_type": None,
         "remaining_charge": None, "balance_after": None, "reason": "asked for", "requested_at": NOON,
+        "occurred_at": None,
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metering.subjects import canonical_domain, canonical_ip
+from tests.metering import oracle_fields
 
 LABEL = "a" * 63
 
@@ -185,6 +186,19 @@ def test_a_canonical_domain_is_its_own_and_that_of_its_name_in_letters(text: str
         if "ß" not in shown and "ς" not in shown and "ı" not in shown:  # Python's upper case of these is that of others
             assert canonical_domain(same) in {domain, domain.removeprefix("www.")}
     assert canonical_domain(shown) in {domain, domain.removeprefix("www.")}
+
+
+@given(
+    WRITTEN
+    | st.from_regex(r"(xn--[a-z0-9-]{1,12}\.|[ßa-zÀ-ÿ0-9_-]{1,6}\.){1,3}[a-zÀ-ÿ]{1,3}\.?", fullmatch=True)
+    | st.text()
+)
+def test_the_naive_reading_of_the_rules_agrees(text: str) -> None:
+    try:
+        naive = oracle_fields.canonical_domain(text)
+    except ValueError:
+        naive = None
+    assert canonical_domain(text) == naive
 
 
 @given(st.from_regex(r"xn--[a-z0-9-]{1,20}\.com", fullmatch=True))

@@ -22,13 +22,15 @@ EVENT: dict[str, Any] = {
     "ip": "192.0.2.7",
     "domain": None,
     "plan": None,
+    "hold_id": "h-1",
+    "keeps_hold": True,
     "quantities": {"results": 100},
     "attributes": {"description": "Zoë, Acme"},
 }
 LINE: dict[str, Any] = {
     "event_id": "evt-1",
     "line": 0,
-    **{name: value for name, value in EVENT.items() if name != "event_id"},
+    **{name: value for name, value in EVENT.items() if name not in {"event_id", "hold_id", "keeps_hold"}},
     "plan": "enterprise",
     "decision": "charged",
     "charge": "ip-lookup",
@@ -43,7 +45,25 @@ LINE: dict[str, Any] = {
     "window_ends_at": 1_767_312_000_000,
     "balance_after": -5,
     "grants_used": [{"grant_id": "g-1", "credits": 10}],
+    "hold_id": "h-1",
 }
+REPEATED: dict[str, Any] = {
+    "index": 3,
+    "command": "request",
+    "id": "evt-0",
+    "same_content": False,
+    "first_offset": 69_999,
+    "first_index": 1,
+}
+SET_ASIDE: dict[str, Any] = {
+    "index": 4,
+    "command": "request",
+    "id": "evt-2",
+    "reason": "invalid_event",
+    "field": "ip",
+}
+APPLIED: dict[str, Any] = {"command": "refund", "id": "r-1"}
+ANSWERS: dict[str, list[dict[str, Any]]] = {"repeated": [REPEATED], "set_aside": [SET_ASIDE], "applied": [APPLIED]}
 HEAD = {"source_partition": 3, "source_offset": 70_000, "part": 0, "parts": 1}
 REFUND: dict[str, Any] = {
     "refund_id": "r-1",
@@ -60,6 +80,7 @@ REFUND: dict[str, Any] = {
     "balance_after": None,
     "reason": "",
     "requested_at": 1_767_225_600_000,
+    "occurred_at": None,
 }
 GRANT_CHANGE: dict[str, Any] = {
     "grant_id": "g-1",
@@ -80,6 +101,27 @@ ALERT: dict[str, Any] = {
     "balance": 85,
     "at": 1_767_225_600_000,
 }
+ACCOUNT_CHANGE: dict[str, Any] = {
+    "update_id": "u-1",
+    "account_id": "acct-7",
+    "plan": {"name": "enterprise", "started_at": 1_767_225_600_000, "ends_at": None},
+    "on_empty": "reject",
+    "alert_below": {"credit": 100},
+    "at": 1_767_225_600_000,
+}
+HOLD_CHANGE: dict[str, Any] = {
+    "hold_id": "h-1",
+    "account_id": "acct-7",
+    "status": "settled",
+    "credits": {"credit": 500},
+    "charged": {"credit": 100, "email": 3},
+    "available_after": {"credit": -5},
+    "event_id": "evt-1",
+    "reject_reason": None,
+    "expires_at": 1_767_229_200_000,
+    "at": 1_767_225_600_000,
+    "reason": "bulk find",
+}
 DEAD_LETTER: dict[str, Any] = {
     "reason": "invalid_event",
     "field": "ip",
@@ -95,6 +137,14 @@ DEAD_LETTER: dict[str, Any] = {
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
     "RequestBatch": {"events": [EVENT]},
+    "Hold": {
+        "hold_id": "h-1",
+        "account_id": "acct-7",
+        "credits": {"credit": 500},
+        "held_at": 1_767_225_600_000,
+        "expires_at": 1_767_229_200_000,
+        "reason": "bulk find",
+    },
     "RefundRequest": {
         "refund_id": "r-1",
         "account_id": "acct-7",
@@ -122,10 +172,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "at": 1_767_225_600_000,
     },
     "PriceBook": {"book_id": "ab" * 32, "yaml": "versions: []\n", "published_at": 1_767_225_600_000},
-    "BilledBatch": {**HEAD, "events": [LINE]},
+    "BilledBatch": {**HEAD, "events": [LINE], **ANSWERS},
     "RefundBatch": {**HEAD, "refunds": [REFUND]},
     "GrantBatch": {**HEAD, "grants": [GRANT_CHANGE]},
     "AlertBatch": {**HEAD, "alerts": [ALERT]},
+    "AccountBatch": {**HEAD, "accounts": [ACCOUNT_CHANGE]},
+    "HoldBatch": {**HEAD, "holds": [HOLD_CHANGE]},
     "DeadLetterBatch": {**HEAD, "dead_letters": [DEAD_LETTER]},
 }
 

@@ -11,7 +11,7 @@ from schemas.catalog import BATCHES, COMMANDS, released, short_name
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from schemas.wire import write_long
-from tests.schemas.records import ALERT, EXAMPLES, LINE
+from tests.schemas.records import ALERT, ANSWERS, APPLIED, EXAMPLES, LINE, REPEATED, SET_ASIDE
 
 CODEC = Codec()
 
@@ -27,7 +27,7 @@ def decoded(name: str, messages: list[bytes]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", BATCHES)
 def test_what_fits_is_one_part(name: str) -> None:
     items = EXAMPLES[name][BATCHES[name]]
-    (message,) = CODEC.encode_parts(name, 3, 70_000, items)
+    (message,) = CODEC.encode_parts(name, 3, 70_000, items, answers=ANSWERS if name == "BilledBatch" else None)
     assert message == CODEC.encode(name, EXAMPLES[name])
     assert read_head(message) == Position(source_partition=3, source_offset=70_000, part=0, parts=1)
     assert CODEC.read_position(message) == read_position(message) == (70_000, 0)
@@ -79,6 +79,59 @@ def test_absent_fields_of_items_get_their_defaults_in_parts_too() -> None:
     messages = CODEC.encode_parts("BilledBatch", 0, 1, [short] * 20, 1_000)
     assert len(messages) > 1
     assert decoded("BilledBatch", messages)[0]["events"][0] == LINE
+
+
+def test_answers_without_lines_make_a_message() -> None:
+    (message,) = CODEC.encode_parts("BilledBatch", 0, 5, [], answers={"applied": [APPLIED]})
+    assert decoded("BilledBatch", [message])[0] | {"applied": []} == empty_answer(0, 1)
+    assert decoded("BilledBatch", [message])[0]["applied"] == [APPLIED]
+    # A batch of no events is answered too.
+    assert decoded("BilledBatch", CODEC.encode_parts("BilledBatch", 0, 5, [], answers={})) == [empty_answer(0, 1)]
+
+
+def empty_answer(part: int, parts: int) -> dict[str, Any]:
+    head = {"source_partition": 0, "source_offset": 5, "part": part, "parts": parts}
+    return {**head, "events": [], "repeated": [], "set_aside": [], "applied": []}
+
+
+@settings(max_examples=60)
+@given(
+    lines=st.integers(0, 12), repeated=st.lists(st.integers(0, 300), max_size=12), letters=st.integers(0, 12),
+    applied=st.integers(0, 1), limit=st.integers(0, 3_000),
+)  # fmt: skip
+def test_answers_are_split_behind_the_lines(
+    lines: int, repeated: list[int], letters: int, applied: int, limit: int
+) -> None:
+    items = [{**LINE, "line": number} for number in range(lines)]
+    answers = {
+        "repeated": [{**REPEATED, "id": "x" * size} for size in repeated],
+        "set_aside": [{**SET_ASIDE, "index": number} for number in range(letters)],
+        "applied": [APPLIED] * applied,
+    }
+    messages = CODEC.encode_parts("BilledBatch", 0, 5, items, limit, answers=answers)
+    parts = decoded("BilledBatch", messages)
+    assert [item for part in parts for item in part["events"]] == items
+    for name, wanted in answers.items():
+        assert [item for part in parts for item in part[name]] == wanted
+    arrays = ("events", *answers)
+    order = [arrays.index(name) for part in parts for name in arrays for _ in part[name]]
+    assert order == sorted(order)
+    assert [(part["part"], part["parts"]) for part in parts] == [(at, len(parts)) for at in range(len(parts))]
+    for message, part in zip(messages, parts, strict=True):
+        assert len(message) <= limit or sum(len(part[name]) for name in arrays) <= 1
+
+
+def test_lines_keep_their_parts_whatever_the_answers_are() -> None:
+    """A worker of the version before, which knew no answers, may have sent the first parts of a message."""
+    alone = decoded("BilledBatch", CODEC.encode_parts("BilledBatch", 0, 5, [LINE] * 40, 2_000))
+    both = decoded("BilledBatch", CODEC.encode_parts("BilledBatch", 0, 5, [LINE] * 40, 2_000, answers=ANSWERS))
+    assert [part["events"] for part in alone] == [part["events"] for part in both if part["events"]]
+
+
+def test_the_largest_head_of_an_answer_stays_within_its_reserve() -> None:
+    answers = {name: some * 70_000 for name, some in ANSWERS.items()}
+    for message in CODEC.encode_parts("BilledBatch", 2**31 - 1, 2**63 - 1, [LINE] * 100, answers=answers):
+        assert len(message) <= PART_LIMIT
 
 
 @pytest.mark.parametrize("schema", released(), ids=lambda schema: schema["name"])

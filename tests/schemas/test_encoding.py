@@ -16,8 +16,8 @@ SHORT = {name: EVENT[name] for name in ("event_id", "account_id", "occurred_at",
 def test_absent_fields_get_their_defaults() -> None:
     codec = Codec()
     _, batch = codec.decode(codec.encode("RequestBatch", {"events": [SHORT]}))
-    nulls = dict.fromkeys(("request_id", "actor", "user_id", "ip", "domain", "plan"))
-    assert batch == {"events": [{**SHORT, **nulls, "quantities": {}, "attributes": {}}]}
+    nulls = dict.fromkeys(("request_id", "actor", "user_id", "ip", "domain", "plan", "hold_id"))
+    assert batch == {"events": [{**SHORT, **nulls, "keeps_hold": False, "quantities": {}, "attributes": {}}]}
 
 
 def test_other_mappings_and_sequences_and_enumerations_are_taken() -> None:
@@ -38,6 +38,10 @@ def test_other_mappings_and_sequences_and_enumerations_are_taken() -> None:
         ({"event_id": "\ud800"}, "RequestBatch.events[0].event_id: character 0 is half of a surrogate pair, not text"),
         ({"endpoint": None}, "RequestBatch.events[0].endpoint: must be a string, not NoneType"),
         ({"occurred_at": 1.5}, "RequestBatch.events[0].occurred_at: must be an integer, not float"),
+        ({"occurred_at": True}, "RequestBatch.events[0].occurred_at: must be an integer, not bool"),
+        ({"quantities": {"a": 1, "b": True}}, "RequestBatch.events[0].quantities['b']: must be an integer, not bool"),
+        ({"quantities": {"b": False}}, "RequestBatch.events[0].quantities['b']: must be an integer, not bool"),
+        ({"quantities": {"b": 1.0}}, "RequestBatch.events[0].quantities['b']: must be an integer, not float"),
         ({"occurred_at": 2**63}, f"RequestBatch.events[0].occurred_at: {2**63} does not fit into the schema's long"),
         ({"outcome": "lost"}, "RequestBatch.events[0].outcome: 'lost' is none of processed, invalid, "),
         ({"ip": 5}, "RequestBatch.events[0].ip: must be a string, not int"),
@@ -51,6 +55,27 @@ def test_a_record_that_does_not_fit_is_refused_with_its_field(change: dict[str, 
     with pytest.raises(Unencodable) as caught:
         Codec().encode("RequestBatch", {"events": [{**EVENT, **change}]})
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "field"),
+    [
+        ("Grant", {"credits": True}, "credits"),
+        ("Grant", {"granted_at": True}, "granted_at"),
+        ("Grant", {"expires_at": True}, "expires_at"),
+        ("RefundRequest", {"credits": False}, "credits"),
+        ("RefundRequest", {"requested_at": True}, "requested_at"),
+        ("AccountUpdate", {"at": True}, "at"),
+        ("AccountUpdate", {"alert_below": {"credit": True}}, "alert_below['credit']"),
+        ("AccountUpdate", {"plan": {"name": "pro", "started_at": True, "ends_at": None}}, "plan.started_at"),
+        ("AccountUpdate", {"plan": {"name": "pro", "started_at": 1, "ends_at": True}}, "plan.ends_at"),
+        ("PriceBook", {"published_at": True}, "published_at"),
+    ],
+)
+def test_true_is_no_integer_in_any_command(name: str, change: dict[str, Any], field: str) -> None:
+    with pytest.raises(Unencodable) as caught:
+        Codec().encode(name, EXAMPLES[name] | change)
+    assert str(caught.value) == f"{name}.{field}: must be an integer, not bool"
 
 
 def test_a_missing_field_without_default_is_refused() -> None:

@@ -1,16 +1,23 @@
-"""One message of each record as it was first released, byte for byte: what is in a topic stays readable for ever."""
+"""One message of each released record, byte for byte: what is in a topic stays readable for ever."""
+
+from typing import Any
 
 import pytest
 
 from schemas.catalog import NAMES
 from schemas.codec import Codec
-from tests.schemas.records import EXAMPLES
+from tests.schemas.records import EVENT, EXAMPLES, HEAD, LINE, REFUND
 
 GOLDEN = {
     "RequestBatch": """
-        c301 123dc2d4b1750754
+        c301 53c62d5b703dfbb1
         020a6576742d310c616363742d3780a0d5edee661a2f76312f69702d6c6f6f6b7570066170690000020c6b65792d31320002
-        123139322e302e322e370000020e726573756c7473c8010002166465736372697074696f6e145a6fc3ab2c2041636d650000
+        123139322e302e322e3700000206682d3101020e726573756c7473c8010002166465736372697074696f6e145a6fc3ab2c20
+        41636d650000
+    """,
+    "Hold": """
+        c301 17fa06e678463202
+        06682d310c616363742d37020c637265646974e8070080a0d5edee6680da8cf1ee661262756c6b2066696e64
     """,
     "RefundRequest": """
         c301 5f19ba7ed1989df9
@@ -30,15 +37,17 @@ GOLDEN = {
         616261626162616261626162616261621a76657273696f6e733a205b5d0a80a0d5edee66
     """,
     "BilledBatch": """
-        c301 06539e080c084355
+        c301 c4380c27f0aca5c4
         06e0c5080002020a6576742d31000c616363742d3780a0d5edee661a2f76312f69702d6c6f6f6b7570066170690000020c6b
         65792d31320002123139322e302e322e37000214656e7465727072697365020e726573756c7473c801000216646573637269
         7074696f6e145a6fc3ab2c2041636d650000021269702d6c6f6f6b7570021c4964656e74696669636174696f6e00020c6372
-        65646974020e323032362d3031021e1e0002809088c0ef6602090206672d31140000
+        65646974020e323032362d3031021e1e0002809088c0ef6602090206672d3114000206682d31000202060e72657175657374
+        0a6576742d30020002dec508020200020208020e72657175657374020a6576742d32020204697000020c726566756e640672
+        2d3100
     """,
     "RefundBatch": """
-        c301 cd38ee99d664d656
-        06e0c50800020206722d310c616363742d370a6576742d31000002020000000000000080a0d5edee6600
+        c301 4749e9de995b8312
+        06e0c50800020206722d310c616363742d370a6576742d31000002020000000000000080a0d5edee660000
     """,
     "GrantBatch": """
         c301 455bd6ae0e292a06
@@ -48,10 +57,38 @@ GOLDEN = {
         c301 c97984a894d1f9f6
         06e0c5080002020c616363742d37000c63726564697402c801aa0180a0d5edee6600
     """,
+    "AccountBatch": """
+        c301 2fca44ffdcb882c7
+        06e0c50800020206752d310c616363742d370214656e746572707269736580a0d5edee660002020c637265646974c8010080
+        a0d5edee6600
+    """,
+    "HoldBatch": """
+        c301 2ec9d28bddf9fa6e
+        06e0c50800020206682d310c616363742d3706020c637265646974e80700040c637265646974c8010a656d61696c0600020c
+        6372656469740900020a6576742d310080da8cf1ee6680a0d5edee661262756c6b2066696e6400
+    """,
     "DeadLetterBatch": """
         c301 af3199ae26b28174
         06e0c5080002020202046970226e6f7420616e2049502061646472657373020e72657175657374020c616363742d37020a65
         76742d3102040208656d697480a0d5edee66060600ff1000
+    """,
+}
+FIRST_VERSIONS = {
+    "RequestBatch": """
+        c301 123dc2d4b1750754
+        020a6576742d310c616363742d3780a0d5edee661a2f76312f69702d6c6f6f6b7570066170690000020c6b65792d31320002
+        123139322e302e322e370000020e726573756c7473c8010002166465736372697074696f6e145a6fc3ab2c2041636d650000
+    """,
+    "BilledBatch": """
+        c301 06539e080c084355
+        06e0c5080002020a6576742d31000c616363742d3780a0d5edee661a2f76312f69702d6c6f6f6b7570066170690000020c6b
+        65792d31320002123139322e302e322e37000214656e7465727072697365020e726573756c7473c801000216646573637269
+        7074696f6e145a6fc3ab2c2041636d650000021269702d6c6f6f6b7570021c4964656e74696669636174696f6e00020c6372
+        65646974020e323032362d3031021e1e0002809088c0ef6602090206672d31140000
+    """,
+    "RefundBatch": """
+        c301 cd38ee99d664d656
+        06e0c50800020206722d310c616363742d370a6576742d31000002020000000000000080a0d5edee6600
     """,
 }
 
@@ -65,3 +102,17 @@ def test_the_format_has_not_changed(name: str) -> None:
     golden = bytes.fromhex(GOLDEN[name])
     assert Codec().encode(name, EXAMPLES[name]) == golden
     assert Codec().decode(golden) == (name, EXAMPLES[name])
+
+
+def test_messages_of_the_first_versions_are_read_with_defaults_for_what_they_lack() -> None:
+    event = EVENT | {"hold_id": None, "keeps_hold": False}
+    assert read_first("RequestBatch") == {"events": [event]}
+    answers: dict[str, Any] = {"repeated": [], "set_aside": [], "applied": []}
+    assert read_first("BilledBatch") == {**HEAD, "events": [LINE | {"hold_id": None}], **answers}
+    assert read_first("RefundBatch") == {**HEAD, "refunds": [REFUND | {"occurred_at": None}]}
+
+
+def read_first(name: str) -> dict[str, Any]:
+    found, record = Codec().decode(bytes.fromhex(FIRST_VERSIONS[name]))
+    assert found == name
+    return record

@@ -128,7 +128,7 @@ def test_any_bytes_decode_or_are_refused_in_the_fixed_words(message: bytes) -> N
 
 
 def test_memory_grows_with_what_a_message_holds() -> None:
-    smallest = write_long(0) * 14
+    smallest = write_long(0) * 16
     count = 20_000
     message = EVENTS + write_long(count) + smallest * count + b"\x00"
     tracemalloc.start()

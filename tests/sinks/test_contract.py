@@ -36,6 +36,7 @@ def test_a_new_database_is_migrated_once(sink: Sink) -> None:
     assert applied == [(step.number, step.name) for step in migrations()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_same_batches_again_in_pieces_or_in_another_order_change_no_view(sink: Sink, seed: int) -> None:
     batches = random_log(seed).batches

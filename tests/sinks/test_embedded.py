@@ -94,9 +94,18 @@ def test_inserts_are_on_the_disk_before_they_return(folder: Path) -> None:
     sink.close()
 
 
-def test_a_path_that_the_engine_would_misread_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["what?", "a&b", "100%", "a#b", "back\\slash"])
+def test_a_path_that_the_engine_would_misread_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(SinkRejected, match="cannot open"):
-        EmbeddedSink(tmp_path / "what?")
+        EmbeddedSink(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["jürgen x", "a,b:c=d;e!", "quote's \"<>"])
+def test_any_other_path_holds_everything_that_the_engine_writes(tmp_path: Path, name: str) -> None:
+    EmbeddedSink(tmp_path / name / "clickhouse").close()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["clickhouse"]
 
 
 def test_a_config_of_the_current_directory_is_not_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

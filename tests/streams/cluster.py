@@ -36,7 +36,8 @@ Sent = tuple[int, int, bytes]
 Outputs = dict[str, list[dict[str, Any]]]
 """By kind, in the order of the log; a dead letter is its place, reason and field."""
 BECOME = "import os, sys; {}; os.execv(sys.executable, [sys.executable, '-m', 'cli.main', *sys.argv[1:]])"
-KINDS = ("billed", "refund", "grant", "alert", "dead_letter")
+TOPIC_KINDS = ("billed", "refund", "grant", "alert", "account", "hold", "dead_letter")
+KINDS = tuple(kind for kind in TOPIC_KINDS if kind != "account")  # what `rate` prints
 
 
 class Cluster(Pipeline):
@@ -137,8 +138,8 @@ class Cluster(Pipeline):
 
     def seen(self, there: dict[tuple[str, int], list[bytes]]) -> list[Outputs]:
         """What those messages say, by partition."""
-        kinds = dict(zip(self.names.outputs, KINDS, strict=True))
-        found: list[Outputs] = [{kind: [] for kind in KINDS} for _ in range(self.partitions)]
+        kinds = dict(zip(self.names.outputs, TOPIC_KINDS, strict=True))
+        found: list[Outputs] = [{kind: [] for kind in TOPIC_KINDS} for _ in range(self.partitions)]
         for (topic, partition), values in there.items():
             kind = kinds[topic]
             for value in values:

@@ -98,7 +98,7 @@ class Pipeline:
         self._wait(self.names.rating_group, [self.names.requests], seconds)
 
     def wait_until_loaded(self, seconds: float = 90) -> None:
-        self._wait(self.names.loading_group, self.names.outputs, seconds)
+        self._wait(self.names.loading_group, self.names.loaded, seconds)
 
     def _wait(self, group: str, topics: Iterable[str], seconds: float) -> None:
         connections = KafkaConnections(self.bootstrap, self.names, Codec(), {})

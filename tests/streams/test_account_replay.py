@@ -8,13 +8,13 @@ import pytest
 
 from metering.records import MAX_ID, Output
 from metering.state import State
-from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, Store, account_prefix
+from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, HOLD, Store, account_prefix
 from replay.account import AccountReplay, Base, ReplaySource, beginning
 from schemas.codec import Codec
 from streams.log.memory import MemoryInputLog, MemoryOutputLog
 from streams.log.partitioner import partition_of
 from streams.log.protocols import LostPrefix
-from streams.rating.outputs import encoded, topics_by_kind
+from streams.rating.outputs import Decided, answers_to, encoded, topics_by_kind
 from streams.rating.partition import Wiring, apply_message
 from streams.state.read_only import StateView
 from streams.state.rocks_folder import RocksFolder
@@ -46,7 +46,7 @@ def stream(cluster: Cluster, partition: int, store: StateStore, stop: int) -> It
     wiring = Wiring(NAMES, PARTITIONS, cluster.codec, read_book_once, log, nowhere)
     state = State(store, read_book_once)
     for message in log.read(partition, 0, stop):
-        for output in apply_message(wiring, state, message):
+        for output in apply_message(wiring, state, message).outputs:
             yield message.offset, output
     store.commit(state.changes(), stop - 1)
 
@@ -62,7 +62,9 @@ def of_account(found: Iterator[tuple[int, Output]], account_id: str) -> list[tup
 
 def rows(store: Store, account_id: str) -> dict[bytes, Any]:
     own = account_prefix(account_id)
-    found = {key: value for table in (ACCOUNT, EVENT, CLAIM, COMMAND_ID) for key, value in store.scan(table + own)}
+    found = {
+        key: value for table in (ACCOUNT, EVENT, HOLD, CLAIM, COMMAND_ID) for key, value in store.scan(table + own)
+    }
     return found | {BOOK_KEY: store.get(BOOK_KEY)}
 
 
@@ -74,10 +76,11 @@ def replayed(replay: AccountReplay, stop: int) -> list[tuple[int, Output]]:
 
 def as_bytes(codec: Codec, partition: int, outputs: list[tuple[int, Output]]) -> Bytes:
     topics = topics_by_kind(NAMES)
+    found = {offset: [output for at, output in outputs if at == offset] for offset in dict(outputs)}
     return [
         each
-        for offset in dict(outputs)
-        for each in encoded(codec, topics, [output for at, output in outputs if at == offset], partition, offset)
+        for offset, own in found.items()
+        for each in encoded(codec, topics, Decided(own, answers_to(own)), partition, offset)
     ]
 
 

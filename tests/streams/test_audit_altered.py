@@ -22,6 +22,8 @@ from streams.state.store import Identity
 from tests.streams.audited import Audited, SinkRows, filled, replace
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 
+pytestmark = pytest.mark.slow
+
 SEED, PARTITION = 34, 2
 """Traffic with several records in every output topic, and a partition with rows in every table of the state."""
 Columns = dict[str, list[Any]]

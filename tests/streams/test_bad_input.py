@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from local.ports import free_ports
 from local.shared import SharedKafka
+from metering.records import LAST_INSTANT
 from schemas.price_book import book_id
 from sinks.embedded import EmbeddedSink
 from streams.log.output_log import ordered_config
@@ -97,6 +98,8 @@ def bad_messages(cluster: Cluster, mine: str, stranger: str) -> dict[str, Bad]:
                 event("old", mine, occurred_at=START - 80 * HOUR),
                 event("least", mine, occurred_at=-(2**63)),
                 event("most", mine, occurred_at=2**63 - 1),
+                event("microseconds", mine, occurred_at=START * 1_000),
+                event("9999", mine, occurred_at=LAST_INSTANT),
             ),
             [
                 (0, "invalid_event", "occurred_at"),
@@ -104,7 +107,9 @@ def bad_messages(cluster: Cluster, mine: str, stranger: str) -> dict[str, Bad]:
                 (3, "in_future", None),
                 (4, "too_late", None),
                 (5, "invalid_event", "occurred_at"),
-                (6, "in_future", None),
+                (6, "invalid_event", "occurred_at"),
+                (7, "invalid_event", "occurred_at"),
+                (8, "in_future", None),
             ],
         ),
         "wrong partition": Bad(

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from local.shared import SharedKafka
 from local.start import Broker
+from metering.records import Outcome
 from schemas.codec import Codec
 from schemas.errors import Unencodable
 from streams.log.command_producer import Batching, CommandProducer, Delivery, TooLarge
@@ -165,8 +167,18 @@ def test_many_threads_may_use_one_producer(pipeline: Pipeline) -> None:
 def test_a_record_that_does_not_fit_is_refused_and_the_others_go(pipeline: Pipeline) -> None:
     with pipeline.producer(batching=Batching(seconds=60)) as producer:
         producer.add(event(1))
-        with pytest.raises(Unencodable):
+        with pytest.raises(Unencodable, match=r'^occurred_at: is "yesterday", should be a time of the years 2000 to'):
             producer.add(event(2, occurred_at="yesterday"))
+        with pytest.raises(Unencodable, match=r'^quantities\["results"\]: is true, should be a whole number from 0 to'):
+            producer.add(
+                event(2, outcome=Outcome.PROCESSED, quantities=MappingProxyType({"emails": 1, "results": True}))
+            )
+        with pytest.raises(Unencodable, match=r"^credits: is true, should be a whole number from 1 to"):
+            producer.send_command("grant", grant(1) | {"credits": True})
+        with pytest.raises(Unencodable, match=r"^endpoint: is missing, should be 1 to 256 characters$"):
+            producer.add({name: value for name, value in event(2).items() if name != "endpoint"})
+        with pytest.raises(Unencodable, match=r"^colour: there is no such field$"):
+            producer.add(event(2) | {"colour": "red"})
         with pytest.raises(TooLarge, match=r"event 'e-3' has \d+ bytes, 16777216 is the most"):
             producer.add(event(3, attributes={"description": "x" * (17 << 20)}))
         with pytest.raises(ValueError, match="is not a valid Command"):

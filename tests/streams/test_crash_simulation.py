@@ -21,6 +21,7 @@ FIRST = int(os.environ.get("CREDITMETER_SEED", "1"))
 SHARDS = 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_any_accidents_leave_the_same_bill(shard: int) -> None:
     for seed in range(FIRST + shard, FIRST + RUNS, SHARDS):

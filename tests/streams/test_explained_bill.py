@@ -16,7 +16,7 @@ import pytest
 
 from metering.explaining import explain_event
 from metering.explanation import Explanation, LineStory, LockReason, VersionReason
-from metering.records import Decision
+from metering.records import YEAR_2000, Decision
 from replay.account import AccountReplay, ReplaySource, Step, beginning
 from replay.event_story import differences, replay_story
 from schemas.batches import read_position
@@ -88,7 +88,7 @@ class LongTraffic(Traffic):
     def _account(self, account_id: str) -> tuple[str, dict[str, Any]]:
         name, update = super()._account(account_id)
         if update["plan"] is not None and self.random.random() < 0.3:
-            update["plan"] |= {"started_at": 0}
+            update["plan"] |= {"started_at": YEAR_2000}
         return name, update | {"on_empty": self.random.choice(("allow", "allow", "reject"))}
 
     def _grant(self, account_id: str) -> tuple[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,8 @@ from tests.metering.worlds import (
     price_histories,
 )
 from tests.streams.rerated import Books
+
+pytestmark = pytest.mark.slow
 
 some = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 worlds = st.one_of(calm_histories(), money_histories(), claim_histories(), price_histories())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rocksdict import Rdict
 
-from streams.state import read_only as state_view
+from streams.state import read_only
 from streams.state.read_only import StateView
 from streams.state.rocks import RocksState
 from streams.state.rocks_folder import RocksFolder
@@ -57,7 +57,7 @@ def test_a_log_that_goes_while_it_is_opened_makes_it_look_again(
         opened.append(db)
         return db
 
-    monkeypatch.setattr(state_view, "Rdict", open_slowly)
+    monkeypatch.setattr(read_only, "Rdict", open_slowly)
     view = StateView(worker.path)
     assert len(opened) == 2
     assert (view.applied, [key for key, _ in view.scan(b"e")]) == (5, [b"e1", b"e2", b"e3"])

@@ -27,6 +27,8 @@ def test_names() -> None:
         "credits.refunds",
         "credits.grants",
         "credits.alerts",
+        "credits.accounts",
+        "credits.holds",
         "credits.dead-letters",
     )
     assert names.all == ("credits.requests", *names.outputs)
@@ -54,7 +56,7 @@ def test_topics_are_made_once_and_as_they_must_be(kafka: SharedKafka) -> None:
     settings = TopicSettings(partitions=3, outputs_retention_ms=86_400_000)
     made = ensure_topics(kafka.bootstrap, names, settings)
     assert set(made) == set(names.all)
-    assert len(set(made.values())) == 6
+    assert len(set(made.values())) == 8
     assert ensure_topics(kafka.bootstrap, names, settings) == made == check_topics(kafka.bootstrap, names)
     assert partition_count(kafka.bootstrap, names.requests) == 3
     wanted = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.input.lines import Line
-from application.input.ndjson import BadLine, InputCommand, read_command, read_commands, to_ms
+from application.input.ndjson import BadLine, CommandReader, InputCommand, read_command, to_ms
 from metering.records import LAST_INSTANT, YEAR_2000
 
 
@@ -27,7 +27,7 @@ def test_an_event_with_its_plain_forms() -> None:
         {
             "event_id": "e", "account_id": "a", "occurred_at": 1_767_225_600_000, "endpoint": "/x", "channel": "api",
             "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
-            "plan": None, "quantities": {}, "attributes": {},
+            "plan": None, "hold_id": None, "keeps_hold": False, "quantities": {}, "attributes": {},
         },
         1_767_225_600_000,
     )  # fmt: skip
@@ -138,7 +138,7 @@ def test_an_integer_of_thousands_of_digits_is_a_wrong_value_in_a_good_line() -> 
 
 def test_white_space_is_no_line_and_a_cut_one_is_undecodable() -> None:
     lines = [Line(1, b"  \r"), Line(2, b"{}"), Line(3, b'{"a": "', too_long=True)]
-    assert list(read_commands(lines))[1:] == [BadLine(3, "undecodable", None)]
+    assert list(CommandReader(lines))[1:] == [BadLine(3, "undecodable", None)]
 
 
 def test_no_bytes_make_it_raise() -> None:
@@ -149,3 +149,27 @@ def test_no_bytes_make_it_raise() -> None:
         for _ in range(rng.randrange(1, 6)):
             mangled[rng.randrange(len(mangled))] = rng.randrange(256)
         read_command(1, bytes(mangled))
+
+
+def test_a_last_line_without_its_end_counts_where_it_is_a_whole_object() -> None:
+    whole = CommandReader([Line(1, b'{"event_id": "e"}', ended=False)])
+    assert [type(command) for command in whole] == [InputCommand]
+    assert whole.unfinished is None
+
+
+@pytest.mark.parametrize("cut", [b'{"event_id": "e', b'{"event_id": "e", "quantities": {}', b"{", b'{"a": 1}, '])
+def test_a_last_line_that_is_cut_is_left_out_and_known(cut: bytes) -> None:
+    reader = CommandReader([Line(1, b'{"event_id": "a"}'), Line(2, cut, ended=False)])
+    assert len(list(reader)) == 1
+    assert reader.unfinished == 2
+    ended = CommandReader([Line(1, b'{"event_id": "a"}'), Line(2, cut)])
+    assert [type(command) for command in ended] == [InputCommand, BadLine]
+
+
+def test_recorded_at_is_put_in_where_a_command_has_none() -> None:
+    own = b'{"recorded_at": %d, "occurred_at": 5}' % YEAR_2000
+    lines = [Line(1, b'{"event_id": "a", "occurred_at": 5}'), Line(2, own)]
+    assert [command.recorded_at for command in CommandReader(lines, 9) if isinstance(command, InputCommand)] == [
+        9,
+        YEAR_2000,
+    ]

@@ -1,27 +1,25 @@
 """Access logs: a real one, and the odd lines that real ones have."""
 
-import os
-from collections import Counter
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from application.input.access_log import NO_ENDPOINT, LogLine, NotALogLineError, parse_line, to_event
-from application.input.file_events import LineIds, Mapping, Rejected, log_commands
-from application.input.lines import Line
+from application.input.access_log import parse_combined, parse_common, parse_line, parse_vhost
+from application.input.logged_request import NO_ENDPOINT, LoggedRequest, NotALogLineError, to_event
 from metering.validation import check_event
 
-REAL_LOG = Path(__file__).parents[3] / "shared" / "data" / "apache_combined_2015.log"
 START = b"1.2.3.4 - - [17/May/2015:10:05:03 +0000] "
 
 
-def line(rest: bytes = b'"GET /a HTTP/1.1" 200 5 "-" "-"', start: bytes = START) -> LogLine:
-    return parse_line(start + rest)
+def line(rest: bytes = b'"GET /a HTTP/1.1" 200 5 "-" "-"', start: bytes = START) -> LoggedRequest:
+    return parsed_bytes(start + rest)
 
 
-def event_of(parsed: LogLine, endpoint: str | None = None) -> dict[str, object]:
+def parsed_bytes(content: bytes) -> LoggedRequest:
+    return parse_line(content.decode("utf-8", "backslashreplace"))
+
+
+def event_of(parsed: LoggedRequest, endpoint: str | None = None) -> dict[str, object]:
     event = to_event(parsed, event_id="e", account_id="a", channel="web", endpoint=endpoint)
     assert check_event(event) is None, event
     return event
@@ -29,9 +27,9 @@ def event_of(parsed: LogLine, endpoint: str | None = None) -> dict[str, object]:
 
 def test_combined() -> None:
     parsed = line(b'"GET /a/b?q=1 HTTP/1.1" 200 203023 "http://x/" "Mozilla/5.0 (X11; \\"odd\\" \\\\ agent)"')
-    assert parsed == LogLine(
-        "1.2.3.4", None, 1_431_857_103_000, "GET /a/b?q=1 HTTP/1.1", "GET", "/a/b?q=1", "HTTP/1.1", 200, 203_023,
-        "http://x/", 'Mozilla/5.0 (X11; "odd" \\ agent)',
+    assert parsed == LoggedRequest(
+        "1.2.3.4", "1.2.3.4", 1_431_857_103_000, "GET /a/b?q=1 HTTP/1.1", "GET", "/a/b?q=1", "HTTP/1.1", 200, 203_023,
+        None, "http://x/", 'Mozilla/5.0 (X11; "odd" \\ agent)',
     )  # fmt: skip
     assert parsed.path == "/a/b"
     event = event_of(parsed)
@@ -58,6 +56,13 @@ def test_common_and_fields_after_the_agent() -> None:
         (b"GET http://h.example/p/?x HTTP/1.1", "GET", "/p/", "HTTP/1.1"),
         (b"GET http://h.example HTTP/1.1", "GET", "/", "HTTP/1.1"),
         (b"GET /r?u=http://x/y HTTP/1.1", "GET", "/r", "HTTP/1.1"),
+        (b"GET /v1/scrape/https://h.example/item/5 HTTP/1.1", "GET", "/v1/scrape/https://h.example/item/5", "HTTP/1.1"),
+        (b"GET /https://h.example/item HTTP/1.1", "GET", "/https://h.example/item", "HTTP/1.1"),
+        (b"GET /web/2020/http://h.example HTTP/1.1", "GET", "/web/2020/http://h.example", "HTTP/1.1"),
+        (b"GET https://h.example/v1/https://x/y HTTP/1.1", "GET", "/v1/https://x/y", "HTTP/1.1"),
+        (b"GET h.example/http://x/y HTTP/1.1", "GET", "h.example/http://x/y", "HTTP/1.1"),
+        (b"GET https://h.example?x=https://y/z HTTP/1.1", "GET", "/", "HTTP/1.1"),
+        (b"GET /a#b?c HTTP/1.1", "GET", "/a", "HTTP/1.1"),
         (b"CONNECT h.example:443 HTTP/1.1", "CONNECT", "h.example:443", "HTTP/1.1"),
         (b"OPTIONS * HTTP/1.1", "OPTIONS", "*", "HTTP/1.1"),
         (b"M-SEARCH * HTTP/1.1", "M-SEARCH", "*", "HTTP/1.1"),
@@ -86,7 +91,23 @@ def test_requests(request_: bytes, method: str | None, path: str, protocol: str 
         (b"::ffff:1.2.3.4", "::ffff:1.2.3.4", None),
         (b"crawler.example.com", None, "crawler.example.com"),
         (b"-", None, "-"),
-        (b"1.2.3.4:5678", None, "1.2.3.4:5678"),
+        (b"1.2.3.4:5678", "1.2.3.4", None),
+        (b"[2001:db8::1]:5678", "2001:db8::1", None),
+        (b"1.2.3.4, 10.0.0.1", "1.2.3.4", None),
+        (b"1.2.3.4,10.0.0.1", "1.2.3.4", None),
+        (b"1.2.3.4:80, [2001:db8::1]:80", "1.2.3.4", None),
+        (b"10.0.0.1, 1.2.3.4, 10.0.0.2", "1.2.3.4", None),
+        (b"10.0.0.1, 10.0.0.2", "10.0.0.1", None),
+        (b"unknown, 1.2.3.4", "1.2.3.4", None),
+        (b'"1.2.3.4, 10.0.0.1"', "1.2.3.4", None),
+        (b'"1.2.3.4, 10.0.0.1" 10.0.0.9', "1.2.3.4", None),
+        (b"1.2.3.4, 10.0.0.1 10.0.0.9", "1.2.3.4", None),
+        (b'"-" 1.2.3.4', "1.2.3.4", None),
+        (b"- 1.2.3.4", "1.2.3.4", None),
+        (b"example.org:443 1.2.3.4", "1.2.3.4", None),
+        (b"example.org 1.2.3.4:5678", "1.2.3.4", None),
+        (b"example.org:443 1.2.3.4, 10.0.0.1", "1.2.3.4", None),
+        (b"example.org:443 crawler.example.com", None, "crawler.example.com"),
         (b"unix:", None, "unix:"),
     ],
 )
@@ -102,7 +123,7 @@ def test_hosts(host: bytes, ip: str | None, kept: str | None) -> None:
     [
         (b"101", "processed"), (b"200", "processed"), (b"304", "processed"), (b"400", "invalid"), (b"404", "invalid"),
         (b"401", "unauthenticated"), (b"403", "blocked"), (b"429", "rate_limited"), (b"499", "invalid"),
-        (b"500", "failed"), (b"503", "failed"), (b"-", "failed"),
+        (b"500", "failed"), (b"503", "failed"), (b"-", "failed"), (b"000", "failed"), (b"009", "failed"),
     ],
 )  # fmt: skip
 def test_outcomes(status: bytes, outcome: str) -> None:
@@ -114,6 +135,19 @@ def test_users_and_times() -> None:
     assert parsed.user == "John Doe"
     assert parsed.at == 1_704_049_200_000
     assert event_of(parsed)["actor"] == "John Doe"
+    assert line(start=b"1.2.3.4 - [1.2.3.4] - bob [01/Jan/2024:00:30:00 +0530] ").user == "bob"
+    assert line(start=b'1.2.3.4 - "" [01/Jan/2024:00:30:00 +0530] ').user is None
+
+
+@pytest.mark.parametrize(
+    ("time", "at"),
+    [
+        (b"31/Dec/2016:23:59:60 +0000", 1_483_228_800_000),
+        (b"01/Jan/2017:00:59:60 +0100", 1_483_228_800_000),
+    ],
+)
+def test_a_leap_second_is_a_time(time: bytes, at: int) -> None:
+    assert line(start=b"h - - [" + time + b"] ").at == at
 
 
 @pytest.mark.parametrize(
@@ -128,11 +162,64 @@ def test_users_and_times() -> None:
         b'h - - [17/May/2015:10:05:03] "GET / HTTP/1.1" 200 5', b'h - - [-] "GET / HTTP/1.1" 200 5',
         b'h - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 5',
         b'{"event_id": "e"}',
+        b'h - - [31/Dec/2016:12:59:60 +0000] "GET / HTTP/1.1" 200 5',
+        START + b'"GET / HTTP/1.1" 010 5',
+        b'1.2.3.4 - \x00\x00 [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 5',
     ],
 )  # fmt: skip
 def test_lines_that_are_none(content: bytes) -> None:
     with pytest.raises(NotALogLineError):
-        parse_line(content)
+        parsed_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "2026-11-25T10:00:00.123456789Z stdout F 1.2.3.4 - -", "Nov 25 10:00:01 web1 nginx: 1.2.3.4 - -",
+        "web-1  | 1.2.3.4 - -", "access.log:1.2.3.4 - -", "access.log:12:1.2.3.4 - -", "12:1.2.3.4 - -",
+        "[pod/nginx-7/nginx] 1.2.3.4 - -", "nginx-7 nginx 1.2.3.4 - -", "F 1.2.3.4 - -",
+        "<134>1 2026-11-25T10:00:07Z web1 nginx 7 - - 1.2.3.4 - -", "1.2.3.4 5.6.7.8 - -", "1.2.3.4 5.6.7.8 -",
+        "1.2.3.4:80 5.6.7.8 - -",
+        "example.org 1.2.3.4 -", "example.org - 1.2.3.4", "- - 1.2.3.4", "1.2.3.4 - - -", "1.2.3.4 - a - b",
+        "999.1.2.3 - -", "1.2.3 - -", "2001:db8::zz - -", "example.org:443 - -", "1.2.3.4:port - -", "[1.2.3.4]:80 - -",
+        "1.2.3.4, crawler - -", '"1.2.3.4, crawler" - -', '"-" - -', '"1.2.3.4 - -', "1.2.3.4 -", "1.2.3.4", "",
+        "1.2.3.4  - -", " 1.2.3.4 - -", "0.003 1.2.3.4 - -", "1.2.3.4 [x] - -", "1.2.3.4 - [x] - -",
+        "\ufeff1.2.3.4 - -", "1.2.3.4, " * 2_000 + "- -",
+    ],
+)  # fmt: skip
+def test_what_else_stands_before_the_time_is_refused_and_shown(head: str) -> None:
+    with pytest.raises(NotALogLineError, match="before the time"):
+        parse_line(f'{head} [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "ua"')
+
+
+@pytest.mark.parametrize(
+    ("head", "advice"),
+    [
+        ("web-1  | 1.2.3.4 - -", "--no-log-prefix"),
+        ("access.log:1.2.3.4 - -", "grep -h"),
+        ("/var/log/access.log.1:2001:db8::1 - -", "grep -h"),
+        ("12:1.2.3.4 - -", "grep without -n"),
+        ("[pod/web/nginx] 1.2.3.4 - -", "without --prefix"),
+    ],
+)
+def test_a_prefix_that_a_tool_puts_before_each_line_is_known(head: str, advice: str) -> None:
+    with pytest.raises(NotALogLineError, match=advice):
+        parse_line(f'{head} [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "ua"')
+
+
+def test_a_format_that_is_named_takes_no_other() -> None:
+    common = '1.2.3.4 - - [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5'
+    combined = f'{common} "-" "ua"'
+    site = f"intranet {combined}"
+    assert parse_common(common).address == parse_combined(combined).address == parse_vhost(site).address == "1.2.3.4"
+    assert parse_vhost(site).site == "intranet"
+    assert parse_vhost(f"10.0.0.1 {common}").site == "10.0.0.1"
+    for parse, wrong in (
+        (parse_common, combined), (parse_combined, common), (parse_common, site), (parse_combined, site),
+        (parse_vhost, combined), (parse_vhost, common),
+    ):  # fmt: skip
+        with pytest.raises(NotALogLineError):
+            parse(wrong)
 
 
 def test_what_is_too_long_is_cut_and_a_cut_path_is_kept_beside() -> None:
@@ -154,7 +241,7 @@ def test_a_given_endpoint_keeps_the_path_as_an_attribute() -> None:
 def test_no_bytes_raise_anything_else_or_make_a_wrong_event(noise: bytes, at: int) -> None:
     good = START + b'"GET /a?b=c HTTP/1.1" 200 5 "http://x/" "Mozilla/5.0"'
     try:
-        parsed = parse_line((good[:at] + noise + good[at:]).replace(b"\n", b" "))
+        parsed = parsed_bytes((good[:at] + noise + good[at:]).replace(b"\n", b" "))
     except NotALogLineError:
         return
     event = to_event(parsed, event_id="e", account_id="a", channel="web", endpoint=None)
@@ -164,61 +251,6 @@ def test_no_bytes_raise_anything_else_or_make_a_wrong_event(noise: bytes, at: in
 def test_a_long_hostile_line_takes_no_time() -> None:
     for piece in (b"[ ", b'" ', b"\\", b' ["', b"a "):
         with pytest.raises(NotALogLineError):
-            parse_line(START + piece * 200_000)
+            parsed_bytes(START + piece * 200_000)
         with pytest.raises(NotALogLineError):
-            parse_line(b"h - " + piece * 200_000)
-
-
-def ids_of(lines: list[bytes]) -> list[str]:
-    ids = LineIds()
-    return [ids.next_id(each) for each in lines]
-
-
-def test_ids_follow_content_and_survive_growth() -> None:
-    lines = [b"a", b"b", b"a", b"c", b"a"]
-    ids = ids_of(lines)
-    assert len(set(ids)) == 5
-    assert ids_of([*lines, b"d", b"a"])[:5] == ids
-    assert ids_of([b"c"]) == [ids[3]]
-
-
-def test_ids_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    from application.input import file_events as log_events
-
-    monkeypatch.setattr(log_events, "_LINES_REMEMBERED", 10)
-    ids = LineIds()
-    given_ids = [ids.next_id(str(number % 5).encode()) for number in range(100)]
-    assert len(set(given_ids)) == 100
-    for number in range(1_000):
-        ids.next_id(f"other {number}".encode())
-    assert len(ids._recent) + len(ids._before) <= 20
-
-
-def test_accounts_from_the_path() -> None:
-    import re
-
-    mapping = Mapping("other", re.compile(r"^/t/(?P<account>[^/]+)/"), "web", None)
-    lines = [Line(1, START + b'"GET /t/acme/x HTTP/1.1" 200 5'), Line(2, START + b'"GET /x HTTP/1.1" 200 5')]
-    found = [item.record["account_id"] for item in log_commands(iter(lines), mapping) if not isinstance(item, Rejected)]
-    assert found == ["acme", "other"]
-    rejected = list(log_commands(iter(lines), Mapping(None, mapping.pattern, "web", None)))[1]
-    assert isinstance(rejected, Rejected)
-    assert "names no account" in rejected.why
-
-
-def test_the_real_log() -> None:
-    path = Path(os.environ.get("CREDITMETER_TEST_ACCESS_LOG", REAL_LOG))
-    if not path.is_file():
-        pytest.fail(f"the access log is not at {path}: set CREDITMETER_TEST_ACCESS_LOG to where it is", pytrace=False)
-    lines = (Line(number, content) for number, content in enumerate(path.read_bytes().splitlines(), 1))
-    found = list(log_commands(lines, Mapping("acme", None, "web", None)))
-    assert len(found) == 10_000
-    rejected = [item.line_number for item in found if isinstance(item, Rejected)]
-    assert rejected == [8_899]  # its agent's quote never ends
-    events = [item.record for item in found if not isinstance(item, Rejected)]
-    assert len({event["event_id"] for event in events}) == 9_999
-    assert Counter(event["outcome"] for event in events) == {
-        "processed": 9_779, "invalid": 215, "blocked": 2, "failed": 3,
-    }  # fmt: skip
-    assert len({event["ip"] for event in events}) == 1_753
-    assert sum(int(event["attributes"].get("bytes", 0)) for event in events) > 10**9
+            parsed_bytes(b"h - " + piece * 200_000)

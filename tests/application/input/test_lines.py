@@ -1,0 +1,164 @@
+"""Lines of files: their ends, zero bytes before them, compression that breaks off, and content that is no text."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cramjam
+import pytest
+
+from application.input import lines as lines_module
+from application.input.lines import Line, UnreadableInputError, open_source, read_lines
+
+TEXT = b'{"a": 1}\n{"a": 2}\n'
+COMPRESSIONS = [gzip.compress, bz2.compress, lzma.compress]
+
+
+def lines_of(path: Path) -> list[Line]:
+    with open_source(str(path)) as source:
+        return list(read_lines(source.stream))
+
+
+@pytest.mark.parametrize("compress", [bytes, *COMPRESSIONS])
+@pytest.mark.parametrize("size", [1, 30_000])
+def test_plain_and_compressed_files(tmp_path: Path, compress: Callable[[bytes], bytes], size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(compress(TEXT * size))
+    found = lines_of(path)
+    assert [line.content for line in found] == TEXT.splitlines() * size
+    assert all(line.ended for line in found)
+    path.write_bytes(compress(b""))
+    assert lines_of(path) == []
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS)
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+def test_a_compressed_file_that_is_cut_short_says_after_which_line(
+    tmp_path: Path, compress: Callable[[bytes], bytes], kept: float
+) -> None:
+    import random
+
+    rng = random.Random(7)
+    whole = compress(b"".join(b"%032x\n" % rng.getrandbits(128) for _ in range(20_000)))
+    path = tmp_path / "file"
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    given: list[Line] = []
+    with (
+        open_source(str(path)) as source,
+        pytest.raises(UnreadableInputError, match=r"cannot be read after line \d+: "),
+    ):
+        given.extend(read_lines(source.stream))
+    with open_source(str(path)) as source:
+        try:
+            for line in read_lines(source.stream):
+                assert line.ended, "a line that the cut may have shortened"
+        except UnreadableInputError:
+            pass
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS)
+def test_garbage_in_the_middle_of_a_compressed_file_is_an_error(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    whole = bytearray(compress(bytes(range(1, 200)) * 5_000))
+    middle = len(whole) // 2
+    whole[middle : middle + 20] = bytes(20)
+    path = tmp_path / "file"
+    path.write_bytes(whole)
+    with pytest.raises(UnreadableInputError, match="cannot be read"):
+        lines_of(path)
+
+
+def tar_of(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        entry = tarfile.TarInfo("a.log")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    return out.getvalue()
+
+
+def zip_of(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("a.log", content)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (bytes(cramjam.zstd.compress(TEXT)), "zstd -dc"),
+        (zip_of(TEXT), "zip archive"),
+        (tar_of(TEXT), "tar archive"),
+        (gzip.compress(tar_of(TEXT)), "tar archive"),
+        (gzip.compress(gzip.compress(TEXT)), "compressed twice"),
+        (gzip.compress(bytes(cramjam.zstd.compress(TEXT))), "zstd"),
+        (lzma.compress(TEXT, format=lzma.FORMAT_ALONE), "lzma"),
+        (bytes(cramjam.lz4.compress(TEXT)), "lz4"),
+        (b"PAR1" + bytes(100), "Parquet"),
+        (b"Obj\x01" + bytes(100), "Avro"),
+        *((TEXT.decode().encode(name), name) for name in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")),
+        *((TEXT.decode().encode(name), name[:6]) for name in ("utf-16", "utf-32")),
+        (b"\xfe\xff" + TEXT.decode().encode("utf-16-be"), "utf-16-be"),
+        (gzip.compress(TEXT.decode().encode("utf-16")), "utf-16"),
+        ('1.2.3.4 - - "größe"'.encode("utf-16-le"), "utf-16-le"),
+    ],
+)
+def test_what_is_no_text_in_utf_8_is_named_before_any_line(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    expected = said.upper().replace("-LE", "LE").replace("-BE", "BE") if said.startswith("utf") else said
+    with pytest.raises(UnreadableInputError, match=expected):
+        lines_of(path)
+
+
+def of(content: bytes, longest: int = 100) -> list[tuple[bytes, bool, bool]]:
+    return [(line.content, line.too_long, line.ended) for line in read_lines(io.BytesIO(content), longest)]
+
+
+def test_a_last_line_without_its_end_is_known() -> None:
+    assert of(b"a\nb") == [(b"a", False, True), (b"b", False, False)]
+    assert of(b"a\nb\r") == [(b"a", False, True), (b"b", False, False)]
+    assert of(b"a\r\n") == [(b"a", False, True)]
+    assert of(b"a" * 300) == [(b"a" * 100, True, False)]
+    assert of(b"a" * 300 + b"\n") == [(b"a" * 100, True, True)]
+
+
+def test_zero_bytes_before_a_line_are_not_part_of_it_however_many() -> None:
+    """What copytruncate and power cuts leave: up to the size that the file had before."""
+    for zeros in (1, 3, 99, 100, 101, 250, 1_000):
+        assert of(bytes(zeros) + b"line\nmore\n") == [(b"line", False, True), (b"more", False, True)]
+        assert of(b"line\n" + bytes(zeros) + b"more\n") == [(b"line", False, True), (b"more", False, True)]
+        assert of(b"line\n" + bytes(zeros)) == [(b"line", False, True)]
+        assert of(bytes(zeros) + b"b" * 101 + b"\nc\n") == [(b"b" * 100, True, True), (b"c", False, True)]
+    assert of(b"a\0b\n") == [(b"a\0b", False, True)]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line() -> None:
+    assert of(b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n") == [(b"a", False, True), (b"b", False, True)]
+
+
+def test_a_pipe_that_gives_a_byte_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(io.RawIOBase):
+        def __init__(self, content: bytes) -> None:
+            self._content = io.BytesIO(content)
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            piece = self._content.read(1)
+            buffer[: len(piece)] = piece
+            return len(piece)
+
+    for content in (TEXT, gzip.compress(TEXT), bz2.compress(TEXT), lzma.compress(TEXT)):
+        stdin = type("Stdin", (), {"buffer": io.BufferedReader(Slow(content))})
+        monkeypatch.setattr(lines_module.sys, "stdin", stdin)
+        with open_source("-") as source:
+            assert [line.content for line in read_lines(source.stream)] == TEXT.splitlines()
