@@ -109,6 +109,7 @@ def _told(settings: Settings, event_id: str, found: Found) -> Explained | None:
 
 def _set_aside_or_nowhere(settings: Settings, event_id: str, account: str | None, *, as_json: bool) -> None:
     """An event that no replay of its account meets: a dead letter elsewhere, or nothing at all."""
+    from application.dead_letters.hints import hint, row_with_hint
     from application.errors import Failed
     from application.explaining.locating import dead_letters_of
     from application.explaining.sentences import letter_in_words
@@ -116,14 +117,14 @@ def _set_aside_or_nowhere(settings: Settings, event_id: str, account: str | None
     from cli.terminal.output import tell
 
     with opened(settings) as cluster:
-        letters = dead_letters_of(cluster, event_id, account)
+        letters, partitions = dead_letters_of(cluster, event_id, account), cluster.partitions
     if not letters:
         whose = "" if account is None else f" of account {account}"
         raise Failed(_NOWHERE.format(event_id=event_id, whose=whose))
     if as_json:
-        rows = [letter.row() for letter in letters]
+        rows = [row_with_hint(letter, partitions) for letter in letters]
         click.echo(json.dumps({"event_id": event_id, "became": "dead_letter", "dead_letters": rows}, default=str))
         return
     for letter in letters:
-        for line in letter_in_words(letter):
+        for line in letter_in_words(letter, hint(letter, partitions)):
             tell(line)
