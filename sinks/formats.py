@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import Any
 
-from sinks.sink import Result, SinkRejected
+from sinks.limits import check_size
+from sinks.sink import DEFAULT_LIMITS, Limits, Result, SinkRejected
 
 FORMATS = (
     "CSV",
@@ -47,9 +48,13 @@ def engine_format(name: str) -> str:
     return _ENGINE.get(known, known)
 
 
-def as_text(result: Result, name: str) -> bytes:
-    """The result in that format."""
-    return b"".join(_WRITERS[format_name(name)](result))
+def as_text(result: Result, name: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The result in that format. Raises SinkRejected where the text would have more bytes than ``limits`` allow."""
+    text = bytearray()
+    for part in _WRITERS[format_name(name)](result):
+        text += part
+        check_size(0, len(text), limits)
+    return bytes(text)
 
 
 def _csv(result: Result) -> Iterable[bytes]:

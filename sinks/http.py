@@ -24,8 +24,8 @@ HOST = "127.0.0.1"
 DEFAULT_FORMAT = "TabSeparatedWithNames"
 MAX_STATEMENT = 1024 * 1024
 """Bytes of a statement."""
-AT_ONCE = 4
-"""Statements that run at the same time; others wait."""
+AT_ONCE = 2
+"""Statements that run at the same time; others wait. Each may take the memory that its limits allow."""
 IDLE = 30.0
 """Seconds after which a connection that sends nothing is given up."""
 
