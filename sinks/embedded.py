@@ -12,11 +12,11 @@ from sinks.arrow import arrow_stream
 from sinks.engine import ChdbError, connect
 from sinks.errors import code_of, insert_failed, reading_failed
 from sinks.folder import FolderLock, keep_store_id, prepared, write_engine_config
-from sinks.formats import engine_format
+from sinks.formats import FOR_PEOPLE, SHOWN_ROWS, as_text, format_name
 from sinks.limits import check_size, engine_limits
 from sinks.session import SESSION_TIMEZONE
 from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
-from sinks.statements import check_canonical, check_statement, spelling_query
+from sinks.statements import check_canonical, check_statement, first_word, spelling_query
 from sinks.values import JSON_FORMAT, JSON_SETTINGS, result_of
 
 WRITING: Mapping[str, int | str] = {
@@ -108,7 +108,13 @@ class EmbeddedSink:
         return result_of(self._read(sql, JSON_FORMAT, readonly=readonly, limits=limits))
 
     def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-        return self._read(sql, engine_format(output_format), readonly=True, limits=limits, more=TEXT)
+        name = format_name(output_format)
+        if name not in FOR_PEOPLE:
+            return self._read(sql, name, readonly=True, limits=limits, more=TEXT)
+        # One row more than is shown. (EXPLAIN would show the limit as a step of the statement.)
+        fewer = {} if first_word(sql) == "explain" else {"limit": SHOWN_ROWS + 1}
+        data = self._read(sql, JSON_FORMAT, readonly=True, limits=limits, more=fewer)
+        return as_text(result_of(data), name, limits)
 
     def close(self) -> None:
         if self._open:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from application.commands.account_settings import AccountSettings, Change, diffe
 from cli.terminal.command import Command
 from cli.terminal.option_types import INSTANT
 from cli.terminal.options import json_option, wait_option, with_configuration
+from cli.terminal.output import print_json
 from metering.records import Kind
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def _show(done: UpdateDone, *, as_json: bool) -> None:
             "replaced_unseen": overlooked,
             "outputs": done.outputs,
         }
-        click.echo(json.dumps(whole, ensure_ascii=False))
+        print_json(whole)
         return
     if done.place is None:
         say("Already so: nothing was sent.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ import click
 
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.configuration.settings import Settings
@@ -59,7 +59,7 @@ def explain(configuration: Configuration, event_id: str, *, account: str | None,
         _set_aside_or_nowhere(settings, event_id, account, as_json=as_json)
         return
     if as_json:
-        click.echo(json.dumps(explained.as_plain(), ensure_ascii=False, default=str))
+        print_json(explained.as_plain(), default=str)
     else:
         for line in story_in_words(explained):
             tell(line)
@@ -123,7 +123,7 @@ def _set_aside_or_nowhere(settings: Settings, event_id: str, account: str | None
         raise Failed(_NOWHERE.format(event_id=event_id, whose=whose))
     if as_json:
         rows = [row_with_hint(letter, partitions) for letter in letters]
-        click.echo(json.dumps({"event_id": event_id, "became": "dead_letter", "dead_letters": rows}, default=str))
+        print_json({"event_id": event_id, "became": "dead_letter", "dead_letters": rows}, default=str)
         return
     for letter in letters:
         for line in letter_in_words(letter, hint(letter, partitions)):

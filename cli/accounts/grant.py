@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from cli.terminal.command import Command
 from cli.terminal.option_types import DURATION, INSTANT
 from cli.terminal.options import json_option, wait_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.commands.submitting import Decided
@@ -115,7 +115,7 @@ def _show(result: Decided, first: list[dict[str, Any]], *, as_json: bool) -> Non
 
     if as_json:
         repeat = {"repeated": not result.outputs, "first": first}
-        click.echo(json.dumps(result.as_json() | repeat, ensure_ascii=False))
+        print_json(result.as_json() | repeat)
         return
     for output in result.outputs:
         tell(in_words(output))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, wait_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.commands.refunds import Requests
@@ -140,7 +140,7 @@ def _print(shown: list[dict[str, Any]], requests: Requests, *, as_json: bool, dr
 
     for each in shown:
         if as_json:
-            click.echo(json.dumps(each, ensure_ascii=False))
+            print_json(each)
         else:
             _print_one(each, dry_run=dry_run)
     if requests.free_events:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from cli.terminal.command import Group
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json, say, tell
 
 if TYPE_CHECKING:
     from application.configuration.settings import Settings
@@ -52,14 +52,14 @@ def check(ctx: click.Context, book: str, *, as_json: bool) -> None:
     if as_json:
         found = [each._asdict() for each in mistakes]
         result: dict[str, Any] = {"good": not mistakes, "book_id": book_id(text), "mistakes": found}
-        click.echo(json.dumps(result | ({"versions": _plain(checked)} if checked else {}), ensure_ascii=False))
+        print_json(result | ({"versions": _plain(checked)} if checked else {}))
     elif checked is None:
         for mistake in mistakes:
-            click.echo(shown_mistake(book, mistake), err=True)
-        click.echo(f"{book}: {len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}", err=True)
+            say(shown_mistake(book, mistake))
+        say(f"{book}: {len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}")
     else:
         _print_book(checked)
-        click.echo(f"{book}: good, book_id {book_id(text)}", err=True)
+        say(f"{book}: good, book_id {book_id(text)}")
     if checked is None:
         ctx.exit(1)
 
@@ -89,12 +89,12 @@ def diff(configuration: Configuration, books: tuple[str, ...], *, published: boo
         _, old = read_book_file(books[0])
     changes = book_changes(old, new)
     if as_json:
-        click.echo(json.dumps([change._asdict() for change in changes], ensure_ascii=False))
+        print_json([change._asdict() for change in changes])
         return
     for line in shown_changes(changes, new, old):
-        click.echo(line)
+        tell(line)
     if not changes:
-        click.echo("The books mean the same.", err=True)
+        say("The books mean the same.")
 
 
 @prices.command(
@@ -135,9 +135,9 @@ def publish(configuration: Configuration, book: str, plan: Path | None, *, as_js
         rerated = None if read is None else Rerated(read, log_id)
         result = cluster.books().publish(cluster.output_log(), text, clock.now_ms(), rerated)
     if as_json:
-        click.echo(json.dumps(result._asdict()))
+        print_json(result._asdict())
     else:
-        click.echo(result.sentence(), err=True)
+        say(result.sentence())
 
 
 def _book_in_force(settings: Settings) -> Book:
@@ -172,12 +172,13 @@ def _print_book(book: Book) -> None:
     from application.prices.files import charge_facts, shown_duration, shown_time
     from cli.terminal.tables import print_table
 
-    click.echo(
+    tell(
         f"price_lock {book.price_lock}, accept_window {shown_duration(book.accept_window)}, "
         f"future_skew {shown_duration(book.future_skew)}"
     )
     columns = ("charge", "credits", "per", "credit_type", "plans", "unique", "when")
     for version in book.versions:
-        click.echo(f"\nversion {version.version}, from {shown_time(version.effective_from)}")
+        tell()
+        tell(f"version {version.version}, from {shown_time(version.effective_from)}")
         facts = ({"charge": charge.charge, **charge_facts(charge)} for charge in version.charges)
         print_table(columns, [[fact[name] or "" for name in columns] for fact in facts], right=("credits",))

@@ -12,6 +12,7 @@ from cli.events.dead_letter_options import filtered, find, wanted
 from cli.events.dead_letter_replay import replay
 from cli.terminal.command import Group
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -132,7 +133,7 @@ def show(configuration: Configuration, place: str, *, as_json: bool) -> None:
         read = None if decoded is None else {"name": decoded[0], "record": decoded[1]}
         rows = [each.row() for each in replays]
         shown = row | {"replays": rows, "original": original.hex(), "decoded": read}
-        click.echo(json.dumps(shown, ensure_ascii=False, default=_as_text))
+        print_json(shown, default=_as_text)
         return
     _print_one(row, replays, original, decoded)
 
@@ -215,7 +216,7 @@ def _print_outcomes(counts: Counter[tuple[str, str, str]], none: str, *, as_json
         rows.append({"reason": reason, "producer": producer or None, "count": sum(of.values()), **of})
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            print_json(row)
     elif rows:
         heads = (
             "reason",

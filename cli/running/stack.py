@@ -246,4 +246,4 @@ def _exit_code(code: int) -> str:
 
 
 def _time() -> str:
-    return f"{datetime.now(UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
