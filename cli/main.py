@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,8 +58,9 @@ class LazyGroup(Group):
     """
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Click's, whatever the terminal's encoding."""
+        """Click's, whatever the terminal's encoding; what it writes is for this user alone."""
         escape_unencodable()
+        os.umask(os.umask(0o077) | 0o077)
         return super().main(*args, **options)
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:

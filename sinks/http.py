@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from sinks.formats import CONTENT_TYPES, format_name
+from sinks.printable import without_secrets
 from sinks.sink import DEFAULT_LIMITS, Limits, Sink, SinkRejected, SinkUnavailable
 
 HOST = "127.0.0.1"
@@ -222,7 +223,7 @@ def remote_query(
     status, identity, body = _exchange(url, "POST", f"/query?format={quote(output_format)}", statement, timeout)
     wrong = is_ours(identity)
     if wrong is not None:
-        raise ForeignStore(f"{url}: {wrong}")
+        raise ForeignStore(f"{without_secrets(url)}: {wrong}")
     if status == HTTPStatus.OK:
         return body
     reason = body.decode("utf-8", "replace").strip()
@@ -245,7 +246,9 @@ def _exchange(url: str, method: str, path: str, body: bytes, timeout: float) -> 
         response = connection.getresponse()
         return response.status, StoreIdentity.of(response.getheader), response.read()
     except (OSError, HTTPException) as error:
-        raise SinkUnavailable(f"nobody answers at {url}: {error}. Is `creditmeter load` or `up` running?") from error
+        raise SinkUnavailable(
+            f"nobody answers at {without_secrets(url)}: {error}. Is `creditmeter load` or `up` running?"
+        ) from error
     finally:
         connection.close()
 

@@ -14,6 +14,7 @@ from clickhouse_driver.columns.exceptions import ColumnException
 from sinks.errors import insert_failed, reading_failed, tidy
 from sinks.formats import as_text
 from sinks.limits import check_size, engine_limits, text_size
+from sinks.printable import without_secrets
 from sinks.session import SESSION_TIMEZONE
 from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
 from sinks.statements import SPELLING_FUNCTION, check_canonical, check_statement, spelling_query
@@ -124,7 +125,7 @@ class ServerSink:
 
     @property
     def _place(self) -> str:
-        return f"ClickHouse at {self.address.host}:{self.address.port}"
+        return f"ClickHouse at {without_secrets(self.address.host)}:{self.address.port}"
 
     def _write(self, table: str, statement: str, **how: Any) -> None:
         """Runs one statement on the writing connection, which is given up after any failure but a plain refusal."""

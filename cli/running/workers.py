@@ -101,7 +101,7 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
             LoaderSettings(
                 cluster.bootstrap,
                 cluster.names,
-                _made(settings.data_dir / "loader"),
+                _made(settings.data_dir / "loader", settings),
                 cluster.codec,
                 security=cluster.security,
                 session_timeout=settings.session_timeout,
@@ -144,7 +144,7 @@ def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSet
     return WorkerSettings(
         cluster.bootstrap,
         cluster.names,
-        _made(settings.state_path),
+        _made(settings.state_path, settings),
         cluster.codec,
         settings.group_messages,
         settings.group_bytes,
@@ -156,11 +156,15 @@ def _worker_settings(settings: Settings, cluster: Any, number: int) -> WorkerSet
     )
 
 
-def _made(folder: Path) -> Path:
-    """The folder, made where it is missing. Raises Failed."""
+def _made(folder: Path, settings: Settings) -> Path:
+    """The folder, made where it is missing, below a data_dir that is this user's alone. Raises Failed."""
     from application.errors import Failed
+    from application.private_files import private_folders
+    from cli.terminal.output import say
 
     try:
+        for remark in private_folders(settings):
+            say(remark)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Failed(f"{folder}: {error.strerror}; let this process write there, or set data_dir") from error
