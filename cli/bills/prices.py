@@ -52,7 +52,8 @@ def check(ctx: click.Context, book: str, *, as_json: bool) -> None:
     if as_json:
         found = [each._asdict() for each in mistakes]
         result: dict[str, Any] = {"good": not mistakes, "book_id": book_id(text), "mistakes": found}
-        print_json(result | ({"versions": _plain(checked)} if checked else {}))
+        known = {"versions": _plain(checked), "rate_limits": _plain_limits(checked)} if checked else {}
+        print_json(result | known)
     elif checked is None:
         for mistake in mistakes:
             say(shown_mistake(book, mistake))
@@ -162,23 +163,40 @@ def _plain(book: Book) -> list[dict[str, Any]]:
         {
             "version": version.version,
             "effective_from": version.effective_from,
+            "overrides_lock": version.overrides_lock,
             "charges": [{"charge": charge.charge, **charge_facts(charge)} for charge in version.charges],
         }
         for version in book.versions
     ]
 
 
+def _plain_limits(book: Book) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": limit.name,
+            "when": {name: list(wanted) for name, wanted in limit.when.items()},
+            "requests": limit.requests,
+            "per": limit.per,
+            "plans": dict(limit.plans),
+        }
+        for limit in book.rate_limits
+    ]
+
+
 def _print_book(book: Book) -> None:
-    from application.prices.files import charge_facts, shown_duration, shown_time
+    from application.prices.files import charge_facts, shown_duration, shown_rate_limit, shown_time
     from cli.terminal.tables import print_table
 
     tell(
         f"price_lock {book.price_lock}, accept_window {shown_duration(book.accept_window)}, "
         f"future_skew {shown_duration(book.future_skew)}"
     )
+    for limit in book.rate_limits:
+        tell(f"rate limit {limit.name}: {shown_rate_limit(limit)}")
     columns = ("charge", "credits", "per", "credit_type", "plans", "unique", "when")
     for version in book.versions:
+        lock = ", also for accounts with locked prices" if version.overrides_lock else ""
         tell()
-        tell(f"version {version.version}, from {shown_time(version.effective_from)}")
+        tell(f"version {version.version}, from {shown_time(version.effective_from)}{lock}")
         facts = ({"charge": charge.charge, **charge_facts(charge)} for charge in version.charges)
         print_table(columns, [[fact[name] or "" for name in columns] for fact in facts], right=("credits",))
