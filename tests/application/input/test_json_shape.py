@@ -45,7 +45,8 @@ def test_what_is_not_one_object_a_line(text: str, said: str) -> None:
     "text",
     [
         "\n".join(map(json.dumps, OBJECTS)), "", "\n\n", '{"event_id": "e1", "acc\n{}', 'count_id":"a"}\n{}',
-        "nope\n[2001:db8::1]:80", '{"a": 1},,\n{}', '{"a": "x,\n{"a": 1}', "{}\n[", "2001:db8::1]:80 - -\n", "[2001:db8::1]:80 - -\n",
+        "nope\n[2001:db8::1]:80", '{"a": 1},,\n{}', '{"a": "x,\n{"a": 1}', "{}\n[", "2001:db8::1]:80 - -\n",
+        "[2001:db8::1]:80 - -\n",
     ],
 )  # fmt: skip
 def test_what_is_ndjson_or_something_else_comes_out_whole(text: str) -> None:
