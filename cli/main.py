@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from cli.terminal.command import Group
 from cli.terminal.exits import translated_errors
+from cli.terminal.output import escape_unencodable
+from sinks.printable import visible
 
 # Command -> the module that holds it, and the attribute when it is not named like the command.
 COMMANDS = {
@@ -38,12 +43,35 @@ COMMANDS = {
 }
 
 
+@contextmanager
+def _visible_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = "\n".join(map(visible, error.message.split("\n")))
+        raise
+
+
 class LazyGroup(Group):
-    """A group whose subcommands are imported by name, and which suggests a near name for an unknown one."""
+    """A group whose subcommands are imported by name, and which suggests a near name for an unknown one.
+
+    No error of any of them reaches the terminal with a control character in it: they quote what others have sent.
+    """
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Click's, whatever the terminal's encoding; what it writes is for this user alone."""
+        escape_unencodable()
+        os.umask(os.umask(0o077) | 0o077)
+        return super().main(*args, **options)
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Click's, with errors that act on no terminal."""
+        with _visible_errors():
+            return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Click's; a use case's error becomes its exit code and words."""
-        with translated_errors():
+        """Click's; a use case's error becomes its exit code and words, and no error acts on the terminal."""
+        with _visible_errors(), translated_errors():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature

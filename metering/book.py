@@ -49,11 +49,29 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """The charges in force from `effective_from` (ms) until the next version."""
+    """The charges in force from `effective_from` (ms) until the next version.
+
+    `overrides_lock`: from its beginning it also applies to accounts whose plans keep earlier prices.
+    """
 
     version: str
     effective_from: int
     charges: tuple[Charge, ...]
+    overrides_lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many requests may be made in `per` ms where `when` matches; `plans`: other numbers for these plans.
+
+    No price and no part of any decision: whoever serves the requests keeps it.
+    """
+
+    name: str
+    when: Mapping[str, tuple[str, ...]]
+    requests: int
+    per: int
+    plans: Mapping[str, int]
 
 
 Pair = tuple[Charge, int]
@@ -75,11 +93,15 @@ class Book:
     future_skew: int
     versions: tuple[Version, ...]
     positions: tuple[int, ...] = ()
+    rate_limits: tuple[RateLimit, ...] = ()
+    _overrides: list[int] = field(init=False, repr=False)
     _starts: list[int] = field(init=False, repr=False)
     _remembered: dict[tuple[str, str, str, str | None], _Candidates] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_starts", [version.effective_from for version in self.versions])
+        overriding = [version.effective_from for version in self.versions if version.overrides_lock]
+        object.__setattr__(self, "_overrides", overriding)
         object.__setattr__(self, "_remembered", {})
 
     def version_at(self, t: int) -> Version | None:
@@ -91,12 +113,18 @@ class Book:
         """The version that prices an event of this time; None where none was in force then.
 
         `plan_started_at` is given only where the account's own plan counts and the event names no other: with
-        `price_lock: plan_period` that plan keeps the prices of its start, or the first ones if it began before them.
+        `price_lock: plan_period` that plan keeps the prices of its start, or the first ones if it began before them;
+        or those of the beginning of the last version since then that overrides the lock (SPEC 2).
         """
         current = self.version_at(occurred_at)
         if current is None or plan_started_at is None or self.price_lock != "plan_period":
             return current
-        return self.version_at(plan_started_at) or self.versions[0]
+        return self.version_at(self.locked_at(occurred_at, plan_started_at)) or self.versions[0]
+
+    def locked_at(self, occurred_at: int, plan_started_at: int) -> int:
+        """The time (ms) whose prices a locked plan has: its start, or the later one of a version that overrides it."""
+        place = bisect_right(self._overrides, occurred_at)
+        return max(plan_started_at, self._overrides[place - 1]) if place else plan_started_at
 
     def matching(
         self, version: Version, endpoint: str, channel: str, plan: str | None, attributes: Mapping[str, str]

@@ -142,6 +142,13 @@ class Checks:
             self.note(path, f"{shown(value)} is outside the years 2000 to 9999{hint}", is_bound=is_bound)
         return instant
 
+    def boolean(self, value: object, path: Path) -> bool:
+        """True or false; false where the value is neither."""
+        if not isinstance(value, bool):
+            self.note(path, f"must be true or false, not {shown(value)}")
+            return False
+        return value
+
     def integer(self, value: object, path: Path, most: int) -> int | None:
         """A whole number from 0 to `most`; true and 2.0 are none."""
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from metering.book import ATTRIBUTE, DEFAULT_LIMITS, Book, Charge, Limits, Unique, Version
+from metering.book import ATTRIBUTE, DEFAULT_LIMITS, Book, Charge, Limits, RateLimit, Unique, Version
 from metering.book_fields import Checks, Path, PriceBookError
 from metering.windows import DAY_MS, Window, parse_duration
 
 MOST_CREDITS = 1_000_000  # times the greatest quantity, 10^9, this stays far inside a long
+MOST_REQUESTS = 1_000_000_000
+LONGEST_RATE = 366 * DAY_MS
 LONGEST_ID = 128
 LONGEST_NAME = 256
 LONGEST_ATTRIBUTE = 1_024
@@ -21,9 +23,10 @@ _FIELDS_IN_BY = ("user_id", "ip", "domain", "actor", "request_id", "endpoint", "
 def parse_book(data: object) -> Book:
     """Check a book's data (mappings, lists, text, integers) and give the book; PriceBookError has all its mistakes."""
     checks = Checks()
-    top = checks.mapping(data, (), required=("versions",), optional=("price_lock", "limits"))
+    top = checks.mapping(data, (), required=("versions",), optional=("price_lock", "limits", "rate_limits"))
     price_lock = _price_lock(checks, top.get("price_lock", "none"))
     limits = _limits(checks, top["limits"]) if "limits" in top else DEFAULT_LIMITS
+    rate_limits = _rate_limits(checks, top["rate_limits"]) if "rate_limits" in top else ()
     items = checks.items(top["versions"], ("versions",)) if "versions" in top else []
     versions = [_version(checks, item, ("versions", index)) for index, item in enumerate(items)]
     _note_repeats(checks, _texts(items, "version"), ("versions",), "version", "name")
@@ -32,7 +35,8 @@ def parse_book(data: object) -> Book:
     placed = sorted(
         ((version, place) for place, version in enumerate(versions) if version), key=lambda pair: pair[0].effective_from
     )
-    book = Book(price_lock, *limits, tuple(version for version, _ in placed), tuple(place for _, place in placed))
+    in_order, places = tuple(version for version, _ in placed), tuple(place for _, place in placed)
+    book = Book(price_lock, *limits, in_order, places, rate_limits)
     if checks.mistakes:
         raise PriceBookError(checks.mistakes, book if all(mistake.is_bound for mistake in checks.mistakes) else None)
     return book
@@ -63,7 +67,8 @@ def _limits(checks: Checks, value: object) -> Limits:
 
 def _version(checks: Checks, value: object, path: Path) -> Version | None:
     """A version, as far as it could be read; None where its name or its start could not."""
-    entries = checks.mapping(value, path, required=("version", "effective_from", "charges"), optional=())
+    required, optional = ("version", "effective_from", "charges"), ("overrides_lock",)
+    entries = checks.mapping(value, path, required=required, optional=optional)
     name = checks.text(entries["version"], (*path, "version"), LONGEST_NAME) if "version" in entries else None
     start = (
         checks.instant(entries["effective_from"], (*path, "effective_from")) if "effective_from" in entries else None
@@ -72,9 +77,45 @@ def _version(checks: Checks, value: object, path: Path) -> Version | None:
     items = checks.items(entries["charges"], inside) if "charges" in entries else []
     charges = [_charge(checks, item, (*inside, index)) for index, item in enumerate(items)]
     _note_repeats(checks, _texts(items, "charge"), inside, "charge", "id")
+    overrides_lock = checks.boolean(entries.get("overrides_lock", False), (*path, "overrides_lock"))
     if name is None or start is None:
         return None
-    return Version(name, start, tuple(charge for charge in charges if charge))
+    return Version(name, start, tuple(charge for charge in charges if charge), overrides_lock)
+
+
+def _rate_limits(checks: Checks, value: object) -> tuple[RateLimit, ...]:
+    items = checks.items(value, ("rate_limits",))
+    _note_repeats(checks, _texts(items, "name"), ("rate_limits",), "name", "name")
+    limits = [_rate_limit(checks, item, ("rate_limits", index)) for index, item in enumerate(items)]
+    return tuple(limit for limit in limits if limit)
+
+
+def _rate_limit(checks: Checks, value: object, path: Path) -> RateLimit | None:
+    """A limit of requests in a time; None where its name, number or time could not be read."""
+    entries = checks.mapping(value, path, required=("name", "requests", "per"), optional=("when", "plans"))
+    name = checks.text(entries["name"], (*path, "name"), LONGEST_ID) if "name" in entries else None
+    requests = _requests(checks, entries["requests"], (*path, "requests")) if "requests" in entries else None
+    per = checks.parsed(entries["per"], (*path, "per"), parse_duration) if "per" in entries else None
+    if per is not None and not 0 < per <= LONGEST_RATE:
+        checks.note((*path, "per"), f"must be from 1s to {LONGEST_RATE // DAY_MS}d")
+    when = _when(checks, entries["when"], (*path, "when")) if "when" in entries else {}
+    plans: dict[str, int] = {}
+    inside = (*path, "plans")
+    for plan, number in (checks.named_values(entries["plans"], inside) or {}).items() if "plans" in entries else ():
+        checks.text(plan, (*inside, plan), LONGEST_NAME)
+        plans[plan] = _requests(checks, number, (*inside, plan)) or 0
+    if name is None or requests is None or per is None:
+        return None
+    return RateLimit(name, when, requests, per, plans)
+
+
+def _requests(checks: Checks, value: object, path: Path) -> int | None:
+    """A number of requests: none at all would be a plan that cannot call, which `when` and prices do not say."""
+    number = checks.integer(value, path, MOST_REQUESTS)
+    if number == 0:
+        checks.note(path, "must be at least 1")
+        return None
+    return number
 
 
 def _charge(checks: Checks, value: object, path: Path) -> Charge | None:

@@ -18,27 +18,29 @@ from metering.explanation import (
     Claimant,
     Draw,
     Explanation,
+    HoldStory,
     LineStory,
     Refusal,
+    RepeatStory,
     Shortage,
     Subject,
     UniqueStory,
 )
-from metering.records import Command, DeadLetterReason, Decision, Kind, Record
+from metering.records import Command, DeadLetterReason, Decision, HoldStatus, Kind, Record
 from metering.rehearsal import Rehearsal, rehearse
 from metering.state import State
 
 _Taken = Counter[tuple[str, str]]  # credits that the event's lines so far took, by credit type and grant
 
 
-def explain_event(state: State, event: Record, recorded_at: int) -> Explanation:
+def explain_event(state: State, event: Record, recorded_at: int, digest: bytes | None = None) -> Explanation:
     """Everything that decides what becomes of ``event`` if it is applied to ``state`` next; changes neither.
 
-    ``recorded_at`` is the time of the log record that brought it (ms UTC). Raises RuntimeError where the reasons found
-    are not those of the machine.
+    ``recorded_at`` is the time of the log record that brought it (ms UTC), ``digest`` that of its bytes there. Raises
+    RuntimeError where the reasons found are not those of the machine.
     """
     event = dict(event)
-    rehearsal = rehearse(state, Command.REQUEST, event, recorded_at)
+    rehearsal = rehearse(state, Command.REQUEST, event, recorded_at, digest)
     kind, record = rehearsal.outputs[0]
     if kind is Kind.DEAD_LETTER:
         return _refused(state, event, recorded_at, record)
@@ -47,7 +49,10 @@ def explain_event(state: State, event: Record, recorded_at: int) -> Explanation:
         known = state.get(account.event_prefix + event["event_id"].encode())
         if known is None:
             raise RuntimeError(f"event {event['event_id']!r} is a repeat of nothing")
-        return Explanation(event, recorded_at, _time(account), account.on_empty, repeat_of=known[0])
+        repeat = RepeatStory(known[0], record["first_offset"], record["first_index"], record["same_content"])
+        return Explanation(
+            event, recorded_at, _time(account), account.on_empty, repeat_of=known[0], repeat=repeat
+        )  # fmt: skip
     return _accepted(state, account, event, recorded_at, rehearsal)
 
 
@@ -74,6 +79,7 @@ def _accepted(state: State, account: Account, event: Record, recorded_at: int, r
     outputs = rehearsal.outputs
     lines = [each.record for each in outputs if each.kind is Kind.BILLED]
     expired = tuple(each.record for each in outputs if each.kind is Kind.GRANT)
+    holds = [each.record for each in outputs if each.kind is Kind.HOLD]
     prices = prices_of(account, event, state.book, state.book_id)
     _check(event, prices, lines)
     after = rehearsal.state.account(account.account_id)
@@ -86,9 +92,11 @@ def _accepted(state: State, account: Account, event: Record, recorded_at: int, r
         price=prices.story,
         lines=_line_stories(state, account, event, prices, lines),
         near_misses=prices.near_misses,
-        shortages=_shortages(after, lines),
+        shortages=_shortages(account, event, recorded_at, lines),
         balances=_balances(account, after, lines, expired),
         expired=expired,
+        expired_holds=tuple(each for each in holds if each["status"] == HoldStatus.EXPIRED),
+        hold=_hold_story(account, event, recorded_at, holds),
         alerts=tuple(each.record for each in outputs if each.kind is Kind.ALERT),
     )
 
@@ -178,14 +186,32 @@ def _claimant(owner: Owner | None, unique: Unique) -> Claimant | None:
     return None if owner is None else Claimant(owner[1], owner[0], unique.window.ends_at(owner[0]))
 
 
-def _shortages(after: Account, lines: list[Record]) -> tuple[Shortage, ...]:
+def _shortages(account: Account, event: Record, recorded_at: int, lines: list[Record]) -> tuple[Shortage, ...]:
     """Where the event was refused as a whole: the credit types of which there was not enough."""
     costs: Counter[str] = Counter()
     for line in lines:
         if line["decision"] == Decision.INSUFFICIENT_CREDITS:
             costs[line["credit_type"]] += line["units"] * line["unit_credits"]
-    available = {name: after.amount(name) for name in costs}
-    return tuple(Shortage(name, cost, available[name]) for name, cost in costs.items() if cost > available[name])
+    hold = account.holds.open_at(event["hold_id"], recorded_at) if event["hold_id"] is not None else None
+    stream_time = max(account.stream_time, event["occurred_at"])
+    shortages = []
+    for name, cost in costs.items():
+        available = account.available_at(name, stream_time, recorded_at)
+        held = 0 if hold is None else hold.remaining.get(name, 0)
+        if cost > held and cost - held > available:
+            shortages.append(Shortage(name, cost, available, held))
+    if costs and not shortages:
+        raise RuntimeError(f"event {event['event_id']!r} was refused, and enough of {', '.join(costs)} was available")
+    return tuple(shortages)
+
+
+def _hold_story(account: Account, event: Record, recorded_at: int, changes: list[Record]) -> HoldStory | None:
+    """The hold that the event drew on. Raises where the machine drew on another."""
+    hold = account.holds.open_at(event["hold_id"], recorded_at) if event["hold_id"] is not None else None
+    drawn = next((each for each in changes if each["event_id"] is not None), None)
+    if (None if hold is None else hold.hold_id) != (None if drawn is None else drawn["hold_id"]):
+        raise RuntimeError(f"event {event['event_id']!r} is explained by hold {hold!r}, and drew on {drawn!r}")
+    return None if hold is None or drawn is None else HoldStory(hold.hold_id, dict(hold.remaining), drawn)
 
 
 def _balances(

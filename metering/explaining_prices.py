@@ -85,8 +85,11 @@ def _price_story(
         return PriceStory(VersionReason.NONE_YET, lock, occurred_at, first_from=first_from, book_id=book_id)
     reason, chosen_at = VersionReason.IN_FORCE, occurred_at
     if lock is LockReason.LOCKED and locked_to is not None:
-        reason = VersionReason.PLAN_LOCK if locked_to >= first_from else VersionReason.FIRST_VERSION
-        chosen_at = locked_to
+        chosen_at = book.locked_at(occurred_at, locked_to)
+        if chosen_at != locked_to:
+            reason = VersionReason.OVERRIDDEN_LOCK
+        else:
+            reason = VersionReason.PLAN_LOCK if locked_to >= first_from else VersionReason.FIRST_VERSION
     return PriceStory(
         reason, lock, chosen_at, version.version, version.effective_from, unlocked.version, first_from, book_id
     )

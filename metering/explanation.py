@@ -18,6 +18,8 @@ class VersionReason(StrEnum):
     """It was in force when the event occurred."""
     PLAN_LOCK = "plan_lock"
     """It was in force when the account's plan began, and the book locks prices to the plan."""
+    OVERRIDDEN_LOCK = "overridden_lock"
+    """The prices are locked to the plan, and this version has begun since and overrides the lock."""
     FIRST_VERSION = "first_version"
     """The plan is locked and began before there were prices: it has the first ones."""
     NO_BOOK = "no_book"
@@ -176,11 +178,40 @@ class BalanceStory:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A credit type that an event refused as a whole would have overdrawn."""
+    """A credit type that an event refused as a whole would have overdrawn.
+
+    `available`: the balance less open holds. `held`: what the event's own hold still set aside, which comes on top.
+    """
 
     credit_type: str
     cost: int
     available: int
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStory:
+    """The open hold that an event drew on. `remaining`: still set aside before it, by credit type.
+
+    `change` is the hold as the event left it, a HoldChange record.
+    """
+
+    hold_id: str
+    remaining: dict[str, int]
+    change: Record
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatStory:
+    """The command that a repeat repeats: its time (ms) and place, None where an older version kept none.
+
+    `same_content`: whether this one says the same; None where that is not known.
+    """
+
+    occurred_at: int
+    offset: int | None
+    index: int | None
+    same_content: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +231,10 @@ class Explanation:
     """What became of one request event, and why.
 
     Exactly one holds: it has `lines`; it was a dead letter (`refusal`); or it was the repeat of an event that the
-    account had accepted already, which occurred at `repeat_of`. `event` is its plain form, `stream_time` the account's
-    before it (None: its first command). `expired` are grants that were over by the event's time, `alerts` what the
-    event set off.
+    account had accepted already, which occurred at `repeat_of` (`repeat` says more). `event` is its plain form,
+    `stream_time` the account's before it (None: its first command). `expired` are grants that were over by the event's
+    time, `expired_holds` holds that were over when it was recorded, `alerts` what the event set off. `hold` is None
+    where the event names no hold, or one that was not open.
     """
 
     event: Record
@@ -211,6 +243,7 @@ class Explanation:
     on_empty: str | None
     refusal: Refusal | None = None
     repeat_of: int | None = None
+    repeat: RepeatStory | None = None
     plan: PlanStory | None = None
     price: PriceStory | None = None
     lines: tuple[LineStory, ...] = ()
@@ -218,6 +251,8 @@ class Explanation:
     shortages: tuple[Shortage, ...] = ()
     balances: tuple[BalanceStory, ...] = ()
     expired: tuple[Record, ...] = ()
+    expired_holds: tuple[Record, ...] = ()
+    hold: HoldStory | None = None
     alerts: tuple[Record, ...] = ()
 
     @property

@@ -3,7 +3,7 @@
 The one door for the rest of the project: the types come from `metering.book`, the reading from `metering.book_parser`.
 """
 
-from metering.book import DEFAULT_LIMITS, Book, Charge, Limits, Unique, Version
+from metering.book import DEFAULT_LIMITS, Book, Charge, Limits, RateLimit, Unique, Version
 from metering.book_fields import Mistake, PriceBookError, UnusableBook
 from metering.book_parser import parse_book
 
@@ -14,6 +14,7 @@ __all__ = [
     "Limits",
     "Mistake",
     "PriceBookError",
+    "RateLimit",
     "Unique",
     "UnusableBook",
     "Version",
@@ -27,7 +28,7 @@ def changes_in_force(old: Book, new: Book, at: int) -> list[Mistake]:
     """What publishing `new` at `at` (ms) over `old` would change in prices already in force; empty where nothing.
 
     Versions of `old` in force at `at` must be in `new` as they are, any other version may start at `at` at the
-    earliest, and `price_lock` stays. Limits may change. Paths are those of the new book.
+    earliest, and `price_lock` stays. Limits and rate limits may change. Paths are those of the new book.
     """
     mistakes: list[Mistake] = []
     if old.price_lock != new.price_lock:
@@ -83,6 +84,7 @@ def _is_same(before: Version | None, after: Version | None) -> bool:
         return before is after
     return (
         before.version == after.version
+        and before.overrides_lock == after.overrides_lock
         and [charge.charge for charge in before.charges] == [charge.charge for charge in after.charges]
         and all(
             _meaning(was, name) == _meaning(now, name)
@@ -102,6 +104,9 @@ def _differences(before: Version, after: Version, path: tuple[str | int, ...]) -
     if before.effective_from != after.effective_from:
         message = f"was {before.effective_from} ms: a version in force keeps its beginning"
         mistakes.append(Mistake((*path, "effective_from"), message))
+    if before.overrides_lock != after.overrides_lock:
+        message = f"was {str(before.overrides_lock).lower()}: it would change prices of events already priced"
+        mistakes.append(Mistake((*path, "overrides_lock"), message))
     old_by_id = {charge.charge: charge for charge in before.charges}
     for index, charge in enumerate(after.charges):
         was = old_by_id.get(charge.charge)

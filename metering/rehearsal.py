@@ -22,13 +22,13 @@ class Rehearsal(NamedTuple):
     state: State
 
 
-def rehearse(state: State, command: str, record: Record, recorded_at: int) -> Rehearsal:
+def rehearse(state: State, command: str, record: Record, recorded_at: int, digest: bytes | None = None) -> Rehearsal:
     """Applies one command to a copy of ``state``, which stays as it is; arguments as those of `machine.apply`.
 
     ``record`` may be changed in place to its plain form. The copy is valid until ``state`` changes.
     """
     copy = State(_Seen(state), lambda yaml: _read(state, yaml))
-    return Rehearsal(apply(copy, command, record, recorded_at), copy)
+    return Rehearsal(apply(copy, command, record, recorded_at, digest=digest), copy)
 
 
 def _read(state: State, yaml: str) -> Book:

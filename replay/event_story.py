@@ -20,7 +20,7 @@ from streams.log.place import Place
 
 FIELDS_OF_A_LINE = (
     "line", "decision", "charge", "feature", "action", "credit_type", "price_version", "plan", "units", "unit_credits",
-    "credits", "owner_event_id", "window_ends_at", "balance_after", "grants_used",
+    "credits", "owner_event_id", "window_ends_at", "balance_after", "grants_used", "hold_id",
 )  # fmt: skip
 """What was decided about a line; the rest of it is the event's own."""
 
@@ -117,7 +117,7 @@ def replay_story(replay: AccountReplay, event_id: str, stop: int, now: int, prog
     story = Story(event_id, replay.account_id, topic, replay.base.name)
     for step in replay.steps(stop, progress):
         if step.command == Command.REQUEST and step.record["event_id"] == event_id:
-            explanation = explain_event(replay.state, step.record, step.message.timestamp)
+            explanation = explain_event(replay.state, step.record, step.message.timestamp, step.digest)
             replay.apply(step)
             story.arrivals.append(Arrival(RecordedPlace.of(step), explanation))
         elif step.command == Command.REFUND and step.record["event_id"] == event_id:

@@ -44,6 +44,9 @@ class HttpRegistry:
         if address.scheme not in {"http", "https"} or not address.hostname:
             raise ValueError(f"the schema registry's address must begin with http:// or https://, not {url!r}")
         self._url = url.rstrip("/")
+        parts = urlsplit(self._url)
+        # For messages: what stands before the @ may be a password.
+        self._shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         self._timeout = timeout
         self._open = build_opener(_NoRedirects).open
         self._headers = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
@@ -93,7 +96,7 @@ class HttpRegistry:
         if code != HTTPStatus.OK or not isinstance(answer.get(field), kind):
             said = str(answer.get("message", ""))[:200]
             raise RegistryUnavailable(
-                f"schema registry at {self._url}: asked for {wanted} and got {code} {said}".rstrip()
+                f"schema registry at {self._shown}: asked for {wanted} and got {code} {said}".rstrip()
                 + "; check its address and credentials, and that it lets this schema be registered"
             )
 
@@ -105,7 +108,7 @@ class HttpRegistry:
             return self._answer(request)
         except (OSError, HTTPException) as problem:
             reason = getattr(problem, "reason", problem)
-            raise RegistryUnavailable(f"schema registry at {self._url} cannot be reached: {reason}") from problem
+            raise RegistryUnavailable(f"schema registry at {self._shown} cannot be reached: {reason}") from problem
 
     def _answer(self, request: Request) -> tuple[int, dict[str, Any]]:
         try:

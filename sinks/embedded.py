@@ -8,18 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import chdb
-from chdb.state.sqlitelike import connect
-
 from sinks.arrow import arrow_stream
+from sinks.engine import ChdbError, connect
 from sinks.errors import code_of, insert_failed, reading_failed
 from sinks.folder import FolderLock, keep_store_id, prepared, write_engine_config
-from sinks.formats import engine_format
+from sinks.formats import FOR_PEOPLE, SHOWN_ROWS, as_text, format_name
+from sinks.limits import check_size, engine_limits
+from sinks.session import SESSION_TIMEZONE
 from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
-from sinks.statements import check_canonical, check_statement, spelling_query
+from sinks.statements import check_canonical, check_statement, first_word, spelling_query
 from sinks.values import JSON_FORMAT, JSON_SETTINGS, result_of
 
-WRITING: Mapping[str, int] = {
+WRITING: Mapping[str, int | str] = {
+    **SESSION_TIMEZONE,
     "async_insert": 0,
     # Rows of equal keys are merged in the background and by FINAL; doing it within the insert doubles its cost.
     "optimize_on_insert": 0,
@@ -29,7 +30,8 @@ WRITING: Mapping[str, int] = {
 # A text format is for programs that expect UTF-8: what is none (a dead letter's original) shows as U+FFFD there.
 TEXT: Mapping[str, int] = {"output_format_json_validate_utf8": 1}
 _INCOMING = "creditmeter_incoming"
-READING: Mapping[str, int] = {
+READING: Mapping[str, int | str] = {
+    **SESSION_TIMEZONE,
     **JSON_SETTINGS,
     # A row's key and partition never change, so that rows of equal keys are always in one partition.
     "do_not_merge_across_partitions_select_final": 1,
@@ -73,7 +75,7 @@ class EmbeddedSink:
         with self._turn:
             try:
                 self._insert(table, _names(columns), stream, len(next(iter(columns.values()))))
-            except (chdb.ChdbError, RuntimeError) as error:
+            except (ChdbError, RuntimeError) as error:
                 raise insert_failed(code_of(str(error)), str(error), table) from error
 
     def _insert(self, table: str, names: str, stream: bytes, rows: int) -> None:
@@ -98,7 +100,7 @@ class EmbeddedSink:
         with self._turn:
             try:
                 self._writer.query(ddl)
-            except (chdb.ChdbError, RuntimeError) as error:
+            except (ChdbError, RuntimeError) as error:
                 raise insert_failed(code_of(str(error)), str(error), "schema") from error
         self._types.clear()
 
@@ -106,7 +108,13 @@ class EmbeddedSink:
         return result_of(self._read(sql, JSON_FORMAT, readonly=readonly, limits=limits))
 
     def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-        return self._read(sql, engine_format(output_format), readonly=True, limits=limits, more=TEXT)
+        name = format_name(output_format)
+        if name not in FOR_PEOPLE:
+            return self._read(sql, name, readonly=True, limits=limits, more=TEXT)
+        # One row more than is shown. (EXPLAIN would show the limit as a step of the statement.)
+        fewer = {} if first_word(sql) == "explain" else {"limit": SHOWN_ROWS + 1}
+        data = self._read(sql, JSON_FORMAT, readonly=True, limits=limits, more=fewer)
+        return as_text(result_of(data), name, limits)
 
     def close(self) -> None:
         if self._open:
@@ -123,22 +131,21 @@ class EmbeddedSink:
             **READING,
             **(more or {}),
             "readonly": int(readonly),
-            "max_result_rows": limits.rows,
-            "max_result_bytes": limits.bytes,
-            "max_execution_time": limits.seconds,
-            "max_memory_usage": limits.memory,
+            **engine_limits(limits),
         }
         connection = self._connect(settings)
         try:
             connection.query(f"USE {self._database}")
             if readonly:
                 self._guard(connection, text)
-            answer: bytes = connection.query(text, engine_output).bytes()
-        except (chdb.ChdbError, RuntimeError) as error:
+            answer = connection.query(text, engine_output)
+            check_size(answer.rows_read(), answer.size(), limits)
+            data: bytes = answer.bytes()
+        except (ChdbError, RuntimeError) as error:
             raise reading_failed(code_of(str(error)), str(error)) from error
         finally:
             connection.close()
-        return answer
+        return data
 
     def _guard(self, connection: Any, text: str) -> None:
         """Refuses what the engine's own parser takes for more than one reading statement."""

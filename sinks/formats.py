@@ -1,6 +1,7 @@
 """The text formats that a reading statement's result can be had in, and their spelling for a server's results.
 
-chDB writes them itself. A server's native protocol carries values only, so they are written here, the same way.
+chDB writes most of them itself. A server's native protocol carries values only, so they are written here, the same way;
+so are those for people, for both stores.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
-from sinks.sink import Result, SinkRejected
+from sinks.limits import check_size
+from sinks.printable import visible
+from sinks.sink import DEFAULT_LIMITS, Limits, Result, SinkRejected
 
 FORMATS = (
     "CSV",
@@ -30,7 +34,10 @@ CONTENT_TYPES = {
 }
 """The formats that have a media type of their own; the others are plain text."""
 
-_ENGINE = {"Pretty": "PrettyCompactMonoBlock"}
+FOR_PEOPLE = frozenset({"Pretty", "Vertical"})
+"""The formats that are written here for every store: no value acts on a terminal or looks like another row."""
+SHOWN_ROWS = 1_000
+"""Rows of a table for people. A last line says that there are more; the other formats give all."""
 
 
 def format_name(name: str) -> str:
@@ -41,15 +48,13 @@ def format_name(name: str) -> str:
     raise SinkRejected(f"there is no format {name!r}: use one of {', '.join(FORMATS)}")
 
 
-def engine_format(name: str) -> str:
-    """The engine's name for the format."""
-    known = format_name(name)
-    return _ENGINE.get(known, known)
-
-
-def as_text(result: Result, name: str) -> bytes:
-    """The result in that format."""
-    return b"".join(_WRITERS[format_name(name)](result))
+def as_text(result: Result, name: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The result in that format. Raises SinkRejected where the text would have more bytes than ``limits`` allow."""
+    text = bytearray()
+    for part in _WRITERS[format_name(name)](result):
+        text += part
+        check_size(0, len(text), limits)
+    return bytes(text)
 
 
 def _csv(result: Result) -> Iterable[bytes]:
@@ -64,7 +69,7 @@ def _csv_with_names(result: Result) -> Iterable[bytes]:
 def _csv_field(value: Any) -> bytes:
     if value is None:
         return b"\\N"
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, Decimal)):
         return _plain(value)
     return b'"' + _plain(value).replace(b'"', b'""') + b'"'
 
@@ -107,30 +112,42 @@ def _json_value(value: Any) -> Any:
 
 
 def _vertical(result: Result) -> Iterable[bytes]:
-    width = max((len(name) for name in result.columns), default=0) + 2
-    for number, row in enumerate(result.rows, 1):
+    names = [visible(name) for name in result.columns]
+    width = max(map(len, names), default=0) + 2
+    for number, row in enumerate(result.rows[:SHOWN_ROWS], 1):
         yield f"Row {number}:\n──────\n".encode()
-        for name, value in zip(result.columns, row, strict=True):
+        for name, value in zip(names, row, strict=True):
             yield f"{name}:".ljust(width).encode() + _shown(value).encode() + b"\n"
         yield b"\n"
+    yield from _more(result)
 
 
 def _pretty(result: Result) -> Iterable[bytes]:
-    cells = [[_shown(value) for value in row] for row in result.rows]
-    widths = [max(map(len, column)) for column in zip(result.columns, *cells, strict=True)]
-    names = [name.center(width, "─") for name, width in zip(result.columns, widths, strict=True)]
-    yield ("┌─" + "─┬─".join(names) + "─┐\n").encode()
-    for row, values in zip(cells, result.rows, strict=True):
+    rows = result.rows[:SHOWN_ROWS]
+    if not rows:
+        return
+    names = [visible(name) for name in result.columns]
+    cells = [[_shown(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    titles = [name.center(width, "─") for name, width in zip(names, widths, strict=True)]
+    yield ("┌─" + "─┬─".join(titles) + "─┐\n").encode()
+    for row, values in zip(cells, rows, strict=True):
         padded = [
-            cell.rjust(width) if isinstance(value, (int, float)) else cell.ljust(width)
+            cell.rjust(width) if isinstance(value, (int, float, Decimal)) else cell.ljust(width)
             for cell, value, width in zip(row, values, widths, strict=True)
         ]
         yield ("│ " + " │ ".join(padded) + " │\n").encode()
     yield ("└─" + "─┴─".join("─" * width for width in widths) + "─┘\n").encode()
+    yield from _more(result)
+
+
+def _more(result: Result) -> Iterable[bytes]:
+    if len(result.rows) > SHOWN_ROWS:
+        yield f"There are more than these {SHOWN_ROWS:,} rows: the formats csv, json and ndjson give all.\n".encode()
 
 
 def _shown(value: Any) -> str:
-    return "ᴺᵁᴸᴸ" if value is None else _plain(value).decode("utf-8", "replace")
+    return "ᴺᵁᴸᴸ" if value is None else visible(_plain(value).decode("utf-8", "replace"))
 
 
 def _plain(value: Any) -> bytes:

@@ -18,14 +18,15 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from sinks.formats import CONTENT_TYPES, format_name
+from sinks.printable import without_secrets
 from sinks.sink import DEFAULT_LIMITS, Limits, Sink, SinkRejected, SinkUnavailable
 
 HOST = "127.0.0.1"
 DEFAULT_FORMAT = "TabSeparatedWithNames"
 MAX_STATEMENT = 1024 * 1024
 """Bytes of a statement."""
-AT_ONCE = 4
-"""Statements that run at the same time; others wait."""
+AT_ONCE = 2
+"""Statements that run at the same time; others wait. Each may take the memory that its limits allow."""
 IDLE = 30.0
 """Seconds after which a connection that sends nothing is given up."""
 
@@ -222,7 +223,7 @@ def remote_query(
     status, identity, body = _exchange(url, "POST", f"/query?format={quote(output_format)}", statement, timeout)
     wrong = is_ours(identity)
     if wrong is not None:
-        raise ForeignStore(f"{url}: {wrong}")
+        raise ForeignStore(f"{without_secrets(url)}: {wrong}")
     if status == HTTPStatus.OK:
         return body
     reason = body.decode("utf-8", "replace").strip()
@@ -245,7 +246,9 @@ def _exchange(url: str, method: str, path: str, body: bytes, timeout: float) -> 
         response = connection.getresponse()
         return response.status, StoreIdentity.of(response.getheader), response.read()
     except (OSError, HTTPException) as error:
-        raise SinkUnavailable(f"nobody answers at {url}: {error}. Is `creditmeter load` or `up` running?") from error
+        raise SinkUnavailable(
+            f"nobody answers at {without_secrets(url)}: {error}. Is `creditmeter load` or `up` running?"
+        ) from error
     finally:
         connection.close()
 

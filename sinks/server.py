@@ -13,10 +13,17 @@ from clickhouse_driver.columns.exceptions import ColumnException
 
 from sinks.errors import insert_failed, reading_failed, tidy
 from sinks.formats import as_text
+from sinks.limits import check_size, engine_limits, text_size
+from sinks.printable import without_secrets
+from sinks.session import SESSION_TIMEZONE
 from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
 from sinks.statements import SPELLING_FUNCTION, check_canonical, check_statement, spelling_query
 
+LEAST_VERSION = (23, 10)
+"""The first release with everything that the schema, the views and the readers' limits use (the newest of them is
+formatQuerySingleLine)."""
 WRITING: Mapping[str, object] = {
+    **SESSION_TIMEZONE,
     "async_insert": 0,
     # Rows of equal keys are merged in the background and by FINAL.
     "optimize_on_insert": 0,
@@ -25,7 +32,12 @@ WRITING: Mapping[str, object] = {
     # A load is one block, so that its rows of one month become one part.
     "max_insert_block_size": 1_048_576,
 }
-READING: Mapping[str, object] = {"do_not_merge_across_partitions_select_final": 1, "join_use_nulls": 0}
+READING: Mapping[str, object] = {
+    **SESSION_TIMEZONE,
+    "do_not_merge_across_partitions_select_final": 1,
+    "join_use_nulls": 0,
+}
+_UTC_NAMES = frozenset({"UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu", "Universal", "Etc/Universal", "Etc/Zulu", "GMT"})
 
 _NAMED_COLUMN = re.compile(r"[Cc]olumn[: ]+`?([A-Za-z_][A-Za-z0-9_]*)")
 
@@ -47,9 +59,12 @@ class ServerAddress:
 class ServerSink:
     """A Sink on a server. Connects when first used, and anew after any failure of the connection.
 
-    Inserts take turns on one connection; each reading statement has one of its own. Settings
-    that this version of the server does not have are left out.
+    Inserts take turns on one connection; each reading statement has one of its own. Every session is in UTC. Raises
+    SinkRejected at the first use, before anything is changed, for a server older than ``least_version``. Settings that
+    this version of the server does not have are left out.
     """
+
+    least_version = LEAST_VERSION
 
     def __init__(self, address: ServerAddress) -> None:
         self.address = address
@@ -76,10 +91,9 @@ class ServerSink:
         text = check_statement(sql) if readonly else sql
         settings = {
             **READING,
-            "max_result_rows": limits.rows,
-            "max_result_bytes": limits.bytes,
-            "max_execution_time": limits.seconds,
-            "max_memory_usage": limits.memory,
+            **engine_limits(limits),
+            # A result limit that holds for a statement without a table, too: one row more tells that there are more.
+            "limit": limits.rows + 1,
             **({"readonly": 1} if readonly else {}),
         }
         client: Client | None = None
@@ -95,10 +109,11 @@ class ServerSink:
         finally:
             if client is not None:
                 client.disconnect()
+        check_size(len(rows), text_size(rows, [kind for _, kind in described]), limits)
         return Result([name for name, _ in described], [kind for _, kind in described], rows)
 
     def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-        return as_text(self.query(sql, limits=limits), output_format)
+        return as_text(self.query(sql, limits=limits), output_format, limits)
 
     def close(self) -> None:
         with self._turn:
@@ -110,7 +125,7 @@ class ServerSink:
 
     @property
     def _place(self) -> str:
-        return f"ClickHouse at {self.address.host}:{self.address.port}"
+        return f"ClickHouse at {without_secrets(self.address.host)}:{self.address.port}"
 
     def _write(self, table: str, statement: str, **how: Any) -> None:
         """Runs one statement on the writing connection, which is given up after any failure but a plain refusal."""
@@ -135,18 +150,39 @@ class ServerSink:
             self._writer = None
 
     def _prepare(self) -> None:
-        """Once: makes the database where it is missing, and learns which settings this version has."""
+        """Once: checks the server, makes the database where it is missing, and learns which settings there are.
+
+        Raises SinkRejected.
+        """
         if self._known:
             return
         name = self.address.database
         client = self._connect({}, database="")
         try:
+            ((version, zone),) = client.execute("SELECT version(), timezone()")
+            self._check_version(str(version))
+            known = frozenset(row[0] for row in client.execute("SELECT name FROM system.settings"))
+            if not known.issuperset(SESSION_TIMEZONE) and zone not in _UTC_NAMES:
+                raise SinkRejected(
+                    f"{self._place} (version {version}) runs in the time zone {zone} and takes no session_timezone: "
+                    "days and months would be other ones than those billed. Set <timezone>UTC</timezone> in its config"
+                )
             if (name,) not in client.execute("SHOW DATABASES"):
                 client.execute(f"CREATE DATABASE IF NOT EXISTS {name}")
             self._spells = (SPELLING_FUNCTION,) in client.execute("SELECT name FROM system.functions")
-            self._known = frozenset(row[0] for row in client.execute("SELECT name FROM system.settings"))
+            self._known = known
         finally:
             client.disconnect()
+
+    def _check_version(self, version: str) -> None:
+        """Raises SinkRejected for a version that lacks what the schema uses."""
+        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+        if numbers < self.least_version:
+            least = ".".join(map(str, self.least_version))
+            raise SinkRejected(
+                f"{self._place} has version {version}: {least} or newer is needed. Nothing was changed there. "
+                "Upgrade it, or use store = embedded"
+            )
 
     def _with(self, settings: Mapping[str, object]) -> Client:
         """A connection with those of the settings that this version has; others would fail every statement."""

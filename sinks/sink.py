@@ -38,8 +38,8 @@ class Limits:
     """Bytes of the result."""
     seconds: int = 60
     """Seconds that it may run."""
-    memory: int = 4 * 1024 * 1024 * 1024
-    """Bytes of memory while it runs."""
+    memory: int = 1024 * 1024 * 1024
+    """Bytes of memory while it runs. Grouping and sorting go on on the disk from half of it on."""
 
 
 DEFAULT_LIMITS = Limits()

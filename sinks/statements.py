@@ -35,17 +35,24 @@ def check_statement(sql: str) -> str:
     """The statement without what surrounds it; raises SinkRejected for one that does not begin as a reading one."""
     if "\0" in sql:
         raise SinkRejected("the statement contains a NUL byte")
-    start = _BLANK.match(sql)
-    text = sql[start.end() :] if start else sql
-    text = text.rstrip().rstrip(";").rstrip()
-    first = _FIRST_WORD.match(text)
-    if first is None:
+    text = _without_comment(sql).rstrip().rstrip(";").rstrip()
+    first = first_word(text)
+    if not first:
         raise SinkRejected("the statement is empty")
-    if first.group(1).lower() not in READING:
-        raise SinkRejected(
-            f"only reading is allowed here, not {first.group(1).upper()}: begin with SELECT, WITH or SHOW"
-        )
+    if first not in READING:
+        raise SinkRejected(f"only reading is allowed here, not {first.upper()}: begin with SELECT, WITH or SHOW")
     return text
+
+
+def first_word(sql: str) -> str:
+    """The statement's first word in small letters; empty where there is none."""
+    found = _FIRST_WORD.match(_without_comment(sql))
+    return found.group(1).lower() if found else ""
+
+
+def _without_comment(sql: str) -> str:
+    start = _BLANK.match(sql)
+    return sql[start.end() :] if start else sql
 
 
 def check_canonical(canonical: str) -> None:

@@ -58,7 +58,11 @@ def served(sink: Sink, settings: Settings) -> Sink:
     try:
         return ServedSink(sink, QueryServer(sink, port, identity=identity))
     except OSError as error:
-        raise Failed(f"query_port {port}: {error}; set query_port to a free one") from error
+        from local.port_holder import holder_of
+
+        raise Failed(
+            f"query_port {port}: {error.strerror}: {holder_of(port)} listens there; stop it, or set query_port"
+        ) from error
 
 
 def _folder(settings: Settings) -> Path:

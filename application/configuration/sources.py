@@ -17,10 +17,11 @@ from application.configuration.settings import DEFAULT_FILE, ENV_PREFIX, Setting
 from application.configuration.toml_file import ConfigFileError, Entry, read_config_file
 from application.errors import Misconfigured
 from local.record import Record
+from sinks.printable import MASK, without_secrets
 
 # Variables with our prefix that are no settings: they steer the project's own tests, tools and examples.
 NOT_SETTINGS_PREFIXES = ("CREDITMETER_TEST_", "CREDITMETER_BENCH_")
-MASK = "********"
+_ADDRESSES = ("bootstrap_servers",)
 UP_RECORD = "up.json"
 """In the data directory: which process `creditmeter up` is."""
 RUN_RECORD = "run.json"
@@ -40,6 +41,8 @@ class Configuration:
         value = getattr(self.settings, name)
         if isinstance(value, SecretStr):
             return MASK if value.get_secret_value() else ""
+        if isinstance(value, str) and (name in _ADDRESSES or name.endswith(("_url", "_host"))):
+            return without_secrets(value)
         return str(value) if isinstance(value, Path) else value
 
 

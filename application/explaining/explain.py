@@ -39,10 +39,11 @@ class BillMismatch(Failed):
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """An event that only became dead letters."""
+    """An event that only became dead letters. `partitions`: how many the input topic has."""
 
     event_id: str
     letters: tuple[DeadLetter, ...]
+    partitions: int
 
 
 def explain(pipeline: Pipeline, event_id: str, account_id: str | None) -> Explained | SetAside:
@@ -59,7 +60,7 @@ def explain(pipeline: Pipeline, event_id: str, account_id: str | None) -> Explai
     if not letters:
         whose = "" if account_id is None else f" of account {account_id}"
         raise Failed(_NOWHERE.format(event_id=event_id, whose=whose), ErrorCode.NOT_FOUND)
-    return SetAside(event_id, tuple(letters))
+    return SetAside(event_id, tuple(letters), pipeline.partitions)
 
 
 def raise_on_mismatch(differences: tuple[str, ...]) -> None:

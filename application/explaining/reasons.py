@@ -74,6 +74,8 @@ def price_sentence(explanation: Explanation) -> str:
     begun = shown_time(price.chosen_at)
     if price.reason is VersionReason.PLAN_LOCK:
         why = f"it was in force, since {since}, when the plan{plan} began at {begun}, and a plan keeps its prices"
+    elif price.reason is VersionReason.OVERRIDDEN_LOCK:
+        why = f"the plan{plan} keeps its prices, and this version, in force since {since}, overrides that for everybody"
     else:
         why = f"the plan{plan} began at {begun}, before there were prices, so that it keeps the first ones"
     unlocked = "" if price.unlocked == price.version else f" (Without that plan it would be version {price.unlocked}.)"
@@ -134,7 +136,8 @@ def because(explanation: Explanation, line: LineStory) -> Iterator[str]:
 def _shortages(explanation: Explanation) -> Iterator[str]:
     for short in explanation.shortages:
         cost, available = amount(short.cost, short.credit_type), amount(short.available, short.credit_type)
-        yield f"The whole event would have cost {cost}, and {available} were available."
+        held = f", beside {short.held:,} that its hold set aside" if short.held else ""
+        yield f"The whole event would have cost {cost}, and {available} were available{held}."
     yield "This account's requests are refused, and not charged, when credits do not suffice."
 
 

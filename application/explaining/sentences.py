@@ -52,7 +52,7 @@ def story_in_words(explained: Explained) -> Iterator[str]:
     yield from _compared(explained.comparison)
 
 
-def letter_in_words(letter: DeadLetter) -> Iterator[str]:
+def letter_in_words(letter: DeadLetter, hint: str | None) -> Iterator[str]:
     """A dead letter that no replay of its account meets: it is in another partition, or names no account."""
     record = letter.record
     whose = f" of account {record['account_id']}" if record["account_id"] else ""
@@ -62,6 +62,8 @@ def letter_in_words(letter: DeadLetter) -> Iterator[str]:
     yield f"  It entered the log at {shown_time(record['recorded_at'])}, at {letter.place}{sender}."
     field = f" (field {record['field']})" if record["field"] else ""
     yield f"  It was set aside as {record['reason']}{field}: {record['detail']}."
+    if hint is not None:
+        yield f"  {hint[:1].upper()}{hint[1:]}."
     yield f"  {remedy(record['reason'], str(letter.place))}"
 
 

@@ -116,9 +116,12 @@ def is_user(text: str) -> bool:
     """Whether a text may be a user's name or `-`: with a lone `-` or an address in it, it is more than one field."""
     if not text.strip() or len(text) > _LONGEST_USER:
         return False
-    return text == "-" or not any(
-        part == "-" or part.startswith("[") or client_address(part) is not None for part in text.split(" ")
-    )
+    return text == "-" or not any(part == "-" or part.startswith("[") or _is_address(part) for part in text.split(" "))
+
+
+def _is_address(text: str) -> bool:
+    """Whether a field is an address, perhaps one of a list or in quotes."""
+    return client_address(text.strip("\"',;()<>")) is not None
 
 
 def _any_head(head: str) -> Head:
@@ -230,6 +233,6 @@ def _user(rest: str) -> str | None:
     if ingress is not None and listed_addresses(ingress[1]):
         rest = f"- {ingress[2]}"
     ident, _, user = rest.partition(" ")
-    if not ident or client_address(ident) is not None or not is_user(user) or (ident != "-" and " " in user):
+    if not ident or _is_address(ident) or not is_user(user) or (ident != "-" and " " in user):
         return None
     return "-" if user == '""' else user

@@ -19,10 +19,11 @@ DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 _SNIFFED = 512
 _ENOUGH = 16
+_READ = 1 << 16
 _READ_THROUGH: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", lambda stream: gzip.GzipFile(fileobj=stream)),
-    (b"BZh", bz2.BZ2File),
-    (b"\xfd7zXZ\x00", lzma.LZMAFile),
+    (b"BZh", lambda stream: io.BufferedReader(_Members(stream, bz2.BZ2Decompressor), 1 << 20)),
+    (b"\xfd7zXZ\x00", lambda stream: io.BufferedReader(_Members(stream, lzma.LZMADecompressor), 1 << 20)),
 )
 _FOREIGN = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it first, with zstd -dc"),
@@ -113,6 +114,46 @@ def _with_beginning(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
             break
         beginning += piece
     return beginning, cast("BinaryIO", io.BufferedReader(_Continued(beginning, read), 1 << 20))
+
+
+class _Members(io.RawIOBase):
+    """What a file of bzip2 or xz streams, one after another, holds.
+
+    Python's own files take a stream whose beginning is cut or damaged for something behind the end, and pass over it
+    without a word. Here only zero bytes (xz's padding) may follow a stream; all else raises one of DAMAGED.
+    """
+
+    def __init__(self, stream: io.BufferedReader, new: Callable[[], Any]) -> None:
+        self._stream = stream
+        self._new = new
+        self._decompressor = new()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = b""
+        while not piece:
+            compressed = b""
+            if self._decompressor.eof:
+                compressed = self._next_member()
+                if not compressed:
+                    return 0
+                self._decompressor = self._new()
+            elif self._decompressor.needs_input:
+                compressed = self._stream.read1(_READ)
+                if not compressed:
+                    raise EOFError("the compressed data end in the middle")
+            piece = self._decompressor.decompress(compressed, len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def _next_member(self) -> bytes:
+        """The beginning of what follows the stream that has ended, nothing at the file's end."""
+        compressed: bytes = self._decompressor.unused_data.lstrip(b"\0")
+        while not compressed and (more := self._stream.read1(_READ)):
+            compressed = more.lstrip(b"\0")
+        return compressed
 
 
 class _Continued(io.RawIOBase):

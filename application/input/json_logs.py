@@ -14,19 +14,24 @@ from application.input.client_addresses import logged_client
 from application.input.logged_request import LoggedRequest, NotALogLineError, request_parts, size_of, status_of
 from application.input.times import epoch_seconds, instant, server_time
 
-_OF_EVENTS = frozenset(("event_id", "account_id", "type", "refund_id", "grant_id", "update_id", "hold_id"))
+_OF_COMMANDS = frozenset(("event_id", "account_id", "type", "refund_id", "grant_id", "update_id", "hold_id"))
 Fields = Mapping[str, Any]
 
 
 def is_log_object(data: Fields) -> bool:
     """Whether an object is a line of such a log, and not a command."""
-    return not _OF_EVENTS & data.keys() and _reader_of(data) is not None
+    return not is_command_object(data) and _reader_of(data) is not None
+
+
+def is_command_object(data: Fields) -> bool:
+    """Whether an object has a field that only commands have, whatever is wrong with it otherwise."""
+    return not _OF_COMMANDS.isdisjoint(data)
 
 
 def parse_any(text: str) -> LoggedRequest:
     """The parts of a line of any of the three. Raises NotALogLineError."""
     data = _object(text)
-    reader = None if _OF_EVENTS & data.keys() else _reader_of(data)
+    reader = None if is_command_object(data) else _reader_of(data)
     if reader is None:
         keys = ", ".join(list(map(str, data))[:6]) or "none"
         raise NotALogLineError(f"is JSON, but no request of nginx, Envoy or Caddy: its keys are {keys}"[:300])

@@ -39,19 +39,38 @@ def checked_shape(lines: Iterator[Line]) -> Iterator[Line]:
     first = _next_content(lines, seen)
     if first is not None:
         _check_first(first)
-        if first.startswith(b"{") and first.endswith(b",") and (_next_content(lines, seen) or b"").startswith(b'"'):
-            raise _printed_object()
+        if not _is_object(first):
+            _check_second(first, _next_content(lines, seen) or b"")
     return chain(seen, lines)
 
 
 def _check_first(first: bytes) -> None:
     if is_array_start(first):
-        raise NotNdjsonError(f"is a JSON array: {_ADVICE}, for example by jq -c '.[]'")
-    if first.startswith(b"{"):
-        if first.endswith(_OPEN_ENDS):
-            raise _printed_object()
-        if first.endswith(b",") and _is_object(first[:-1]):
-            raise NotNdjsonError(f"has commas between its objects, as a part of a JSON array: {_ADVICE}")
+        raise _array()
+    if first.startswith(b"{") and first.endswith(_OPEN_ENDS):
+        raise _printed_object()
+    if first.endswith(b"["):  # such as `events = [`
+        raise _array()
+    if _is_element(first):
+        raise _elements()
+
+
+def _check_second(first: bytes, second: bytes) -> None:
+    """Looks at the line after a first one that is no object, perhaps a comment or what stands before an array."""
+    if first.startswith(b"{") and first.endswith(b",") and second.startswith(b'"'):
+        raise _printed_object()
+    if is_array_start(second):
+        raise _array()
+    if _is_element(second):
+        raise _elements()
+
+
+def _array() -> NotNdjsonError:
+    return NotNdjsonError(f"is a JSON array: {_ADVICE}, for example by jq -c '.[]'")
+
+
+def _elements() -> NotNdjsonError:
+    return NotNdjsonError(f"has commas between its objects, as a part of a JSON array: {_ADVICE}")
 
 
 def _printed_object() -> NotNdjsonError:
@@ -64,6 +83,10 @@ def _next_content(lines: Iterator[Line], seen: list[Line]) -> bytes | None:
         if stripped := line.content.strip():
             return stripped
     return None
+
+
+def _is_element(content: bytes) -> bool:
+    return content.startswith(b"{") and content.endswith(b",") and _is_object(content[:-1])
 
 
 def _is_object(content: bytes) -> bool:

@@ -67,7 +67,7 @@ def is_ndjson(lines: Iterator[Line]) -> tuple[bool | None, Iterator[Line]]:
     middle of an object is no log, and one without a line has commands, none.
     """
     seen: list[Line] = []
-    verdict: bool | None = True
+    has_json = has_content = False
     for line in lines:
         seen.append(line)
         content = line.content.strip()
@@ -76,16 +76,17 @@ def is_ndjson(lines: Iterator[Line]) -> tuple[bool | None, Iterator[Line]]:
         decided = _holds_commands(content)
         if decided is not None:
             return decided, chain(seen, lines)
-        verdict = True if is_object_end(content) else None
+        has_content = True
+        has_json |= content.startswith(b"{") or is_object_end(content)
         if len(seen) >= _LINES_LOOKED_AT:
             break
-    return verdict, chain(seen, lines)
+    return (True if has_json or not has_content else None), chain(seen, lines)
 
 
 def _holds_commands(content: bytes) -> bool | None:
     """Whether a line is a command or a part of JSON; None where it may be anything."""
     if content.startswith(b"{"):
-        return not _is_log_object(content)
+        return _is_command(content)
     if is_array_start(content):
         return True
     part = any_envelope(content)
@@ -96,11 +97,14 @@ def _holds_commands(content: bytes) -> bool | None:
     return False
 
 
-def _is_log_object(content: bytes) -> bool:
+def _is_command(content: bytes) -> bool | None:
+    """Of a line that begins an object: None for a whole one that is neither a command nor a line of a known log."""
     if docker(content) is not None:
-        return True
+        return False
     try:
         data = json.loads(content)
     except (ValueError, RecursionError):
+        return True
+    if json_logs.is_log_object(data):
         return False
-    return isinstance(data, dict) and json_logs.is_log_object(data)
+    return True if json_logs.is_command_object(data) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from application.prices.files import charge_facts
+from application.prices.files import charge_facts, shown_rate_limit
 from application.wording import shown_duration, shown_time
 from metering.prices import Book, Version
 
@@ -27,7 +27,7 @@ class Change(NamedTuple):
 
 def book_changes(old: Book, new: Book) -> list[Change]:
     """Every difference in meaning; the order of versions and comments have none."""
-    changes = list(_fields(None, None, _book_facts(old), _book_facts(new)))
+    changes = [*_fields(None, None, _book_facts(old), _book_facts(new)), *_rate_limits(old, new)]
     old_versions = {version.version: version for version in old.versions}
     new_versions = {version.version: version for version in new.versions}
     for name in sorted(old_versions.keys() | new_versions.keys(), key=lambda name: _start(name, old, new)):
@@ -39,10 +39,11 @@ def book_changes(old: Book, new: Book) -> list[Change]:
         if before is None:
             previous = new.version_at(after.effective_from - 1)
             changes.append(Change("added", name, None, None, previous.version if previous else None, None))
+            if after.overrides_lock:
+                changes.append(Change("changed", name, None, "overrides_lock", "false", "true"))
             changes.extend(_charges(previous, after, name))
             continue
-        start = {"effective_from": shown_time(before.effective_from)}
-        changes.extend(_fields(name, None, start, {"effective_from": shown_time(after.effective_from)}))
+        changes.extend(_fields(name, None, _version_facts(before), _version_facts(after)))
         changes.extend(_charges(before, after, name))
     return changes
 
@@ -53,7 +54,7 @@ def shown_changes(changes: list[Change], new: Book, old: Book) -> Iterator[str]:
     charge: str | None = None
     for change in changes:
         if change.version is None:
-            yield f"~ {change.field}: {change.old} -> {change.new}"
+            yield f"~ {change.field}: {change.old or '(none)'} -> {change.new or '(none)'}"
             continue
         if change.version != version:
             version, charge = change.version, None
@@ -90,6 +91,21 @@ def _book_facts(book: Book) -> dict[str, str | None]:
         "limits.accept_window": shown_duration(book.accept_window),
         "limits.future_skew": shown_duration(book.future_skew),
     }
+
+
+def _version_facts(version: Version) -> dict[str, str | None]:
+    return {
+        "effective_from": shown_time(version.effective_from),
+        "overrides_lock": str(version.overrides_lock).lower(),
+    }
+
+
+def _rate_limits(old: Book, new: Book) -> Iterator[Change]:
+    """Rate limits by name: each that came, went, or says something else."""
+    olds = {f"rate_limits.{limit.name}": shown_rate_limit(limit) for limit in old.rate_limits}
+    news = {f"rate_limits.{limit.name}": shown_rate_limit(limit) for limit in new.rate_limits}
+    names = [*news, *(name for name in olds if name not in news)]
+    yield from _fields(None, None, {name: olds.get(name) for name in names}, {name: news.get(name) for name in names})
 
 
 def _charges(before: Version | None, after: Version | None, version: str) -> Iterator[Change]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from application.errors import Misconfigured
 from application.wording import shown_duration
-from metering.prices import Book, Charge
+from metering.prices import Book, Charge, RateLimit
 from schemas.price_book import BookFileError, LineMistake, read_book
 
 
@@ -37,6 +38,18 @@ def shown_mistake(path: str, mistake: LineMistake) -> str:
     return f"{path}:{mistake.line}: {where}{mistake.message}"
 
 
+def shown_rate_limit(limit: RateLimit) -> str:
+    """`60 in 1m; pro 600; when endpoint /v1/search*`: equal texts where the meaning is equal."""
+    plans = "".join(f"; {plan} {number}" for plan, number in sorted(limit.plans.items()))
+    when = shown_conditions(limit.when)
+    return f"{limit.requests} in {shown_duration(limit.per)}{plans}{f'; when {when}' if when else ''}"
+
+
+def shown_conditions(when: Mapping[str, tuple[str, ...]]) -> str:
+    """The conditions of a `when`, in order of name; empty for none."""
+    return "; ".join(f"{name} {' | '.join(sorted(wanted))}" for name, wanted in sorted(when.items()))
+
+
 def charge_facts(charge: Charge) -> dict[str, str | None]:
     """What a charge says, field by field: texts that are equal where the meaning is; None where it is silent."""
     unique = charge.unique
@@ -46,7 +59,7 @@ def charge_facts(charge: Charge) -> dict[str, str | None]:
         length = shown_duration(unique.window.ms) if unique.window.kind == "rolling" else unique.window.kind
         within = f"{', '.join(unique.by)} within {length}"
     plans = ", ".join(f"{plan} {amount}" for plan, amount in sorted(charge.plans.items()))
-    when = "; ".join(f"{name} {' | '.join(sorted(wanted))}" for name, wanted in sorted(charge.when.items()))
+    when = shown_conditions(charge.when)
     return {
         "credits": str(charge.credits),
         "per": charge.per or "request",

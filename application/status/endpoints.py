@@ -13,6 +13,7 @@ from application.clickhouse.opening import opened_sink
 from application.configuration.settings import Settings
 from application.errors import Failed
 from sinks.http import remote_health
+from sinks.printable import without_secrets
 from sinks.sink import SinkUnavailable
 
 _HEALTH_SECONDS = 2.0
@@ -61,7 +62,8 @@ def _health(what: str, host: str, port: int) -> EndpointStatus:
 def store(settings: Settings) -> EndpointStatus:
     """ClickHouse, as `query` would reach it."""
     if settings.store == "server":
-        url = f"clickhouse://{settings.clickhouse_host}:{settings.clickhouse_port}/{settings.clickhouse_database}"
+        host = without_secrets(settings.clickhouse_host)
+        url = f"clickhouse://{host}:{settings.clickhouse_port}/{settings.clickhouse_database}"
         try:
             with opened_sink(settings) as sink:
                 sink.query("SELECT 1")
@@ -72,8 +74,8 @@ def store(settings: Settings) -> EndpointStatus:
     try:
         well, identity = remote_health(url)
     except SinkUnavailable as error:
-        return EndpointStatus("ClickHouse", url, well=False, detail=str(error))
+        return EndpointStatus("ClickHouse", without_secrets(url), well=False, detail=str(error))
     wrong = foreign(settings, identity)
     if wrong is not None or identity is None:
-        return EndpointStatus("ClickHouse", url, well=False, detail=str(wrong))
-    return EndpointStatus("ClickHouse", url, well, f"embedded, in {identity.folder}")
+        return EndpointStatus("ClickHouse", without_secrets(url), well=False, detail=str(wrong))
+    return EndpointStatus("ClickHouse", without_secrets(url), well, f"embedded, in {identity.folder}")

@@ -9,6 +9,7 @@ import click
 
 from cli.terminal.command import Group
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.configuration.sources import Configuration
@@ -74,8 +75,6 @@ def show(configuration: Configuration, account_id: str, *, claims: int, lines: i
     with opened(configuration.settings, TerminalNotices()) as pipeline:
         found = read_account(pipeline, account_id, claims, lines)
     if as_json:
-        import json
-
-        click.echo(json.dumps(as_plain(found), ensure_ascii=False))
+        print_json(as_plain(found))
     else:
         print_account(found)

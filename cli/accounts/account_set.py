@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,7 @@ import click
 from cli.terminal.command import Command
 from cli.terminal.option_types import INSTANT
 from cli.terminal.options import json_option, wait_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.commands.account_settings import SettingsResult
@@ -109,7 +109,7 @@ def _show(result: SettingsResult, *, as_json: bool) -> None:
         for line in overlooked:
             print_status(f"  theirs: {line}")
     if as_json:
-        click.echo(json.dumps(result.as_json(), ensure_ascii=False))
+        print_json(result.as_json())
         return
     if result.place is None:
         print_status("Already so: nothing was sent.")

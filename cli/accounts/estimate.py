@@ -8,6 +8,7 @@ import click
 
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.accounts.estimate import Estimator
@@ -37,8 +38,6 @@ def estimate(configuration: Configuration, account_id: str, book: str | None, fi
     A line may leave out account_id (it is ACCOUNT), a request's event_id (each is then a new event) and its time (it
     is now). Every other command is taken as sent at its own time. A line for another account is an error.
     """
-    import json
-
     from application.accounts.estimate import Estimator
     from application.accounts.opening import opened_replay, scratch_store
     from application.pipeline import opened
@@ -65,7 +64,7 @@ def estimate(configuration: Configuration, account_id: str, book: str | None, fi
         _read(estimator, file)
         found, place = estimator.finish(), f"{account.replay.place}@{account.replay.applied}"
     if as_json:
-        click.echo(json.dumps({"account_id": account_id, "place": place, **as_plain(found)}, ensure_ascii=False))
+        print_json({"account_id": account_id, "place": place, **as_plain(found)})
     else:
         print_estimate(found, place)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.configuration.sources import Configuration
@@ -47,7 +47,7 @@ def explain(configuration: Configuration, event_id: str, *, account: str | None,
         _print_set_aside(explained, as_json=as_json)
         return
     if as_json:
-        click.echo(json.dumps(explained.as_plain(), ensure_ascii=False, default=str))
+        print_json(explained.as_plain(), default=str)
     else:
         for line in story_in_words(explained):
             print_line(line)
@@ -55,14 +55,14 @@ def explain(configuration: Configuration, event_id: str, *, account: str | None,
 
 
 def _print_set_aside(event: SetAside, *, as_json: bool) -> None:
+    from application.dead_letters.hints import hint, row_with_hint
     from application.explaining.sentences import letter_in_words
     from cli.terminal.output import print_line
 
     if as_json:
-        rows = [letter.row() for letter in event.letters]
-        found = {"event_id": event.event_id, "became": "dead_letter", "dead_letters": rows}
-        click.echo(json.dumps(found, default=str))
+        rows = [row_with_hint(letter, event.partitions) for letter in event.letters]
+        print_json({"event_id": event.event_id, "became": "dead_letter", "dead_letters": rows}, default=str)
         return
     for letter in event.letters:
-        for line in letter_in_words(letter):
+        for line in letter_in_words(letter, hint(letter, event.partitions)):
             print_line(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +9,7 @@ import click
 from cli.terminal.command import Command
 from cli.terminal.option_types import DURATION, INSTANT
 from cli.terminal.options import json_option, wait_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.commands.grants import GrantResult
@@ -79,7 +79,7 @@ def grant(
     with opened(configuration.settings, TerminalNotices()) as pipeline:
         result = grant_credits(pipeline, order, wait)
     if as_json:
-        click.echo(json.dumps(result.as_json(), ensure_ascii=False))
+        print_json(result.as_json())
     else:
         _print(result)
     if result.decided.is_set_aside:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, wait_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.commands.refunds import RefundRequests, RefundResult
@@ -100,7 +100,7 @@ def _print(results: Sequence[RefundResult], requests: RefundRequests, *, as_json
 
     for result in results:
         if as_json:
-            click.echo(json.dumps(result.as_json(), ensure_ascii=False))
+            print_json(result.as_json())
         else:
             _print_one(result, dry_run=dry_run)
     if requests.free_events:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
+from cli.terminal.output import print_json, print_line
 
 if TYPE_CHECKING:
     from replay.audit.checkpoint import Manifest
@@ -23,10 +22,10 @@ class Printer:
     def difference(self, found: Difference) -> None:
         """One line on standard output."""
         if not self._as_json:
-            click.echo(str(found))
+            print_line(str(found))
             return
         fields = {"found": str(found.found), "place": found.place, "source": found.source, "detail": found.detail}
-        click.echo(json.dumps({"type": "difference", **fields}, ensure_ascii=False))
+        print_json({"type": "difference", **fields})
 
     def result(self, result: AuditResult, began: Manifest | None, keep: Path | None) -> None:
         """What was counted, what could not be judged, and whether a checkpoint was kept."""
@@ -42,7 +41,7 @@ class Printer:
         _print_totals(result.totals, began)
         word = "difference" if result.differences == 1 else "differences"
         clean = "clean" if not result.gaps else "clean as far as it was covered"
-        click.echo(f"{result.differences:,} {word}" if result.differences else f"0 differences: {clean}")
+        print_line(f"{result.differences:,} {word}" if result.differences else f"0 differences: {clean}")
 
     @staticmethod
     def _json(result: AuditResult, began: Manifest | None) -> None:
@@ -54,7 +53,7 @@ class Printer:
             **result.totals.as_json(),
             "before": None if began is None else began.totals.as_json(),
         }
-        click.echo(json.dumps(whole, ensure_ascii=False))
+        print_json(whole)
 
 
 def _print_totals(totals: Totals, began: Manifest | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from cli.terminal.command import Group
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json, print_line, print_status
 
 if TYPE_CHECKING:
     from application.configuration.sources import Configuration
@@ -51,14 +51,15 @@ def check(ctx: click.Context, book: str, *, as_json: bool) -> None:
     if as_json:
         found = [each._asdict() for each in mistakes]
         result: dict[str, Any] = {"good": not mistakes, "book_id": book_id(text), "mistakes": found}
-        click.echo(json.dumps(result | ({"versions": _plain(checked)} if checked else {}), ensure_ascii=False))
+        known = {"versions": _plain(checked), "rate_limits": _plain_limits(checked)} if checked else {}
+        print_json(result | known)
     elif checked is None:
         for mistake in mistakes:
-            click.echo(shown_mistake(book, mistake), err=True)
-        click.echo(f"{book}: {len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}", err=True)
+            print_status(shown_mistake(book, mistake))
+        print_status(f"{book}: {len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}")
     else:
         _print_book(checked)
-        click.echo(f"{book}: good, book_id {book_id(text)}", err=True)
+        print_status(f"{book}: good, book_id {book_id(text)}")
     if checked is None:
         ctx.exit(1)
 
@@ -91,12 +92,12 @@ def diff(configuration: Configuration, books: tuple[str, ...], *, published: boo
         _, old = read_book_file(books[0])
     changes = book_changes(old, new)
     if as_json:
-        click.echo(json.dumps([change._asdict() for change in changes], ensure_ascii=False))
+        print_json([change._asdict() for change in changes])
         return
     for line in shown_changes(changes, new, old):
-        click.echo(line)
+        print_line(line)
     if not changes:
-        click.echo("The books mean the same.", err=True)
+        print_status("The books mean the same.")
 
 
 @prices.command(
@@ -133,9 +134,9 @@ def publish(configuration: Configuration, book: str, plan: Path | None, *, as_js
     with opened(configuration.settings) as pipeline:
         result = publish_book(pipeline, text, clock.now_ms(), rerated)
     if as_json:
-        click.echo(json.dumps(result._asdict()))
+        print_json(result._asdict())
     else:
-        click.echo(result.sentence(), err=True)
+        print_status(result.sentence())
 
 
 def _plain(book: Book) -> list[dict[str, Any]]:
@@ -145,23 +146,41 @@ def _plain(book: Book) -> list[dict[str, Any]]:
         {
             "version": version.version,
             "effective_from": version.effective_from,
+            "overrides_lock": version.overrides_lock,
             "charges": [{"charge": charge.charge, **charge_facts(charge)} for charge in version.charges],
         }
         for version in book.versions
     ]
 
 
+def _plain_limits(book: Book) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": limit.name,
+            "when": {name: list(wanted) for name, wanted in limit.when.items()},
+            "requests": limit.requests,
+            "per": limit.per,
+            "plans": dict(limit.plans),
+        }
+        for limit in book.rate_limits
+    ]
+
+
 def _print_book(book: Book) -> None:
-    from application.prices.files import charge_facts
+    from application.prices.files import charge_facts, shown_rate_limit
     from application.wording import shown_duration, shown_time
     from cli.terminal.tables import print_table
 
-    click.echo(
+    print_line(
         f"price_lock {book.price_lock}, accept_window {shown_duration(book.accept_window)}, "
         f"future_skew {shown_duration(book.future_skew)}"
     )
+    for limit in book.rate_limits:
+        print_line(f"rate limit {limit.name}: {shown_rate_limit(limit)}")
     columns = ("charge", "credits", "per", "credit_type", "plans", "unique", "when")
     for version in book.versions:
-        click.echo(f"\nversion {version.version}, from {shown_time(version.effective_from)}")
+        lock = ", also for accounts with locked prices" if version.overrides_lock else ""
+        print_line()
+        print_line(f"version {version.version}, from {shown_time(version.effective_from)}{lock}")
         facts = ({"charge": charge.charge, **charge_facts(charge)} for charge in version.charges)
         print_table(columns, [[fact[name] or "" for name in columns] for fact in facts], right=("credits",))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import heapq
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from application.wording import shown_time
-from cli.terminal.output import print_status
+from cli.terminal.output import print_json, print_line, print_status
 
 if TYPE_CHECKING:
     from application.rerating.applying import SentCorrections
@@ -42,7 +39,7 @@ class RerateReport:
                 "events": row.events, "changed": row.changed, "was": row.was, "would_be": row.would_be,
                 "difference": row.difference,
             }  # fmt: skip
-            click.echo(json.dumps({"type": "difference", **fields}, ensure_ascii=False))
+            print_json({"type": "difference", **fields})
             return
         self._count += 1
         entry = (abs(row.difference), -self._count, row)
@@ -54,7 +51,7 @@ class RerateReport:
     def correction(self, correction: Correction) -> None:
         """A command that would put something right."""
         if self._as_json:
-            click.echo(json.dumps(correction.as_json(), ensure_ascii=False))
+            print_json(correction.as_json())
 
     def result(self, plan: dict[str, Any], outcome: Outcome) -> None:
         """The totals, and for people the differences kept."""
@@ -65,7 +62,7 @@ class RerateReport:
                 "counted; choose --from and --to that hold it whole"
             )
         if self._as_json:
-            click.echo(json.dumps({"type": "result", **plan}, ensure_ascii=False))
+            print_json({"type": "result", **plan})
             return
         self._print_rows()
         _print_changes("in the range", outcome.tallies.decisions)
@@ -76,7 +73,7 @@ class RerateReport:
         """What came of the corrections."""
         if self._as_json:
             counts = {"refunds": sent.refunds, "grants": sent.grants, "refused": sent.refused}
-            click.echo(json.dumps({"type": "applied", "plan_id": plan, **counts}))
+            print_json({"type": "applied", "plan_id": plan, **counts})
             return
         if not sent.refunds and not sent.grants:
             print_status("nothing to correct")
@@ -90,7 +87,7 @@ class RerateReport:
         from cli.terminal.tables import print_table
 
         if not self._largest:
-            click.echo("No line would have cost anything else.")
+            print_line("No line would have cost anything else.")
             return
         columns = ("account", "charge", "credit type", "events", "changed", "was", "would be", "difference")
         rows = [entry[2] for entry in sorted(self._largest, reverse=True)]
@@ -106,7 +103,7 @@ class RerateReport:
             right=columns[3:],
         )  # fmt: skip
         if self._count > len(rows):
-            click.echo(f"and {self._count - len(rows):,} smaller differences (--json or --plan has all)")
+            print_line(f"and {self._count - len(rows):,} smaller differences (--json or --plan has all)")
 
 
 def _print_changes(title: str, changes: Changes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,15 +12,17 @@ from cli.events.dead_letter_options import filtered
 from cli.events.dead_letter_replay import replay
 from cli.terminal.command import Group
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from application.configuration.sources import Configuration
+    from application.dead_letters.newest import Newest
     from application.dead_letters.reading import DeadLetter
     from application.dead_letters.resent import Replay, Replays
 
-
+_LIMIT = 20
 _OUTCOMES_IN_ORDER = ("accepted", "repeated", "dead_letter", "undecided")
 
 
@@ -41,9 +43,9 @@ def dead_letters() -> None:
 
 @dead_letters.command(
     "list",
-    short_help="Count them by reason and producer, and list the latest.",
+    short_help="Count them by reason and producer, and list the newest.",
     epilog="""
-    creditmeter dead-letters list
+    creditmeter dead-letters list --limit 100
     creditmeter dead-letters list --open --reason invalid_event --account acme --json
     creditmeter dead-letters list --counts
     """,
@@ -51,48 +53,62 @@ def dead_letters() -> None:
 @filtered
 @click.option("--open", "only_open", is_flag=True, help="Only those that were not replayed yet.")
 @click.option("--counts", "only_counts", is_flag=True, help="Only counts, and what became of those replayed.")
-@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="How many to list.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), help=f"How many to list, the newest. Default: {_LIMIT}; with --json, all."
+)
 @json_option
 @with_configuration
 def list_(
     configuration: Configuration, *, reason: str | None, account: str | None, producer: str | None, only_open: bool,
-    only_counts: bool, limit: int, as_json: bool,
+    only_counts: bool, limit: int | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Count dead letters by reason and producer, and list the latest, with what became of those that were replayed.
+    """Count dead letters by reason and producer, and list the newest, with what became of those that were replayed.
 
-    Replays are read from the input log, from the earliest letter on. With --json: one object a line for every dead
-    letter that fits, without counts and without limit; with --counts too, one for each reason and producer.
+    The newest are first, by the log's time; how many more there are is said. Replays are read from the input log, from
+    the earliest letter on. With --json: one object a line for every dead letter that fits, partition by partition and
+    without counts, or with --limit for the newest of them, the newest first; with --counts too, one for each reason
+    and producer.
     """
+    from application.dead_letters.newest import Newest
     from application.dead_letters.reading import DeadLetterLog
     from application.dead_letters.resent import ReplayLog
     from application.pipeline import opened
+    from cli.terminal.output import print_line, print_status
     from cli.terminal.progress import TerminalNotices
 
     with opened(configuration.settings, TerminalNotices()) as pipeline:
         log, replay_log = DeadLetterLog.of(pipeline), ReplayLog(pipeline)
-        # The latest are known only when all have been read: then their replays alone are looked for.
+        # The newest are known only when all have been read: then their replays alone are looked for.
         needs_all = only_open or only_counts or as_json
         earliest = log.earliest() if needs_all else None
         replays = {} if earliest is None else replay_log.since(earliest)
         letters = (
             each for each in log.matching(reason, account, producer) if not only_open or each.place not in replays
         )
-        if as_json and not only_counts:
-            _write_rows(letters, replays)
+        partitions = pipeline.partitions
+        if as_json and not only_counts and limit is None:
+            _write_rows(letters, replays, partitions)
             return
         counts: Counter[tuple[str, str, str]] = Counter()
-        latest: deque[DeadLetter] = deque(maxlen=0 if only_counts else limit)
+        newest = Newest(0 if only_counts else _LIMIT if limit is None else limit)
         for letter in letters:
             became = replays[letter.place][-1].outcome if letter.place in replays else "open"
             counts[letter.record["reason"], letter.record["producer"] or "", became] += 1
-            latest.append(letter)
-        if not needs_all and latest:
-            replays = replay_log.of(latest)
+            newest.add(letter)
+        if not needs_all and newest.letters:
+            replays = replay_log.of(newest.letters)
     none = f"There are no dead letters{' that fit' if only_open or reason or account or producer else ''}."
     if only_counts:
         _print_outcomes(counts, none, as_json=as_json)
+    elif as_json:
+        _write_rows(newest.letters, replays, partitions)
+        if (hidden := _hidden(newest)) is not None:
+            print_status(hidden)
     else:
-        _print_list(counts, latest, replays, none)
+        _print_list(counts, newest.letters, replays, none)
+        for text in (_hidden(newest), _wrong_setting(newest.letters, partitions)):
+            if text is not None:
+                print_line(text)
 
 
 @dead_letters.command(
@@ -106,6 +122,7 @@ def list_(
 @with_configuration
 def show(configuration: Configuration, place: str, *, as_json: bool) -> None:
     """Show the dead letter at PLACE: why it was set aside, its bytes, what they say, and what became of its replays."""
+    from application.dead_letters.hints import row_with_hint
     from application.dead_letters.reading import DeadLetterLog
     from application.dead_letters.resent import ReplayLog
     from application.pipeline import opened
@@ -116,30 +133,48 @@ def show(configuration: Configuration, place: str, *, as_json: bool) -> None:
         letter = log.at(place)
         original = log.original(letter)
         decoded = log.decoded(original)
+        row = row_with_hint(letter, pipeline.partitions)
         replays = ReplayLog(pipeline).of([letter]).get(letter.place, [])
     if as_json:
         read = None if decoded is None else {"name": decoded[0], "record": decoded[1]}
         rows = [each.row() for each in replays]
-        shown = letter.row() | {"replays": rows, "original": original.hex(), "decoded": read}
-        click.echo(json.dumps(shown, ensure_ascii=False, default=_as_text))
+        shown = row | {"replays": rows, "original": original.hex(), "decoded": read}
+        print_json(shown, default=_as_text)
         return
-    _print_one(letter, replays, original, decoded)
+    _print_one(row, replays, original, decoded)
 
 
 dead_letters.add_command(replay)
 
 
-def _write_rows(letters: Iterable[DeadLetter], replays: Replays) -> None:
+def _write_rows(letters: Iterable[DeadLetter], replays: Replays, partitions: int) -> None:
+    from application.dead_letters.hints import row_with_hint
     from application.input.file_rating import to_line
     from cli.terminal.output import data_output
 
     with data_output() as out:
         for letter in letters:
-            out.write(to_line(letter.row() | {"replays": [each.row() for each in replays.get(letter.place, ())]}))
+            row = row_with_hint(letter, partitions)
+            out.write(to_line(row | {"replays": [each.row() for each in replays.get(letter.place, ())]}))
+
+
+def _hidden(newest: Newest) -> str | None:
+    """How many letters are not listed; None where all are."""
+    total = newest.hidden + len(newest.letters)
+    return f"{newest.hidden:,} more: --limit {total} lists all." if newest.hidden else None
+
+
+def _wrong_setting(letters: Iterable[DeadLetter], partitions: int) -> str | None:
+    """The producer's setting, by the first letter that is in a wrong partition; None where there is none."""
+    from application.dead_letters.hints import hint
+
+    replay = "`creditmeter dead-letters replay --reason wrong_partition` sends such events to the right one"
+    hints = ((letter.place, hint(letter, partitions)) for letter in letters)
+    return next((f"{place} was {text}. {replay}." for place, text in hints if text is not None), None)
 
 
 def _print_list(
-    counts: Counter[tuple[str, str, str]], latest: Iterable[DeadLetter], replays: Replays, none: str
+    counts: Counter[tuple[str, str, str]], letters: Iterable[DeadLetter], replays: Replays, none: str
 ) -> None:
     from application.wording import shown_time
     from cli.terminal.output import print_status
@@ -155,7 +190,7 @@ def _print_list(
     print_table(("reason", "producer", "count"), rows, right=("count",))
     columns = ("place", "recorded_at", "reason", "field", "command", "account_id", "id", "replayed")
     shown = []
-    for letter in latest:
+    for letter in letters:
         last = replays[letter.place][-1].sentence() if letter.place in replays else None
         row = letter.row() | {"recorded_at": shown_time(letter.record["recorded_at"]), "replayed": last}
         shown.append([row[name] for name in columns])
@@ -176,7 +211,7 @@ def _print_outcomes(counts: Counter[tuple[str, str, str]], none: str, *, as_json
         rows.append({"reason": reason, "producer": producer or None, "count": sum(of.values()), **of})
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            print_json(row)
     elif rows:
         heads = (
             "reason",
@@ -193,13 +228,15 @@ def _print_outcomes(counts: Counter[tuple[str, str, str]], none: str, *, as_json
 
 
 def _print_one(
-    letter: DeadLetter, replays: Sequence[Replay], original: bytes, decoded: tuple[str, dict[str, Any]] | None
+    row: dict[str, Any], replays: Sequence[Replay], original: bytes, decoded: tuple[str, dict[str, Any]] | None
 ) -> None:
     from application.dead_letters.reading import hex_lines
     from application.wording import shown_time
     from cli.terminal.output import print_line
 
-    for name, value in letter.row().items():
+    for name, value in row.items():
+        if name == "hint" and value is None:
+            continue
         print_line(f"{name:12} {shown_time(value) if name == 'recorded_at' else '' if value is None else value}")
     for each in replays:
         print_line(f"{'replayed':12} {shown_time(each.recorded_at)}, {each.sentence()}")

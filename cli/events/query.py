@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -38,25 +39,35 @@ class _SqlCommand(Command):
     """,
 )
 @click.argument("sql")
+@click.option("--format", "wanted", type=click.Choice(list(_FORMATS)), help="How to print it.  [default: table]")
 @click.option(
-    "--format", "wanted", type=click.Choice(list(_FORMATS)), default="table", show_default=True, help="How to print it."
+    "--raw-csv", is_flag=True, help="CSV for programs: no apostrophe before what a sheet takes for a formula."
 )
 @with_configuration
-def query(configuration: Configuration, *, sql: str, wanted: str) -> None:
+def query(configuration: Configuration, *, sql: str, wanted: str | None, raw_csv: bool) -> None:
     """Run one reading statement SQL (- reads it from standard input) and print its result.
 
     Views: billed_events, refunds, grants, balances, daily_usage, dead_letters, alerts. With the embedded store the
     loader answers while it runs; else the data directory is opened for the moment. json is one array, ndjson one
-    object a line.
+    object a line. In csv, text that begins with = + - @ or a tab gets an apostrophe before it, so that no spreadsheet
+    takes it for a formula; numbers stay as they are.
     """
     from application.clickhouse.asking import answer
-    from cli.terminal.output import data_output, print_status
+    from application.clickhouse.sheets import without_formulas
+    from cli.terminal.output import data_output, for_terminal, print_status
 
+    if raw_csv and wanted not in {None, "csv"}:
+        raise click.UsageError(f"--raw-csv goes with --format csv, not with {wanted}")
+    wanted = wanted or ("csv" if raw_csv else "table")
     text = click.get_text_stream("stdin").read() if sql == "-" else sql
     result = answer(configuration.settings, text, _FORMATS[wanted])
     if not result:
         print_status(_NOTHING_FOUND)
     if wanted == "json":
         result = b"[" + b",\n ".join(result.splitlines()) + b"]\n"
+    if wanted == "csv" and not raw_csv:
+        result = without_formulas(result)
+    if sys.stdout.isatty():
+        result = for_terminal(result, is_json=wanted in {"json", "ndjson"})
     with data_output() as out:
         out.write(result)

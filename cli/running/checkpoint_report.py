@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from application.checkpoints import LogEnds, needed_from
 from application.wording import shown_time
+from cli.terminal.output import print_json
 from cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 def print_made(made: Sequence[Checkpoint], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([_as_json(each) for each in made], indent=2))
+        print_json([_as_json(each) for each in made], indent=2)
         return
     rows = [(each.partition, each.applied, _time(each.recorded_at), shown_size(each.size), each.place) for each in made]
     print_table(("partition", "offset", "log time", "size", "place"), rows, {"partition", "offset", "size"})
@@ -33,7 +31,7 @@ def print_list(
     needed = {partition: needed_from(each) for partition, each in found.items()}
     if as_json:
         listed = [_found_json(partition, each, ends[partition]) for partition, own in found.items() for each in own]
-        click.echo(json.dumps({"checkpoints": listed, "log_needed_from": needed}, indent=2))
+        print_json({"checkpoints": listed, "log_needed_from": needed}, indent=2)
         return
     rows = [_row(partition, each, ends[partition]) for partition, own in found.items() for each in own]
     columns = ("partition", "offset", "log time", "age", "messages behind", "size", checked or "condition", "place")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json, print_line, print_status
 
 if TYPE_CHECKING:
     from application.configuration.sources import Configuration
@@ -37,8 +37,8 @@ def migrate(configuration: Configuration, *, dry_run: bool, as_json: bool) -> No
         steps = apply(sink, dry_run=dry_run)
     names = [f"{step.number:04}_{step.name}" for step in steps]
     if as_json:
-        click.echo(json.dumps({"dry_run": dry_run, "migrations": names}))
+        print_json({"dry_run": dry_run, "migrations": names})
         return
     for name in names:
-        click.echo(name)
-    click.echo(f"{len(names)} migrations {'would be' if dry_run else 'were'} applied", err=True)
+        print_line(name)
+    print_status(f"{len(names)} migrations {'would be' if dry_run else 'were'} applied")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import json_text, print_json, print_line
 
 if TYPE_CHECKING:
     from application.configuration.sources import Configuration
@@ -42,21 +42,20 @@ def config(configuration: Configuration, *, explain: bool, as_json: bool) -> Non
             name: {"value": configuration.shown(name), "source": origin}
             for name, origin in configuration.origins.items()
         }
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        print_json(shown, indent=2)
         return
     lines = {name: _line(name, configuration.shown(name)) for name in Settings.model_fields}
     width = max(len(line) for line in lines.values())
     for name, field in Settings.model_fields.items():
         if explain:
-            click.echo(
-                "\n".join(textwrap.wrap(field.description or "", _WIDTH, initial_indent="# ", subsequent_indent="# "))
-            )
-            click.echo(f"# Environment: CREDITMETER_{name.upper()}")
-        click.echo(f"{lines[name]:{width}}  # {configuration.origins[name]}")
+            for line in textwrap.wrap(field.description or "", _WIDTH, initial_indent="# ", subsequent_indent="# "):
+                print_line(line)
+            print_line(f"# Environment: CREDITMETER_{name.upper()}")
+        print_line(f"{lines[name]:{width}}  # {configuration.origins[name]}")
         if explain:
-            click.echo()
+            print_line()
 
 
 def _line(name: str, value: Any) -> str:
     """A line of TOML; a setting without a value is commented out, since TOML has no null."""
-    return f"# {name} =" if value is None else f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    return f"# {name} =" if value is None else f"{name} = {json_text(value)}"

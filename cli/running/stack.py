@@ -83,6 +83,7 @@ class Stack:
     broker: Broker | None = None
     addresses: dict[str, str | int] = field(default_factory=dict)
     _parts: dict[str, _Part] = field(default_factory=lambda: {name: _Part() for name in _COMMANDS})
+    is_query_port_set: bool = False
     _own_broker: Record | None = None
     _broker_seen: float = 0.0
 
@@ -220,9 +221,12 @@ class Stack:
         return self.settings.data_dir.absolute() / "ready" / name
 
     def _query_port(self) -> int:
-        """The configured port, or a free one where somebody else has it."""
+        """The configured port; a free one where somebody else has it and nobody has set it.
+
+        A port that was set is what `query` asks, whatever is noted here: the loader takes it or says who has it.
+        """
         port = self.settings.query_port
-        return port if is_free(port) else free_ports(1)[0]
+        return port if self.is_query_port_set or is_free(port) else free_ports(1)[0]
 
     def _write_record(self) -> None:
         path = self.settings.data_dir / RUN_RECORD
@@ -246,4 +250,4 @@ def _exit_code(code: int) -> str:
 
 
 def _time() -> str:
-    return f"{datetime.now(UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

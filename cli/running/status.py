@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, with_configuration
+from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.configuration.sources import Configuration
@@ -39,7 +39,7 @@ def status(configuration: Configuration, *, no_book: bool, as_json: bool) -> Non
     with opened(settings, notices) as pipeline, notices.waiting("looking"):
         found = pipeline_status(settings, pipeline, with_books=not no_book)
     if as_json:
-        click.echo(json.dumps(found.as_json(), ensure_ascii=False))
+        print_json(found.as_json())
     else:
         _print(found)
     if found.problems:

@@ -77,6 +77,8 @@ def _stay(configuration: Configuration) -> None:
 
     from application.configuration.sources import RUN_RECORD, UP_RECORD
     from application.errors import Failed
+    from application.private_files import private_folders
+    from cli.running.ports import is_set, taken_ports
     from cli.running.stack import Stack
     from cli.terminal.output import print_status
     from local.choose import NoService
@@ -93,11 +95,15 @@ def _stay(configuration: Configuration) -> None:
         None if configuration.origins["bootstrap_servers"].startswith("creditmeter up") else settings.bootstrap_servers
     )
     stack = Stack(settings, lambda: _broker(settings.data_dir / "kafka", given), print_status, config)
+    stack.is_query_port_set = is_set(configuration.origins, "query_port")
     try:
         if (running := Record.read(record)) is not None:
             raise Failed(_already(settings.data_dir, running))
         (settings.data_dir / RUN_RECORD).unlink(missing_ok=True)  # what a killed `up` has left
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if taken := taken_ports(settings, configuration.origins):
+            raise Failed("\n".join(taken))
+        for remark in private_folders(settings):
+            print_status(remark)
         Record.of(os.getpid(), "").write(record)
         try:
             stack.start()
@@ -120,6 +126,8 @@ def _detach(configuration: Configuration) -> None:
 
     from application.configuration.sources import RUN_RECORD, UP_RECORD
     from application.errors import Failed
+    from application.private_files import private_folders
+    from cli.running.ports import taken_ports
     from cli.terminal.output import print_status
     from local.answers import wait_until
     from local.process import ServerFailed, ServerProcess
@@ -133,7 +141,11 @@ def _detach(configuration: Configuration) -> None:
             raise Failed(f"the `creditmeter up` that was starting here (pid {running.pid}) {why}")
         print_status(_already(folder, running))
         return
+    if taken := taken_ports(configuration.settings, configuration.origins):
+        raise Failed("\n".join(taken))
     try:
+        for remark in private_folders(configuration.settings):
+            print_status(remark)
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         (folder / RUN_RECORD).unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "cli.main", "up", *config]

@@ -102,7 +102,7 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
             LoaderSettings(
                 pipeline.address,
                 pipeline.names,
-                _made(settings.data_dir / "loader"),
+                _made(settings.data_dir / "loader", settings),
                 pipeline.codec,
                 security=settings.kafka_security,
                 session_timeout=settings.session_timeout,
@@ -141,7 +141,7 @@ def _worker_settings(settings: Settings, pipeline: Pipeline, number: int) -> Wor
     return WorkerSettings(
         pipeline.address,
         pipeline.names,
-        _made(settings.state_path),
+        _made(settings.state_path, settings),
         pipeline.codec,
         settings.group_messages,
         settings.group_bytes,
@@ -153,11 +153,15 @@ def _worker_settings(settings: Settings, pipeline: Pipeline, number: int) -> Wor
     )
 
 
-def _made(folder: Path) -> Path:
-    """The folder, made where it is missing. Raises Failed."""
+def _made(folder: Path, settings: Settings) -> Path:
+    """The folder, made where it is missing, below a data_dir that is this user's alone. Raises Failed."""
     from application.errors import Failed
+    from application.private_files import private_folders
+    from cli.terminal.output import print_status
 
     try:
+        for remark in private_folders(settings):
+            print_status(remark)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Failed(f"{folder}: {error.strerror}; let this process write there, or set data_dir") from error

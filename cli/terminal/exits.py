@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from application.errors import ErrorCode, UseCaseError
-from cli.terminal.output import visible
 
 if TYPE_CHECKING:
     from application.commands.fields import BadField
@@ -22,7 +21,7 @@ class CommandFailed(click.ClickException):
     """A use case's error as click prints it."""
 
     def __init__(self, error: UseCaseError) -> None:
-        super().__init__("\n".join(map(visible, error.message.split("\n"))))
+        super().__init__(error.message)
         self.exit_code = _EXIT_CODES[error.code]
 
 

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+
+from sinks.printable import visible
+
+
+class _Lines(logging.Formatter):
+    """Times in UTC; what a record quotes of others' data acts on no terminal."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(visible, super().format(record).split("\n")))
 
 
 def set_up_logs() -> None:
     """Our own from INFO on, the libraries' from WARNING on."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for name in ("creditmeter", "streams", "sinks", "cli"):
         logging.getLogger(name).setLevel(logging.INFO)

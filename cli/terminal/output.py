@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from io import TextIOWrapper
+from typing import Any, BinaryIO
 
 import click
 
 from application.errors import Failed
+from sinks.printable import visible
 
 _BUFFER = 1 << 16
-_ACTS_ON_TERMINALS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# JSON's own escapes cover what lies below; these have a meaning to a terminal, too.
+_RAW_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")
 
 
 @contextmanager
@@ -60,9 +64,30 @@ def print_line(line: str = "") -> None:
     click.echo(visible(line))
 
 
-def visible(text: str) -> str:
-    r"""The text with control characters and changes of direction written out, as in \x1b.
+def print_json(value: Any, *, indent: int | None = None, default: Any = None) -> None:
+    """A value as JSON on standard output."""
+    click.echo(json_text(value, indent=indent, default=default))
 
-    An id, a path or a reason comes from whoever sent it, and must not act on the terminal of whoever looks.
-    """
-    return _ACTS_ON_TERMINALS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+def json_text(value: Any, *, indent: int | None = None, default: Any = None) -> str:
+    r"""A value as JSON; characters that standard output cannot show, or that act on a terminal, are \uXXXX."""
+    is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("_", "-") in {"utf-8", "utf8"}
+    text = json.dumps(value, ensure_ascii=not is_utf8, indent=indent, default=default)
+    return _escaped_in_json(text)
+
+
+def for_terminal(data: bytes, *, is_json: bool) -> bytes:
+    """A program's output that goes to a terminal this time: what would act there is written out, JSON stays JSON."""
+    text = data.decode("utf-8", "replace")
+    return (_escaped_in_json(text) if is_json else "\n".join(map(visible, text.split("\n")))).encode()
+
+
+def _escaped_in_json(text: str) -> str:
+    return _RAW_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def escape_unencodable() -> None:
+    r"""From now on, what a terminal's encoding lacks (Latin-1, cp1252, ASCII) is printed as \u0434 and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from cli.terminal.output import print_status, visible
+from cli.terminal.output import print_status
+from sinks.printable import visible
 from streams import clock
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
-from cli.terminal.output import visible
+from sinks.printable import visible
 
 _UNBOUNDED = 10_000
 

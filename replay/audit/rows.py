@@ -106,7 +106,7 @@ class RowAudit:
 
     def _tell(self, what: Finding, shape: Shape, names: list[str], row: Row, detail: str) -> None:
         values = dict(zip(names, row, strict=True))
-        key = " ".join(f"{name}={values[name]}" for name in _KEYS[shape.table] if values[name] is not None)
+        key = " ".join(f"{name}={values[name]}" for name in KEYS[shape.table] if values[name] is not None)
         self._note(Difference(what, f"{shape.table} {key}", f"{self._partition}@{row[0]}", detail))
 
 
@@ -127,13 +127,14 @@ def stray_rows(store: RowStore, partitions: int, end_of: Callable[[int], int], n
                 note(Difference(Finding.UNEXPECTED, shape.table, f"{partition}@{offset}", detail))
 
 
-_KEYS = {
+KEYS = {
     "billed_rows": ("account_id", "day", "event_id", "line"),
     "refund_rows": ("account_id", "day", "refund_id", "line"),
     "grant_rows": ("account_id", "day", "grant_id", "status"),
     "dead_letter_rows": ("day", "reason", "account_id", "id", "index"),
     "alert_rows": ("account_id", "day", "kind", "credit_type"),
 }
+"""The columns that name a row for people, by table."""
 
 
 _OWN = ("day", "source_partition", "source_offset", "position", "version")

@@ -13,6 +13,7 @@ from replay.audit.outputs import Stretch
 from replay.audit.partition import Against, AuditLogs, PartitionAudit, Progress
 from replay.audit.rows import RowStore, stray_rows
 from replay.audit.scope import Scope
+from replay.audit.views import compare_views
 from streams.state.read_only import StateView
 from streams.state.rocks import RocksState
 from streams.state.rocks_folder import RocksFolder, RocksLimits
@@ -66,8 +67,10 @@ def run_audit(plan: AuditPlan, scopes: Iterable[Scope], note: Note, progress: Pr
     outputs: dict[tuple[str, int], Stretch] = {}
     if plan.rows is not None and plan.began_from is not None and not plan.began_from.with_rows:
         result.gaps.append("rows before the checkpoint: the audit that made it did not look at them")
+    every_scope: list[Scope] = []
     try:
         for scope in scopes:
+            every_scope.append(scope)
             audit, last = _one(plan, scope, folder, writer, counted, progress)
             result.totals.add(audit.totals)
             result.gaps += audit.gaps
@@ -75,6 +78,7 @@ def run_audit(plan: AuditPlan, scopes: Iterable[Scope], note: Note, progress: Pr
             outputs |= {(topic, scope.partition): stretch for topic, stretch in audit.resume.items()}
         if plan.rows is not None:
             stray_rows(plan.rows, plan.logs.partitions, lambda p: plan.logs.input_log.bounds(p)[1], counted)
+            compare_views(plan.rows, plan.logs.names, every_scope, counted)
         if writer is not None and not result.differences and not result.gaps:
             writer.finish(_manifest(plan, applied, outputs, result.totals))
             result.is_kept = True

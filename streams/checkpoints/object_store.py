@@ -14,6 +14,7 @@ import fsspec
 from fsspec.core import split_protocol
 from fsspec.registry import known_implementations
 
+from sinks.printable import without_secrets
 from streams.checkpoints.sealed import CheckpointError
 
 _FOLDERS_FIRST = {"ftp", "hdfs", "arrow_hdfs", "sftp", "smb", "ssh", "webhdfs"}
@@ -42,20 +43,23 @@ class ObjectStore:
         """Raises DriverMissing. Nothing is asked of the store yet."""
         self.url = url.rstrip("/") if split_protocol(url)[1].strip("/") else url
         protocol = split_protocol(url)[0] or "file"
+        shown = without_secrets(url)
         options = {"auto_mkdir": True} if protocol in {"file", "local"} else {}
         try:
             self._fs, self._root = fsspec.url_to_fs(url, **options)
         except ImportError as error:
-            raise DriverMissing(f"{url}: its driver is not installed: {error}. {_advice(protocol)}") from error
+            raise DriverMissing(f"{shown}: its driver is not installed: {error}. {_advice(protocol)}") from error
         except ValueError as error:
-            raise DriverMissing(f"{url}: {error}. A folder, or s3://bucket/path, gs://…, abfs://… is meant") from error
+            raise DriverMissing(
+                f"{shown}: {error}. A folder, or s3://bucket/path, gs://…, abfs://… is meant"
+            ) from error
         except Exception as error:
-            raise StoreUnavailable(f"{url}: {_said(error)}") from error
+            raise StoreUnavailable(f"{shown}: {_said(error)}") from error
         self._makes_folders = protocol in _FOLDERS_FIRST
 
     def place(self, name: str) -> str:
         """The URL of a file, for people."""
-        return f"{self.url}/{name}"
+        return f"{without_secrets(self.url)}/{name}"
 
     def listed(self, name: str) -> dict[str, int | None]:
         """What is directly in a folder: its files with their sizes, its folders with None; nothing where it is not."""

@@ -214,3 +214,30 @@ def test_a_value_of_the_wrong_form_is_answered_with_its_meaning(monkeypatch: pyt
     servers, replication = sorted(mistakes_of())
     assert "bootstrap_servers: does not fit; it is: Kafka's addresses, host:port separated by commas" in servers
     assert "replication_factor: should be 1 or more" in replication
+
+
+SECRET = "s3cr3t/with@signs"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("query_url", f"http://ann:{SECRET}@127.0.0.1:8127/x", "http://********@127.0.0.1:8127/x"),
+        ("query_url", f"http://127.0.0.1:8127/?token={SECRET}&b=1", "http://127.0.0.1:8127/?token=********&b=********"),
+        ("schema_registry_url", f"https://ann:{SECRET}@registry", "https://********@registry"),
+        ("checkpoint_url", f"memory://key:{SECRET}@bucket/path", "memory://********@bucket/path"),
+        ("clickhouse_host", f"ann:{SECRET}@host".replace("/", ""), "********@host"),
+        ("bootstrap_servers", "h:1,ann:s3cr3t@h:2", "h:1,********@h:2"),
+        ("checkpoint_url", "/mnt/a@b/kept", "/mnt/a@b/kept"),
+        ("data_dir", "a@b", "a@b"),
+    ],
+)
+def test_no_address_shows_a_secret(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str, shown: str
+) -> None:
+    monkeypatch.setenv(f"CREDITMETER_{name.upper()}", value)
+    for arguments in (["config"], ["config", "--explain"], ["config", "--json"]):
+        result = run(*arguments)
+        assert result.exit_code == 0, result.stderr
+        assert "s3cr3t" not in result.stdout + result.stderr
+        assert json.dumps(shown) in result.stdout

@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from application.input.file_rating import Rater
 from application.input.ndjson import BadLine, InputCommand
 from cli.demo.demo_events import RECORDED_AT, demo_events
@@ -32,6 +34,7 @@ def rated(events: int) -> tuple[Rater, list[dict[str, Any]]]:
     return rater, list(rater.rate(commands))
 
 
+@pytest.mark.slow
 def test_every_kind_of_thing_is_among_them() -> None:
     rater, outputs = rated(EVENTS)
     summary = rater.summary
@@ -49,6 +52,7 @@ def test_every_kind_of_thing_is_among_them() -> None:
     assert max(charged.values()) > 1, "no subject was charged again after its 24 hours"
 
 
+@pytest.mark.slow
 def test_every_event_can_be_sent_and_no_poison_can_be_read() -> None:
     codec = Codec()
     for each in demo_events(1, EVENTS):

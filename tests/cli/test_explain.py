@@ -135,9 +135,14 @@ def test_dead_letters(explain: Run, without_clickhouse: Run) -> None:
     assert lost.exit_code == 0
     assert "Event lost of account acme: not accepted, so that nothing was charged; it is a dead letter." in lost.stdout
     assert "wrong_partition" in lost.stdout
+    wrong, right = 1 - partition_of("acme", 2), partition_of("acme", 2)
+    assert f"  Found in partition {wrong}" in lost.stdout
+    assert f"account acme belongs in partition {right} of 2" in lost.stdout
+    assert "librdkafka: partitioner=murmur2_random" in lost.stdout
     assert "`creditmeter dead-letters replay" in lost.stdout
     again = told(without_clickhouse("lost", "--account", "acme", "--json"))
     assert [each["reason"] for each in again["dead_letters"]] == ["wrong_partition"]
+    assert "murmur2_random" in again["dead_letters"][0]["hint"]
 
 
 def test_an_event_that_is_nowhere(explain: Run, without_clickhouse: Run) -> None:

@@ -1,6 +1,8 @@
 """The commands that talk to Kafka, against a broker: emit, prices publish and diff, dead-letters."""
 
 import json
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from confluent_kafka import Producer
 
 from application.configuration.sources import load
 from application.dead_letters.resent import REPLAY_HEADER
@@ -16,6 +19,7 @@ from local.shared import SharedKafka
 from metering import MemoryStore, State
 from schemas.price_book import read_book
 from streams.log.command_producer import CommandProducer
+from streams.log.partitioner import partition_of
 from streams.rating.outputs import encoded, topics_by_kind
 from streams.rating.partition import Wiring, apply_message
 from tests.cli.conftest import BOOK
@@ -51,7 +55,7 @@ def events(cluster: Pipeline) -> list[dict[str, Any]]:
 
 def test_emit_makes_the_topics_and_sends_in_order(run: Run, cluster: Pipeline) -> None:
     lines = [json.dumps(EVENT | {"event_id": f"e{number}", "account_id": f"a{number % 7}"}) for number in range(2_000)]
-    result = run("emit", stdin="\n".join(lines))
+    result = run("emit", stdin="\n".join(lines) + "\n")
     assert result.exit_code == 0, result.stderr
     assert "2,000 sent and acknowledged, 0 bad lines" in result.stderr
     sent = events(cluster)
@@ -75,7 +79,7 @@ def test_emit_sends_every_kind_of_command(run: Run, cluster: Pipeline) -> None:
         {"type": "refund", "refund_id": "r", "account_id": "acme", "event_id": "e", "requested_at": 10**12},
         {"type": "account", "update_id": "u", "account_id": "acme", "on_empty": "reject", "at": 10**12},
     ]  # fmt: skip
-    assert run("emit", stdin="\n".join(map(json.dumps, commands))).exit_code == 0
+    assert run("emit", stdin="\n".join(map(json.dumps, commands)) + "\n").exit_code == 0
     names = [cluster.codec.decode_command(value)[0] for _, value in messages(cluster, cluster.names.requests)]
     assert names == ["request", "grant", "refund", "account"]
 
@@ -157,6 +161,55 @@ def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Pipeline,
     assert "1 sent and acknowledged" in replayed.stderr
     assert [event["event_id"] for event in events(cluster)].count("bad") == 2
     assert headers(cluster, place) == {"creditmeter-producer": b"api-1", REPLAY_HEADER: place.encode()}
+
+
+def test_the_newest_dead_letters_are_listed_first(run: Run, cluster: Pipeline, book: Path) -> None:
+    """The newest stand in the lowest partition, so that the order of reading hides them."""
+    run("prices", "publish", book)
+    out = cluster.connections.output_log()
+    for partition in (2, 2, 2, 1, 1, 0):
+        out.send(cluster.names.requests, partition, b"poison")
+        out.wait()
+        time.sleep(0.005)  # a record's time is in milliseconds
+    rate_everything(cluster)
+    newest = run("dead-letters", "list", "--limit", "3")
+    assert re.findall(r"\d@\d", newest.stdout) == ["0@1", "1@2", "1@1"]
+    assert "3 more: --limit 6 lists all." in newest.stdout
+    assert "more: --limit" not in run("dead-letters", "list").stdout
+    assert "6 more: --limit 6 lists all." in run("dead-letters", "list", "--limit", "0").stdout
+
+    as_json = run("dead-letters", "list", "--limit", "2", "--json")
+    assert [json.loads(line)["place"] for line in as_json.stdout.splitlines()] == ["0@1", "1@2"]
+    assert "4 more: --limit 6 lists all." in as_json.stderr
+    everything = run("dead-letters", "list", "--json")
+    assert [json.loads(line)["place"] for line in everything.stdout.splitlines()] == [
+        "0@1", "1@1", "1@2", "2@1", "2@2", "2@3"
+    ]  # fmt: skip
+    assert "more" not in everything.stderr
+
+
+def test_a_producer_with_librdkafkas_own_partitioner_is_told_the_setting(
+    run: Run, cluster: Pipeline, book: Path
+) -> None:
+    run("prices", "publish", book)
+    producer = Producer({"bootstrap.servers": cluster.address})
+    for number in range(12):
+        account = f"customer-{number}"
+        event = EVENT | {"event_id": f"e{number}", "account_id": account, "outcome": "processed"}
+        value = cluster.codec.encode("RequestBatch", {"events": [event]})
+        producer.produce(cluster.names.requests, value, key=account.encode())
+    assert producer.flush(20) == 0
+    rate_everything(cluster)
+    letters = [json.loads(line) for line in run("dead-letters", "list", "--json").stdout.splitlines()]
+    assert {each["reason"] for each in letters} == {"wrong_partition"}
+    for each in letters:
+        right = partition_of(each["account_id"], 3)
+        assert f"where librdkafka's default partitioner puts it; account {each['account_id']}" in each["hint"]
+        assert f"belongs in partition {right} of 3: " in each["hint"]
+        assert each["hint"] in run("dead-letters", "show", each["place"]).stdout
+    listed = run("dead-letters", "list").stdout
+    assert "partitioner=murmur2_random" in listed
+    assert "dead-letters replay --reason wrong_partition" in listed
 
 
 def headers(cluster: Pipeline, place: str) -> dict[str, bytes]:

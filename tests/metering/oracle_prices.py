@@ -90,8 +90,10 @@ def version_that_applies(
     locked = book.get("price_lock", "none") == "plan_period" and counting is not None
     if not locked or plan_name(settings, event) != counting["name"]:
         return version_at(book, event["occurred_at"])
+    begun = [milliseconds(version["effective_from"]) for version in book["versions"] if version.get("overrides_lock")]
+    moments = [counting["started_at"], *(start for start in begun if start <= event["occurred_at"])]
     first = min(book["versions"], key=lambda version: milliseconds(version["effective_from"]))
-    return version_at(book, counting["started_at"]) or first
+    return version_at(book, max(moments)) or first
 
 
 def value_of(event: dict[str, Any], plan: str | None, name: str) -> str | None:

@@ -47,7 +47,13 @@ class Step(NamedTuple):
     def __repr__(self) -> str:
         if self.command == "price_book":
             return f"price_book({self.record!r})"
-        usual = {"request": ("", 0), "refund": ("", "", 0), "grant": ("", 0, 0), "account": ("", 0)}[self.command]
+        usual = {
+            "request": ("", 0),
+            "hold": ("", 0, 0),
+            "refund": ("", "", 0),
+            "grant": ("", 0, 0),
+            "account": ("", 0),
+        }[self.command]
         defaults: Json = getattr(meter, self.command)(*usual) | {"account_id": None}
         own = TIME_OF[self.command]
         shown = {name: value for name, value in self.record.items() if defaults.get(name, ...) != value}
@@ -56,7 +62,7 @@ class Step(NamedTuple):
         return f"{self.command}({told}){late}"
 
 
-TIMES = {"occurred_at", "requested_at", "granted_at", "at", "expires_at"}
+TIMES = {"occurred_at", "held_at", "requested_at", "granted_at", "at", "expires_at"}
 
 
 def when(at: Any) -> str:
@@ -127,13 +133,16 @@ def charges(draw: st.DrawFn, name: str) -> Json:
     return item
 
 
+overriding = st.sampled_from((False, False, True))
+
+
 @st.composite
 def versions(draw: st.DrawFn) -> list[Json]:
     starts = [YEAR_BEGIN, *draw(st.lists(times, max_size=2))]
     if draw(st.integers(0, 4)) == 4:
         starts = starts[1:] or [ZERO]  # prices that begin late leave events unpriced
     return [
-        {"version": f"v{number}", "effective_from": start, "charges": charges_of_it}
+        {"version": f"v{number}", "effective_from": start, "charges": charges_of_it, "overrides_lock": draw(overriding)}
         for number, start in enumerate(sorted(set(starts)))
         for names in [draw(st.lists(st.sampled_from(CHARGES), unique=True, min_size=1))]
         for charges_of_it in [[draw(charges(name)) for name in names]]
@@ -169,8 +178,19 @@ requests = st.builds(
     ip=spelled_ips,
     domain=spelled_domains,
     plan=st.sampled_from((None, None, None, "pro", "basic", "")),
+    hold_id=st.sampled_from((None, None, None, "h1", "h2", "")),
+    keeps_hold=st.booleans(),
     quantities=st.sampled_from(({"results": 3}, {"results": 1}, {}, {"results": 0}, {"results": 10**9}, {"x": 1})),
     attributes=st.sampled_from(({"c": "1"}, {}, {"c": "1"}, {"c": "2x"}, {"c": ""})),
+)
+holds = st.builds(
+    lambda lasts, *args, **fields: (asked := meter.hold(*args, **fields)) | {"expires_at": asked["held_at"] + lasts},
+    st.sampled_from((1, HOUR, HOUR, DAY, 30 * DAY)),
+    st.sampled_from(("h1", "h2", "h3", "h4")),
+    st.dictionaries(credit_types, st.sampled_from((1, 5, 12, 40, 10**12)), min_size=1),
+    times,
+    account_id=accounts,
+    reason=st.sampled_from(("bulk", "")),
 )
 refunds = st.builds(
     meter.refund,
@@ -212,6 +232,7 @@ account_updates = st.builds(
 )
 fresh = {
     "request": steps("request", requests),
+    "hold": steps("hold", holds),
     "refund": steps("refund", refunds),
     "grant": steps("grant", grants),
     "account": steps("account", account_updates),
@@ -226,7 +247,7 @@ def stories(draw: st.DrawFn, mix: tuple[Any, ...], max_size: int) -> list[Any]:
     return draw(st.lists(st.sampled_from(mix), min_size=least, max_size=max_size))
 
 
-USUAL_MIX = ("request",) * 8 + ("refund",) * 3 + ("grant",) * 2 + ("account",) * 2 + ("price_book",)
+USUAL_MIX = ("request",) * 8 + ("hold",) * 2 + ("refund",) * 3 + ("grant",) * 2 + ("account",) * 2 + ("price_book",)
 
 
 @st.composite

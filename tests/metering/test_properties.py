@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metering.balances import NEVER
+from tests.metering.hold_worlds import hold_histories
 from tests.metering.meter import Json, MachineMeter, Meter, OracleMeter, Out, StoredMeter, book, charge
 from tests.metering.strategies import ZERO, History, Step, histories
 from tests.metering.worlds import calm_histories, claim_histories, limit_histories, money_histories, price_histories
@@ -19,7 +20,13 @@ pytestmark = pytest.mark.slow
 many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 some = settings(many, max_examples=80)
 any_world = st.one_of(
-    histories(), calm_histories(), money_histories(), claim_histories(), price_histories(), limit_histories()
+    histories(),
+    calm_histories(),
+    money_histories(),
+    claim_histories(),
+    price_histories(),
+    limit_histories(),
+    hold_histories(),
 )
 
 
@@ -109,6 +116,12 @@ def test_it_does_where_prices_and_plans_change(history: History) -> None:
 @many
 @given(limit_histories())
 def test_it_does_where_limits_change(history: History) -> None:
+    check_against_the_oracle(history)
+
+
+@many
+@given(hold_histories())
+def test_it_does_where_credits_are_held(history: History) -> None:
     check_against_the_oracle(history)
 
 

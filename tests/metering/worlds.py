@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.metering import meter
 from tests.metering.meter import DAY, HOUR, YEAR_BEGIN, Json
-from tests.metering.strategies import CREDIT_TYPES, USUAL_MIX, ZERO, History, Step, credit_types, stories
+from tests.metering.strategies import CREDIT_TYPES, USUAL_MIX, ZERO, History, Step, credit_types, overriding, stories
 
 # -- calm: all is accepted and priced ----------------------------------------------------------------------------------
 
@@ -53,8 +53,11 @@ def calm_commands(draw: st.DrawFn, command: str, number: int, event_ids_so_far: 
     return Step(command, record, at + DAY)
 
 
+CALM_MIX = tuple(command for command in USUAL_MIX if command not in ("hold", "price_book"))
+
+
 @st.composite
-def calm_histories(draw: st.DrawFn, max_size: int = 24, mix: tuple[str, ...] = USUAL_MIX[:-1]) -> History:
+def calm_histories(draw: st.DrawFn, max_size: int = 24, mix: tuple[str, ...] = CALM_MIX) -> History:
     """A book of the plainest kind, and commands that nothing refuses: ids are all new, and 35 days cover all times."""
     told = [Step("price_book", draw(calm_books), ZERO)]
     event_ids_so_far: list[str] = []
@@ -192,6 +195,8 @@ def price_histories(draw: st.DrawFn) -> History:
         else:
             starts = draw(st.lists(st.sampled_from(STARTS), unique=True, min_size=1))
             versions = [meter.version(f"v{start - ZERO}", start, draw(price_items)) for start in sorted(starts)]
+            for one in versions:
+                one["overrides_lock"] = draw(overriding)
             lock = draw(st.sampled_from(("plan_period", "plan_period", "none")))
             told.append(Step(command, meter.book_of(*versions, price_lock=lock), ZERO))
     return History(told)

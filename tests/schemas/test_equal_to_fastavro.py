@@ -29,6 +29,7 @@ EVERY_TYPE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=60)
 @given(data=st.data())
@@ -49,6 +50,7 @@ def test_the_reader_knows_every_type_that_a_foreign_writer_may_use(data: st.Data
     assert compile_reader(EVERY_TYPE)(body, 0) == fastavro_record(EVERY_TYPE, body)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data())
 def test_damage_is_found_or_makes_what_fastavro_makes_of_it(data: st.DataObject) -> None:

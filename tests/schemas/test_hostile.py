@@ -127,6 +127,7 @@ def test_any_bytes_decode_or_are_refused_in_the_fixed_words(message: bytes) -> N
     assert outcome_of(message) in {*NAMES, *TEXTS}
 
 
+@pytest.mark.slow
 def test_memory_grows_with_what_a_message_holds() -> None:
     smallest = write_long(0) * 16
     count = 20_000

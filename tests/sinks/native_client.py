@@ -12,14 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import chdb
-from chdb.state.sqlitelike import connect
 from clickhouse_driver import errors
 from clickhouse_driver.block import ColumnOrientedBlock
 from clickhouse_driver.bufferedreader import BufferedSocketReader
 from clickhouse_driver.bufferedwriter import BufferedSocketWriter
 from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
 
+from sinks.engine import ChdbError, connect
 from sinks.errors import code_of
 from sinks.server import ServerAddress, ServerSink
 
@@ -94,7 +93,7 @@ class NativeClient:
     def _run(self, sql: str, output_format: str) -> bytes:
         try:
             return bytes(self._connection.query(sql, output_format).bytes())
-        except (chdb.ChdbError, RuntimeError) as error:
+        except (ChdbError, RuntimeError) as error:
             raise errors.ServerException(str(error), code_of(str(error))) from error
 
     def _decoded(self, data: bytes) -> tuple[list[tuple[Any, ...]], list[tuple[str, str]]]:

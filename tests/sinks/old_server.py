@@ -26,5 +26,7 @@ def rewritten(ddl: str) -> str:
 class OldServerSink(ServerSink):
     """A ServerSink for 18.16."""
 
+    least_version = (18, 16)
+
     def execute(self, ddl: str) -> None:
         super().execute(rewritten(ddl))

@@ -49,6 +49,7 @@ class Holder:
         self.process.stdout.close()
 
 
+@pytest.mark.slow
 def test_a_directory_is_held_by_one_process_named_in_the_error_and_is_free_and_whole_after_its_crash(
     folder: Path,
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_directory_is_held_by_one_process_named_in_the_error_and_is_free_and_w
     sink.close()
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_by_an_exception_ends_in_order(folder: Path) -> None:
     """Left open, the engine would end it with a segmentation fault."""
     program = HOLD.replace("time.sleep(600)", "raise SystemExit(1)")
@@ -119,6 +121,7 @@ def test_a_config_of_the_current_directory_is_not_taken(folder: Path, monkeypatc
     sink.close()
 
 
+@pytest.mark.slow
 def test_threads_read_while_others_insert(folder: Path) -> None:
     embedded = EmbeddedSink(folder)
     migrate(embedded)

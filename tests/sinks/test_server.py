@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from local.shared import SharedClickHouse
 from local.start import ClickHouse
 from sinks.errors import insert_failed, reading_failed
 from sinks.migrate import migrate
@@ -65,3 +66,34 @@ def test_errors_that_pass_and_errors_that_stay() -> None:
 def test_the_rewriting_for_the_old_server_leaves_no_new_type() -> None:
     ddl = "a LowCardinality(Nullable(String)), b Array(LowCardinality(String)), c Nullable(DateTime64(3, 'UTC'))"
     assert rewritten(ddl) == "a Nullable(String), b Array(String), c Nullable(Int64)"
+
+
+class FutureSink(ServerSink):
+    """A sink that needs a newer server than there is."""
+
+    least_version = (99, 1)
+
+
+@pytest.mark.clickhouse_server
+def test_a_server_that_is_too_old_is_named_before_anything_is_changed(clickhouse_server: SharedClickHouse) -> None:
+    database = clickhouse_server.fresh_database()
+    user, password = clickhouse_server.user, clickhouse_server.password
+    address = ServerAddress(clickhouse_server.host, clickhouse_server.port, user, password, database)
+    sink = FutureSink(address)
+    for use in (lambda: migrate(sink), lambda: sink.query("SELECT 1"), lambda: sink.insert("t", {"a": [1]})):
+        with pytest.raises(SinkRejected, match=r"has version \d+\..*: 99\.1 or newer is needed"):
+            use()
+    client = sink._connect({}, database="")
+    assert (database,) not in client.execute("SHOW DATABASES")
+    client.disconnect()
+
+
+@pytest.mark.parametrize("version", ["18.16.1", "21.8.15.7", "23.9.6.20", "23.3", "", "x"])
+def test_versions_that_lack_something_are_refused(version: str) -> None:
+    with pytest.raises(SinkRejected, match=r"23\.10 or newer is needed"):
+        ServerSink(ServerAddress("nowhere"))._check_version(version)
+
+
+@pytest.mark.parametrize("version", ["23.10.1.1976", "24.3.2.1-lts", "26.9.2.1"])
+def test_versions_that_have_everything_are_taken(version: str) -> None:
+    ServerSink(ServerAddress("nowhere"))._check_version(version)

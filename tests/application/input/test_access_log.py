@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.input.access_log import parse_combined, parse_common, parse_line, parse_vhost
+from application.input.client_addresses import client_address
 from application.input.logged_request import NO_ENDPOINT, LoggedRequest, NotALogLineError, to_event
 from metering.validation import check_event
 
@@ -205,6 +206,26 @@ def test_what_else_stands_before_the_time_is_refused_and_shown(head: str) -> Non
 def test_a_prefix_that_a_tool_puts_before_each_line_is_known(head: str, advice: str) -> None:
     with pytest.raises(NotALogLineError, match=advice):
         parse_line(f'{head} [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "ua"')
+
+
+WORDS = (
+    "1.2.3.4", "10.0.0.1", "1.2.3.4,", "5.6.7.8:80", "2001:db8::1", "[2001:db8::1]:80", '"1.2.3.4,', '10.0.0.2"', "-",
+    "-", "-", "bob", "example.org", "example.org:443", "stdout", "F", "nginx:", "|", "[1.2.3.4]", "<134>1",
+    "a.log:1.2.3.4", "unknown", "unix:", '""', "", "12", "2026-11-25T10:00:00Z",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=7))
+def test_no_line_is_taken_with_its_address_lost_or_a_user_made_up(words: list[str]) -> None:
+    try:
+        parsed = parse_line(" ".join(words) + ' [17/May/2015:10:05:03 +0000] "GET /a HTTP/1.1" 200 5 "-" "ua"')
+    except NotALogLineError:
+        return
+    if any(client_address(word.strip('",')) is not None for word in words):
+        assert parsed.address is not None
+    for part in (parsed.user or "").split(" "):
+        assert part != "-"
+        assert client_address(part.strip('",')) is None
 
 
 def test_a_format_that_is_named_takes_no_other() -> None:

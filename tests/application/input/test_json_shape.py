@@ -29,6 +29,9 @@ def lines_of(text: str) -> list[Line]:
         (json.dumps({"events": OBJECTS}, indent=2), "several lines"),
         ('{"events": [\n' + ",\n".join(map(json.dumps, OBJECTS)) + "\n]}", "several lines"),
         ('{"events":\n[\n{}\n]}', "several lines"),
+        ("// exported\n[\n{}\n]", "JSON array"),
+        ("events = [\n{}\n]", "JSON array"),
+        ("// exported\n" + ",\n".join(map(json.dumps, OBJECTS)), "commas between"),
         ('{"event_id": "e1",\n"account_id": "a"}', "several lines"),
         ('{"event_id": "e1",\n\n   "account_id": "a"}', "several lines"),
     ],
@@ -41,8 +44,9 @@ def test_what_is_not_one_object_a_line(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "\n".join(map(json.dumps, OBJECTS)), "", "\n\n", '{"event_id": "e1", "acc\n{}', 'count_id":"a"}\n{}', "nope\n[",
-        '{"a": 1},,\n{}', '{"a": "x,\n{"a": 1}', "{}\n[", "2001:db8::1]:80 - -\n", "[2001:db8::1]:80 - -\n",
+        "\n".join(map(json.dumps, OBJECTS)), "", "\n\n", '{"event_id": "e1", "acc\n{}', 'count_id":"a"}\n{}',
+        "nope\n[2001:db8::1]:80", '{"a": 1},,\n{}', '{"a": "x,\n{"a": 1}', "{}\n[", "2001:db8::1]:80 - -\n",
+        "[2001:db8::1]:80 - -\n",
     ],
 )  # fmt: skip
 def test_what_is_ndjson_or_something_else_comes_out_whole(text: str) -> None:

@@ -74,6 +74,20 @@ def test_garbage_in_the_middle_of_a_compressed_file_is_an_error(
         lines_of(path)
 
 
+@pytest.mark.parametrize("compress", COMPRESSIONS)
+def test_streams_one_after_another_are_one_file_and_damage_in_any_is_an_error(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    one = compress(TEXT)
+    path = tmp_path / "file"
+    path.write_bytes(one + one + (b"" if compress is bz2.compress else bytes(8)))
+    assert [line.content for line in lines_of(path)] == TEXT.splitlines() * 2
+    for rest in (one[:1], one[:5], one[:-1], b"garbage", b"\0" * 4 + one[1:]):
+        path.write_bytes(one + rest)
+        with pytest.raises(UnreadableInputError, match=r"cannot be read after line [24]: "):
+            lines_of(path)
+
+
 def tar_of(content: bytes) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:

@@ -38,6 +38,10 @@ def test_the_first_line_that_is_one_or_the_other_decides() -> None:
     assert verdict(f"Nov 25 10:00:00 web1 nginx: {LOG}") is False
     assert verdict(json.dumps({"log": LOG + "\n", "stream": "stdout", "time": "x"})) is False
     assert verdict(NGINX) is False
+    assert verdict('{"level": "info", "msg": "started"}', LOG) is False
+    assert verdict('{"level": "info", "msg": "started"}', EVENT)
+    assert verdict('{"endpoint": "/x"}')
+    assert verdict("nothing", '{"endpoint": "/x"}')
     assert verdict("event_id,account_id", "e,a") is None
     assert verdict("nothing") is None
 
