@@ -14,7 +14,7 @@ from application.input.json_shape import is_object_end
 from application.input.lines import LONGEST_LINE, Line
 from application.input.log_formats import LogFormat
 from application.input.logged_request import LoggedRequest, NotALogLineError, to_event
-from application.input.ndjson import InputCommand, read_command
+from application.input.ndjson import BadLine, InputCommand, read_command
 from metering.records import Command, DeadLetterReason, Record
 
 _LINES_REMEMBERED = 65_536
@@ -75,24 +75,32 @@ class LineIds:
 
 
 def ndjson_commands(lines: Iterator[Line], *, last_line_complete: bool) -> Iterator[InputItem]:
-    """Commands whose fields are all right, lines that hold none, and a last line that may go on."""
+    """Commands whose fields are all right, lines that hold none, and a last line that may go on.
+
+    A last line without its end is finished where it holds a whole object: nothing can follow that would change it.
+    """
     for line in lines:
         if not line.content.strip() and not line.too_long:
             continue
-        if not (line.ended or last_line_complete):
+        command = None if line.too_long else read_command(line.number, line.content)
+        is_whole = command is not None and not _is_undecodable(command)
+        if not (line.ended or last_line_complete or is_whole):
             yield Unfinished(line.number, line.content)
-        elif line.too_long:
+        elif command is None:
             yield Rejected(line.number, line.content, f"is too long: {LONGEST_LINE:,} bytes are the most")
         else:
-            yield _ndjson_command(line)
+            yield _checked(command, line)
 
 
-def _ndjson_command(line: Line) -> InputCommand | Rejected:
-    command = read_command(line.number, line.content)
+def _is_undecodable(command: InputCommand | BadLine) -> bool:
+    return isinstance(command, BadLine) and command.reason is DeadLetterReason.UNDECODABLE
+
+
+def _checked(command: InputCommand | BadLine, line: Line) -> InputCommand | Rejected:
     if isinstance(command, InputCommand):
         wrong = first_mistake(Command(command.name), command.record)
         return command if wrong is None else Rejected(line.number, line.content, wrong)
-    if command.reason is DeadLetterReason.INVALID_EVENT:
+    if not _is_undecodable(command):
         return Rejected(line.number, line.content, "type: is not request, hold, refund, grant or account")
     if is_object_end(line.content):
         return Rejected(line.number, line.content, "is the end of a JSON object whose beginning is missing")

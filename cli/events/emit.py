@@ -45,7 +45,7 @@ FORMATS = (
     help="A log in a format of your own, as Apache's LogFormat or nginx's log_format describes it.",
 )
 @click.option(
-    "--last-line-complete", is_flag=True, help="Send a last line without line end, too (else it has no end yet)."
+    "--last-line-complete", is_flag=True, help="Send a log's last line without line end, too (else it has no end yet)."
 )
 @click.option(
     "--account", help="Access log: who pays; with --account-pattern, who pays where the pattern finds nobody."
@@ -81,8 +81,8 @@ def emit(
     NDJSON is what `rate` reads. An access log may be in Common or Combined format, also behind a virtual host, or in
     an envelope of CRI, Docker or syslog, or in JSON of nginx, Envoy or Caddy: the status gives the outcome, the
     client's address the ip, and a line's content and its place among identical lines give its event_id, so that
-    sending a log again, under another name or after it has grown, changes nothing. A last line without its end may
-    still be being written: it is not sent. Bad lines are reported with their numbers and passed over. gzip, bzip2
+    sending a log again, under another name or after it has grown, changes nothing. A last line of a log without its end
+    may still be being written: it is not sent. Bad lines are reported with their numbers and passed over. gzip, bzip2
     and xz are read through. Answers when every event is acknowledged.
     """
     from cli.events.emitting import Emission, Wanted

@@ -74,16 +74,18 @@ def test_a_last_line_without_its_end_is_said_and_not_sent(run: Run, tmp_path: Pa
     assert [json.loads(line)["event_id"] for line in complete.stdout.splitlines()] == ids[-1]
 
 
-def test_the_same_for_ndjson(run: Run) -> None:
+def test_of_ndjson_a_whole_object_is_finished_and_a_part_of_one_is_not(run: Run) -> None:
     text = json.dumps(EVENT)
-    for cut in (text, text[:-1], text[:20]):
+    for cut in (text[:-1], text[:20]):
         printed = run("emit", "--dry-run", stdin=f"{text}\n{cut}")
         assert (len(printed.stdout.splitlines()), printed.exit_code) == (1, 0)
         assert "-: line 2 has no end yet and was not sent" in printed.stderr
         assert "1 printed, 0 bad lines" in printed.stderr
         assert run("emit", "--dry-run", "--strict", stdin=f"{text}\n{cut}").exit_code == 1
-    assert run("emit", "--dry-run", stdin=text).exit_code == 1, "nothing was sent"
-    assert len(run("emit", "--dry-run", "--last-line-complete", stdin=f"{text}\n{text}").stdout.splitlines()) == 2
+    assert run("emit", "--dry-run", stdin=text[:-1]).exit_code == 1, "nothing was sent"
+    whole = run("emit", "--dry-run", "--strict", stdin=f"{text}\n{text}")
+    assert (len(whole.stdout.splitlines()), whole.exit_code) == (2, 0)
+    assert "no end" not in whole.stderr
 
 
 def test_lines_without_an_address_are_counted(run: Run, log: Path) -> None:

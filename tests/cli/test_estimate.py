@@ -247,3 +247,17 @@ def test_lines_that_are_no_commands_are_counted(here: Run) -> None:
     assert told["dead_letters"] == {"invalid_event": 1, "undecodable": 1}
     assert told["commands"] == {"request": 1, "unreadable": 2}
     assert told["first_dead_letters"][0] == {"line_number": 2, "reason": "undecodable", "field": None}
+
+
+def test_a_last_line_without_its_end_counts_where_it_is_whole_and_is_said_where_it_is_cut(here: Run) -> None:
+    event = '{"endpoint": "/v1/pageview", "channel": "js"}'
+    assert estimate(here, "new-here", f"{event}\n{event}")["commands"] == {"request": 2}
+    cut = here("estimate", "--account", "new-here", "--json", stdin=f"{event}\n{event[:-3]}")
+    assert json.loads(cut.stdout)["commands"] == {"request": 1}
+    assert "line 2 has no end yet and is no whole object: it was left out" in cut.stderr
+
+
+def test_a_json_array_is_named_and_not_counted(here: Run) -> None:
+    result = here("estimate", "--account", "a", stdin='[\n{"endpoint": "/x", "channel": "api"}\n]\n')
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is a JSON array" in result.stderr

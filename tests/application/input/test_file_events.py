@@ -102,11 +102,13 @@ def test_a_grown_log_gives_the_lines_of_before_the_same_ids() -> None:
 
 def test_the_same_for_ndjson() -> None:
     event = b'{"event_id":"e","account_id":"a","occurred_at":1767312000000,"endpoint":"/x","channel":"api"}'
-    for cut in (event, event[:-1], b"{"):
+    for cut in (event[:-1], event[:20], b"{", b"{}, "):
         found = list(ndjson_commands(iter([Line(1, event), Line(2, cut, ended=False)]), last_line_complete=False))
         assert [type(item) for item in found] == [InputCommand, Unfinished]
-    found = list(ndjson_commands(iter([Line(1, event, ended=False)]), last_line_complete=True))
-    assert [type(item) for item in found] == [InputCommand]
+    found = list(ndjson_commands(iter([Line(1, event, ended=False)]), last_line_complete=False))
+    assert [type(item) for item in found] == [InputCommand], "a whole object is finished"
+    found = list(ndjson_commands(iter([Line(1, event[:-1], ended=False)]), last_line_complete=True))
+    assert [type(item) for item in found] == [Rejected]
 
 
 def test_a_line_above_one_mebibyte_is_too_long() -> None:
