@@ -93,6 +93,11 @@ class Story:
         candidates = accepted or [each for each in self.arrivals if each.became == "dead_letter"]
         return candidates[-1] if candidates else None
 
+    def accepted_before(self, arrival: Arrival) -> Arrival | None:
+        """The accepted event that an arrival repeats: the last one before it; None where the replay began after it."""
+        earlier = self.arrivals[: self.arrivals.index(arrival)]
+        return next((each for each in reversed(earlier) if each.became == "accepted"), None)
+
     @property
     def others(self) -> list[Arrival]:
         """The other times that the id came, in order."""

@@ -18,6 +18,7 @@ from application.explaining.reasons import (
     when_sentence,
 )
 from application.explaining.refusals import refused_because, remedy
+from application.explaining.repeats import repeat_sentence
 from application.wording import amount, amounts, shown_time
 from metering.explanation import Explanation, LineStory
 from metering.records import Decision, RejectReason
@@ -150,7 +151,7 @@ def _since(story: Story) -> Iterator[str]:
     if not refunds and story.subject is not None and story.subject.explanation.credits:
         yield "Nothing was given back, and nobody asked for it."
     for arrival in others:
-        yield _other(arrival, story.topic)
+        yield _other(arrival, story)
 
 
 def _refund(attempt: RefundAttempt, topic: str) -> Iterator[str]:
@@ -176,10 +177,12 @@ def _refund(attempt: RefundAttempt, topic: str) -> Iterator[str]:
         )
 
 
-def _other(arrival: Arrival, topic: str) -> str:
-    where = f"{_named(topic, arrival.place)} ({shown_time(arrival.place.recorded_at)})"
+def _other(arrival: Arrival, story: Story) -> str:
+    where = f"{_named(story.topic, arrival.place)} ({shown_time(arrival.place.recorded_at)})"
     if arrival.became == "repeated":
-        return f"The same event came again at {where}: a repeat costs nothing and changes nothing."
+        repeated = story.accepted_before(arrival)
+        event = None if repeated is None else repeated.explanation.event
+        return repeat_sentence(where, arrival.explanation.event, event)
     if arrival.became == "dead_letter":
         refusal = arrival.explanation.refusal
         reason = "" if refusal is None else f" ({refusal.reason})"

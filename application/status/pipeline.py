@@ -14,13 +14,18 @@ from application.configuration.settings import Settings
 from application.pipeline import Pipeline
 from application.prices.publishing import BookLog
 from application.status.endpoints import EndpointStatus, processes, store
+from application.wording import shown_time
 from streams.checkpoints.sealed import CheckpointError
 from streams.log.protocols import InputLog
 
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """One partition of the input: offsets, messages behind, and since when (ms) the first waiting one waits."""
+    """One partition of the input: offsets, messages behind, and since when (ms) the first waiting one waits.
+
+    `held_back`: offsets behind an open transaction, which are in the log and can't be read until it ends;
+    `held_since`: when the first of them came (ms).
+    """
 
     partition: int
     first: int
@@ -28,6 +33,8 @@ class PartitionStatus:
     to_rate: int
     waiting_since: int | None
     to_load: int
+    held_back: int = 0
+    held_since: int | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     inputs = [
         PartitionStatus(
             each, *bounds[each], behind, _recorded_at(requests, each, bounds[each], behind),
-            sum(to_load[topic, each] for topic in names.loaded),
+            sum(to_load[topic, each] for topic in names.loaded), *requests.held_back(each),
         )
         for each in partitions
         for behind in (to_rate[names.requests, each],)
@@ -175,6 +182,12 @@ def _problems(
     if books and (len(books) > 1 or books[0].partitions < partitions):
         yield "partitions have different price books: publish again, which goes on where it was cut short"
     for each in inputs:
+        if each.held_back:
+            since = "" if each.held_since is None else f" since {shown_time(each.held_since)}"
+            yield (
+                f"partition {each.partition}: {each.held_back:,} messages held back by an open transaction{since}: they "
+                "are decided when it is committed or aborted (kafka-transactions.sh find-hanging, abort)"
+            )
         if each.first > 0 and each.to_rate and each.to_rate >= each.end - each.first:
             yield f"partition {each.partition}: the log begins at {each.first}, and nothing of it is rated yet"
     for endpoint in endpoints:

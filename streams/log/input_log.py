@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
-from streams.log.protocols import LogChanged, Message, first_headers, producer_of
+from streams.log.protocols import HeldBack, LogChanged, Message, first_headers, producer_of
 from streams.log.reader import KafkaReader
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ class KafkaInputLog:
                 )
             headers = cast("Headers | None", message.headers())
             yield Message(partition, offset, timestamp, message.value() or b"", producer_of(headers)), headers
+
+    def held_back(self, partition: int) -> HeldBack:
+        return self._reader.held_back(self._topic, partition)
 
     def offset_at(self, partition: int, timestamp: int) -> int:
         """The first offset whose record is not before the time (ms, the broker's); where there is none, the end."""

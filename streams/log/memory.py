@@ -10,7 +10,7 @@ from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from streams.log.protocols import DeliveryFailed, LogChanged, LostPrefix, Message
+from streams.log.protocols import DeliveryFailed, HeldBack, LogChanged, LostPrefix, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -107,6 +107,9 @@ class MemoryInputLog:
     def read_with_headers(self, partition: int, first: int, stop: int) -> Iterator[tuple[Message, Mapping[str, bytes]]]:
         for message in self.read(partition, first, stop):
             yield message, self._broker.headers(self._topic, partition, message.offset)
+
+    def held_back(self, partition: int) -> HeldBack:  # noqa: ARG002 -- the protocol's; there are no transactions here
+        return HeldBack(0, None)
 
     def offset_at(self, partition: int, timestamp: int) -> int:
         kept = (m.offset for m in self._broker.records(self._topic, partition) if m.timestamp >= timestamp)

@@ -78,8 +78,22 @@ class TimedLog(InputLog, Protocol):
         ...
 
 
+class HeldBack(NamedTuple):
+    """Records behind an open transaction, which nobody reads until it ends: how many offsets, and since when (ms)."""
+
+    offsets: int
+    since: int | None
+
+
 class RecordLog(TimedLog, Protocol):
     """A log whose records' headers can be read, too."""
+
+    def held_back(self, partition: int) -> HeldBack:
+        """What an open transaction holds back at the end of the partition: no offsets where there is none.
+
+        Raises LogUnavailable.
+        """
+        ...
 
     def read_with_headers(self, partition: int, first: int, stop: int) -> Iterator[tuple[Message, Mapping[str, bytes]]]:
         """As `read`; with each record the first header of each name. Raises as `read`."""

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams import clock
 from streams.log.client import client_config
-from streams.log.protocols import LogChanged, LogError, LogUnavailable, LostPrefix
+from streams.log.protocols import HeldBack, LogChanged, LogError, LogUnavailable, LostPrefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,9 +44,14 @@ class KafkaReader:
     answer or progress before LogUnavailable.
     """
 
-    def __init__(self, bootstrap: str, *, security: Mapping[str, str] | None = None, timeout: float = 30.0) -> None:
+    def __init__(
+        self, bootstrap: str, *, security: Mapping[str, str] | None = None, timeout: float = 30.0,
+        isolation: str = "read_committed",
+    ) -> None:  # fmt: skip
         self._bootstrap = bootstrap
+        self._security = security
         self._timeout = timeout
+        self._uncommitted: KafkaReader | None = None
         self._config = client_config(
             bootstrap,
             security,
@@ -55,7 +60,7 @@ class KafkaReader:
             enable_auto_offset_store=False,
             enable_partition_eof=True,
             auto_offset_reset="error",
-            isolation_level="read_committed",
+            isolation_level=isolation,
             check_crcs=True,
             fetch_max_bytes=_FETCH_BYTES,
             max_partition_fetch_bytes=_FETCH_BYTES,
@@ -126,11 +131,29 @@ class KafkaReader:
             stop, step = first, step * _BACK_FACTOR
         return None
 
+    def held_back(self, topic: str, partition: int) -> HeldBack:
+        """What stands behind the first open transaction of a partition; see `RecordLog`. Raises LogUnavailable."""
+        everything = self._of_everything()
+        stable = self.bounds(topic, partition)[1]
+        end = everything.bounds(topic, partition)[1]
+        first = next(iter(everything.read(topic, partition, stable, end)), None) if end > stable else None
+        return HeldBack(max(0, end - stable), None if first is None else first.timestamp()[1])
+
+    def _of_everything(self) -> KafkaReader:
+        """A reader that sees records of transactions that have not ended, too."""
+        if self._uncommitted is None:
+            self._uncommitted = KafkaReader(
+                self._bootstrap, security=self._security, timeout=self._timeout, isolation="read_uncommitted"
+            )
+        return self._uncommitted
+
     def close(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
         for consumer in idle:
             consumer.close()
+        if self._uncommitted is not None:
+            self._uncommitted.close()
 
     def _until(self, consumer: Consumer, topic: str, partition: int, stop: int) -> Iterator[Message]:
         silent_since = clock.monotonic()

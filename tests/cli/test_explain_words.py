@@ -75,7 +75,7 @@ def test_a_whole_story() -> None:
         meter.grant("march", 30, NOON - HOUR, expires_at=NOON + DAY),
         meter.request("e0", NOON - 2 * DAY, **IP),
         meter.request("e1", NOON, **IP, actor="key-7", quantities={"results": 3}),
-        meter.request("e1", NOON, **IP),
+        meter.request("e1", NOON, **IP, actor="key-7", quantities={"results": 3}),
         meter.refund("r1", "e1", NOON + HOUR, credits=5, charge="lookup"),
         meter.refund("r1", "e1", NOON + HOUR),
         meter.refund("r2", "e1", NOON + HOUR, credits=16, charge="lookup"),

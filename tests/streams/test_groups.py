@@ -108,3 +108,30 @@ def test_a_broker_that_restarts_is_waited_for(own_kafka: Broker) -> None:
     assert len(answers) >= before + 20
     assert all(answer == {place: 3} for answer in answers)
     offsets.close()
+
+
+def test_what_an_open_transaction_holds_back_is_known(kafka: SharedKafka) -> None:
+    """An acknowledged message behind it is in the log and cannot be read: the lag alone would say 0."""
+    names = TopicNames(kafka.fresh_prefix())
+    ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=1))
+    connections = KafkaConnections(kafka.bootstrap, names, Codec(), {})
+    log = connections.log(names.requests)
+    assert log.held_back(0) == (0, None)
+    began = time.time() * 1_000 - 10_000
+    forgotten = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": names.prefix})
+    forgotten.init_transactions(30)
+    forgotten.begin_transaction()
+    forgotten.produce(names.requests, b"in the transaction", partition=0)
+    forgotten.flush(30)
+    send(kafka.bootstrap, names, 1)
+    assert sum(group_lag(connections, names.rating_group, [names.requests], 1).values()) == 0
+    offsets, since = log.held_back(0)
+    assert offsets == 2
+    assert since is not None
+    assert began < since < time.time() * 1_000 + 10_000
+    forgotten.abort_transaction(30)
+    deadline = time.monotonic() + 30
+    while log.held_back(0) != (0, None):
+        assert time.monotonic() < deadline
+    assert [message.value for message in log.read(0, *log.bounds(0))] == [b"0"]
+    connections.close()
