@@ -7,6 +7,7 @@ so are those for people, for both stores.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from decimal import Decimal
@@ -51,10 +52,36 @@ def format_name(name: str) -> str:
 def as_text(result: Result, name: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """The result in that format. Raises SinkRejected where the text would have more bytes than ``limits`` allow."""
     text = bytearray()
-    for part in _WRITERS[format_name(name)](result):
+    for part in _WRITERS[format_name(name)](_with_times_as_text(result)):
         text += part
         check_size(0, len(text), limits)
     return bytes(text)
+
+
+def _with_times_as_text(result: Result) -> Result:
+    """Times as the engine prints them: with as many digits after the second as their type has."""
+    digits = {at: _digits(found[1]) for at, kind in enumerate(result.types) if (found := _TIME_TYPE.match(kind))}
+    if not digits:
+        return result
+    rows = [
+        tuple(_time_text(value, digits[at]) if at in digits else value for at, value in enumerate(row))
+        for row in result.rows
+    ]
+    return result._replace(rows=rows)
+
+
+_TIME_TYPE = re.compile(r"(?:(?:Nullable|LowCardinality)\()*DateTime(?:64\((\d+))?")
+
+
+def _digits(precision: str | None) -> int:
+    return 0 if precision is None else int(precision)
+
+
+def _time_text(value: Any, digits: int) -> Any:
+    if not isinstance(value, datetime):
+        return value
+    fraction = f".{value.microsecond:06d}"[: digits + 1].ljust(digits + 1, "0") if digits else ""
+    return f"{value:%Y-%m-%d %H:%M:%S}{fraction}"
 
 
 def _csv(result: Result) -> Iterable[bytes]:

@@ -6,15 +6,20 @@ for a statement that is refused, 503 when the store cannot answer now. It listen
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from sinks.formats import CONTENT_TYPES, format_name
@@ -27,6 +32,12 @@ MAX_STATEMENT = 1024 * 1024
 """Bytes of a statement."""
 AT_ONCE = 2
 """Statements that run at the same time; others wait. Each may take the memory that its limits allow."""
+WAIT = 20.0
+"""Seconds that a statement waits for its turn."""
+GRACE = 5.0
+"""Seconds beyond a statement's own that its answer is waited for."""
+MAX_IN_MEMORY = 1024 * 1024
+"""Bytes of an answer that is kept in memory while it is sent."""
 IDLE = 30.0
 """Seconds after which a connection that sends nothing is given up."""
 
@@ -56,16 +67,31 @@ class ForeignStore(SinkUnavailable):
     """Somebody answers, with the rows of another pipeline."""
 
 
+class Answer(NamedTuple):
+    """Status, content type and text of an answer; a large text is an open file, which its reader closes."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes | BinaryIO
+
+
 class QueryServer:
     """Serves a sink's readers from threads of its own, between ``start`` and ``stop``, or as a context manager.
 
-    ``port`` 0 takes a free one. Raises OSError from ``start`` when the port is taken.
+    ``port`` 0 takes a free one. Large answers wait in files without a name in ``spool`` until they are sent (None: the
+    system's folder for such). Raises OSError from ``start`` when the port is taken.
     """
 
     def __init__(
-        self, sink: Sink, port: int = 0, limits: Limits = DEFAULT_LIMITS, identity: StoreIdentity | None = None
+        self,
+        sink: Sink,
+        port: int = 0,
+        limits: Limits = DEFAULT_LIMITS,
+        identity: StoreIdentity | None = None,
+        spool: Path | None = None,
     ) -> None:
         self._sink = sink
+        self._spool = spool
         self.identity = {} if identity is None else identity.headers()
         self._limits = limits
         self._wanted = port
@@ -101,19 +127,62 @@ class QueryServer:
             self._turns.release(AT_ONCE)
             self._server = None
 
-    def answer(self, sql: str, output_format: str, *, waits: bool = True) -> tuple[HTTPStatus, str, bytes]:
-        """Status, content type and body for one statement, which waits its turn among the others."""
+    def answer(self, sql: str, output_format: str) -> Answer:
+        """The answer to one statement, which waits its turn among the others.
+
+        It comes within ``WAIT`` for the turn, the statement's own seconds, and ``GRACE``: the engine cannot interrupt
+        one long expression, so that such a statement is given up here. It keeps its turn to its end.
+        """
+        seconds = self._limits.seconds
+        if not self._turns.acquire(timeout=WAIT):
+            reason = f"{AT_ONCE} other statements have run for {WAIT:.0f} s: ask again later"
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{reason}\n".encode())
+        answers: SimpleQueue[Answer] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                found = self._answer(sql, output_format)
+            finally:
+                self._turns.release()
+            answers.put(found)
+
+        threading.Thread(target=run, name="query", daemon=True).start()
+        try:
+            return answers.get(timeout=seconds + GRACE)
+        except Empty:
+            reason = f"the statement takes too much: it was not done after {seconds} s. Ask for less, or add a LIMIT"
+            return Answer(HTTPStatus.BAD_REQUEST, _TEXT, f"{reason}\n".encode())
+
+    def health(self) -> Answer:
+        """Whether the store answers now; waits for no turn."""
+        found = self._answer("SELECT 1", "TabSeparated")
+        return found._replace(body=b"ok\n") if found.status is HTTPStatus.OK else found
+
+    def _answer(self, sql: str, output_format: str) -> Answer:
         try:
             name = format_name(output_format)
-            with self._turns if waits else nullcontext():
-                if self._has_stopped:
-                    return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"the loader has stopped\n"
-                body = self._sink.query_text(sql, name, limits=self._limits)
+            if self._has_stopped:
+                return Answer(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"the loader has stopped\n")
+            body = self._sink.query_text(sql, name, limits=self._limits)
+            kept = body if len(body) <= MAX_IN_MEMORY else self._on_disk(body)
         except SinkRejected as error:
-            return HTTPStatus.BAD_REQUEST, _TEXT, f"{error}\n".encode()
+            return Answer(HTTPStatus.BAD_REQUEST, _TEXT, f"{error}\n".encode())
         except SinkUnavailable as error:
-            return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{error}\n".encode()
-        return HTTPStatus.OK, CONTENT_TYPES.get(name, _TEXT), body
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{error}\n".encode())
+        except OSError as error:
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"the answer cannot be kept: {error}\n".encode())
+        return Answer(HTTPStatus.OK, CONTENT_TYPES.get(name, _TEXT), kept)
+
+    def _on_disk(self, body: bytes) -> BinaryIO:
+        """A large answer, out of memory while it is sent: whoever reads slowly holds a file and no memory of ours."""
+        kept = tempfile.TemporaryFile(dir=self._spool)  # noqa: SIM115 -- closed when it has been sent
+        try:
+            kept.write(body)
+            kept.seek(0)
+        except OSError:
+            kept.close()
+            raise
+        return kept
 
     def __enter__(self) -> Self:
         return self.start()
@@ -153,8 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         if urlsplit(self.path).path != "/health":
             self._send(HTTPStatus.NOT_FOUND, _TEXT, b"there are POST /query?format=NAME and GET /health\n")
             return
-        status, kind, body = self.owner.answer("SELECT 1", "TabSeparated", waits=False)
-        self._send(status, kind, b"ok\n" if status is HTTPStatus.OK else body)
+        self._send(*self.owner.health())
 
     def do_POST(self) -> None:
         if not self._is_local():
@@ -191,16 +259,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self._send(status, _TEXT, f"{reason}\n".encode())
 
-    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, kind: str, body: bytes | BinaryIO) -> None:
+        with BytesIO(body) if isinstance(body, bytes) else body as text:
+            size = text.seek(0, os.SEEK_END)
+            text.seek(0)
+            self._send_head(status, kind, size)
+            shutil.copyfileobj(text, self.wfile, MAX_IN_MEMORY)
+
+    def _send_head(self, status: HTTPStatus, kind: str, size: int) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(size))
         for name, value in self.owner.identity.items():
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(body)
 
 
 def remote_query(

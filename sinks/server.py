@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clickhouse_driver import Client, errors
+from clickhouse_driver.columns import datetimecolumn
 from clickhouse_driver.columns.exceptions import ColumnException
 
 from sinks.errors import insert_failed, reading_failed, tidy
@@ -37,6 +38,10 @@ READING: Mapping[str, object] = {
     "do_not_merge_across_partitions_select_final": 1,
     "join_use_nulls": 0,
 }
+# The driver reads a time without a zone by this machine's local time where it believes that the server's zone has the
+# same name, and errs where TZ is a rule (NPT-5:45) and /etc says UTC. No name is the same: it uses the server's zone.
+datetimecolumn.get_localzone_name_compat = lambda: None
+
 _UTC_NAMES = frozenset({"UTC", "Etc/UTC", "Etc/UCT", "UCT", "Zulu", "Universal", "Etc/Universal", "Etc/Zulu", "GMT"})
 
 _NAMED_COLUMN = re.compile(r"[Cc]olumn[: ]+`?([A-Za-z_][A-Za-z0-9_]*)")

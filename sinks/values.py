@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sinks.sink import Result
 
@@ -53,7 +54,7 @@ def _converter(kind: str) -> Convert:
     if name == "Tuple":
         return _of_tuple(inside)
     if name in ("DateTime64", "DateTime"):
-        return _time
+        return _time_of(_split(inside)[-1])
     if name in ("Date", "Date32"):
         return date.fromisoformat
     return _PLAIN.get(name, _same)
@@ -90,9 +91,15 @@ def _split(inside: str) -> list[str]:
     return [*parts, inside[start:].strip()]
 
 
-def _time(text: str) -> datetime:
-    """Every time column is in UTC, and the engine is told to print in UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+def _time_of(argument: str) -> Convert:
+    """Times of a type whose last argument may be a zone (a reader's own conversion); else UTC, as the session is."""
+    zone: tzinfo = UTC
+    if argument.startswith("'") and argument != "'UTC'":
+        try:
+            zone = ZoneInfo(argument.strip("'"))
+        except (ZoneInfoNotFoundError, ValueError):
+            return _same  # as the engine prints it: this machine does not know the zone
+    return lambda text: datetime.fromisoformat(text).replace(tzinfo=zone)
 
 
 def _text(value: str) -> str | bytes:

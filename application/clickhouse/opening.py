@@ -56,7 +56,7 @@ def served(sink: Sink, settings: Settings) -> Sink:
     identity = StoreIdentity(store_id_of(settings) or "", settings.topic_prefix, str(folder))
     port = settings.query_port
     try:
-        return ServedSink(sink, QueryServer(sink, port, identity=identity))
+        return ServedSink(sink, QueryServer(sink, port, identity=identity, spool=folder))
     except OSError as error:
         from local.port_holder import holder_of
 

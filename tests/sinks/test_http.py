@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from sinks import http as query_http
 from sinks.embedded import EmbeddedSink
 from sinks.folder import keep_store_id, store_id
 from sinks.http import MAX_STATEMENT, ForeignStore, QueryServer, StoreIdentity, remote_health, remote_query
@@ -211,3 +212,40 @@ def test_a_data_directory_keeps_its_id(tmp_path: Path) -> None:
     first = keep_store_id(one)
     assert keep_store_id(one) == store_id(one) == first
     assert keep_store_id(two) != first
+
+
+def test_a_large_answer_is_sent_from_the_disk_and_whole(embedded: EmbeddedSink, tmp_path: Path) -> None:
+    sql = "SELECT number, repeat('x', 100) FROM numbers(100000)"
+    expected = embedded.query_text(sql, "CSV")
+    with QueryServer(embedded, spool=tmp_path) as server:
+        body = server.answer(sql, "CSV").body
+        assert not isinstance(body, bytes)
+        assert Path(f"/proc/self/fd/{body.fileno()}").readlink().parent == tmp_path
+        body.close()
+        assert remote_query(server.url, sql, "CSV") == expected
+        assert len(expected) > query_http.MAX_IN_MEMORY
+    assert list(tmp_path.iterdir()) == []
+    with QueryServer(embedded, spool=tmp_path / "gone") as server, pytest.raises(SinkUnavailable, match="be kept"):
+        remote_query(server.url, sql, "CSV")
+
+
+SLOW = f"SELECT arraySum(x -> {'sipHash64(' * 30}x{')' * 30}, range(1000000))"
+"""One expression of some seconds, which the engine does not interrupt."""
+
+
+def test_a_statement_that_cannot_be_interrupted_is_given_up(
+    embedded: EmbeddedSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(query_http, "GRACE", 0.0)
+    monkeypatch.setattr(query_http, "WAIT", 0.2)
+    limits = Limits(seconds=1)
+    with QueryServer(embedded, limits=limits) as server:
+        with pytest.raises(SinkRejected, match="was not done after 1 s"):
+            remote_query(server.url, SLOW)
+        with pytest.raises(SinkRejected, match="was not done after 1 s"):
+            remote_query(server.url, SLOW)
+        with pytest.raises(SinkUnavailable, match="2 other statements"):
+            remote_query(server.url, "SELECT 1")
+        assert remote_health(server.url)[0]
+    # stop() has waited for both: the sink is free.
+    assert embedded.query("SELECT 1").rows == [(1,)]

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from local import clickhouse
 from local.clickhouse import ClickHouseServer
+from sinks.embedded import EmbeddedSink
+from sinks.formats import as_text
 from sinks.migrate import migrate
 from sinks.server import ServerAddress, ServerSink
 from sinks.sink import Sink, SinkRejected
@@ -58,6 +61,43 @@ def test_times_without_a_zone_mean_utc_in_every_store(sink: Sink) -> None:
     assert sink.query(ASKED, readonly=False).dicts() == [EXPECTED]
     if not isinstance(sink, OldServerSink):  # 18.16 has no parseDateTimeBestEffort that reads this form alike
         assert sink.query(BEST_EFFORT).rows == [(EXPECTED["at"],)]
+
+
+@pytest.mark.parametrize("output_format", ["CSV", "TabSeparated", "JSONEachRow"])
+def test_times_are_printed_alike_by_every_store(
+    embedded_of_module: EmbeddedSink, current_of_module: ServerSink, output_format: str
+) -> None:
+    plain = ["toDateTime(86400)", "toDateTime64('2026-01-01 00:00:00.125', 3)", "toNullable(toDateTime(1))"]
+    zoned = [
+        "toDateTime(86400, 'Pacific/Auckland')", "toTimeZone(toDateTime(0), 'Asia/Kathmandu')",
+        "toDateTime64('2026-01-01 00:00:00.125', 6, 'America/New_York')", "toDate(toDateTime(86399))",
+    ]  # fmt: skip
+    for times in (plain, [*plain, *zoned]):
+        sql = f"SELECT {', '.join(f'{time} AS t{number}' for number, time in enumerate(times))}"
+        text = embedded_of_module.query_text(sql, output_format)
+        assert as_text(embedded_of_module.query(sql), output_format) == text
+        if times is plain:  # the native format without a revision drops zones, unlike a server's
+            assert current_of_module.query_text(sql, output_format) == text
+    row = embedded_of_module.query(sql).rows[0]
+    assert row[0] == row[3] == datetime(1970, 1, 2, tzinfo=UTC)
+
+
+SERVER_PROGRAM = """
+from clickhouse_driver.columns import datetimecolumn
+datetimecolumn.get_localzone_name_compat = lambda: "UTC"  # what the driver finds in /etc on such a machine
+from types import SimpleNamespace
+import sinks.server
+server = SimpleNamespace(get_timezone=lambda: "UTC")
+context = SimpleNamespace(settings={}, server_info=server, client_settings={"input_format_null_as_default": False})
+column = datetimecolumn.create_datetime_column("DateTime", {"context": context})
+print(column.after_read_items([86400])[0])
+"""
+
+
+def test_the_driver_reads_times_without_this_machine_s_zone() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TZ": "NPT-5:45"}
+    done = subprocess.run([sys.executable, "-c", SERVER_PROGRAM], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("1970-01-02 00:00:00\n", 0), done.stderr
 
 
 def test_a_reader_cannot_leave_utc(sink: Sink) -> None:
