@@ -16,6 +16,8 @@ from local.process import ServerFailed
 from local.shared import CLICKHOUSE_ADDRESS, KAFKA_ADDRESS, SharedClickHouse, SharedKafka
 from local.start import Broker, ClickHouse, start_clickhouse, start_kafka
 
+pytest_plugins = ["tests.command"]  # fixtures that run `creditmeter`, for cli, application and stories
+
 Server = TypeVar("Server")
 
 # Fixture -> the marker that a test which uses it must carry.

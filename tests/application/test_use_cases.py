@@ -20,7 +20,7 @@ from sinks.migrate import migrate
 from streams import clock
 from tests.application.contract import BOOK, UseCaseContract, World
 from tests.application.recorded import RecordedNotices
-from tests.streams.harness import Pipeline as RunningPipeline
+from tests.harness import Pipeline as RunningPipeline
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 2

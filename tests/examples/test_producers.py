@@ -18,7 +18,7 @@ from local import jars
 from local.shared import SharedKafka
 from streams.log.partitioner import partition_of
 from streams.log.reader import KafkaReader
-from tests.streams.harness import Pipeline
+from tests.harness import Pipeline
 
 pytestmark = pytest.mark.kafka
 

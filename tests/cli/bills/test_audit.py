@@ -1,0 +1,175 @@
+"""`creditmeter audit` on a real pipeline: a broker, a worker, a loader with chDB; clean, then altered by hand."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from confluent_kafka import Producer
+
+from application.configuration.sources import load
+from application.pipeline import opened
+from local.shared import SharedKafka
+from metering.store import ACCOUNT, account_prefix
+from sinks.embedded import EmbeddedSink
+from sinks.rows import SHAPES
+from streams.log.partitioner import partition_of
+from streams.log.topics import TopicNames
+from streams.state.rocks_folder import RocksFolder
+from streams.state.store import Identity
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+Run = Callable[..., Result]
+PIXEL = Path(__file__).parents[3] / "examples" / "prices" / "pixel.yaml"
+NOON = 1_767_312_000_000
+EVENT = {"endpoint": "/pixel/hit", "channel": "js", "ip": "192.0.2.1", "occurred_at": NOON}
+EVENTS = 600
+OTHERS = [
+    {"type": "account", "update_id": "u", "account_id": "a2", "alert_below": {"credit": 50}, "at": NOON},
+    {
+        "type": "grant",
+        "grant_id": "g",
+        "account_id": "a2",
+        "credit_type": "credit",
+        "credits": 90,
+        "granted_at": NOON,
+        "reason": "bought",
+    },
+    EVENT | {"event_id": "first", "account_id": "a2", "user_id": "someone"},
+    EVENT | {"event_id": "second", "account_id": "a2", "user_id": "somebody"},
+    EVENT | {"event_id": "early", "account_id": "a2", "occurred_at": 4_102_444_800_000},
+    {"type": "refund", "refund_id": "r", "account_id": "a2", "event_id": "first", "requested_at": NOON, "reason": "no"},
+]
+"""What makes an alert, a grant, a refund and a dead letter."""
+COMMANDS = EVENTS + len(OTHERS) + 2  # a price book in each partition
+ALTERED = {
+    "billed_rows": "credits", "refund_rows": "credits", "grant_rows": "credits", "alert_rows": "balance",
+    "dead_letter_rows": "size",
+}  # fmt: skip
+
+
+@pytest.fixture
+def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
+    """The command in a folder of its own, with worker and loader running, and events sent."""
+    (tmp_path / "creditmeter.toml").write_text(
+        f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
+    )
+    started = run("up", "--detach")
+    assert started.exit_code == 0, started.stderr
+    assert run("prices", "publish", PIXEL).exit_code == 0
+    assert run("emit", stdin="\n".join(map(json.dumps, OTHERS))).exit_code == 0
+    send(run, 0)
+    yield run
+    run("down")
+
+
+def send(run: Run, first: int) -> None:
+    lines = [
+        json.dumps(EVENT | {"event_id": f"e{n}", "account_id": f"a{n % 5}", "user_id": f"u{n % 40}"})
+        for n in range(first, first + EVENTS)
+    ]
+    assert run("emit", stdin="\n".join(lines)).exit_code == 0
+
+
+def audit(run: Run, *options: str | Path) -> tuple[int, list[dict[str, Any]], dict[str, Any], str]:
+    """Exit code, differences, result, what was said."""
+    result = run("audit", "--json", *options)
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines, result.stderr
+    return result.exit_code, lines[:-1], lines[-1], result.stderr
+
+
+def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, tmp_path: Path) -> None:
+    code, differences, result, said = audit(pipeline, "--state", "--checkpoint", "first")
+    assert (code, differences, result["not_covered"]) == (0, [], []), said
+    assert result["events"] == COMMANDS
+    assert result["rows"] > result["lines"] > EVENTS
+    assert result["charged"]["credit"] > EVENTS
+    assert (result["refunded"], result["granted"]) == ({"credit": 21}, {"credit": 90})
+    assert result["dead_letters"] == {"in_future": 1}
+    assert result["checkpoint_kept"]
+    send(pipeline, EVENTS)
+    code, differences, more, said = audit(pipeline, "--from", "first")
+    assert (code, differences, more["not_covered"]) == (0, [], []), said
+    assert (more["events"], more["before"]["lines"]) == (EVENTS, result["lines"])
+    shown = pipeline("audit", "--no-clickhouse")
+    assert shown.exit_code == 0
+    assert "0 differences: clean" in shown.stdout
+    assert pipeline("down").exit_code == 0
+    alter_rows(tmp_path)
+    places = append_records()
+    alter_state()
+    code, differences, result, said = audit(pipeline, "--no-wait", "--state")
+    assert code == 1
+    assert result["differences"] == len(differences) == 2 * len(ALTERED) + 1
+    found = {each["place"].split()[0]: each for each in differences}
+    assert set(found) == {*ALTERED, *places, "state"}, differences
+    assert {each["found"] for each in differences} == {"different"}
+    assert "requests" in found["state"]["place"]
+    assert "account a1" in found["state"]["place"]
+    for table, column in ALTERED.items():
+        assert f"{column} is " in found[table]["detail"], found[table]
+    assert not list((tmp_path / ".creditmeter" / "scratch").iterdir()), "its scratch folder is removed"
+
+
+def alter_rows(folder: Path) -> None:
+    """Adds to a figure of one row in each table."""
+    sink = EmbeddedSink(folder / ".creditmeter" / "clickhouse", load().settings.clickhouse_database)
+    names = ("source_partition", "source_offset", "position")
+    try:
+        for table, column in ALTERED.items():
+            row = sink.query(f"SELECT {', '.join(names)} FROM {table} LIMIT 1").rows[0]
+            where = " AND ".join(f"{name} = {value}" for name, value in zip(names, row, strict=True))
+            sink.execute(
+                f"ALTER TABLE {table} UPDATE {column} = {column} + 4242 WHERE {where} SETTINGS mutations_sync = 1"
+            )
+    finally:
+        sink.close()
+
+
+def alter_state() -> None:
+    """Gives an account a debt that it does not have."""
+    settings = load().settings
+    names = TopicNames(settings.topic_prefix)
+    state = RocksFolder(settings.state_path).open(Identity(names.requests, partition_of("a1", 2)))
+    key = ACCOUNT + account_prefix("a1")
+    row = state.get(key)
+    assert row is not None
+    row[-1]["credit"][0] += 1
+    state.write({key: row})
+    state.close()
+
+
+def append_records() -> set[str]:
+    """Writes a batch that readers skip into each output topic, with another figure in it; gives their places."""
+    places = set()
+    with opened(load().settings) as cluster:
+        producer = Producer({"bootstrap.servers": cluster.address})
+        for topic in cluster.names.outputs:
+            log = cluster.log(topic)
+            partition = next(p for p in range(2) if log.bounds(p)[1])
+            first, end = log.bounds(partition)
+            name, batch = cluster.codec.decode(next(iter(log.read(partition, first, end))).value)
+            shape = SHAPES[name]
+            batch[shape.items][0][ALTERED[shape.table]] += 1
+            producer.produce(topic, cluster.codec.encode(name, batch), partition=partition)
+            places.add(f"{topic}[{partition}]@{end}")
+        assert producer.flush(10) == 0
+    return places
+
+
+def test_what_worker_and_loader_have_not_reached_is_said(pipeline: Run) -> None:
+    assert audit(pipeline)[0] == 0
+    assert pipeline("down").exit_code == 0
+    send(pipeline, EVENTS)
+    code, differences, result, said = audit(pipeline, "--no-wait")
+    assert (code, differences, result["events"]) == (0, [], COMMANDS), said
+    assert all("the worker has not acknowledged it" in gap for gap in result["not_covered"])
+    assert result["not_covered"]
+    assert audit(pipeline, "--wait", "0.5")[0] == 1, "waiting in vain is a failure"
+    damaged = pipeline("audit", "--from", "nowhere")
+    assert damaged.exit_code == 1
+    assert "no checkpoint of an audit" in damaged.stderr

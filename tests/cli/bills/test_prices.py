@@ -1,0 +1,141 @@
+"""`creditmeter prices check` and `diff`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from application.wording import shown_duration, shown_time
+from tests.command import BOOK
+
+Run = Callable[..., Result]
+
+
+def test_check_shows_a_good_book(run: Run, book: Path) -> None:
+    result = run("prices", "check", book)
+    assert result.exit_code == 0
+    assert "version 2026-01, from 2026-01-01T00:00:00Z" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "ip-lookup" in line)
+    assert "20" in row
+    assert "enterprise 15" in row
+    assert "ip within 24h" in row
+    assert "good, book_id " in result.stderr
+
+
+def test_check_reports_every_mistake_with_its_line(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(BOOK.replace("credits: 1\n", "credits: -1\n").replace("within: 24h", "within: soon"))
+    result = run("prices", "check", path)
+    assert result.exit_code == 1
+    lines = result.stderr.splitlines()
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines[:2]] == ["bad.yaml:8", "bad.yaml:15"]
+    assert lines[2].endswith("2 mistakes")
+    assert result.stdout == ""
+
+
+def test_check_as_json(run: Run, book: Path, tmp_path: Path) -> None:
+    good = json.loads(run("prices", "check", "--json", book).stdout)
+    assert (good["good"], good["mistakes"], len(good["book_id"])) == (True, [], 64)
+    assert [charge["charge"] for charge in good["versions"][0]["charges"]] == ["pageview", "ip-lookup"]
+    path = tmp_path / "bad.yaml"
+    path.write_text("versions: []\n")
+    result = run("prices", "check", "--json", path)
+    assert result.exit_code == 1
+    bad = json.loads(result.stdout)
+    assert bad["good"] is False
+    assert bad["mistakes"][0]["line"] == 1
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b""])
+def test_check_of_what_is_no_text(run: Run, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    assert run("prices", "check", path).exit_code in {1, 2}
+
+
+def test_diff_by_version_charge_and_field(run: Run, book: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    text = (
+        BOOK.replace("credits: 20", "credits: 25").replace("within: 24h", "within: ever").replace("none", "plan_period")
+    )
+    new.write_text(
+        text + "      - charge: enrichment\n        credits: 50\n"
+        "  - version: next\n    effective_from: 2026-06-01T00:00:00Z\n    charges:\n      - {charge: a, credits: 3}\n"
+    )
+    what = "25 credit per request, plans enterprise 15, unique ip within ever, when channel api; endpoint /v1/ip-lookup"
+    result = run("prices", "diff", book, new)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "~ price_lock: none -> plan_period",
+        "  version 2026-01, from 2026-01-01T00:00:00Z",
+        "  ~ charge ip-lookup",
+        "      credits: 20 -> 25",
+        "      unique: ip within 24h -> ip within ever",
+        "  + charge enrichment: 50 credit per request",
+        "+ version next, from 2026-06-01T00:00:00Z; against 2026-01:",
+        "  + charge a: 3 credit per request",
+        "  - charge pageview: 1 credit per request, when endpoint /v1/pageview",
+        f"  - charge ip-lookup: {what}",
+        "  - charge enrichment: 50 credit per request",
+    ]
+    back = run("prices", "diff", new, book).stdout.splitlines()
+    assert "- version next, from 2026-06-01T00:00:00Z" in back
+    assert "  - charge enrichment: 50 credit per request" in back
+
+
+def test_diff_shows_a_new_version_against_the_one_before_it(run: Run, book: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    next_version = BOOK[BOOK.index("  - version") :].replace("2026-01", "2026-02").replace("credits: 20", "credits: 25")
+    new.write_text(BOOK + next_version)
+    assert run("prices", "diff", book, new).stdout.splitlines() == [
+        "+ version 2026-02, from 2026-02-01T00:00:00Z; against 2026-01:",
+        "  ~ charge ip-lookup",
+        "      credits: 20 -> 25",
+    ]
+    first, charge = json.loads(run("prices", "diff", "--json", book, new).stdout)
+    assert (first["kind"], first["version"], first["old"]) == ("added", "2026-02", "2026-01")
+    assert (charge["version"], charge["field"], charge["old"], charge["new"]) == ("2026-02", "credits", "20", "25")
+    earlier = BOOK.replace("2026-01", "2025-12", 2) + BOOK[BOOK.index("  - version") :]
+    new.write_text(earlier)
+    assert run("prices", "diff", book, new).stdout.startswith("+ version 2025-12, from 2025-12-01T00:00:00Z\n")
+
+
+def test_diff_sees_order_and_start(run: Run, tmp_path: Path) -> None:
+    header = "versions:\n  - version: v\n    effective_from: {start}\n    charges:\n"
+    one, two = "      - {charge: a, credits: 1}\n", "      - {charge: b, credits: 1}\n"
+    (tmp_path / "old.yaml").write_text(header.format(start="2026-01-01T00:00:00Z") + one + two)
+    (tmp_path / "new.yaml").write_text(header.format(start="2026-02-01T00:00:00Z") + two + one)
+    changes = json.loads(run("prices", "diff", "--json", "old.yaml", "new.yaml").stdout)
+    assert [(change["field"], change["old"], change["new"]) for change in changes] == [
+        ("effective_from", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"),
+        ("order of charges", "a, b", "b, a"),
+    ]
+
+
+def test_diff_of_books_that_mean_the_same(run: Run, book: Path, tmp_path: Path) -> None:
+    same = tmp_path / "same.yaml"
+    same.write_text("# with a comment\n" + BOOK)
+    result = run("prices", "diff", book, same)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "mean the same" in result.stderr
+
+
+def test_diff_wants_two_books(run: Run, book: Path) -> None:
+    assert run("prices", "diff", book).exit_code == 2
+    assert run("prices", "diff", book, book, book).exit_code == 2
+    assert run("prices", "diff", "--published", book, book).exit_code == 2
+
+
+def test_durations_and_times_in_words() -> None:
+    assert [shown_duration(ms) for ms in (0, 1, 1_500, 300_000, 86_400_000, 35 * 86_400_000)] == [
+        "0s", "1ms", "1500ms", "5m", "24h", "35d",
+    ]  # fmt: skip
+    assert shown_time(1_767_225_600_001) == "2026-01-01T00:00:00.001Z"
+
+
+@pytest.mark.parametrize("ms", [253_402_300_800_000, 1_795_600_801_000_000, 2**63 - 1, 2**63, 10**30])
+def test_a_time_beyond_all_calendars_is_shown_too(ms: int) -> None:
+    assert shown_time(ms) == "after the year 9999"
+    assert shown_time(-ms) == ("before the year 1" if ms > 10**15 else shown_time(-ms))

@@ -1,0 +1,65 @@
+"""The demo's events: the same for a seed, and with everything in them that the demo is to show."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from application.input.file_rating import Rater
+from application.input.ndjson import BadLine, InputCommand
+from cli.demo.demo_events import RECORDED_AT, demo_events
+from metering.records import DeadLetterReason
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+
+PIXEL = Path(__file__).parents[3] / "examples" / "prices" / "pixel.yaml"
+EVENTS = 30_000
+
+
+def test_the_same_for_a_seed() -> None:
+    assert list(demo_events(7, 2_000)) == list(demo_events(7, 2_000))
+    assert list(demo_events(7, 2_000)) != list(demo_events(8, 2_000))
+    assert len(list(demo_events(7, 2_000))) == 2_000
+
+
+def rated(events: int) -> tuple[Rater, list[dict[str, Any]]]:
+    commands = [
+        BadLine(number, DeadLetterReason.UNDECODABLE, None)
+        if isinstance(each, bytes)
+        else InputCommand(number, "request", each, RECORDED_AT)
+        for number, each in enumerate(demo_events(1, events), 1)
+    ]
+    rater = Rater(PIXEL.read_text())
+    return rater, list(rater.rate(commands))
+
+
+@pytest.mark.slow
+def test_every_kind_of_thing_is_among_them() -> None:
+    rater, outputs = rated(EVENTS)
+    summary = rater.summary
+    assert set(summary.decisions) == {"charged", "duplicate", "free", "missing_subject", "not_billable", "unpriced"}
+    assert set(summary.dead_letters) == {"undecodable", "invalid_event", "in_future", "too_late"}
+    assert summary.repeated > EVENTS // 50
+    assert len({each["account_id"] for each in outputs if each["type"] == "billed"}) == 300
+    charged = Counter(
+        (each["charge"], each["account_id"], each["ip"], each["user_id"])
+        for each in outputs
+        if each["type"] == "billed"
+        and each["decision"] == "charged"
+        and each["charge"] in {"ip-lookup", "pixel-lookup"}
+    )
+    assert max(charged.values()) > 1, "no subject was charged again after its 24 hours"
+
+
+@pytest.mark.slow
+def test_every_event_can_be_sent_and_no_poison_can_be_read() -> None:
+    codec = Codec()
+    for each in demo_events(1, EVENTS):
+        if isinstance(each, bytes):
+            try:
+                codec.decode(each)
+            except Undecodable:
+                continue
+            raise AssertionError(each)
+        assert codec.decode(codec.encode("RequestBatch", {"events": [each]}))[1]["events"] == [each]

@@ -1,0 +1,323 @@
+"""`creditmeter rate`: its outputs in order, its summary, its exit codes, and what memory it needs."""
+
+import gzip
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from application.input.file_rating import Rater, to_line
+from application.input.lines import read_lines
+from application.input.ndjson import CommandReader
+from tests.command import BOOK
+
+Run = Callable[..., Result]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+DAY = 86_400_000
+JANUARY_2 = 1_767_312_000_000
+BILLED = [
+    "type", "event_id", "line", "account_id", "occurred_at", "endpoint", "channel", "outcome", "request_id", "actor",
+    "user_id", "ip", "domain", "plan", "quantities", "attributes", "decision", "charge", "feature", "action",
+    "credit_type", "price_version", "units", "unit_credits", "credits", "owner_event_id", "window_ends_at",
+    "balance_after", "grants_used", "hold_id",
+]  # fmt: skip
+
+
+def event(event_id: str, **fields: Any) -> dict[str, Any]:
+    plain = {
+        "account_id": "a",
+        "occurred_at": JANUARY_2,
+        "endpoint": "/v1/ip-lookup",
+        "channel": "api",
+        "ip": "1.1.1.1",
+    }
+    return {"event_id": event_id} | plain | fields
+
+
+def as_lines(*commands: Any) -> bytes:
+    return b"".join(json.dumps(command).encode() + b"\n" for command in commands)
+
+
+def outputs(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_every_kind_of_output_in_its_shape_and_order(run: Run, book: Path) -> None:
+    lines = as_lines(
+        {"type": "account", "update_id": "u", "account_id": "a", "on_empty": "allow", "alert_below": {"credit": 50},
+         "at": JANUARY_2},
+        {"type": "grant", "grant_id": "g", "account_id": "a", "credit_type": "credit", "credits": 60,
+         "granted_at": JANUARY_2, "reason": "trial"},
+        event("e1"),
+        event("e1"),
+        event("e2", occurred_at=JANUARY_2 + 1),
+        event("e3", occurred_at=1.5),
+        {"type": "refund", "refund_id": "r", "account_id": "a", "event_id": "e1", "reason": "",
+         "requested_at": JANUARY_2},
+    )  # fmt: skip
+    result = run("rate", "--prices", book, stdin=lines)
+    assert result.exit_code == 0
+    found = outputs(result)
+    assert [each["type"] for each in found] == [
+        "grant", "billed", "alert", "repeated", "billed", "dead_letter", "refund",
+    ]  # fmt: skip
+    grant, billed, alert, repeated, duplicate, dead, refund = found
+    assert grant == {
+        "type": "grant", "grant_id": "g", "account_id": "a", "credit_type": "credit", "status": "applied",
+        "credits": 60, "expires_at": None, "balance_after": 60, "reason": "trial",
+    }  # fmt: skip
+    assert list(billed) == BILLED
+    assert (billed["decision"], billed["credits"], billed["balance_after"]) == ("charged", 20, 40)
+    assert billed["window_ends_at"] == JANUARY_2 + DAY
+    assert alert == {
+        "type": "alert", "account_id": "a", "kind": "below", "credit_type": "credit", "mark": 50, "balance": 40,
+        "at": JANUARY_2,
+    }  # fmt: skip
+    assert repeated == {
+        "type": "repeated", "command": "request", "account_id": "a", "id": "e1", "same_content": True,
+        "first_line_number": 3,
+    }  # fmt: skip
+    assert (duplicate["decision"], duplicate["owner_event_id"]) == ("duplicate", "e1")
+    assert dead == {"type": "dead_letter", "reason": "invalid_event", "field": "occurred_at", "line_number": 6}
+    assert (refund["status"], refund["credits"], refund["balance_after"]) == ("refunded", 20, 60)
+
+
+def test_dead_letters_name_their_line(run: Run, book: Path) -> None:
+    bad = [b"nope", b"", b'{"type": "x"}', b'{"event_id": ""}', b"[]"]
+    result = run("rate", "--prices", book, stdin=b"\n".join([*bad, b""]))
+    assert outputs(result) == [
+        {"type": "dead_letter", "reason": "undecodable", "field": None, "line_number": 1},
+        {"type": "dead_letter", "reason": "invalid_event", "field": "type", "line_number": 3},
+        {"type": "dead_letter", "reason": "invalid_event", "field": "event_id", "line_number": 4},
+        {"type": "dead_letter", "reason": "undecodable", "field": None, "line_number": 5},
+    ]
+    assert result.exit_code == 0
+    assert "dead letters: 2 invalid_event, 2 undecodable" in result.stderr
+
+
+def test_strict_fails_on_dead_letters_and_prints_all_the_same(run: Run, book: Path) -> None:
+    lines = as_lines({"type": "x"}, event("e"))
+    result = run("rate", "--prices", book, "--strict", stdin=lines)
+    assert result.exit_code == 1
+    assert len(outputs(result)) == 2
+    assert run("rate", "--prices", book, "--strict", stdin=as_lines(event("e"))).exit_code == 0
+
+
+def test_the_summary_tells_what_was_charged(run: Run, book: Path) -> None:
+    result = run("rate", "--prices", book, stdin=as_lines(event("e1"), event("e2"), event("e3", ip="2.2.2.2")))
+    assert "3 request" in result.stderr
+    assert "lines by decision: 2 charged, 1 duplicate" in result.stderr
+    assert "charged: 40 credit" in result.stderr
+
+
+def test_the_summary_names_the_first_line_of_each_kind_of_dead_letter(run: Run, book: Path) -> None:
+    """One event far ahead makes the account's later ones too late, since recorded_at is its own time."""
+    lines = as_lines(
+        event("e1"), event("e2", occurred_at=JANUARY_2 + 1_800 * DAY), event("e3"), event("e4"),
+        event("e5", account_id="b"), event("e6", ip="x"), event("e7", ip="x"), {"type": "x"},
+    )  # fmt: skip
+    said = run("rate", "--prices", book, stdin=lines).stderr
+    assert "dead letters: 3 invalid_event, 2 too_late" in said
+    assert (
+        "  2 too_late: first at line 3, account a (2026-01-02T00:00:00Z): too late since line 2 (2030-12-07T00:00:00Z)"
+        in said.splitlines()
+    )
+    assert "  2 invalid_event (ip): first at line 6, account a" in said.splitlines()
+    assert "  1 invalid_event (type): first at line 8" in said.splitlines()
+
+
+def test_recorded_at_judges_as_the_stream_would(run: Run, book: Path) -> None:
+    lines = as_lines(event("e1"), event("e2", occurred_at=JANUARY_2 + 1_800 * DAY), event("e3", ip="2.2.2.2"))
+    for at in ("2026-01-02T00:01:00Z", "2026-01-03"):
+        said = run("rate", "--prices", book, "--recorded-at", at, stdin=lines).stderr
+        assert "charged: 40 credit" in said
+        assert "  1 in_future: first at line 2, account a (2030-12-07T00:00:00Z), recorded at 2026-01-0" in said
+    own = as_lines(event("e1"), event("e2", occurred_at=JANUARY_2 + 1_800 * DAY, recorded_at=JANUARY_2 + 1_800 * DAY))
+    assert "2 request" in run("rate", "--prices", book, "--recorded-at", "2026-01-03", stdin=own).stderr
+    assert "in_future" not in run("rate", "--prices", book, "--recorded-at", "2026-01-03", stdin=own).stderr
+    assert "in_future" not in run("rate", "--prices", book, "--recorded-at", "now", stdin=as_lines(event("e1"))).stderr
+    assert run("rate", "--prices", book, "--recorded-at", "soon", stdin=b"").exit_code == 2
+
+
+def test_what_nothing_prices_is_said_with_its_first_line(run: Run, book: Path) -> None:
+    lines = as_lines(event("e1"), event("e2", endpoint="/other"), event("e3", ip=None))
+    said = run("rate", "--prices", book, stdin=lines).stderr
+    assert "  unpriced (no charge applies): first at line 2, endpoint /other" in said
+    assert (
+        "  missing_subject (a unique subject is missing): first at line 3, endpoint /v1/ip-lookup, charge ip-lookup"
+        in said
+    )
+
+
+def test_a_last_line_without_its_end(run: Run, book: Path) -> None:
+    """A whole object counts, as `printf` makes it: nothing can follow that would change it. A part of one is said."""
+    text = as_lines(event("e1"), event("e2", ip="2.2.2.2")).decode()
+    assert "charged: 40 credit" in run("rate", "--prices", book, "--strict", stdin=text[:-1]).stderr
+    cut = run("rate", "--prices", book, stdin=text[:-2])
+    assert "charged: 20 credit" in cut.stderr
+    assert "line 2 has no end yet and is no whole object: it was left out" in cut.stderr
+    assert (cut.exit_code, len(outputs(cut))) == (0, 1)
+    assert run("rate", "--prices", book, "--strict", stdin=text[:-2]).exit_code == 1
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_nothing_of_a_json_array_is_billed(run: Run, book: Path, indent: int | None) -> None:
+    text = json.dumps([event("e1"), event("e2", ip="2.2.2.2")], indent=indent)
+    for whole in (text, text + "\n", "\ufeff" + text, text.replace("\n", "\r\n")):
+        result = run("rate", "--prices", book, stdin=whole)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "is a JSON array" in result.stderr
+    assert "UTF-16" in run("rate", "--prices", book, stdin=text.encode("utf-16")).stderr
+
+
+@pytest.mark.parametrize("text", ["größe ✓", "\u2028", "\U0001f600", 'a"b\\c'])
+def test_text_comes_out_as_it_went_in(run: Run, book: Path, text: str) -> None:
+    result = run("rate", "--prices", book, stdin=as_lines(event("e", attributes={"x": text})))
+    assert [json.loads(line)["attributes"] for line in result.stdout_bytes.split(b"\n") if line] == [{"x": text}]
+
+
+def test_half_a_surrogate_pair_in_a_name_is_told_and_not_choked_on(run: Run, book: Path) -> None:
+    result = run("rate", "--prices", book, stdin=b'{"event_id": "\\ud800"}\n' + as_lines(event("e", **{"x\ud800": 1})))
+    assert [each["field"] for each in outputs(result)] == ["event_id", "x\ud800"]
+
+
+def test_gzip_and_byte_order_mark_and_carriage_returns(run: Run, book: Path, tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson.gz"
+    path.write_bytes(gzip.compress(b"\xef\xbb\xbf" + as_lines(event("e1"), event("e2")).replace(b"\n", b"\r\n")))
+    assert [each["decision"] for each in outputs(run("rate", "--prices", book, path))] == ["charged", "duplicate"]
+
+
+def test_damaged_gzip_fails(run: Run, book: Path, tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson.gz"
+    path.write_bytes(gzip.compress(as_lines(*(event(f"e{number}") for number in range(5_000))))[:-200])
+    result = run("rate", "--prices", book, path)
+    assert result.exit_code == 1
+    assert "cannot be read after line" in result.stderr
+
+
+def test_wrong_usage(run: Run, book: Path, tmp_path: Path) -> None:
+    assert run("rate").exit_code == 2
+    assert run("rate", "--prices", tmp_path / "nowhere.yaml").exit_code == 2
+    assert run("rate", "--prices", book, tmp_path / "nowhere.ndjson").exit_code == 2
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(BOOK.replace("credits: 20", "credits: -1").replace("credits: 1\n", "credits: x\n"))
+    result = run("rate", "--prices", bad, stdin=b"")
+    assert result.exit_code == 2
+    assert result.stderr.count("bad.yaml:") == 2
+
+
+def test_a_reader_that_leaves_ends_it_quietly(process: Start, book: Path) -> None:
+    running = process("rate", "--prices", book, "-")
+    assert running.stdin is not None
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    try:
+        running.stdin.write(as_lines(*(event(f"e{number}") for number in range(2_000))))
+        running.stdin.close()
+    except BrokenPipeError:
+        pass
+    assert running.wait(timeout=20) == 1
+    assert running.stderr.read() == b""
+
+
+def test_ctrl_c_ends_it_cleanly(process: Start, book: Path) -> None:
+    running = process("rate", "--prices", book, "-")
+    assert running.stdin is not None
+    assert running.stdout is not None
+    running.stdin.write(as_lines(*(event(f"e{number}") for number in range(500))))
+    running.stdin.flush()
+    assert running.stderr is not None
+    first = running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    out, err = first + running.stdout.read(), running.stderr.read()
+    assert running.wait(timeout=20) == 1
+    assert out.endswith(b"}\n")
+    assert b"Stopped." in err
+    assert b"Traceback" not in err
+
+
+def test_it_answers_while_the_input_is_still_open(process: Start, book: Path) -> None:
+    """Outputs of a long stream come as it goes on, not at its end."""
+    running = process("rate", "--prices", book, "-")
+    assert running.stdin is not None
+    assert running.stdout is not None
+    running.stdin.write(as_lines(*(event(f"e{number}") for number in range(500))))
+    running.stdin.flush()
+    assert json.loads(running.stdout.readline())["event_id"] == "e0"
+    running.stdin.close()
+    assert len(running.stdout.readlines()) == 499
+    assert running.wait(timeout=20) == 0
+
+
+@pytest.mark.slow
+def test_memory_is_flat_as_the_file_grows(tmp_path: Path, book: Path) -> None:
+    """Five times the file of the same accounts takes no more memory: what is forgotten is swept."""
+    short, long_ = (_peak_kib(tmp_path, book, days) for days in (400, 2_000))
+    assert long_ < short * 1.15, (short, long_)
+
+
+def _peak_kib(tmp_path: Path, book: Path, days: int) -> int:
+    path = tmp_path / f"{days}.ndjson"
+    with path.open("wb") as out:
+        for day in range(days):
+            for number in range(40):
+                at = JANUARY_2 + day * DAY + number
+                address = f"10.{day % 250}.{day // 250}.{number}"
+                out.write(to_line(event(f"{day}-{number}", account_id=f"a{number % 4}", occurred_at=at, ip=address)))
+    code = (
+        "import resource, sys\nfrom cli.main import main\n"
+        "try:\n    main()\nfinally:\n    sys.stderr.write(f'\\n{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "rate", "--prices", str(book), str(path)],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    return int(done.stderr.rsplit("\n", 1)[1])
+
+
+def test_a_line_beyond_the_bound_is_read_past() -> None:
+    import io
+
+    lines = list(read_lines(io.BytesIO(b"a" * 100 + b"\n" + b"b" * 10 + b"\n" + b"c" * 11), longest=10))
+    assert [(line.number, line.content, line.too_long) for line in lines] == [
+        (1, b"a" * 10, True), (2, b"b" * 10, False), (3, b"c" * 10, True),
+    ]  # fmt: skip
+
+
+def test_rating_in_pieces_between_writes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from application.input import file_rating as rating
+
+    lines = as_lines(
+        *(event(f"e{number % 700}", ip=f"1.1.1.{number % 90}", occurred_at=JANUARY_2 + number * 9_000_000)
+          for number in range(1_500))
+    )  # fmt: skip
+
+    def rate() -> list[dict[str, Any]]:
+        return list(Rater(BOOK).rate(CommandReader(read_lines(io.BytesIO(lines)))))
+
+    whole = rate()
+    for size in (1, 7, 100):
+        monkeypatch.setattr(rating, "_COMMANDS_BETWEEN_WRITES", size)
+        assert rate() == whole
+
+
+@pytest.mark.slow
+def test_it_is_fast_enough_to_try_prices(book: Path) -> None:
+    """Not a benchmark: a bound that only a mistake, such as a scan for each event, would break."""
+    import io
+
+    lines = as_lines(*(event(f"e{number}", ip=f"10.0.{number % 250}.{number % 199}") for number in range(20_000)))
+    began = time.perf_counter()
+    assert sum(1 for _ in Rater(BOOK).rate(CommandReader(read_lines(io.BytesIO(lines))))) == 20_000
+    assert time.perf_counter() - began < 10

@@ -1,0 +1,90 @@
+"""A port that is taken: which, from which setting, and who has it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from application.clickhouse.opening import served
+from application.configuration.settings import Settings
+from application.configuration.sources import load
+from application.errors import Failed
+from cli.running.ports import taken_ports
+from cli.running.stack import Stack
+from local.port_holder import holder_of
+from local.ports import free_ports
+from sinks.server import ServerAddress, ServerSink
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that this process listens on."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield int(server.getsockname()[1])
+
+
+def test_the_holder_of_a_port_is_named(taken: int) -> None:
+    assert holder_of(taken).startswith(f"process {os.getpid()} (")
+    program = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); s.accept()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
+        assert holder_of(port).startswith(f"process {other.pid} ({sys.executable} -c import socket")
+        other.kill()
+    assert holder_of(free_ports(1)[0]) == "another process"
+
+
+def configured(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> list[str]:
+    monkeypatch.chdir(folder)
+    (folder / "creditmeter.toml").write_text(text)
+    configuration = load()
+    return taken_ports(configuration.settings, configuration.origins)
+
+
+def test_ports_that_are_set_and_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    (mistake,) = configured(tmp_path, monkeypatch, f"\nquery_port = {taken}\n")
+    assert mistake.startswith(f"query_port = {taken} (creditmeter.toml:2): process {os.getpid()} (")
+    assert mistake.endswith("listens there; stop it, or set query_port to another")
+    (mistake,) = configured(tmp_path, monkeypatch, f"metrics_port = {taken - 1}\nprocesses = 1\n")
+    assert mistake.startswith(f"metrics_port + 1 = {taken} (creditmeter.toml:1): process {os.getpid()} (")
+    assert configured(tmp_path, monkeypatch, f"query_port = {free_ports(1)[0]}\n") == []
+    monkeypatch.setenv("CREDITMETER_QUERY_PORT", str(taken))
+    (mistake,) = configured(tmp_path, monkeypatch, "")
+    assert f"(environment CREDITMETER_QUERY_PORT): process {os.getpid()}" in mistake
+
+
+def test_up_fails_where_a_port_that_was_set_is_taken(tmp_path: Path, taken: int) -> None:
+    (tmp_path / "creditmeter.toml").write_text(f"query_port = {taken}\n")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    for arguments in (["up"], ["up", "--detach"]):
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert f"query_port = {taken} (creditmeter.toml:1): process {os.getpid()} (" in done.stderr
+        assert not (tmp_path / ".creditmeter" / "kafka").exists()
+
+
+def test_a_port_that_nobody_has_set_gives_way_and_the_other_one_is_noted(taken: int) -> None:
+    settings = Settings(query_port=taken)
+
+    def stack(*, is_set: bool) -> Stack:
+        return Stack(settings, lambda: pytest.fail("no broker"), lambda _text: None, is_query_port_set=is_set)
+
+    assert stack(is_set=False)._query_port() != taken
+    assert stack(is_set=True)._query_port() == taken
+
+
+def test_the_loader_says_who_has_its_port(tmp_path: Path, taken: int) -> None:
+    sink = ServerSink(ServerAddress("nowhere"))
+    with pytest.raises(Failed, match=rf"query_port {taken}: Address already in use: process {os.getpid()} \("):
+        served(sink, Settings(data_dir=tmp_path, query_port=taken))

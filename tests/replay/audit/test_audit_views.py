@@ -1,0 +1,121 @@
+"""The audit reads what people read: views that hide, add or change something are found, and the rows are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replay.audit.findings import Difference, Finding
+from replay.audit.run import run_audit
+from replay.audit.scope import Surveyor
+from sinks.embedded import EmbeddedSink
+from sinks.views import defined_views
+from tests.replay.audit.audited import Audited, Everything, SinkRows, filled
+from tests.replay.audit.test_audit_kept import plan
+from tests.streams.simulation import NAMES, PARTITIONS, Cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    made = Cluster(7, messages=120)
+    made.run_undisturbed()
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
+    sink = filled(cluster, tmp_path_factory.mktemp("views") / "clickhouse")
+    yield sink
+    sink.close()
+
+
+@pytest.fixture
+def sink(store: EmbeddedSink) -> Iterator[EmbeddedSink]:
+    """The store, whose views are made anew after the test."""
+    yield store
+    for name, select in defined_views().items():
+        store.execute(f"DROP TABLE IF EXISTS {name}")
+        store.execute(f"CREATE VIEW {name} AS {select}")
+
+
+def audited(cluster: Cluster, sink: EmbeddedSink, folder: Path) -> list[Difference]:
+    rows = SinkRows(sink)
+    made = Audited(cluster)
+    scopes = Surveyor(
+        NAMES, PARTITIONS, made.logs.input_log, made.logs.output_logs, Everything(cluster), 0.0, with_rows=True
+    ).scopes()
+    found: list[Difference] = []
+    run_audit(plan(made, folder, rows=rows), scopes, found.append, lambda _partition, _offset: None)
+    return found
+
+
+def test_views_as_they_were_made_are_clean(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
+    assert audited(cluster, sink, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("view", "key"),
+    [("billed_events", "event_id"), ("refunds", "refund_id"), ("grants", "grant_id"), ("dead_letters", "position")],
+)
+def test_a_view_that_hides_a_row_is_found_and_the_row_named(
+    cluster: Cluster, sink: EmbeddedSink, tmp_path: Path, view: str, key: str
+) -> None:
+    value = sink.query(f"SELECT toString(any({key})) FROM {view}").rows[0][0]
+    hidden = sink.query(f"SELECT count() FROM {view} WHERE toString({key}) = '{value}'").rows[0][0]
+    definition = defined_views()[view]
+    sink.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM ({definition}) WHERE toString({key}) != '{value}'")
+    found = audited(cluster, sink, tmp_path)
+    (first, *rows) = found
+    assert (first.found, first.place) == (Finding.DIFFERENT, f"view {view}")
+    assert "should be" in first.detail
+    assert len(rows) == hidden >= 1
+    assert {each.found for each in rows} == {Finding.MISSING}
+    if key != "position":
+        assert all(f"{key}={value}" in each.place for each in rows)
+
+
+CHANGES: dict[str, tuple[str, str, Finding]] = {
+    "other credits": (
+        "billed_events",
+        "SELECT * REPLACE (credits + 1 AS credits) FROM ({definition})",
+        Finding.DIFFERENT,
+    ),
+    "rows twice": ("grants", "SELECT * FROM ({definition}) UNION ALL SELECT * FROM ({definition})", Finding.DIFFERENT),
+    "without FINAL": ("refunds", "{not_final}", Finding.DIFFERENT),
+    "a summary without refunds": ("balances", "SELECT * FROM ({definition}) WHERE balance >= 0", Finding.DIFFERENT),
+    "a summary of others": ("daily_usage", "SELECT * FROM ({definition}) WHERE account_id != 'x'", Finding.DIFFERENT),
+    "what balances rest on": ("last_balances", "SELECT * FROM ({definition}) LIMIT 1", Finding.DIFFERENT),
+    "other columns": ("alerts", "SELECT 1 AS one", Finding.DIFFERENT),
+}
+
+
+@pytest.mark.parametrize(("view", "statement", "kind"), CHANGES.values(), ids=CHANGES.keys())
+def test_every_other_change_of_a_view_is_found(
+    cluster: Cluster, sink: EmbeddedSink, tmp_path: Path, view: str, statement: str, kind: Finding
+) -> None:
+    definition = defined_views()[view]
+    parts: dict[str, Any] = {"definition": definition, "not_final": definition.replace(" FINAL", "")}
+    sink.execute(f"CREATE OR REPLACE VIEW {view} AS {statement.format(**parts)}")
+    found = audited(cluster, sink, tmp_path)
+    assert (found[0].found, found[0].place) == (kind, f"view {view}")
+
+
+def test_a_column_that_is_cast_is_found(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
+    """The statement is the migrations' own; the list of columns before it changes what comes out."""
+    columns = [(row[0], row[1]) for row in sink.query("DESCRIBE TABLE refunds").rows]
+    types = {"credits": "Int16"}
+    listed = ", ".join(f"`{name}` {types.get(name, kind)}" for name, kind in columns)
+    sink.execute(f"CREATE OR REPLACE VIEW refunds ({listed}) AS {defined_views()['refunds']}")
+    found = audited(cluster, sink, tmp_path)
+    assert {each.place.split()[0] for each in found} == {"refunds"}
+
+
+def test_a_view_that_is_gone_is_missing(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
+    sink.execute("DROP VIEW balances")
+    sink.execute("DROP VIEW daily_usage")
+    sink.execute("CREATE TABLE daily_usage (day Date) ENGINE = Memory")
+    found = sorted((each.found, each.place) for each in audited(cluster, sink, tmp_path))
+    assert found == [(Finding.DIFFERENT, "view daily_usage"), (Finding.MISSING, "view balances")]

@@ -1,0 +1,92 @@
+"""Hundreds of seeded accidents against the real rating loop: readers always see the undisturbed bill, and audits agree.
+
+CREDITMETER_SIMULATIONS sets how many seeds are run, CREDITMETER_SEED the first of them (one printed by a failure).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from metering.records import AlertKind, DeadLetterReason, Decision, GrantStatus, RejectReason
+from replay.audit.partition import Against
+from tests.replay.audit.audited import Audited, items
+from tests.streams.simulation import NAMES, PARTITIONS, Cluster, Machine
+
+RUNS = int(os.environ.get("CREDITMETER_SIMULATIONS", "1000"))
+FIRST = int(os.environ.get("CREDITMETER_SEED", "1"))
+SHARDS = 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_any_accidents_leave_the_same_bill(shard: int) -> None:
+    for seed in range(FIRST + shard, FIRST + RUNS, SHARDS):
+        check(seed)
+
+
+def check(seed: int) -> None:
+    expected = Cluster(seed).run_undisturbed()
+    disturbed = Cluster(seed)
+    found = disturbed.run_with_accidents()
+    story = f"seed {seed}; run again with CREDITMETER_SEED={seed} CREDITMETER_SIMULATIONS=1; {disturbed.accidents}"
+    assert any(values for (topic, _), values in expected.items() if topic == NAMES.billed), (
+        f"nothing was billed: the simulation tests nothing ({story})"
+    )
+    assert found == expected, story
+    for machine in disturbed.machines:
+        audited = Audited(disturbed).run(partial(with_state, machine))
+        assert not audited.differences, f"{audited.differences[0]}; {story}"
+        assert not audited.gaps, f"{audited.gaps}; {story}"
+
+
+def with_state(machine: Machine, partition: int) -> Against:
+    state = machine.disk.get(partition)
+    return Against(state=None if state is None else state.reopen())
+
+
+def test_the_simulation_has_accidents_of_every_kind() -> None:
+    """Guards the test above: were the accidents to stop, or all the states to be lost, it could not fail."""
+    accidents: list[str] = []
+    compared = 0
+    for seed in range(1, 60):
+        cluster = Cluster(seed)
+        cluster.run_with_accidents()
+        accidents += cluster.accidents
+        compared += len(cluster.disks_at_the_end())
+    text = " ".join(accidents)
+    for kind in ("Crash send", "Crash append", "Crash acknowledge", "Crash return", "Crash before", "Crash after",
+                 "DeliveryFailed", "rebalance", "power loss", "gone", "restored", "gave way"):  # fmt: skip
+        assert kind in text, f"no accident of the kind {kind!r} in 59 runs"
+    assert compared > 59 * PARTITIONS * 0.7, "states that have the whole log are what the audits compare last"
+
+
+def test_the_simulation_has_outcomes_of_every_kind() -> None:
+    """Guards it, too: every way in which a command can end, and credits can go back, is in the traffic."""
+    met: Counter[str] = Counter()
+    for seed in range(1, 60):
+        cluster = Cluster(seed)
+        cluster.run_undisturbed()
+        met += outcomes(cluster)
+    wanted = {str(each) for kind in (Decision, RejectReason, GrantStatus, AlertKind, DeadLetterReason) for each in kind}
+    wanted |= {"refunded in part", "refunded in full", "forfeited", "several grants used", "a refund's grant used"}
+    assert not wanted - met.keys(), "no traffic of these kinds in 59 runs"
+
+
+def outcomes(cluster: Cluster) -> Counter[str]:
+    met: Counter[str] = Counter()
+    for line in items(cluster, NAMES.billed, "events"):
+        uses = [use["grant_id"] for use in line["grants_used"]]
+        met[line["decision"]] += 1
+        met["several grants used"] += len(uses) > 1
+        met["a refund's grant used"] += any(grant_id.startswith("refund:") for grant_id in uses)
+    for refund in items(cluster, NAMES.refunds, "refunds"):
+        met[refund["reject_reason"] or ("refunded in part" if refund["remaining_charge"] else "refunded in full")] += 1
+        met["forfeited"] += refund["forfeited"] > 0
+    met.update(grant["status"] for grant in items(cluster, NAMES.grants, "grants"))
+    met.update(alert["kind"] for alert in items(cluster, NAMES.alerts, "alerts"))
+    met.update(letter["reason"] for letter in items(cluster, NAMES.dead_letters, "dead_letters"))
+    return +met

@@ -1,0 +1,47 @@
+"""The environment is no input: a selection of the tests again under another time zone, locale and folder name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SELECTION = [
+    *("tests/cli/events/test_rate.py", "tests/cli/bills/test_prices.py", "tests/cli/events/test_emit_dry_run.py"),
+    *(
+        "tests/examples/test_price_books.py",
+        "tests/application/commands/test_outcome_sentences.py",
+        "tests/application/explaining/test_sentences.py",
+    ),
+    *("tests/sinks/test_odd_values.py", "tests/sinks/test_migrate.py"),
+]
+"""What prints, reads files, and keeps rows; quick, and without a service."""
+SURROUNDINGS: dict[str, tuple[dict[str, str], str]] = {
+    "time zone": ({"TZ": "NPT-5:45"}, "plain"),
+    "locale": ({"PYTHONIOENCODING": "latin-1", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "plain"),
+    "folder name": ({}, "jürgen x, ünï=1"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("environment", "folder"), SURROUNDINGS.values(), ids=SURROUNDINGS.keys())
+def test_nothing_depends_on(tmp_path: Path, environment: dict[str, str], folder: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not clickhouse_server and not slow",
+    ]
+    # A bar is drawn with other signs where the terminal lacks the usual one.
+    command += ["-k", "not gets_a_progress_bar", "--basetemp", str(tmp_path / folder), *SELECTION]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")[-4000:]
