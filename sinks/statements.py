@@ -26,6 +26,7 @@ _TOKEN = re.compile(
     r"""'(?:[^'\\]|\\.)*'            # a string: passed over
       | `(?P<quoted>(?:[^`\\]|\\.)*)`
       | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+      | (?P<equals>=)
       | .""",
     re.DOTALL | re.VERBOSE,
 )
@@ -61,7 +62,11 @@ def check_canonical(canonical: str) -> None:
     The engine's spelling is looked at because it has resolved comments, quotes and escapes (`` `fi\x6ce` ``).
     """
     words: list[str] = []
-    for token in _TOKEN.finditer(canonical):
+    tokens = [found for found in _TOKEN.finditer(canonical) if not found[0].isspace()]
+    for clause, _, sign in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if (clause.group("word") or "").upper() == "SETTINGS" and sign.group("equals"):
+            raise SinkRejected("leave SETTINGS out of the statement: its limits and its time zone are fixed")
+    for token in tokens:
         word = (token.group("word") or token.group("quoted") or "").lower()
         if word:
             # After a dot it is a column of a table, never a function.

@@ -6,6 +6,7 @@ migrations' own statement gives on these tables.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from replay.audit.findings import Difference, Finding, Note
@@ -16,14 +17,8 @@ from sinks.views import ViewDefinition, view_definitions
 from streams.log.topics import TopicNames
 from streams.rating.outputs import BATCH_NAME, topics_by_kind
 
-_VIEW_OF = {
-    "billed_rows": "billed_events",
-    "refund_rows": "refunds",
-    "grant_rows": "grants",
-    "dead_letter_rows": "dead_letters",
-    "alert_rows": "alerts",
-}
-"""The view through which people read each base table, one row for one row."""
+_ROW_VIEW = re.compile(r"FROM (\w+) FINAL$")
+"""The end of the statement of a view that shows each row of a table, one for one."""
 _CLOCK_COLUMNS = frozenset({"is_open"})
 """Columns that change by the clock alone."""
 _TRIES = 5
@@ -40,15 +35,16 @@ def compare_views(store: RowStore, names: TopicNames, scopes: Iterable[Scope], n
     readable = {name: each for name, each in definitions.items() if each.actual is not None}
     topics = {BATCH_NAME[kind]: topic for kind, topic in topics_by_kind(names).items()}
     all_scopes = list(scopes)
+    row_views = {found[1]: name for name, each in definitions.items() if (found := _ROW_VIEW.search(each.expected))}
     for batch, shape in SHAPES.items():
-        view = readable.get(_VIEW_OF[shape.table])
+        view = readable.get(row_views.get(shape.table, ""))
         if view is None:
             continue
         columns = _columns(store, view)
         for scope in all_scopes if columns else ():
             _compare_rows(store, view, shape.table, columns, scope.partition, scope.horizons[topics[batch]], note)
     for name, view in readable.items():
-        if name not in _VIEW_OF.values() and view.is_right:
+        if name not in row_views.values() and view.is_right:
             _compare_summary(store, view, note)
 
 

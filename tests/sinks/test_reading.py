@@ -153,6 +153,32 @@ def test_a_word_for_a_function_may_be_in_a_string_or_a_column_of_a_table() -> No
     assert check_statement(" /* a */ SELECT 1 ; ") == "SELECT 1"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1 SETTINGS max_threads = 1",
+        "SELECT * FROM (SELECT 1 SETTINGS max_memory_usage = 0)",
+        "SELECT 1 WHERE 1 IN (SELECT 1 SETTINGS `max_execution_time` = 0, max_threads = 1)",
+        "WITH x AS (SELECT 1 SETTINGS max_threads = DEFAULT) SELECT * FROM x",
+        "SELECT 1 UNION ALL SELECT 2 settings max_threads=1",
+        "SELECT * FROM view(SELECT 1 SETTINGS max_threads=1)",
+        "EXPLAIN SELECT 1 SETTINGS max_threads = 1",
+    ],
+)
+def test_no_clause_sets_anything_wherever_it_stands(sink: Sink, statement: str) -> None:
+    with pytest.raises(SinkRejected):
+        sink.query(statement)
+    if "WITH" not in statement:
+        with pytest.raises(SinkRejected, match="SETTINGS"):
+            check_canonical(statement)
+
+
+def test_settings_may_be_a_word_elsewhere() -> None:
+    check_canonical(
+        "SELECT settings, `SETTINGS` = 1, 'SETTINGS a = 1' FROM system.settings WHERE name = 'x' AND settings = 1"
+    )
+
+
 def test_the_engine_ignores_a_config_that_lies_about(embedded: EmbeddedSink, tmp_path: Path) -> None:
     """The user of the engine has no right to any source, whoever asks."""
     with pytest.raises(SinkRejected, match="privileges"):
