@@ -22,6 +22,7 @@ from application.configuration.settings import ENV_PREFIX
 from application.errors import Failed
 from cli.demo.demo_events import RECORDED_AT, demo_events
 from cli.demo.demo_report import PROBE_ACCOUNT, Bill, Figures, print_report
+from cli.demo.example import BOOK_NAME, example_folder, next_steps
 from cli.terminal.exits import translated_errors
 from cli.terminal.output import print_status
 from streams import clock
@@ -29,7 +30,7 @@ from streams import clock
 if TYPE_CHECKING:
     from application.pipeline import Pipeline
 
-_BOOK = Path(__file__).parents[2] / "examples" / "prices" / "pixel.yaml"
+_BOOK = example_folder() / BOOK_NAME
 _KILLS = (0.35, 0.7)
 _AT_WORK_SECONDS = 0.5
 _PROBES = 20
@@ -201,12 +202,8 @@ def main(ctx: click.Context, events: int, seed: int, processes: int) -> None:
         except (NoService, ServerFailed) as error:
             raise Failed(str(error)) from error
     print_status("The scratch folder is gone. To look around in a pipeline of your own:")
-    book = _BOOK.relative_to(Path(__file__).parents[2])
-    print_status("  make up")
-    print_status("  source .venv/bin/activate")
-    print_status(f"  creditmeter prices publish {book}")
-    print_status(f"  creditmeter emit {book.with_suffix('.events.ndjson')}")
-    print_status('  creditmeter query "SELECT charge, decision, count(), sum(credits) FROM billed_events GROUP BY ALL"')
+    for command in next_steps():
+        print_status(f"  {command}")
     ctx.exit(0 if equal else 1)
 
 

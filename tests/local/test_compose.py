@@ -121,5 +121,6 @@ def test_the_image_is_pinned_runs_as_our_user_and_holds_every_package() -> None:
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert {name.rstrip("*") for name in project["tool"]["setuptools"]["packages"]["find"]["include"]} <= sent
-    assert {"pyproject.toml", "constraints.txt", "examples", project["project"]["readme"]} <= sent
+    assert {"pyproject.toml", "setup.py", "constraints.txt", "examples"} <= sent
+    assert {project["project"]["readme"], *project["project"]["license-files"]} <= sent
     assert SERVICES[OURS[0]]["image"] == f"creditmeter:{project['project']['version']}"
