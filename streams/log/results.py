@@ -1,17 +1,19 @@
 """What one command caused, for whoever sent it: waits until it is decided, then finds its outputs in the topics.
 
-A worker acknowledges an input message only after everything that it caused is in the output topics. So once the rating
-group's offset has passed the message, whatever is there now with its source offset is all of it, and nothing there
-means that it caused nothing: it was a repeat, or a change that has no output of its own.
+Every message but a price book is answered in `credits.billed` (SPEC 4), so that its decision is seen there as soon as
+it is made, whether it has lines or was a repeat, set aside or applied. Where there is no answer (a price book, a worker
+of the version before, a topic that was trimmed) the rating group's progress tells: a worker acknowledges an input
+message only after everything that it caused is in the output topics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from metering.records import Command
 from schemas.batches import read_head
-from schemas.catalog import BATCHES
+from schemas.catalog import ANSWERS, BATCHES
 from schemas.errors import Undecodable
 from streams import clock
 from streams.log.protocols import InputLog, LogError, LostPrefix, Message, TimedLog
@@ -23,10 +25,21 @@ if TYPE_CHECKING:
 Caused = dict[str, list[dict[str, Any]]]
 """By output topic, the records that one input message caused there, in order. Topics without any are left out."""
 
-_PAUSE = 0.1
+_PAUSE = 0.01
+_PAUSE_FOR_PROGRESS = 0.1
+_OTHER_TOPICS_SECONDS = 1.0
 _CLOCKS_DIFFER_MS = 10_000
 _LOOK_BACK = 16
 _LOOK_BACK_FACTOR = 8
+
+
+class Answer(NamedTuple):
+    """What became of one input message, as `credits.billed` answers it (SPEC 4): the arrays of its BilledBatch."""
+
+    lines: list[dict[str, Any]]
+    repeated: list[dict[str, Any]]
+    set_aside: list[dict[str, Any]]
+    applied: list[dict[str, Any]]
 
 
 class NotDecided(LogError):
@@ -74,15 +87,25 @@ class Results:
     def wait_until_decided(
         self, offsets: Mapping[int, int], timeout: float, say: Callable[[str], None] = lambda _text: None
     ) -> None:
-        """Return when the worker has passed the offset of each partition. Raises NotDecided, LogError."""
+        """Return when the message at the offset of each partition is decided, with all before it.
+
+        Raises NotDecided, LogError.
+        """
         deadline = clock.monotonic() + timeout
+        tails = {partition: self._tail(partition, offset) for partition, offset in offsets.items()}
+        asked_at: float | None = None
         while True:
-            rated = self.rated()
-            behind = {each: offset for each, offset in offsets.items() if rated.get(each, 0) <= offset}
-            if not behind:
+            tails = {partition: tail for partition, tail in tails.items() if not tail.is_answered()}
+            if not tails:
                 return
-            if clock.monotonic() >= deadline:
-                raise NotDecided(self._undecided(behind, timeout))
+            now = clock.monotonic()
+            if asked_at is None or now >= asked_at + _PAUSE_FOR_PROGRESS:
+                asked_at, rated = now, self.rated()
+                tails = {each: tail for each, tail in tails.items() if rated.get(each, 0) <= offsets[each]}
+                if not tails:
+                    return
+            if now >= deadline:
+                raise NotDecided(self._undecided({partition: offsets[partition] for partition in tails}, timeout))
             say("waiting for the worker")
             clock.sleep(_PAUSE)
 
@@ -99,17 +122,64 @@ class Results:
     def caused_by(self, partition: int, offsets: Collection[int]) -> dict[int, Caused]:
         """What is in the output topics of these input messages, by their offset; those without any are left out.
 
-        Reads the topics from the time of the first of them to the outputs of the last. Raises LostPrefix where the
-        log no longer holds the first, LogError.
+        Reads the topics from the time of the first of them to the outputs of the last. Topics are written side by side:
+        what a command that was applied or set aside must have caused in its own is waited for, a second at most, while
+        alerts and expiries are those that are there. Raises LostPrefix where the log no longer holds the first,
+        LogError.
         """
-        found: dict[int, Caused] = {}
         if not offsets:
-            return found
+            return {}
         since = self._recorded_at(partition, min(offsets))
-        for topic in self._names.outputs:
-            for offset, records in self._in_topic(topic, partition, frozenset(offsets), since).items():
-                found.setdefault(offset, {})[topic] = records
+        deadline = clock.monotonic() + _OTHER_TOPICS_SECONDS
+        while True:
+            found: dict[int, Caused] = {}
+            answers = self._answers(partition, offsets, since)
+            for offset, answer in answers.items():
+                if answer.lines:
+                    found[offset] = {self._names.billed: answer.lines}
+            for topic in self._names.outputs:
+                if topic != self._names.billed:
+                    for offset, records in self._in_topic(topic, partition, frozenset(offsets), since).items():
+                        found.setdefault(offset, {})[topic] = records
+            lacking = any(self._topics_of(answer) - found.get(at, {}).keys() for at, answer in answers.items())
+            if not lacking or clock.monotonic() >= deadline:
+                return found
+            clock.sleep(_PAUSE)
+
+    def answers(self, partition: int, offsets: Collection[int]) -> dict[int, Answer]:
+        """The answers to these input messages, by their offset; those without any are left out. Raises as `caused_by`.
+
+        An answer that an older worker wrote has lines alone.
+        """
+        if not offsets:
+            return {}
+        return self._answers(partition, offsets, self._recorded_at(partition, min(offsets)))
+
+    def _answers(self, partition: int, offsets: Collection[int], since: int) -> dict[int, Answer]:
+        found: dict[int, Answer] = {}
+        for offset, batch in self._batches(self._names.billed, partition, frozenset(offsets), since):
+            answer = found.setdefault(offset, Answer([], [], [], []))
+            for array, name in zip(answer, (BATCHES["BilledBatch"], *ANSWERS), strict=True):
+                array.extend(batch[name])
         return found
+
+    def _topics_of(self, answer: Answer) -> set[str]:
+        """The topics that must hold something of an answered message."""
+        names = self._names
+        topics = {
+            Command.HOLD: names.holds,
+            Command.REFUND: names.refunds,
+            Command.GRANT: names.grants,
+            Command.ACCOUNT: names.accounts,
+        }
+        return {topics[Command(each["command"])] for each in answer.applied} | (
+            {names.dead_letters} if answer.set_aside else set()
+        )
+
+    def _tail(self, partition: int, offset: int) -> _Tail:
+        log = self._outputs[self._names.billed]
+        start = self._start(log, partition, offset, self._recorded_at(partition, offset))
+        return _Tail(log, partition, start, offset)
 
     def _recorded_at(self, partition: int, offset: int) -> int:
         for message in self._input.read(partition, offset, offset + 1):
@@ -127,11 +197,19 @@ class Results:
     def _in_topic(
         self, topic: str, partition: int, offsets: frozenset[int], since: int
     ) -> dict[int, list[dict[str, Any]]]:
-        """Source offsets only rise for a reader, so the first one behind the last wanted is where to stop."""
+        records: dict[int, list[dict[str, Any]]] = {}
+        for offset, batch in self._batches(topic, partition, offsets, since):
+            name = next(name for name in BATCHES.values() if name in batch)
+            records.setdefault(offset, []).extend(batch[name])
+        return records
+
+    def _batches(
+        self, topic: str, partition: int, offsets: frozenset[int], since: int
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(source offset, batch) of each wanted one. Offsets only rise for a reader: it stops behind the last."""
         log = self._outputs[topic]
         start = self._start(log, partition, min(offsets), since)
         latest, seen = max(offsets), (-1, -1)
-        records: dict[int, list[dict[str, Any]]] = {}
         for message in log.read(partition, start, log.bounds(partition)[1]):
             position = _position(message)
             if position <= seen:
@@ -140,11 +218,7 @@ class Results:
                 break
             seen = position
             if position[0] in offsets:
-                name, batch = self._codec.decode(message.value)
-                items = batch[BATCHES[name]]
-                if items:
-                    records.setdefault(position[0], []).extend(items)
-        return records
+                yield position[0], self._codec.decode(message.value)[1]
 
     @staticmethod
     def _start(log: TimedLog, partition: int, earliest: int, since: int) -> int:
@@ -162,6 +236,31 @@ class Results:
                 break
             start, length = first, length * _LOOK_BACK_FACTOR
         return start
+
+
+class _Tail:
+    """Follows one partition of `credits.billed` until the answer to one input message is there, or a later one."""
+
+    def __init__(self, log: InputLog, partition: int, start: int, offset: int) -> None:
+        """``start`` is not behind the first output of the message at ``offset`` of the input log."""
+        self._log = log
+        self._partition = partition
+        self._next = start
+        self._offset = offset
+
+    def is_answered(self) -> bool:
+        """Whether it is there by now; reads on from where the last call ended. Raises LogError."""
+        end = self._log.bounds(self._partition)[1]
+        for message in self._log.read(self._partition, self._next, end):
+            try:
+                head = read_head(message.value)
+            except Undecodable:
+                continue
+            is_last = head.part == head.parts - 1
+            if head.source_offset > self._offset or (head.source_offset == self._offset and is_last):
+                return True
+        self._next = max(end, self._next)
+        return False
 
 
 def _position(message: Message) -> tuple[int, int]:

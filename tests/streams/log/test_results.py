@@ -1,5 +1,6 @@
 """What one command caused, found in the output topics: exactly its own, whatever else is there."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ class Pipeline:
         self.acknowledged = 0
         self.asked = 0
         self.lag_of_clock = 0
+        self.is_silent = False
         commands = MemoryInputLog(self.broker, NAMES.requests)
         out = MemoryOutputLog(self.broker, self.codec.read_position)
         self._wiring = Wiring(NAMES, 1, self.codec, read_book, commands, out)
@@ -39,7 +41,7 @@ class Pipeline:
         self.asked += 1
         if self.asked == 3:
             self.rate()
-        return {(NAMES.requests, 0): self.acknowledged} if self.acknowledged else {}
+        return {(NAMES.requests, 0): self.acknowledged} if self.acknowledged and not self.is_silent else {}
 
     def put(self, name: str, record: dict[str, Any]) -> int:
         offset = self.broker.bounds(NAMES.requests, 0)[1]
@@ -141,3 +143,84 @@ def test_parts_of_one_message_come_together(pipeline: Pipeline) -> None:
     assert len(pipeline.broker.records(NAMES.billed, 0)) > 1
     lines = pipeline.results.wait(0, offset, 1)[NAMES.billed]
     assert [line["event_id"] for line in lines] == [f"e{number}" for number in range(60)]
+
+
+def test_an_answer_is_seen_before_any_acknowledgement(pipeline: Pipeline) -> None:
+    """Of whatever became of it: applied, repeated, set aside, or an event with lines."""
+    event = {
+        "event_id": "e", "account_id": "acme", "occurred_at": NOW, "endpoint": "/x", "channel": "api",
+        "outcome": "processed",
+    }  # fmt: skip
+    first = pipeline.put("RequestBatch", {"events": [event, event | {"event_id": "bad", "ip": "nowhere"}]})
+    again = pipeline.put("RequestBatch", {"events": [event, event | {"attributes": {"a": "x"}}]})
+    granted, repeated = pipeline.grant(0), pipeline.grant(0)
+    pipeline.is_silent = True
+    pipeline.rate()
+    for offset in (first, again, granted, repeated):
+        pipeline.results.wait_until_decided({0: offset}, 1)
+    answers = pipeline.results.answers(0, [first, again, granted, repeated])
+    assert [line["event_id"] for line in answers[first].lines] == ["e"]
+    assert [(each["index"], each["reason"], each["field"]) for each in answers[first].set_aside] == [
+        (1, "invalid_event", "ip")
+    ]
+    assert answers[again].lines == []
+    assert [
+        (each["index"], each["same_content"], each["first_offset"], each["first_index"])
+        for each in answers[again].repeated
+    ] == [(0, True, first, 0), (1, False, first, 0)]
+    assert answers[granted].applied == [{"command": "grant", "id": "g0"}]
+    assert answers[repeated].applied == []
+    (repeat,) = answers[repeated].repeated
+    assert (repeat["command"], repeat["id"], repeat["index"]) == ("grant", "g0", None)
+    assert (repeat["same_content"], repeat["first_offset"], repeat["first_index"]) == (True, granted, None)
+    with pytest.raises(NotDecided):
+        pipeline.results.wait_until_decided({0: pipeline.grant(1)}, 0.05)
+
+
+def test_a_message_without_events_and_one_that_nobody_can_read_are_answered(pipeline: Pipeline) -> None:
+    empty = pipeline.put("RequestBatch", {"events": []})
+    poison = pipeline.broker.append(NAMES.requests, 0, b"poison", NOW + 10 * SECOND)
+    book = pipeline.put("PriceBook", {"book_id": "wrong", "yaml": "x", "published_at": NOW})
+    pipeline.rate()
+    answers = pipeline.results.answers(0, [empty, poison, book])
+    assert answers[empty] == ([], [], [], [])
+    assert answers[poison].set_aside == [
+        {"index": None, "command": None, "id": None, "reason": "undecodable", "field": None}
+    ]
+    assert book not in answers  # a price book concerns no account
+
+
+def test_an_answer_in_parts_is_there_with_its_last_part(pipeline: Pipeline) -> None:
+    events = [
+        {
+            "event_id": f"e{number}", "account_id": "acme", "occurred_at": NOW, "endpoint": "/x", "channel": "api",
+            "outcome": "processed", "attributes": {f"a{each}": "x" * 1_000 for each in range(20)},
+        }
+        for number in range(60)
+    ]  # fmt: skip
+    offset = pipeline.put("RequestBatch", {"events": events})
+    pipeline.is_silent = True
+    pipeline.rate()
+    whole = pipeline.broker.records(NAMES.billed, 0)
+    cut = Pipeline()
+    cut.put("RequestBatch", {"events": events})
+    for message in whole[:-1]:
+        cut.broker.append(NAMES.billed, 0, message.value, message.timestamp)
+    with pytest.raises(NotDecided):
+        cut.results.wait_until_decided({0: offset}, 0.02)
+    pipeline.results.wait_until_decided({0: offset}, 1)
+
+
+def test_what_its_own_topic_must_hold_is_waited_for(pipeline: Pipeline) -> None:
+    """Topics are written side by side: the answer may be seen first."""
+    offset = pipeline.grant(0)
+    pipeline.rate()
+    late = Pipeline()
+    late.grant(0)
+    (answer,) = pipeline.broker.records(NAMES.billed, 0)
+    late.broker.append(NAMES.billed, 0, answer.value, answer.timestamp)
+    (change,) = pipeline.broker.records(NAMES.grants, 0)
+    timer = threading.Timer(0.1, lambda: late.broker.append(NAMES.grants, 0, change.value, change.timestamp))
+    timer.start()
+    assert late.grants(offset) == ["g0"]
+    timer.join()
