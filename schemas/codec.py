@@ -68,12 +68,16 @@ class Commands(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """How to read the messages of one writer's schema. ``read_digests`` is there for a batch of commands."""
+    """How to read the messages of one writer's schema. ``read_digests`` is there for a batch of commands.
+
+    ``schema`` is the writer's, where it is another version than the current one.
+    """
 
     name: str
     read: Reader
     adapt: Adapter | None
     read_digests: DigestingReader | None = None
+    schema: Schema | None = None
 
 
 class Codec:
@@ -181,6 +185,24 @@ class Codec:
             for part, (first, stop) in enumerate(ranges)
         ]
 
+    def is_older(self, data: bytes) -> bool:
+        """Whether a message was written with another version of its schema than this one writes. Raises as `decode`."""
+        known = self._by_header.get(data[: wire.SINGLE_OBJECT_LENGTH]) or self._find(data)[0]
+        return known.schema is not None
+
+    def is_as_written_before(self, data: bytes, record: Record) -> bool:
+        """Whether a message of an older version says what ``record`` says, in the fields that it knew.
+
+        False for one of the current version. Raises as `decode`.
+        """
+        known, start = self._by_header.get(data[: wire.SINGLE_OBJECT_LENGTH]), wire.SINGLE_OBJECT_LENGTH
+        if known is None:
+            known, start = self._find(data)
+        if known.schema is None:
+            return False
+        back = adapter(current(known.name), known.schema)
+        return known.read(data, start) == (record if back is None else back(record))
+
     def read_position(self, data: bytes) -> tuple[int, int]:
         """(source_offset, part) of an output batch, without decoding its items. Raises as `decode`."""
         position = batches.read_position(data)
@@ -228,10 +250,11 @@ def _known(schema: Schema) -> _Known:
     name = short_name(written)
     if name not in NAMES:
         raise IncompatibleSchemas(f"{name} is no record of creditmeter")
+    other = None if fingerprint_of(schema) == fingerprint_of(current(name)) else written
     if name == "RequestBatch":
         read, read_digests = compile_reader(written, _BOUNDED), compile_digesting_reader(written, _BOUNDED)
-        return _Known(name, read, adapter(written, current(name)), read_digests)
-    return _Known(name, compile_reader(written), adapter(written, current(name)))
+        return _Known(name, read, adapter(written, current(name)), read_digests, other)
+    return _Known(name, compile_reader(written), adapter(written, current(name)), schema=other)
 
 
 _BOUNDED = {"events": MAX_EVENTS}

@@ -87,13 +87,13 @@ class PartitionAudit:
         scope, totals = self._scope, self.totals
         self._check_beginning()
         exists = self._logs.input_log.bounds(scope.partition)[1]  # after the outputs' ends were fixed: none is newer
-        outputs = {
-            topic: OutputAudit(
+        outputs: dict[str, OutputAudit] = {}
+        for topic, stretch in scope.outputs.items():  # billed lines first
+            answers = outputs[self._logs.names.billed] if topic == self._logs.names.accounts else None
+            outputs[topic] = OutputAudit(
                 self._logs.output_logs[topic], topic, scope.partition, stretch, (scope.stop, exists),
-                self._logs.codec, self._digest_of, self._note,
-            )
-            for topic, stretch in scope.outputs.items()
-        }  # fmt: skip
+                self._logs.codec, self._digest_of, self._note, answers,
+            )  # fmt: skip
         rows = self._row_audit()
         counts = Counts()
         for message in self._logs.input_log.read(scope.partition, self._next, scope.stop):

@@ -11,7 +11,7 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Read
 
 from metering.store import Value
 from streams import clock
-from streams.state.rocks import APPLIED_KEY, FORMAT, FORMAT_KEY, IDENTITY_KEY, explain
+from streams.state.rocks import APPLIED_KEY, FORMAT_KEY, IDENTITY_KEY, READABLE_FORMATS, explain
 from streams.state.store import NOTHING_APPLIED, Identity, StateError, prefix_end
 
 _CACHE_BYTES = 64 << 20
@@ -66,7 +66,7 @@ class StateView:
 
     def _identity(self) -> Identity | None:
         written, owner = self._db.get(FORMAT_KEY), self._db.get(IDENTITY_KEY)
-        if written is None or owner is None or msgpack.unpackb(written) != FORMAT:
+        if written is None or owner is None or msgpack.unpackb(written) not in READABLE_FORMATS:
             return None
         return Identity(*msgpack.unpackb(owner))
 

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from metering.store import Value
 
-FORMAT = 1
+FORMAT = 2
+READABLE_FORMATS = (1, FORMAT)
+"""Format 1 has no open holds, and no place and digest beside the ids of commands: `metering.store` says how rows of
+both are told apart. It is written on in format 2, which a worker of the version before refuses."""
 FORMAT_KEY = RESERVED + b"format"
 IDENTITY_KEY = RESERVED + b"identity"
 APPLIED_KEY = RESERVED + b"applied"
@@ -149,12 +152,14 @@ class RocksState:
                 raise StateError(f"{self.path}: not a state folder of creditmeter; configure another folder")
             owner = [identity.topic, identity.partition, identity.log_id]
             self._set_meta({FORMAT_KEY: FORMAT, IDENTITY_KEY: owner})
-        elif found != FORMAT:
+        elif found not in READABLE_FORMATS:
             raise StateError(
                 f"{self.path}: the state has format {found}, this version reads {FORMAT}; "
                 "use the version that wrote it, or remove the folder: the state is made anew from the input log"
             )
         self._compare(owner, identity)
+        if found is not None and found != FORMAT:
+            self._set_meta({FORMAT_KEY: FORMAT})
         applied = self._meta(APPLIED_KEY)
         self._applied = NOTHING_APPLIED if applied is None else applied
 

@@ -1,7 +1,8 @@
 """Seeded traffic for simulations: every command type, repeats, late events, poison, several accounts a partition.
 
-A seed's messages together bring about every decision, reject_reason, grant status, kind of alert and dead letter, and
-refunds that fill debt, go back to grants, are forfeited, or become a grant of their own.
+A seed's messages together bring about every decision, reject_reason, status of grants and holds, kind of alert and
+dead letter; repeats with the same content and with another; events that draw on holds of all kinds; and refunds that
+fill debt, go back to grants, are forfeited, or become a grant of their own.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def event(event_id: str, account_id: str, **fields: Any) -> dict[str, Any]:
     return {
         "event_id": event_id, "account_id": account_id, "occurred_at": START, "endpoint": "/other", "channel": "js",
         "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
-        "plan": None, "quantities": {}, "attributes": {},
+        "plan": None, "hold_id": None, "keeps_hold": False, "quantities": {}, "attributes": {},
     } | fields  # fmt: skip
 
 
@@ -65,6 +66,7 @@ class Traffic:
         self.codec = codec
         self.accounts = [f"account-{n}" for n in range(accounts)]
         self.sent: dict[str, list[dict[str, Any]]] = {account_id: [] for account_id in self.accounts}
+        self.held: dict[str, list[str]] = {account_id: [] for account_id in self.accounts}
         self.refunded: dict[str, list[str]] = {account_id: [] for account_id in self.accounts}
         self.now = START
         self.serial = 0
@@ -81,8 +83,8 @@ class Traffic:
         return made
 
     def _message(self) -> tuple[int, int, bytes]:
-        kinds = ("events", "grant", "refund", "account", "price_book", "poison")
-        kind = self.random.choices(kinds, (56, 12, 20, 8, 1, 3))[0]
+        kinds = ("events", "grant", "refund", "account", "price_book", "poison", "hold")
+        kind = self.random.choices(kinds, (56, 12, 20, 8, 1, 3, 14))[0]
         partition = self.random.randrange(self.partitions)
         if kind == "poison":
             return partition, self.now, self.random.randbytes(self.random.randrange(40))
@@ -99,7 +101,8 @@ class Traffic:
     def _event(self, account_id: str) -> dict[str, Any]:
         sent = self.sent[account_id]
         if sent and self.random.random() < 0.12:
-            return self.random.choice(sent[-40:])
+            again = self.random.choice(sent[-40:])
+            return again if self.random.random() < 0.8 else again | {"user_id": "another"}
         self.serial += 1
         late = self.random.choice((0, 0, 0, 0, 0, HOUR, HOUR, 30 * HOUR, 80 * HOUR))
         event = {
@@ -115,11 +118,38 @@ class Traffic:
             "ip": self.random.choice((None, "192.0.2.1", "192.0.2.1", "192.0.2.2", "::ffff:192.0.2.1", "2001:db8::7")),
             "domain": self.random.choice((None, "example.com", "www.Example.com.", "example.org", "example.net")),
             "plan": None,
+            "hold_id": self._open_hold(account_id),
+            "keeps_hold": self.random.random() < 0.5,
             "quantities": {"emails": self.random.randrange(4)},
             "attributes": {},
         }
         sent.append(event)
         return event
+
+    def _open_hold(self, account_id: str) -> str | None:
+        """One of the account's last holds, or of another account's, or none."""
+        if self.random.random() < 0.6:
+            return None
+        held = self.held[account_id if self.random.random() < 0.95 else self.random.choice(self.accounts)]
+        return self.random.choice(held[-3:]) if held else None
+
+    def _hold(self, account_id: str) -> tuple[str, dict[str, Any]]:
+        """Some are over on arrival, some outlast everything, some come again while they are open or after."""
+        self.serial += 1
+        held, held_at = self.held[account_id], self.now - self.random.choice((0, 0, 0, 2 * HOUR, 80 * HOUR))
+        again = held and self.random.random() < 0.1
+        held.append(self.random.choice(held[-5:]) if again else f"hold-{self.serial}")
+        asked = {"credit": self.random.choice((1, 20, 45, 45, 200))}
+        if self.random.random() < 0.3:
+            asked["email"] = self.random.choice((3, 9))
+        return "Hold", {
+            "hold_id": held[-1],
+            "account_id": account_id,
+            "credits": asked,
+            "held_at": held_at,
+            "expires_at": held_at + self.random.choice((1, HOUR, 10 * HOUR, 100 * HOUR, 720 * HOUR)),
+            "reason": "simulation",
+        }
 
     def _grant(self, account_id: str) -> tuple[str, dict[str, Any]]:
         """Some expire at the same time, some are over on arrival, some come twice, some are nothing."""

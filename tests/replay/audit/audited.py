@@ -95,7 +95,7 @@ def filled(cluster: Cluster, path: Path) -> EmbeddedSink:
     """A chDB with the rows of all output topics, as the loader makes them."""
     sink = EmbeddedSink(path)
     migrate(sink)
-    for topic in NAMES.outputs:
+    for topic in NAMES.loaded:
         for partition in range(PARTITIONS):
             decoded = [cluster.codec.decode(m.value) for m in cluster.broker.records(topic, partition)]
             if decoded:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT
+from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, HOLD
 from replay.audit.findings import Difference, Finding
 from replay.audit.partition import Against
 from sinks.embedded import EmbeddedSink
@@ -207,8 +207,8 @@ def row_of(state: RocksState, table: bytes, holds: Callable[[Any], bool] = lambd
     """The newest row of a table: what clean-up may take any moment is not what is altered."""
     rows = [each for each in state.scan(table) if holds(each[1])]
     assert rows, f"no such row in the table {table!r}"
-    newest = max(rows, key=lambda each: each[1][0] if table in (ACCOUNT, EVENT) else 0)
-    return newest if table in (ACCOUNT, EVENT) else rows[-1]
+    newest = max(rows, key=lambda each: each[1][0] if table in (ACCOUNT, EVENT, HOLD) else 0)
+    return newest if table in (ACCOUNT, EVENT, HOLD) else rows[-1]
 
 
 def in_account(change: Callable[[list[Any]], object], holds: Callable[[Any], bool] = lambda _row: True) -> Alteration:
@@ -222,7 +222,7 @@ def in_account(change: Callable[[list[Any]], object], holds: Callable[[Any], boo
 
 def in_event(change: Callable[[list[Any]], object]) -> Alteration:
     def alter(state: RocksState) -> Changes:
-        key, row = row_of(state, EVENT, lambda row: len(row) > 1)
+        key, row = row_of(state, EVENT, lambda row: bool(row[1]))
         change(row)
         return {key: row}
 
@@ -242,11 +242,15 @@ def too_much(table: bytes) -> Alteration:
 
 
 def open_grant(row: list[Any]) -> list[Any]:
-    return next(grant for _, grants in row[-1].values() for grant in grants if grant[3])
+    return next(grant for _, grants in row[7].values() for grant in grants if grant[3])
 
 
 def has_grant(row: list[Any]) -> bool:
-    return any(grant[3] for _, grants in row[-1].values() for grant in grants)
+    return any(grant[3] for _, grants in row[7].values() for grant in grants)
+
+
+def has_hold(row: list[Any]) -> bool:
+    return bool(row[8])
 
 
 def other_owner(state: RocksState) -> Changes:
@@ -267,7 +271,7 @@ STATES: dict[str, tuple[Alteration, Finding, str]] = {
     "on_empty": (in_account(lambda row: row.__setitem__(4, "other")), Finding.DIFFERENT, "account"),
     "marks": (in_account(lambda row: row.__setitem__(5, {"credit": 3})), Finding.DIFFERENT, "account"),
     "arrivals": (in_account(lambda row: row.__setitem__(6, row[6] + 1)), Finding.DIFFERENT, "account"),
-    "debt": (in_account(lambda row: row[-1].setdefault("credit", [0, []]).__setitem__(0, 7)), Finding.DIFFERENT,
+    "debt": (in_account(lambda row: row[7].setdefault("credit", [0, []]).__setitem__(0, 7)), Finding.DIFFERENT,
              "account"),
     "grant": (in_account(lambda row: open_grant(row).__setitem__(3, 1_001), has_grant), Finding.DIFFERENT, "account"),
     "expiry": (in_account(lambda row: open_grant(row).__setitem__(0, 2**50), has_grant), Finding.DIFFERENT, "account"),
@@ -275,6 +279,12 @@ STATES: dict[str, tuple[Alteration, Finding, str]] = {
     "event's time": (in_event(lambda row: row.__setitem__(0, row[0] + 1)), Finding.DIFFERENT, "event"),
     "charged credits": (in_event(lambda row: row[1][0].__setitem__(3, 999)), Finding.DIFFERENT, "event"),
     "returned credits": (in_event(lambda row: row[1][0].__setitem__(4, 998)), Finding.DIFFERENT, "event"),
+    "event's place": (in_event(lambda row: row.__setitem__(2, row[2] + 1)), Finding.DIFFERENT, "event"),
+    "event's digest": (in_event(lambda row: row.__setitem__(4, b"elsewhat")), Finding.DIFFERENT, "event"),
+    "hold": (in_account(lambda row: row[8][0].__setitem__(2, {"x": 9}), has_hold), Finding.DIFFERENT, "account"),
+    "no hold": (in_account(lambda row: row[8].clear(), has_hold), Finding.DIFFERENT, "account"),
+    "no hold id": (gone(HOLD), Finding.MISSING, "hold"),
+    "a hold id more": (too_much(HOLD), Finding.UNEXPECTED, "hold"),
     "no event": (gone(EVENT), Finding.MISSING, "event"),
     "an event more": (too_much(EVENT), Finding.UNEXPECTED, "event"),
     "claim's owner": (other_owner, Finding.DIFFERENT, "claim"),

@@ -91,8 +91,19 @@ def test_a_newer_format_is_refused(folder: RocksFolder) -> None:
     db = Rdict(str(folder.path(HERE)), options=Options(raw_mode=True))
     db[b"\x00format"] = msgpack.packb(99)
     db.close()
-    with pytest.raises(StateError, match="format 99, this version reads 1"):
+    with pytest.raises(StateError, match="format 99, this version reads 2"):
         folder.open(HERE)
+
+
+def test_a_state_of_the_first_format_is_read_and_written_on_in_this_one(folder: RocksFolder) -> None:
+    folder.open(HERE).close()
+    db = Rdict(str(folder.path(HERE)), options=Options(raw_mode=True))
+    db[b"\x00format"] = msgpack.packb(1)
+    db.close()
+    folder.open(HERE).close()
+    db = Rdict(str(folder.path(HERE)), options=Options(raw_mode=True))
+    assert msgpack.unpackb(db[b"\x00format"]) == 2  # a worker of the version before would not know holds
+    db.close()
 
 
 def test_a_folder_with_other_data_is_refused(folder: RocksFolder) -> None:
