@@ -185,8 +185,8 @@ def _problems(
         if each.held_back:
             since = "" if each.held_since is None else f" since {shown_time(each.held_since)}"
             yield (
-                f"partition {each.partition}: {each.held_back:,} messages held back by an open transaction{since}: they "
-                "are decided when it is committed or aborted (kafka-transactions.sh find-hanging, abort)"
+                f"partition {each.partition}: {each.held_back:,} messages held back by an open transaction{since}: "
+                "they are decided when it is committed or aborted (kafka-transactions.sh find-hanging, abort)"
             )
         if each.first > 0 and each.to_rate and each.to_rate >= each.end - each.first:
             yield f"partition {each.partition}: the log begins at {each.first}, and nothing of it is rated yet"
