@@ -1,1 +1,1 @@
-"""A Kafka broker and a ClickHouse server for one machine. See README.md in this folder."""
+"""A Kafka broker and a ClickHouse server for one machine."""

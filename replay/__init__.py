@@ -1,0 +1,1 @@
+"""The log read again: accounts, explanations, audits and re-ratings, without sending anything."""

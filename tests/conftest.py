@@ -29,6 +29,9 @@ NEEDS = {
     "own_clickhouse": "clickhouse_server",
 }
 
+# What of the environment is for the tests themselves, and no setting of somebody's installation.
+FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
+
 # `everyday` tries the same examples in every run, so that a red build is red again; `thorough` looks for new ones.
 settings.register_profile("everyday", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
@@ -38,7 +41,7 @@ settings.load_profile(os.environ.get("CREDITMETER_TEST_HYPOTHESIS", "everyday"))
 def pytest_configure() -> None:
     """Keeps the configuration of whoever runs the tests out of them."""
     for name in list(os.environ):
-        if name.startswith("CREDITMETER_") and not name.startswith("CREDITMETER_TEST_"):
+        if name.startswith("CREDITMETER_") and not name.startswith(FOR_TESTS):
             del os.environ[name]
 
 

@@ -1,0 +1,1 @@
+"""Commands that change an account: made, sent to the log, and waited for."""

@@ -1,0 +1,1 @@
+"""Every setting of the project, and where each value comes from."""

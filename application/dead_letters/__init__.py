@@ -1,0 +1,1 @@
+"""Commands that were set aside: read, corrected and sent again."""

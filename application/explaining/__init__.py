@@ -1,0 +1,1 @@
+"""Why an event cost what it cost, and whether the bill agrees."""

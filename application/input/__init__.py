@@ -1,0 +1,1 @@
+"""Files of events, NDJSON and access logs, read into commands."""

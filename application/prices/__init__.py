@@ -1,0 +1,1 @@
+"""Price books: read from files, compared, and published into the log."""

@@ -1,0 +1,1 @@
+"""Re-ratings of one pipeline: planned, kept in a file, and applied."""

@@ -1,0 +1,1 @@
+"""The state of a whole pipeline, asked from outside."""

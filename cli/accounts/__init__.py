@@ -1,0 +1,1 @@
+"""Commands about one customer: account, grant, refund, explain, estimate."""

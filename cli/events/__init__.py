@@ -1,0 +1,1 @@
+"""Commands about events and rows: emit, rate, query, dead-letters."""

@@ -1,0 +1,1 @@
+"""Commands that run the pipeline: up, down, worker, load, migrate, status, checkpoint, config, completion."""

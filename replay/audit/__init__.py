@@ -1,0 +1,1 @@
+"""Audits: outputs, rows, views and states compared with a replay of the log."""

@@ -1,0 +1,1 @@
+"""Copies of partitions' states in a folder or object store, from which another machine goes on."""

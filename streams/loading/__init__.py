@@ -1,0 +1,1 @@
+"""The loader: output topics into ClickHouse."""

@@ -1,0 +1,1 @@
+"""Topics, reading and sending: on Kafka, and in memory."""

@@ -1,0 +1,1 @@
+"""The rating worker: input messages into outputs and state."""

@@ -68,11 +68,6 @@ class RatingLoop:
         for rater in raters:
             rater.commit()
 
-    def assign(self, partitions: Iterable[int]) -> None:
-        """Opens partitions that are now this worker's. Raises LogChanged where the log is another one, StateError."""
-        for partition in partitions:
-            self._rater(partition)
-
     def release(self, partitions: Iterable[int]) -> None:
         """Closes partitions that now belong to another worker; call it between two groups."""
         for partition in partitions:
@@ -87,13 +82,7 @@ class RatingLoop:
     def _rater(self, partition: int) -> PartitionRater:
         rater = self._raters.get(partition)
         if rater is None:
-            rater = PartitionRater(self._wiring, partition, self._open_state(partition))
-            try:
-                rater.check_log()
-            except BaseException:
-                rater.close()
-                raise
-            self._raters[partition] = rater
+            rater = self._raters[partition] = PartitionRater(self._wiring, partition, self._open_state(partition))
         return rater
 
     @staticmethod

@@ -1,0 +1,1 @@
+"""Faust: consumer group, fetching and commits, and nothing else."""

@@ -16,7 +16,7 @@ from schemas.resolution import adapter
 from schemas.wire import single_object_header
 from schemas.writing import compile_writer
 from streams.state.store import MemoryState
-from tests.replay.audit.audited import Audited
+from tests.streams.audited import Audited
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 from tests.streams.traffic import Traffic
 
@@ -41,7 +41,7 @@ def put_back(cluster: Cluster, topic: str, partition: int, values: list[bytes]) 
     cluster.broker._kept.pop((topic, partition), None)
     cluster.broker._next.pop((topic, partition), None)
     for value in values:
-        cluster.append(topic, partition, value)
+        cluster.broker.append(topic, partition, value, 0)
 
 
 def upgraded(until: int) -> Cluster:
