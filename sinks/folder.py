@@ -58,7 +58,7 @@ class FolderLock:
         """
         self._path = folder / LOCK_NAME
         try:
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unwritable(folder, error) from error
         try:
@@ -120,7 +120,7 @@ def prepared(folder: Path) -> Path:
     if any(mark in str(folder) for mark in "?&%#\\"):
         raise SinkRejected(f"the data directory {folder} has one of ? & % # \\ in its path: the engine cannot open it")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(folder, error) from error
     return folder

@@ -41,8 +41,9 @@ def compare_views(store: RowStore, names: TopicNames, scopes: Iterable[Scope], n
         if view is None:
             continue
         columns = _columns(store, view)
-        for scope in all_scopes if columns else ():
-            _compare_rows(store, view, shape.table, columns, scope.partition, scope.horizons[topics[batch]], note)
+        if columns:
+            stops = {scope.partition: scope.horizons[topics[batch]] for scope in all_scopes}
+            _compare_rows(store, view, shape.table, columns, stops, note)
     for name, view in readable.items():
         if name not in row_views.values() and view.is_right:
             _compare_summary(store, view, note)
@@ -87,14 +88,39 @@ def _hash(columns: Iterable[str]) -> str:
 
 
 def _compare_rows(
-    store: RowStore, view: ViewDefinition, table: str, columns: list[str], partition: int, stop: int, note: Note
+    store: RowStore, view: ViewDefinition, table: str, columns: list[str], stops: Mapping[int, int], note: Note
 ) -> None:
-    where = f"source_partition = {partition} AND source_offset >= 0 AND source_offset < {stop}"
-    sums = f"count() AS c0, toString(sum({_hash(columns)})) AS c1"
-    expected, actual = f"({view.expected})", view.name
-    counted = [store.rows(f"SELECT {sums} FROM {source} WHERE {where}") for source in (expected, actual)]  # noqa: S608 -- names and numbers of our own
-    if counted[0] == counted[1]:
+    """Compares the rows of each input partition before its offset in `stops`.
+
+    Month by month, as the tables are kept, so that no statement grows with the age of the pipeline.
+    """
+    ends = ", ".join(str(stops.get(partition, 0)) for partition in range(max(stops, default=-1) + 1))
+    if not ends:
         return
+    judged = f"source_offset >= 0 AND source_partition >= 0 AND source_offset < [{ends}][source_partition + 1]"
+    months: set[int] = set()
+    for source in (table, view.name):
+        months.update(row[0] for row in store.rows(f"SELECT DISTINCT toYYYYMM(day) AS c0 FROM {source}"))  # noqa: S608 -- names of our own
+    for month in sorted(months):
+        where = f"toYYYYMM(day) = {month} AND {judged}"
+        expected, actual = (_sums(store, source, columns, where) for source in (f"({view.expected})", view.name))
+        for partition in sorted(stops):
+            if expected.get(partition) != actual.get(partition):
+                _name_rows(store, view, table, columns, partition, where, note)
+
+
+def _sums(store: RowStore, source: str, columns: list[str], where: str) -> dict[int, tuple[object, ...]]:
+    """By input partition: how many rows, and the sum of their hashes."""
+    sums = f"source_partition AS c0, count() AS c1, toString(sum({_hash(columns)})) AS c2"
+    return {row[0]: row[1:] for row in store.rows(f"SELECT {sums} FROM {source} WHERE {where} GROUP BY c0")}  # noqa: S608
+
+
+def _name_rows(
+    store: RowStore, view: ViewDefinition, table: str, columns: list[str], partition: int, month: str, note: Note
+) -> None:
+    """Notes each row that differs, of one partition in one month."""
+    where = f"{month} AND source_partition = {partition}"
+    expected, actual = f"({view.expected})", view.name
     keys = [name for name in KEYS[table] if name in columns]
     forms = ["source_offset", "position", *(f"toString(`{name}`)" for name in keys)]
     listed = ", ".join(f"{form} AS c{number}" for number, form in enumerate(forms))

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 import pytest
+from tests.streams.audited import Audited
 
 from metering.store import ACCOUNT, COMMAND_ID, EVENT
 from replay.audit.findings import Finding
@@ -16,7 +17,6 @@ from schemas.resolution import adapter
 from schemas.wire import single_object_header
 from schemas.writing import compile_writer
 from streams.state.store import MemoryState
-from tests.streams.audited import Audited
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 from tests.streams.traffic import Traffic
 
