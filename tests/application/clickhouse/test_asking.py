@@ -82,8 +82,11 @@ def test_strings_in_sql(run: Run, loader: Sink, text: str) -> None:
     ],
     ids=" ".join,
 )
-def test_what_is_not_utf_8_is_wrong_usage(run: Run, loader: Sink, typed: tuple[str, ...]) -> None:
+def test_what_is_not_utf_8_is_wrong_usage(
+    run: Run, loader: Sink, typed: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The shell hands over any bytes; Python keeps those that are no UTF-8 as lone surrogates."""
+    monkeypatch.setenv("CREDITMETER_BOOTSTRAP_SERVERS", "127.0.0.1:1")  # nobody is asked there
     refused = run(*typed)
     assert refused.exit_code == 2, refused.exception
     assert "not UTF-8" in refused.stderr
