@@ -71,7 +71,7 @@ def _planned(pipeline: Pipeline, order: AuditOrder, rows: RowStore | None) -> It
     if manifest is not None and (manifest.prefix, manifest.log_id) != (names.prefix, pipeline.log_id):
         raise Misconfigured(f"{begin}: the checkpoint is of another log ({manifest.prefix}.requests)")
     outputs = {topic: pipeline.log(topic) for topic in names.outputs}
-    logs = AuditLogs(names, pipeline.partitions, pipeline.codec, read_book, pipeline.input_log, outputs)
+    logs = AuditLogs(names, pipeline.partitions, pipeline.codec, read_book, pipeline.input_log, outputs, pipeline.seals)
     state = pipeline.places.states if order.with_state else None
     with scratch_folder(pipeline.places.data) as scratch:
         yield AuditPlan(logs, pipeline.log_id, scratch, rows, state, manifest, begin, order.checkpoint_to)
@@ -97,7 +97,7 @@ def _scopes(pipeline: Pipeline, plan: AuditPlan, seconds: float) -> list[Scope]:
     resumed = {} if plan.began_from is None else plan.began_from.outputs
     with pipeline.notices.waiting("looking where worker and loader are") as report:
         return Surveyor(
-            logs.names, logs.partitions, logs.input_log, logs.output_logs, _GroupsOfPipeline(pipeline), seconds,
+            logs.names, logs.partitions, logs.input_log, logs.own_outputs, _GroupsOfPipeline(pipeline), seconds,
             plan.rows is not None, report, resumed,
         ).scopes()  # fmt: skip
 

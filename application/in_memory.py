@@ -52,7 +52,7 @@ class MemoryWorker:
         self._connections = connections
         self._sink = sink
         names, broker, codec = connections.names, connections.broker, connections.codec
-        output_log = MemoryOutputLog(broker, codec.read_position)
+        output_log = MemoryOutputLog(broker, codec.read_position, seals=connections.sealer)
         log = MemoryInputLog(broker, names.requests)
         self._loop = RatingLoop(
             Wiring(names, connections.partitions, codec, read_book, log, output_log), lambda _partition: MemoryState()

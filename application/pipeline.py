@@ -25,8 +25,11 @@ from schemas.registry import HttpRegistry
 from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.sealed import CheckpointError
 from streams.log.connections import Connections, KafkaConnections, group_lag
+from streams.log.pipeline_seals import PipelineSeals
 from streams.log.protocols import LogError, LogUnavailable, RecordLog
 from streams.log.results import NotDecided, Results
+from streams.log.seal_ledger import SealSettings
+from streams.log.seals import SealCheck, SealedLog
 from streams.log.topics import TopicNames, TopicSettings
 from streams.state.store import StateError
 
@@ -83,13 +86,22 @@ class Pipeline:
     @cached_property
     def results(self) -> Results:
         """What single commands caused, once a worker has decided them."""
-        outputs = {topic: self.log(topic) for topic in self.names.outputs}
+        outputs = {topic: self.own_output(topic) for topic in self.names.outputs}
         rating = self.connections.group(self.names.rating_group)
         return Results(self.names, self.partitions, self.codec, self.input_log, outputs, rating)
 
     def log(self, topic: str) -> RecordLog:
         """A topic to read; all share one client."""
         return self.connections.log(topic)
+
+    @cached_property
+    def seals(self) -> SealCheck:
+        """Tells output records of this pipeline from stray ones."""
+        return self.connections.seals()
+
+    def own_output(self, topic: str) -> RecordLog:
+        """An output topic to read: only what this pipeline's workers wrote; what is stray is logged and passed over."""
+        return SealedLog(self.log(topic), topic, self.seals)
 
     def checkpoints(self, url: str | None = None) -> Checkpoints | None:
         """The checkpoints of this log at `url`, else at the configured place; None where there is none."""
@@ -121,7 +133,9 @@ def opened(settings: Settings, notices: Notices | None = None) -> Iterator[Pipel
             "this machine with `creditmeter up`."
         )
     names, codec = TopicNames(settings.topic_prefix), codec_of(settings)
-    connections = KafkaConnections(settings.bootstrap_servers, names, codec, settings.kafka_security)
+    connections = KafkaConnections(
+        settings.bootstrap_servers, names, codec, settings.kafka_security, seal_settings_of(settings)
+    )
     places = LocalPlaces(settings.data_dir, settings.state_path, settings.checkpoint_url)
     topic_settings = TopicSettings(settings.partitions, settings.replication_factor)
     pipeline = Pipeline(
@@ -147,6 +161,19 @@ def translated_causes() -> Iterator[None]:
         raise Failed(str(error), ErrorCode.UNAVAILABLE) from error
     except (LogError, StateError, CheckpointError) as error:
         raise Failed(str(error)) from error
+
+
+def pipeline_seals(settings: Settings, pipeline: Pipeline) -> PipelineSeals:
+    """What begins and rotates the seals of outputs. Raises LogError."""
+    keys = seal_settings_of(settings).for_log(pipeline.log_id)
+    return PipelineSeals(pipeline.address, pipeline.names, keys, settings.kafka_security)
+
+
+def seal_settings_of(settings: Settings) -> SealSettings:
+    """The configured seal keys."""
+    key, before = settings.seal_key, settings.seal_keys_before
+    earlier = [] if before is None else [each.encode() for each in before.get_secret_value().split(",")]
+    return SealSettings(None if key is None else key.get_secret_value().encode(), tuple(earlier))
 
 
 def codec_of(settings: Settings) -> Codec:

@@ -16,6 +16,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from streams.log.client import client_config
 from streams.log.protocols import Message, producer_of
+from streams.log.seals import Sealer
 from streams.log.topics import TopicNames
 from streams.rating.worker import WorkerSettings, open_loop
 from streams.shell import garbage_collection
@@ -28,7 +29,7 @@ WAIT_SECONDS = 0.02
 
 
 def main(bootstrap: str, prefix: str, folder: str) -> NoReturn:
-    settings = WorkerSettings(bootstrap, TopicNames(prefix), Path(folder))
+    settings = WorkerSettings(bootstrap, TopicNames(prefix), Path(folder), Sealer(b"bench"))
     loop = open_loop(settings)
     consumer = Consumer(
         client_config(

@@ -38,6 +38,7 @@ COMMANDS = {
     "audit": "cli.bills.audit",
     "rerate": "cli.bills.rerate",
     "checkpoint": "cli.running.checkpoint",
+    "seal": "cli.running.seal",
     "config": "cli.running.show_config",
     "completion": "cli.running.completion",
 }

@@ -38,6 +38,12 @@ class Metrics:
         self.messages = self._counter("messages", "Kafka messages of the input log rated.")
         self.catch_up = self._counter("catch_up_messages", "Messages applied again without output, to catch up.")
         self.loaded_rows = self._counter("loaded_rows", "Rows written to ClickHouse, by table.", "table")
+        self.stray_records = self._counter(
+            "stray_records", "Records of output topics that no worker of this pipeline wrote, passed over.", "topic"
+        )
+        self.loaded_offset = self._gauge(
+            "loaded_offset", "Last offset of an output topic whose rows are in ClickHouse.", "topic", "partition"
+        )
         self.load_retries = self._counter(
             "load_retries", "Times that ClickHouse did not take rows and was tried again."
         )

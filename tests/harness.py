@@ -14,6 +14,9 @@ from schemas.codec import Codec
 from streams.log.connections import KafkaConnections, group_lag
 from streams.log.input_log import KafkaInputLog
 from streams.log.output_log import KafkaOutputLog
+from streams.log.pipeline_seals import PipelineSeals
+from streams.log.seal_ledger import SealKeys
+from streams.log.seals import SealedLog
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 
 Line = tuple[Any, ...]
@@ -33,7 +36,8 @@ class Pipeline:
         self.partitions = partitions
         self.codec = Codec()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        ensure_topics(bootstrap, self.names, TopicSettings(partitions=partitions))
+        topics = ensure_topics(bootstrap, self.names, TopicSettings(partitions=partitions))
+        self.seal_keys = SealKeys(topics[self.names.requests])
         self.sender = KafkaOutputLog(bootstrap, self.codec.read_position)
 
     def send(self, messages: Iterable[tuple[int, int, bytes]]) -> None:
@@ -57,12 +61,16 @@ class Pipeline:
         limit = [] if file_kib is None else ["bash", "-c", f'ulimit -f {file_kib}; exec "$@"', "limited"]
         self._launch(name, [*limit, sys.executable, "-m", "cli.main"], config)
 
-    def _launch(self, name: str, program: list[str], config: Path) -> None:
+    def start_load(self, *options: str) -> None:
+        """The loader once more, with options of its command."""
+        self._launch("loader", [sys.executable, "-m", "cli.main"], self.folder / "one" / "loader.toml", *options)
+
+    def _launch(self, name: str, program: list[str], config: Path, *options: str) -> None:
         """Starts it as ``program`` with the arguments of its command; a name that begins with "loader" is a loader."""
         command = "load" if name.startswith("loader") else "worker"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
-        arguments = [command, "--config", str(config), "--ready-file", str(ready)]
+        arguments = [command, "--config", str(config), "--ready-file", str(ready), *options]
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen([*program, *arguments], stdout=log, stderr=log)
 
@@ -136,8 +144,10 @@ class Pipeline:
             yield from (self.codec.decode(value)[1] for value in values)
 
     def _values(self, topic: str) -> list[list[bytes]]:
-        """By partition. One client reads them all."""
-        log = KafkaInputLog(self.bootstrap, topic)
+        """By partition, what a reader takes. One client reads them all."""
+        whole = KafkaInputLog(self.bootstrap, topic)
+        seals = PipelineSeals(self.bootstrap, self.names, self.seal_keys)
+        log = SealedLog(whole, topic, seals.opened())
         found: list[list[bytes]] = [[] for _ in range(self.partitions)]
         for partition, taken in enumerate(found):
             last = (-1, -1)
@@ -146,7 +156,8 @@ class Pipeline:
                 if position > last:
                     last = position
                     taken.append(message.value)
-        log.close()
+        whole.close()
+        seals.close()
         return found
 
 

@@ -76,6 +76,6 @@ def _with_older(opened: OpenedReplay, newest: deque[Record], count: int, up_to: 
     missing = count - len(newest)
     if missing <= 0 or up_to < 0:
         return Tail(list(newest), is_whole=True)
-    log = pipeline.log(pipeline.names.billed)
+    log = pipeline.own_output(pipeline.names.billed)
     older = newest_lines(log, pipeline.codec, replay.partition, replay.account_id, missing, up_to)
     return Tail([*older.lines, *newest], older.is_whole)

@@ -16,6 +16,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 ENV_PREFIX = "CREDITMETER_"
 DEFAULT_FILE = "creditmeter.toml"
 
+LEAST_SEAL_KEY, MOST_SEAL_KEY = 16, 64
+"""Bytes of a seal key: enough not to be guessed, and what BLAKE2b takes."""
+
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -32,6 +35,19 @@ def _store_url(url: str) -> str:
     if problem is not None:
         raise ValueError(problem)
     return url
+
+
+def _seal_keys(keys: SecretStr) -> SecretStr:
+    for key in keys.get_secret_value().split(","):
+        if key.strip() != key or not LEAST_SEAL_KEY <= len(key.encode()) <= MOST_SEAL_KEY:
+            raise ValueError(f"should have {LEAST_SEAL_KEY} to {MOST_SEAL_KEY} bytes, without spaces at its ends")
+    return keys
+
+
+def _seal_key(key: SecretStr) -> SecretStr:
+    if "," in key.get_secret_value():
+        raise ValueError("should have no comma, which separates keys in seal_keys_before")
+    return _seal_keys(key)
 
 
 class Settings(BaseSettings):
@@ -127,6 +143,16 @@ class Settings(BaseSettings):
     schema_registry_user: str | None = Field(None, min_length=1, description="Who logs in at the registry.")
     schema_registry_password: SecretStr | None = Field(None, description="That user's password.")
 
+    seal_key: Annotated[SecretStr, AfterValidator(_seal_key)] | None = Field(
+        None,
+        description="The secret that output records are sealed with, the same for worker, loader and every reader; "
+        "16 to 64 bytes. Not set: the input topic's id, which keeps out accidents and other pipelines, not malice.",
+    )
+    seal_keys_before: Annotated[SecretStr, AfterValidator(_seal_keys)] | None = Field(
+        None,
+        description="Earlier seal keys, separated by commas: records of before `creditmeter seal rotate` have theirs.",
+    )
+
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."
     )
@@ -179,6 +205,8 @@ class Settings(BaseSettings):
         if (self.kafka_ssl_key_location is None) != (self.kafka_ssl_certificate_location is None):
             missing = "key" if self.kafka_ssl_key_location is None else "certificate"
             found.append((f"kafka_ssl_{missing}_location", "is needed: a certificate and its key go together"))
+        if self.seal_keys_before is not None and self.seal_key is None:
+            found.append(("seal_keys_before", "has no effect without seal_key"))
         if self.schema_registry_user is not None and self.schema_registry_url is None:
             found.append(("schema_registry_user", "has no effect without schema_registry_url"))
         return found

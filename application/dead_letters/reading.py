@@ -47,7 +47,7 @@ class DeadLetterLog:
     @classmethod
     def of(cls, pipeline: Pipeline) -> DeadLetterLog:
         """Those of a pipeline."""
-        letters = pipeline.log(pipeline.names.dead_letters)
+        letters = pipeline.own_output(pipeline.names.dead_letters)
         return cls(letters, pipeline.input_log, pipeline.codec, pipeline.partitions)
 
     def read(self, partition: int | None = None) -> Iterator[DeadLetter]:

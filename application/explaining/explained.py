@@ -153,7 +153,7 @@ def _billed(pipeline: Pipeline, story: Story, place: RecordedPlace) -> tuple[lis
     records = results.caused_by(place.partition, [place.offset]).get(place.offset, {}).get(topic, [])
     lines = [line for line in records if (line["account_id"], line["event_id"]) == (story.account_id, story.event_id)]
     if not lines:
-        log = pipeline.log(topic)
+        log = pipeline.own_output(topic)
         for message in log.read(place.partition, *log.bounds(place.partition)):
             if read_head(message.value).source_offset > place.offset:
                 return None, Agreement.DELETED

@@ -100,7 +100,9 @@ class Summary:
 
     def _note_time(self, command: InputCommand) -> None:
         at = command.record[TIME_FIELD[Command(command.name)]]
-        account_id = command.record["account_id"]
+        account_id = command.record.get("account_id")
+        if account_id is None:  # a price book is nobody's
+            return
         newest = self._newest.get(account_id)
         if newest is None or at > newest.at:
             self._newest[account_id] = _Newest(command.line_number, at)

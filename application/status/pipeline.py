@@ -6,7 +6,7 @@ the rest is told all the same; without Kafka there is nothing to tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,8 +14,17 @@ from application.configuration.settings import Settings
 from application.pipeline import Pipeline
 from application.prices.publishing import BookLog
 from application.status.endpoints import EndpointStatus, processes, store
+from application.status.positions import (
+    group_problems,
+    loaded_positions,
+    seal_problems,
+    state_problems,
+    store_problems,
+)
 from application.wording import shown_time
 from streams.checkpoints.sealed import CheckpointError
+from streams.loading.positions import Loaded, Place
+from streams.log.connections import lag_behind
 from streams.log.protocols import InputLog
 
 
@@ -68,8 +77,20 @@ class CheckpointStatus:
 
 
 @dataclass(frozen=True)
+class LoadedStatus:
+    """The last record of an output partition whose rows are in ClickHouse."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
 class PipelineStatus:
-    """Everything that `creditmeter status` shows; `books` is None where they were not looked for."""
+    """Everything that `creditmeter status` shows.
+
+    `books` is None where they were not looked for, `loaded` where ClickHouse did not answer.
+    """
 
     bootstrap: str
     topic_prefix: str
@@ -80,6 +101,7 @@ class PipelineStatus:
     books: list[BookStatus] | None
     endpoints: list[EndpointStatus]
     checkpoints: list[CheckpointStatus]
+    loaded: list[LoadedStatus] | None
     problems: list[str]
 
     def as_json(self) -> dict[str, Any]:
@@ -95,7 +117,9 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     requests = pipeline.input_log
     bounds = {each: requests.bounds(each) for each in partitions}
     rating, to_rate = _group(pipeline, names.rating_group, [names.requests])
-    loading, to_load = _group(pipeline, names.loading_group, names.loaded)
+    positions = loaded_positions(settings, pipeline)
+    reached = None if positions is None else {place: loaded.offset + 1 for place, loaded in positions.items()}
+    loading, to_load = _group(pipeline, names.loading_group, names.loaded, reached)
     inputs = [
         PartitionStatus(
             each, *bounds[each], behind, _recorded_at(requests, each, bounds[each], behind),
@@ -107,9 +131,11 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     books = _books(pipeline) if with_books else None
     endpoints = [*processes(settings), store(settings)]
     problems = list(_problems(inputs, rating, loading, books, endpoints, pipeline.partitions))
+    problems += _histories(pipeline, positions or {})
     checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
         pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, books, endpoints, checkpoints,
+        None if positions is None else [LoadedStatus(*place, each.offset) for place, each in sorted(positions.items())],
         problems,
     )  # fmt: skip
 
@@ -123,11 +149,22 @@ def _records(pipeline: Pipeline) -> dict[str, int]:
     return found
 
 
-def _group(pipeline: Pipeline, group: str, topics: Sequence[str]) -> tuple[GroupStatus, dict[tuple[str, int], int]]:
+def _histories(pipeline: Pipeline, positions: Mapping[Place, Loaded]) -> Iterator[str]:
+    """What parts of the pipeline that were restored apart have to say. Raises LogError."""
+    yield from group_problems(pipeline)
+    yield from state_problems(pipeline)
+    yield from store_problems(pipeline, positions)
+    yield from seal_problems(pipeline)
+
+
+def _group(
+    pipeline: Pipeline, group: str, topics: Sequence[str], reached: Mapping[Place, int] | None = None
+) -> tuple[GroupStatus, dict[tuple[str, int], int]]:
+    """A group and, by place, the messages behind what it has acknowledged, or behind `reached` where that is given."""
     progress = pipeline.connections.group(group)
-    behind = pipeline.lag(group, tuple(topics))
-    began = bool(progress.committed(topics, pipeline.partitions))
-    return GroupStatus(group, progress.members(), sum(behind.values()), began), behind
+    committed = progress.committed(topics, pipeline.partitions)
+    behind = lag_behind(pipeline.connections, topics, pipeline.partitions, committed if reached is None else reached)
+    return GroupStatus(group, progress.members(), sum(behind.values()), bool(committed)), behind
 
 
 def _recorded_at(log: InputLog, partition: int, bounds: tuple[int, int], behind: int) -> int | None:

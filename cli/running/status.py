@@ -55,6 +55,8 @@ def _print(found: PipelineStatus) -> None:
     print_line(f"topics     {', '.join(f'{name} {count:,}' for name, count in found.topics.items())}")
     print_line(f"rating     {_group(found.rating, 'worker', 'messages')}")
     print_line(f"loading    {_group(found.loading, 'loader', 'records')}")
+    for topic, places in _loaded(found).items():
+        print_line(f"loaded     {topic} up to {' '.join(places)}")
     for book in found.books or ():
         versions = ", ".join(book.versions)
         print_line(f"prices     {book.book_id[:12]}… since {shown_time(book.published_at)}: versions {versions}")
@@ -77,6 +79,14 @@ def _print(found: PipelineStatus) -> None:
     print_table(columns, rows, right=[*columns[:4], "to load", "checkpoint at"])
     for problem in found.problems:
         print_line(f"problem: {problem}")
+
+
+def _loaded(found: PipelineStatus) -> dict[str, list[str]]:
+    """By topic, how far ClickHouse is in each partition: partition@offset."""
+    by_topic: dict[str, list[str]] = {}
+    for position in found.loaded or ():
+        by_topic.setdefault(position.topic, []).append(f"{position.partition}@{position.offset}")
+    return by_topic
 
 
 def _group(group: GroupStatus, what: str, unit: str) -> str:

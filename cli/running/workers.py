@@ -74,8 +74,13 @@ def worker(
     """,
 )
 @_ready_file
+@click.option(
+    "--skip-lost",
+    is_flag=True,
+    help="Go on without the rows of records that retention deleted before they were loaded.",
+)
 @with_configuration
-def load(configuration: Configuration, *, ready_file: Path | None) -> None:
+def load(configuration: Configuration, *, ready_file: Path | None, skip_lost: bool) -> None:
     """Read the output topics and keep them in ClickHouse, embedded or a server.
 
     With the embedded store this process holds the data directory, applies migrations when it starts, and answers
@@ -83,7 +88,7 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
     SIGTERM or Ctrl-C.
     """
     from application.clickhouse.opening import opened_sink, served
-    from application.pipeline import opened
+    from application.pipeline import opened, pipeline_seals
     from cli.terminal.logs import set_up_logs
     from sinks.migrate import check_schema, migrate
     from streams.loading.loader import LoaderSettings, run_loader
@@ -103,12 +108,14 @@ def load(configuration: Configuration, *, ready_file: Path | None) -> None:
                 pipeline.address,
                 pipeline.names,
                 _made(settings.data_dir / "loader", settings),
+                pipeline_seals(settings, pipeline).begun(pipeline.partitions),
                 pipeline.codec,
                 security=settings.kafka_security,
                 session_timeout=settings.session_timeout,
                 # the worker's processes have the ports before it
                 metrics_port=settings.metrics_port + settings.processes if settings.metrics_port else None,
                 metrics_host=settings.metrics_host,
+                skip_lost=skip_lost,
             ),
             sink,
             _touch(ready_file),
@@ -133,6 +140,7 @@ def _work(settings: Settings, number: int, ready_file: Path | None) -> None:
 
 
 def _worker_settings(settings: Settings, pipeline: Pipeline, number: int) -> WorkerSettings:
+    from application.pipeline import pipeline_seals
     from streams.checkpoints.automatic import CheckpointSettings
     from streams.rating.worker import WorkerSettings
 
@@ -142,6 +150,7 @@ def _worker_settings(settings: Settings, pipeline: Pipeline, number: int) -> Wor
         pipeline.address,
         pipeline.names,
         _made(settings.state_path, settings),
+        pipeline_seals(settings, pipeline).begun(pipeline.partitions).sealer,
         pipeline.codec,
         settings.group_messages,
         settings.group_bytes,

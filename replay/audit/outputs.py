@@ -16,6 +16,7 @@ from schemas.batches import read_head
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from streams.log.protocols import InputLog, Message
+from streams.log.seals import SealCheck
 
 Position = tuple[int, int]
 """(source_offset, part): names an output of its topic and partition for ever."""
@@ -57,13 +58,14 @@ class OutputAudit:
 
     def __init__(
         self, log: InputLog, topic: str, partition: int, stretch: Stretch, bounds: tuple[int, int],
-        codec: Codec, digest_of: DigestOf, note: Note, answers: OutputAudit | None = None,
+        codec: Codec, seals: SealCheck, digest_of: DigestOf, note: Note, answers: OutputAudit | None = None,
     ) -> None:  # fmt: skip
         """`answers`: the audit of `credits.billed`, for a topic that the version before did not write."""
         self._topic = topic
         self._partition = partition
         self._judged, self._exists = bounds
         self._codec = codec
+        self._seals = seals
         self._digest_of = digest_of
         self._note = note
         self._records = iter(log.read(partition, stretch.first, stretch.stop))
@@ -158,6 +160,10 @@ class OutputAudit:
 
     def _position(self, message: Message) -> Position | None:
         """Where the record says that it belongs; None, and a difference, where no worker can have written it."""
+        if not self._seals.is_ours(self._topic, message):
+            wrong = "no seal" if message.seal is None else "a wrong seal"
+            self._tell(Finding.UNEXPECTED, message.offset, None, f"a stray record, with {wrong}: every reader skips it")
+            return None
         try:
             head = read_head(message.value)
         except Undecodable as error:

@@ -18,7 +18,8 @@ from replay.audit.rows import RowAudit, RowStore
 from replay.audit.scope import Scope
 from replay.audit.state import ReadableState, compare_states
 from schemas.codec import Codec
-from streams.log.protocols import InputLog, LostPrefix, Message
+from streams.log.protocols import InputLog, LostPrefix, Message, RecordLog
+from streams.log.seals import SealCheck, SealedLog
 from streams.log.topics import TopicNames
 from streams.rating.outputs import BATCH_NAME, Counts, Decided, encoded, topics_by_kind
 from streams.rating.partition import SWEEP_ROWS_PER_MESSAGE, Wiring, apply_message
@@ -35,14 +36,20 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class AuditLogs:
-    """What is read: the input, and each output topic by name."""
+    """What is read: the input, and each output topic by name, as it is; `seals` tells which of its records are ours."""
 
     names: TopicNames
     partitions: int
     codec: Codec
     read_book: ReadBook
     input_log: InputLog
-    output_logs: Mapping[str, InputLog]
+    output_logs: Mapping[str, RecordLog]
+    seals: SealCheck
+
+    @property
+    def own_outputs(self) -> dict[str, RecordLog]:
+        """The output topics without their stray records."""
+        return {topic: SealedLog(log, topic, self.seals) for topic, log in self.output_logs.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ class PartitionAudit:
             answers = outputs[self._logs.names.billed] if topic == self._logs.names.accounts else None
             outputs[topic] = OutputAudit(
                 self._logs.output_logs[topic], topic, scope.partition, stretch, (scope.stop, exists),
-                self._logs.codec, self._digest_of, self._note, answers,
+                self._logs.codec, self._logs.seals, self._digest_of, self._note, answers,
             )  # fmt: skip
         rows = self._row_audit()
         counts = Counts()

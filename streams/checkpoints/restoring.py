@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.manifest import Checkpoint, CheckpointDamaged
 from streams.checkpoints.scratch import Scratch
 from streams.checkpoints.sealed import CheckpointError
+from streams.log.protocols import InputLog, LogChanged
 from streams.metrics import Metrics
 from streams.state.rocks import RocksState
 from streams.state.rocks_folder import RocksFolder
+from streams.state.same_log import check_same_log
 from streams.state.store import NOTHING_APPLIED, Identity, StateError
 
 log = logging.getLogger(__name__)
@@ -25,8 +26,8 @@ FAR_BEHIND = 10_000
 class Restorer:
     """Opens states. A local one that is newer than every checkpoint is never touched.
 
-    `bounds` gives the log's first offset kept and its end. A checkpoint that is damaged is reported and the one before
-    is used; with none, the state is caught up from the log by whoever opened it, as far as the log reaches back.
+    A checkpoint that is damaged, or of another log than `input_log`, is reported and the one before is used; with none,
+    the state is caught up from the log by whoever opened it, as far as the log reaches back.
     """
 
     def __init__(
@@ -34,18 +35,18 @@ class Restorer:
         checkpoints: Checkpoints,
         folder: RocksFolder,
         scratch: Scratch,
-        bounds: Callable[[int], tuple[int, int]],
+        input_log: InputLog,
         metrics: Metrics,
     ) -> None:
         self._checkpoints = checkpoints
         self._folder = folder
         self._scratch = scratch
-        self._bounds = bounds
+        self._input_log = input_log
         self._metrics = metrics
 
     def open(self, identity: Identity) -> RocksState:
         """The partition's state. Raises StateError, LogError."""
-        first, end = self._bounds(identity.partition)
+        first, end = self._input_log.bounds(identity.partition)
         if not has_state(self._folder.path(identity)):
             least = max(NOTHING_APPLIED + 1, first - 1)
             return self._newest(identity, least, end, None) or self._folder.open(identity)
@@ -85,13 +86,25 @@ class Restorer:
         log.info("restoring %s[%d] from %s", identity.topic, identity.partition, checkpoint.place)
         try:
             self._checkpoints.fetch(checkpoint, path)
-            _check_reach(folder, identity, checkpoint)
-        except (CheckpointDamaged, StateError) as error:
+            self._check(folder, identity, checkpoint)
+        except (CheckpointDamaged, StateError, LogChanged) as error:
             shutil.rmtree(path, ignore_errors=True)
             self._metrics.restores.labels("damaged").inc()
             log.error("%s; the checkpoint before it is tried", error)  # noqa: TRY400 - the error says it all
             return None
         return path
+
+    def _check(self, folder: RocksFolder, identity: Identity, checkpoint: Checkpoint) -> None:
+        """Opens the state as a worker would. Raises StateError, CheckpointDamaged, LogChanged, LogUnavailable."""
+        state = folder.open(identity)
+        try:
+            if state.applied != checkpoint.applied:
+                raise CheckpointDamaged(f"{checkpoint.place}: the state in it reaches offset {state.applied}")
+            check_same_log(
+                self._input_log, checkpoint.place, identity.partition, state.applied, state.last_message, patience=0
+            )
+        finally:
+            state.close()
 
     def _moved(self, identity: Identity, source: Path, held: RocksState | None) -> RocksState:
         """Puts the state in its place, whole, and what was there out of the way. Raises StateError."""
@@ -116,15 +129,6 @@ class Restorer:
         shutil.rmtree(aside, ignore_errors=True)
         self._metrics.restores.labels("done").inc()
         return self._folder.open(identity)
-
-
-def _check_reach(folder: RocksFolder, identity: Identity, checkpoint: Checkpoint) -> None:
-    """Opens the state as a worker would. Raises StateError, CheckpointDamaged."""
-    state = folder.open(identity)
-    applied = state.applied
-    state.close()
-    if applied != checkpoint.applied:
-        raise CheckpointDamaged(f"{checkpoint.place}: the state in it reaches offset {applied}")
 
 
 def has_state(path: Path) -> bool:

@@ -1,7 +1,8 @@
-"""Whether what a group reads follows on what it has carried through: records that retention took must not go unseen.
+"""Whether what the loader reads follows on what the store has loaded: nothing goes unseen, and no other log is loaded.
 
-Faust goes on at a topic's beginning where the offset that it wants is gone, and says nothing. Offsets without a record
-(the markers of transactions) are no hole: a record is lost only where the log now begins behind what is read next.
+The loader begins behind the store's own position, not the consumer group's. Faust goes on at a topic's beginning where
+the offset that it wants is gone, and says nothing; so holes are looked for here. Offsets without a record (the markers
+of transactions) are no hole: a record is lost only where the log now begins behind what is read next.
 """
 
 from __future__ import annotations
@@ -10,75 +11,70 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from streams.log.group_offsets import GroupOffsets
-from streams.log.protocols import LostPrefix
-from streams.log.reader import KafkaReader
+from streams import clock
+from streams.loading.positions import Loaded, Place, loaded_of
+from streams.log.protocols import InputLog, LogChanged, LostPrefix, Message
 
 log = logging.getLogger(__name__)
 
-Place = tuple[str, int]
+SETTLING = 10.0
+"""Seconds that a partition's end may seem to lie before what was read already, while its leader comes back."""
+_PAUSE = 0.2
 
 
-class Positions(Protocol):
-    """What the broker knows of a topic's partition."""
+class OutputTopics(Protocol):
+    """The output topics as the loader checks them."""
 
-    def begins(self, place: Place) -> int:
-        """The first offset that is kept."""
+    def bounds(self, place: Place) -> tuple[int, int]:
+        """The first offset that is kept and the next one to be given. Raises LogUnavailable."""
         ...
 
-    def committed(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        """The next offset of each that the group has not carried through; absent where it never had any."""
+    def record(self, place: Place, offset: int) -> Message | None:
+        """The record at an offset that is kept; None where it holds none. Raises LogUnavailable."""
         ...
 
 
-class GroupPositions:
-    """One group's positions in Kafka, asked without joining it."""
+class LogTopics:
+    """The output topics over their logs, by name."""
 
-    def __init__(self, bootstrap: str, group: str, security: Mapping[str, str] | None = None) -> None:
-        self._reader = KafkaReader(bootstrap, security=security)
-        self._offsets = GroupOffsets(bootstrap, group, security)
+    def __init__(self, logs: Mapping[str, InputLog]) -> None:
+        self._logs = logs
 
-    def begins(self, place: Place) -> int:
-        return self._reader.bounds(*place)[0]
+    def bounds(self, place: Place) -> tuple[int, int]:
+        topic, partition = place
+        return self._logs[topic].bounds(partition)
 
-    def committed(self, places: Sequence[Place]) -> Mapping[Place, int]:
-        topics = sorted({topic for topic, _ in places})
-        return self._offsets.committed(topics, 1 + max(partition for _, partition in places))
-
-    def close(self) -> None:
-        self._reader.close()
-        self._offsets.close()
+    def record(self, place: Place, offset: int) -> Message | None:
+        topic, partition = place
+        return next(iter(self._logs[topic].read(partition, offset, offset + 1)), None)
 
 
 class Continuity:
-    """Follows one group through its topics. `positions` are asked at the start and where offsets are passed over."""
+    """Follows the topics' partitions from where the store is.
 
-    def __init__(self, group: str, positions: Positions) -> None:
-        self._group = group
-        self._positions = positions
+    `skip_lost`: go on where retention was quicker than the loader, without the rows that are lost. `patience`, in
+    seconds, is for a topic that seems shorter than what is loaded.
+    """
+
+    def __init__(self, topics: OutputTopics, *, skip_lost: bool = False, patience: float = SETTLING) -> None:
+        self._topics = topics
+        self._skip_lost = skip_lost
+        self._patience = patience
         self._next: dict[Place, int] = {}
 
-    def begin(self, places: Sequence[Place]) -> None:
-        """Looks at every place once. Raises LostPrefix; warns where a group that is new finds a beginning gone."""
-        beginnings = [self._positions.begins(place) for place in places]
-        known = self._positions.committed(places)  # asked last: what another loader does meanwhile is no hole
-        for place, begins in zip(places, beginnings, strict=True):
-            committed = known.get(place)
-            if committed is None and begins > 0:
-                log.warning(
-                    "%s[%d] begins at offset %d: what stood before was deleted before %s read anything of it, and is "
-                    "not in the tables", *place, begins, self._group,
-                )  # fmt: skip
-            elif committed is not None and committed < begins:
-                raise self._lost(place, committed, begins)
+    def begin(self, places: Sequence[Place], loaded: Mapping[Place, Loaded]) -> dict[Place, int]:
+        """Where to go on reading each place. Raises LogChanged, LostPrefix, LogUnavailable."""
+        for place in places:
+            self._next[place] = self._begin(place, loaded.get(place))
+        return {place: self._next[place] for place in places}
 
     def follow(self, place: Place, offset: int) -> None:
         """Notes a record that is read. Raises LostPrefix where others before it were deleted unread."""
         expected = self._next.get(place)
-        if expected is None:
-            expected = self._positions.committed([place]).get(place)
-        if expected is not None and offset > expected and (begins := self._positions.begins(place)) > expected:
-            raise self._lost(place, expected, begins)
+        if expected is not None and offset > expected:
+            first, _ = self._topics.bounds(place)
+            if first > expected:
+                self._lose(place, expected, first)
         self._next[place] = offset + 1
 
     def release(self, places: Iterable[Place]) -> None:
@@ -86,12 +82,60 @@ class Continuity:
         for place in places:
             self._next.pop(place, None)
 
-    def _lost(self, place: Place, expected: int, begins: int) -> LostPrefix:
+    def _begin(self, place: Place, loaded: Loaded | None) -> int:
+        if loaded is None:
+            first, _ = self._topics.bounds(place)
+            if first > 0:
+                log.warning(
+                    "%s[%d] begins at offset %d: what stood before is deleted, and is not loaded into this store now",
+                    *place, first,
+                )  # fmt: skip
+            return first
+        check_loaded(self._topics, place, loaded, self._patience)
+        first, _ = self._topics.bounds(place)
+        if first > loaded.offset + 1:
+            self._lose(place, loaded.offset + 1, first)
+        return max(first, loaded.offset + 1)
+
+    def _lose(self, place: Place, expected: int, first: int) -> None:
         topic, partition = place
-        return LostPrefix(
-            f"{topic}[{partition}]: retention deleted offsets {expected} to {begins - 1} before {self._group} had "
-            "loaded them: their rows are missing in ClickHouse (`creditmeter audit` names them). Give the topic a "
-            f"longer retention. To go on without them, stop every loader and set the group to what is kept: "
-            f"kafka-consumer-groups --bootstrap-server ... --group {self._group} --topic {topic}:{partition} "
-            "--reset-offsets --to-earliest --execute"
+        lost = f"{topic}[{partition}]: retention deleted offsets {expected} to {first - 1} before they were loaded"
+        if not self._skip_lost:
+            raise LostPrefix(
+                f"{lost}: their rows are missing in ClickHouse (`creditmeter audit` names them). Give the topic a "
+                "longer retention. To go on without them: `creditmeter load --skip-lost`"
+            )
+        log.error("%s: their rows are missing in ClickHouse, and are left out as --skip-lost says", lost)
+
+
+def check_loaded(topics: OutputTopics, place: Place, loaded: Loaded, patience: float = SETTLING) -> None:
+    """Raises LogChanged where the topic is not the one that the store has loaded; LogUnavailable.
+
+    Where retention has deleted the record only the end is compared. `patience` in seconds.
+    """
+    topic, partition = place
+    deadline = clock.monotonic() + patience
+    first, end = topics.bounds(place)
+    while loaded.offset >= end and clock.monotonic() < deadline:
+        clock.sleep(_PAUSE)
+        first, end = topics.bounds(place)
+    if loaded.offset >= end:
+        raise LogChanged(
+            f"{topic}[{partition}]: ClickHouse has loaded offsets up to {loaded.offset}, but the topic ends at {end}: "
+            f"it was restored to an earlier copy than ClickHouse. {_ADVICE}"
         )
+    if loaded.offset < first:
+        return
+    message = topics.record(place, loaded.offset)
+    if message is None or loaded_of(message) != loaded:
+        what = "no record" if message is None else "another record"
+        raise LogChanged(
+            f"{topic}[{partition}]@{loaded.offset}: the topic has {what} there, not the one that ClickHouse has "
+            f"loaded: it was restored to an earlier copy, and went on from there. {_ADVICE}"
+        )
+
+
+_ADVICE = (
+    "Rows of what the log no longer has would stay beside the new ones. Put the newer copy of Kafka's data back, or "
+    "empty ClickHouse, which then loads itself again: docs/operations.md, A log that was restored"
+)

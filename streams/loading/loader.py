@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,9 +17,13 @@ from schemas.errors import Undecodable
 from sinks.rows import to_columns
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
-from streams.loading.continuity import Continuity, GroupPositions
+from streams.loading.continuity import Continuity, LogTopics
+from streams.loading.positions import Loaded, Place, Positions, SinkPositions, loaded_of
+from streams.log.input_log import KafkaInputLog
 from streams.log.protocols import LogError, Message
-from streams.log.topics import TopicNames, check_topics, partition_count
+from streams.log.reader import KafkaReader
+from streams.log.seals import SealCheck, stray
+from streams.log.topics import TopicNames, check_topics
 from streams.metrics import Metrics, MetricsServer
 from streams.shell.shell import Groups, Shell, ShellSettings
 
@@ -30,7 +34,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 
 
 class ForeignRecord(LogError):
-    """An output topic holds something that the rating worker did not write; loading stops before it."""
+    """A record that counts as the rating worker's cannot be read; loading stops before it."""
 
 
 class StoppedWaiting(LogError):
@@ -42,11 +46,13 @@ class LoaderSettings:
     """What a loader needs to know. ``group_wait`` (s) trades how fresh the tables are for fewer, larger inserts.
 
     An insert takes many messages where each holds one event, and few where each holds many: ``group_bytes`` bounds it.
+    ``skip_lost``: see `Continuity`.
     """
 
     bootstrap: str
     names: TopicNames
     scratch: Path
+    seals: SealCheck
     codec: Codec = field(default_factory=Codec)
     group_messages: int = 1_024
     group_bytes: int = 4 * 1024 * 1024
@@ -55,38 +61,65 @@ class LoaderSettings:
     session_timeout: float = 15.0
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
+    skip_lost: bool = False
 
 
 class LoadingHandler:
     """Inserts groups of output batches, one insert a table."""
 
     def __init__(
-        self, sink: Sink, codec: Codec, metrics: Metrics, continuity: Continuity,
-        pause: Callable[[float], None] = sleep,
+        self, sink: Sink, positions: Positions, codec: Codec, seals: SealCheck, metrics: Metrics,
+        continuity: Continuity, pause: Callable[[float], None] = sleep,
     ) -> None:  # fmt: skip
         self._sink = sink
+        self._positions = positions
         self._continuity = continuity
         self._codec = codec
+        self._seals = seals
         self._metrics = metrics
         self._pause = pause
         self._stopped = threading.Event()
         self._seen: dict[tuple[str, int], tuple[int, int]] = {}
 
     def process(self, groups: Groups) -> None:
-        """Stores every record of every batch; returns only when all are stored.
+        """Stores every record of every batch, then how far the store is; returns only when all of it is stored.
+
+        A crash between the two loads the same rows again. Stray records are passed over.
 
         Raises ForeignRecord, LostPrefix where retention took records before they were loaded, and SinkRejected where
         the store will never take the rows.
         """
+        reached: dict[Place, Loaded] = {}
         for topic, messages in groups.items():
             by_name: dict[str, list[dict[str, Any]]] = {}
             for message in messages:
                 self._continuity.follow((topic, message.partition), message.offset)
+                if not self._seals.is_ours(topic, message):
+                    log.warning("%s", stray(topic, message))
+                    self._metrics.stray_records.labels(topic).inc()
+                    continue
                 name, batch = self._decode(topic, message)
                 if self._is_new(topic, message.partition, batch):
                     by_name.setdefault(name, []).append(batch)
             for name, batches in by_name.items():
                 self._insert(name, batches)
+            last = {message.partition: message for message in messages}
+            reached |= {(topic, partition): loaded_of(message) for partition, message in last.items()}
+        self._patiently("positions", lambda: self._positions.write(reached))
+
+    def starts(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Where the store goes on. Raises LogChanged where the log is not the one that is loaded, LostPrefix."""
+        found: dict[Place, Loaded] = {}
+        self._patiently("positions", lambda: found.update(self._positions.read()))
+        begins = self._continuity.begin(places, found)
+        for topic, partition in places:
+            loaded = found.get((topic, partition))
+            log.info("loading %s[%d] from offset %d", topic, partition, begins[topic, partition])
+            self._metrics.loaded_offset.labels(topic, str(partition)).set(-1 if loaded is None else loaded.offset)
+        return begins
+
+    def assign(self, places: Iterable[Place]) -> None:
+        """Nothing: `starts` has looked at them."""
 
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
         places = list(partitions)
@@ -105,8 +138,9 @@ class LoadingHandler:
             return self._codec.decode(message.value)
         except Undecodable as error:
             raise ForeignRecord(
-                f"{topic}[{message.partition}]@{message.offset}: {error.detail}; only a creditmeter worker may write "
-                "to this topic: find who else does, then delete the record or load into a new topic prefix"
+                f"{topic}[{message.partition}]@{message.offset}: {error.detail}, though the record counts as a "
+                "worker's: it is from before the seals, or a newer version wrote it. Upgrade the loader, or see "
+                "docs/operations.md, Stray records"
             ) from None
 
     def _is_new(self, topic: str, partition: int, batch: dict[str, Any]) -> bool:
@@ -120,31 +154,30 @@ class LoadingHandler:
         table, columns = to_columns(name, batches)
         if not columns["version"]:  # answers alone, which have no rows
             return
+        self._patiently(f"rows of {table}", lambda: self._sink.insert(table, columns))
+        self._metrics.loaded_rows.labels(table).inc(len(columns["version"]))
+
+    def _patiently(self, what: str, ask: Callable[[], None]) -> None:
+        """Asks the store again, with growing pauses, until it answers. Raises StoppedWaiting, SinkRejected."""
         pause = FIRST_PAUSE
         while True:
             try:
-                self._sink.insert(table, columns)
+                return ask()
             except SinkUnavailable as error:
-                log.warning("the store does not take rows of %s now (%s): trying again in %.1f s", table, error, pause)
+                log.warning("the store does not take %s now (%s): trying again in %.1f s", what, error, pause)
                 self._metrics.load_retries.inc()
                 if self._stopped.is_set():
-                    raise StoppedWaiting(f"stopped while the store did not take rows of {table}: {error}") from error
+                    raise StoppedWaiting(f"stopped while the store did not take {what}: {error}") from error
                 self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                self._metrics.loaded_rows.labels(table).inc(len(columns["version"]))
-                return
 
 
 def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None] | None = None) -> NoReturn:
     """Loads until SIGTERM or SIGINT; ends the process with 0, or raises what went wrong. Closes the sink."""
     names = settings.names
     check_topics(settings.bootstrap, names, security=settings.security)
-    partitions = partition_count(settings.bootstrap, names.requests, security=settings.security)
-    continuity = Continuity(
-        names.loading_group, GroupPositions(settings.bootstrap, names.loading_group, settings.security)
-    )
-    continuity.begin([(topic, partition) for topic in names.loaded for partition in range(partitions)])
+    reader = KafkaReader(settings.bootstrap, security=settings.security)
+    logs = {topic: KafkaInputLog.over(reader, topic) for topic in names.loaded}
     metrics = Metrics()
     if settings.metrics_port is not None:
         MetricsServer(metrics, host=settings.metrics_host, port=settings.metrics_port)
@@ -160,6 +193,13 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             security=settings.security,
             session_timeout=settings.session_timeout,
         ),
-        LoadingHandler(sink, settings.codec, metrics, continuity),
+        LoadingHandler(
+            sink,
+            SinkPositions(sink),
+            settings.codec,
+            settings.seals,
+            metrics,
+            Continuity(LogTopics(logs), skip_lost=settings.skip_lost),
+        ),
     )
     shell.run(on_ready)

@@ -10,15 +10,18 @@ from streams.log.command_producer import CommandProducer
 from streams.log.group_offsets import GroupOffsets
 from streams.log.input_log import KafkaInputLog
 from streams.log.output_log import KafkaOutputLog
+from streams.log.pipeline_seals import PipelineSeals
 from streams.log.protocols import OutputLog, RecordLog
 from streams.log.raw_sender import KafkaRawSender
 from streams.log.reader import KafkaReader
+from streams.log.seal_ledger import SealLedger, SealSettings
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from schemas.codec import Codec
     from streams.log.command_producer import Delivery
+    from streams.log.seals import SealCheck
     from streams.log.topics import TopicNames, TopicSettings
 
 _DELIVERY_MS = 120_000
@@ -74,6 +77,10 @@ class Connections(Protocol):
         """Make the topics that are missing. Raises LogError where those that are there do not fit."""
         ...
 
+    def seals(self) -> SealCheck:
+        """Tells output records of this pipeline from stray ones. Raises LogError."""
+        ...
+
     def group(self, name: str) -> GroupProgress:
         """How far a consumer group is."""
         ...
@@ -98,11 +105,16 @@ class Connections(Protocol):
 class KafkaConnections:
     """`Connections` over a Kafka cluster."""
 
-    def __init__(self, bootstrap: str, names: TopicNames, codec: Codec, security: Mapping[str, str]) -> None:
+    def __init__(
+        self, bootstrap: str, names: TopicNames, codec: Codec, security: Mapping[str, str],
+        seal_settings: SealSettings | None = None,
+    ) -> None:  # fmt: skip
         self.address = bootstrap
         self._names = names
         self._codec = codec
         self._security = security
+        self._seal_settings = seal_settings or SealSettings()
+        self._ledger: SealLedger | None = None
         self._reader: KafkaReader | None = None
         self._groups: dict[str, GroupOffsets] = {}
         self._to_close: list[Callable[[], None]] = []
@@ -121,6 +133,14 @@ class KafkaConnections:
 
     def ensure_topics(self, settings: TopicSettings) -> None:
         topics.ensure_topics(self.address, self._names, settings, security=self._security)
+
+    def seals(self) -> SealLedger:
+        if self._ledger is None:
+            keys = self._seal_settings.for_log(self.log_id())
+            seals = PipelineSeals(self.address, self._names, keys, self._security)
+            self._to_close.append(seals.close)
+            self._ledger = seals.opened()
+        return self._ledger
 
     def group(self, name: str) -> GroupOffsets:
         if name not in self._groups:
@@ -152,9 +172,15 @@ def group_lag(
     connections: Connections, group: str, topics: Sequence[str], partitions: int
 ) -> dict[tuple[str, int], int]:
     """By topic and partition, the messages that a group has not acknowledged yet. Raises LogError."""
-    committed = connections.group(group).committed(topics, partitions)
+    return lag_behind(connections, topics, partitions, connections.group(group).committed(topics, partitions))
+
+
+def lag_behind(
+    connections: Connections, topics: Sequence[str], partitions: int, reached: Mapping[tuple[str, int], int]
+) -> dict[tuple[str, int], int]:
+    """By topic and partition, the messages from `reached` on, which is the next offset of each. Raises LogError."""
     return {
-        (topic, each): _behind(connections.log(topic), each, committed.get((topic, each), 0))
+        (topic, each): _behind(connections.log(topic), each, reached.get((topic, each), 0))
         for topic in topics
         for each in range(partitions)
     }

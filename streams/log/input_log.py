@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Self, cast
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME
 
-from streams.log.protocols import HeldBack, LogChanged, Message, first_headers, producer_of
+from streams.log.protocols import HeldBack, LogChanged, Message, first_headers, producer_of, seal_of
 from streams.log.reader import KafkaReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from confluent_kafka import Message as Record
 
     Headers = Iterable[tuple[str, bytes | None]]
 
@@ -44,15 +46,12 @@ class KafkaInputLog:
 
     def _records(self, partition: int, first: int, stop: int) -> Iterator[tuple[Message, Headers | None]]:
         for message in self._reader.read(self._topic, partition, first, stop):
-            kind, timestamp = message.timestamp()
-            offset = message.offset() or 0
-            if kind != TIMESTAMP_LOG_APPEND_TIME:
+            if message.timestamp()[0] != TIMESTAMP_LOG_APPEND_TIME:
                 raise LogChanged(
-                    f"{self._topic}[{partition}]@{offset}: the record's time is its producer's, not the broker's; "
-                    "charges would not be the same again: see the topic's message.timestamp.type"
+                    f"{self._topic}[{partition}]@{message.offset()}: the record's time is its producer's, not the "
+                    "broker's; charges would not be the same again: see the topic's message.timestamp.type"
                 )
-            headers = cast("Headers | None", message.headers())
-            yield Message(partition, offset, timestamp, message.value() or b"", producer_of(headers)), headers
+            yield as_message(message), cast("Headers | None", message.headers())
 
     def held_back(self, partition: int) -> HeldBack:
         return self._reader.held_back(self._topic, partition)
@@ -63,3 +62,16 @@ class KafkaInputLog:
 
     def close(self) -> None:
         self._reader.close()
+
+
+def as_message(record: Record) -> Message:
+    """A record of the client's as ours."""
+    headers = cast("Iterable[tuple[str, bytes | None]] | None", record.headers())
+    return Message(
+        record.partition() or 0,
+        record.offset() or 0,
+        record.timestamp()[1],
+        record.value() or b"",
+        producer_of(headers),
+        seal_of(headers),
+    )

@@ -11,9 +11,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from streams.log.protocols import DeliveryFailed, HeldBack, LogChanged, LostPrefix, Message
+from streams.log.seals import SEAL_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from streams.log.seals import Sealer
 
 
 class Step(StrEnum):
@@ -52,9 +55,17 @@ class MemoryBroker:
         if headers:
             self._headers[topic, partition, offset] = dict(headers)
         at = self._now() if timestamp is None else timestamp
-        self._kept.setdefault(place, []).append(Message(partition, offset, at, value, producer))
+        seal = (headers or {}).get(SEAL_HEADER)
+        self._kept.setdefault(place, []).append(Message(partition, offset, at, value, producer, seal))
         self._next[place] = offset + 1
         return offset
+
+    def copy(self) -> MemoryBroker:
+        """A copy of all that is kept, as one of a broker's data directory, with a life of its own."""
+        other = MemoryBroker(self._now)
+        other._kept = {place: list(records) for place, records in self._kept.items()}
+        other._first, other._next, other._headers = dict(self._first), dict(self._next), dict(self._headers)
+        return other
 
     def skip(self, topic: str, partition: int, offsets: int = 1) -> None:
         """Use up offsets without a record, as a transaction's marker does."""
@@ -128,16 +139,20 @@ class MemoryOutputLog:
         broker: MemoryBroker,
         position_of: Callable[[bytes], tuple[int, int]],
         fault: Callable[[Step, str, int], None] = no_fault,
+        seals: Sealer | None = None,
     ) -> None:
         self._broker = broker
+        self._seals = seals
         self._position_of = position_of
         self._fault = fault
         self._queue: deque[tuple[str, int, bytes]] = deque()
         self._ended: str | None = None
 
     def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
-        records = self._broker.records(topic, partition)
-        return self._position_of(records[-1].value) if records else None
+        for record in reversed(self._broker.records(topic, partition)):
+            if self._seals is None or self._seals.is_ours(topic, record):
+                return self._position_of(record.value)
+        return None
 
     def send(self, topic: str, partition: int, value: bytes) -> None:
         self._check()
@@ -150,7 +165,7 @@ class MemoryOutputLog:
         for _ in range(min(records, len(self._queue))):
             topic, partition, value = self._queue[0]
             self._strike(Step.APPEND, topic, partition)
-            self._broker.append(topic, partition, value)
+            self._append(topic, partition, value)
             self._queue.popleft()
             self._strike(Step.ACKNOWLEDGE, topic, partition)
 
@@ -172,8 +187,12 @@ class MemoryOutputLog:
         """
         count = len(self._queue) if records is None else min(records, len(self._queue))
         for _ in range(count):
-            self._broker.append(*self._queue.popleft())
+            self._append(*self._queue.popleft())
         return count
+
+    def _append(self, topic: str, partition: int, value: bytes) -> None:
+        headers = {} if self._seals is None else {SEAL_HEADER: self._seals.seal(topic, partition, value)}
+        self._broker.append(topic, partition, value, headers=headers)
 
     def _check(self) -> None:
         if self._ended is not None:

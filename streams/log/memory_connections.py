@@ -10,6 +10,7 @@ from streams.log.command_producer import RECORD_NAME, Delivery
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.partitioner import partition_of
 from streams.log.protocols import PRODUCER_HEADER
+from streams.log.seals import Sealer
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,6 +37,8 @@ class MemoryConnections:
         self.after_sending = after_sending
         self.offsets: dict[str, dict[tuple[str, int], int]] = {}
         """By group, topic and partition: the next offset that the group has not acknowledged."""
+        self.sealer = Sealer(LOG_ID.encode())
+        """What the worker of this pipeline seals its outputs with."""
 
     def log(self, topic: str) -> MemoryInputLog:
         return MemoryInputLog(self.broker, topic)
@@ -48,6 +51,9 @@ class MemoryConnections:
 
     def ensure_topics(self, settings: TopicSettings) -> None:
         """Topics are there as soon as they are named."""
+
+    def seals(self) -> Sealer:
+        return self.sealer
 
     def group(self, name: str) -> MemoryGroup:
         return MemoryGroup(self.offsets.setdefault(name, {}))

@@ -12,13 +12,17 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streams import clock
 from streams.log.client import client_config, log
+from streams.log.input_log import as_message
 from streams.log.protocols import DeliveryFailed
 from streams.log.reader import KafkaReader
+from streams.log.seals import SEAL_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from confluent_kafka import Message
+
+    from streams.log.seals import Sealer
 
 _POLL = 0.2
 _SAY_EVERY = 10.0
@@ -51,6 +55,9 @@ class KafkaOutputLog:
 
     There is no time limit on delivery: a broker that restarts is waited for (the log says so every 10 s), since giving
     up would only mean to begin again. `timeout`, in seconds, is for reading `last_position`.
+
+    With `seals` every record gets its seal, and no position is believed of a record without the right one. A sender to
+    the input topic has none: commands are judged by what they say.
     """
 
     def __init__(
@@ -59,10 +66,12 @@ class KafkaOutputLog:
         position_of: Callable[[bytes], tuple[int, int]],
         *,
         security: Mapping[str, str] | None = None,
+        seals: Sealer | None = None,
         timeout: float = 30.0,
         **settings: Any,
     ) -> None:
         self._bootstrap = bootstrap
+        self._seals = seals
         self._position_of = position_of
         self._reader = KafkaReader(bootstrap, security=security, timeout=timeout)
         self._producer = Producer(
@@ -81,14 +90,22 @@ class KafkaOutputLog:
         self._abandoned = threading.Event()
 
     def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
-        found = self._reader.last(topic, partition)
+        seals = self._seals
+
+        def counts(message: Message) -> bool:
+            return seals is None or seals.is_ours(topic, as_message(message))
+
+        found = self._reader.last(topic, partition, counts)
         return None if found is None else self._position_of(found.value() or b"")
 
     def send(self, topic: str, partition: int, value: bytes) -> None:
+        headers: dict[str, str | bytes | None] | None = None
+        if self._seals is not None:
+            headers = {SEAL_HEADER: self._seals.seal(topic, partition, value)}
         while True:
             self._check()
             try:
-                self._producer.produce(topic, value, partition=partition, on_delivery=self._delivered)
+                self._producer.produce(topic, value, partition=partition, headers=headers, on_delivery=self._delivered)
             except BufferError:  # the queue is full: the broker is slower than we are
                 self._serve(self._producer.poll, _POLL)
             except KafkaException as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from streams.log.seals import SEAL_HEADER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -16,13 +18,15 @@ PRODUCER_LENGTH = 128
 
 
 class Message(NamedTuple):
-    """One record of the input log. `timestamp` is the broker's (LogAppendTime), in ms since the epoch, UTC."""
+    """One record of a log. `timestamp` is the broker's (LogAppendTime), in ms since the epoch, UTC."""
 
     partition: int
     offset: int
     timestamp: int
     value: bytes
     producer: str | None
+    seal: bytes | None = None
+    """The header `seal`, of output records (see `seals`)."""
 
 
 class LogError(Exception):
@@ -104,7 +108,10 @@ class OutputLog(Protocol):
     """The output topics. What is sent to one partition is there in the order of sending, without gaps."""
 
     def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
-        """(source_offset, part) of the last record in the partition; None when it holds none. Raises LogUnavailable."""
+        """(source_offset, part) of the last record in the partition that is ours; None when it holds none.
+
+        Raises LogUnavailable.
+        """
         ...
 
     def send(self, topic: str, partition: int, value: bytes) -> None:
@@ -131,6 +138,14 @@ def first_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> Iterato
         if name not in seen:
             seen.add(name)
             yield name, value or b""
+
+
+def seal_of(headers: Iterable[tuple[str, bytes | None]] | None) -> bytes | None:
+    """The record's seal: its first header `seal`."""
+    for name, value in headers or ():
+        if name == SEAL_HEADER:
+            return value
+    return None
 
 
 def producer_of(headers: Iterable[tuple[str, bytes | None]] | None) -> str | None:

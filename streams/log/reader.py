@@ -113,8 +113,11 @@ class KafkaReader:
         finally:
             self._give_back(consumer)
 
-    def last(self, topic: str, partition: int) -> Message | None:
-        """The last record that is kept; None when there is none. Steps back over offsets that hold no record."""
+    def last(self, topic: str, partition: int, counts: Callable[[Message], bool]) -> Message | None:
+        """The last record that is kept and that ``counts``; None when there is none.
+
+        Steps back over offsets that hold no record and over records that do not count.
+        """
         low, stop = self.bounds(topic, partition)
         step = 1
         while stop > low:
@@ -122,7 +125,8 @@ class KafkaReader:
             found = None
             try:
                 for message in self.read(topic, partition, first, stop):
-                    found = message
+                    if counts(message):
+                        found = message
             except LostPrefix:  # retention went on meanwhile
                 low = self.bounds(topic, partition)[0]
                 continue

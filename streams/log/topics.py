@@ -66,6 +66,11 @@ class TopicNames:
         return f"{self.prefix}.dead-letters"
 
     @property
+    def seals(self) -> str:
+        """Which key seals the outputs from which offset on: one partition, few records (see `seal_ledger`)."""
+        return f"{self.prefix}.seals"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         return (
             self.billed, self.refunds, self.grants, self.alerts, self.accounts, self.holds, self.dead_letters,
@@ -98,6 +103,12 @@ class TopicSettings:
     requests_retention_ms: int = FOR_EVER
     outputs_retention_ms: int = FOR_EVER
     more: Mapping[str, str] = field(default_factory=dict)
+
+    def seal_topic(self, name: str) -> NewTopic:
+        """The topic of the seals' ledger: one partition, kept for ever."""
+        config = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+        config |= {"message.timestamp.type": "LogAppendTime", **self.more}
+        return NewTopic(name, 1, self.replication, config=config)
 
     def new_topic(self, name: str, *, is_input: bool) -> NewTopic:
         retention = self.requests_retention_ms if is_input else self.outputs_retention_ms
@@ -145,16 +156,25 @@ def ensure_topics(
 ) -> dict[str, str]:
     """Make the topics that are missing and check those that are there. Gives each topic's id (the broker's) by name.
 
-    Safe to call from several processes at once. `timeout` in seconds bounds the whole call. Raises TopicMismatch,
+    The ledger of seals is made with them; it is no topic of commands or outputs, and not among those given. Safe to
+    call from several processes at once. `timeout` in seconds bounds the whole call. Raises TopicMismatch,
     LogUnavailable when no broker answers, LogError when the broker refuses.
     """
     settings = settings or TopicSettings()
     admin = TopicAdmin(bootstrap, security, timeout)
-    found = admin.describe(names.all)
-    missing = [name for name in names.all if name not in found]
+    wanted = (*names.all, names.seals)
+    found = admin.describe(wanted)
+    missing = [name for name in wanted if name not in found]
     if missing:
-        admin.create([settings.new_topic(name, is_input=name == names.requests) for name in missing])
-        admin.wait_for(names.all)
+        admin.create(
+            [
+                settings.seal_topic(name)
+                if name == names.seals
+                else settings.new_topic(name, is_input=name == names.requests)
+                for name in missing
+            ]
+        )
+        admin.wait_for(wanted)
     return _checked(admin, names, settings.partitions)
 
 

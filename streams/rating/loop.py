@@ -68,6 +68,11 @@ class RatingLoop:
         for rater in raters:
             rater.commit()
 
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Opens partitions that are now this worker's. Raises LogChanged where the log is another one, StateError."""
+        for partition in partitions:
+            self._rater(partition)
+
     def release(self, partitions: Iterable[int]) -> None:
         """Closes partitions that now belong to another worker; call it between two groups."""
         for partition in partitions:
@@ -82,7 +87,13 @@ class RatingLoop:
     def _rater(self, partition: int) -> PartitionRater:
         rater = self._raters.get(partition)
         if rater is None:
-            rater = self._raters[partition] = PartitionRater(self._wiring, partition, self._open_state(partition))
+            rater = PartitionRater(self._wiring, partition, self._open_state(partition))
+            try:
+                rater.check_log()
+            except BaseException:
+                rater.close()
+                raise
+            self._raters[partition] = rater
         return rater
 
     @staticmethod

@@ -163,9 +163,10 @@ class Outbox:
             last = self._log.last_position(topic, self._partition) or (-1, -1)
             if last[0] >= self._end_of_input():
                 raise LogChanged(
-                    f"{topic}[{self._partition}] has outputs of offset {last[0]}, which the input log does not have: "
-                    "the input topic was deleted and made again. Delete the output topics too, or choose another "
-                    "topic_prefix; else every new charge would be taken for one that is there already"
+                    f"{topic}[{self._partition}] has outputs of input offset {last[0]}, which the input log does not "
+                    "have: the input log was restored to an earlier copy, or deleted and made again; or, where that "
+                    "output is from before the seals, somebody else wrote it. Else every new charge would be taken for "
+                    "one that is there already. docs/operations.md, A log that was restored, says what to do"
                 )
             self._last[topic] = last
         return last

@@ -20,6 +20,7 @@ from streams.log.partitioner import partition_of
 from streams.log.protocols import GaveWay, InputLog, LostPrefix, Message, OutputLog
 from streams.log.topics import TopicNames
 from streams.rating.outputs import Counts, Decided, Outbox, answers_to, encoded, topics_by_kind
+from streams.state.same_log import SETTLING, check_same_log, last_message_of
 from streams.state.store import StateStore
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ _DEAD_LETTER, _REPEATED = Kind.DEAD_LETTER, Kind.REPEATED
 class Wiring:
     """What every partition of a worker shares. ``partitions`` is the input topic's partition count.
 
-    ``leaving`` is set while partitions are to go to another worker, or the process is to stop: a catch-up ends then.
+    ``patience``, in seconds, is for a log that seems shorter than the state says. ``leaving`` is set while partitions
+    are to go to another worker, or the process is to stop: a catch-up ends then.
     """
 
     names: TopicNames
@@ -49,6 +51,7 @@ class Wiring:
     output_log: OutputLog
     leaving: threading.Event = field(default_factory=threading.Event)
     catch_up_messages: int = CATCH_UP_MESSAGES
+    patience: float = SETTLING
 
 
 class PartitionRater:
@@ -66,11 +69,18 @@ class PartitionRater:
         self._outbox = Outbox(partition, wiring.output_log, lambda: wiring.input_log.bounds(partition)[1])
         self._topics = topics_by_kind(wiring.names)
         self._applied = store.applied
+        self._last: Message | None = None
         self._uncommitted = 0
         self.counts = Counts()
         self.caught_up = 0
         self.recorded_at: int | None = None
         """The log's time (ms) of the last message applied; None before the first."""
+
+    def check_log(self) -> None:
+        """Compares the log with the state, before anything is rated. Raises LogChanged, LogUnavailable."""
+        wiring, store = self._wiring, self._store
+        place = f"{wiring.names.requests}[{self._partition}]"
+        check_same_log(wiring.input_log, place, self._partition, store.applied, store.last_message, wiring.patience)
 
     @property
     def applied(self) -> int:
@@ -105,8 +115,10 @@ class PartitionRater:
         if self._applied == self._store.applied:
             return
         self._sweeper.sweep(self._uncommitted * SWEEP_ROWS_PER_MESSAGE)
-        self._store.commit(self._state.changes(), self._applied)
+        last = None if self._last is None else last_message_of(self._last)
+        self._store.commit(self._state.changes(), self._applied, last)
         self._state.commit()
+        self._last = None
         self._uncommitted = 0
 
     def close(self) -> None:
@@ -166,6 +178,7 @@ class PartitionRater:
 
     def _apply(self, message: Message) -> Decided:
         self._applied = message.offset
+        self._last = message
         self.recorded_at = message.timestamp
         self._uncommitted += 1
         self.counts.messages += 1

@@ -19,6 +19,7 @@ from streams.clock import monotonic, sleep
 from streams.log.input_log import KafkaInputLog
 from streams.log.output_log import KafkaOutputLog
 from streams.log.protocols import Message
+from streams.log.seals import Sealer
 from streams.log.topics import TopicNames, check_topics, partition_count
 from streams.metrics import Health, Metrics, MetricsServer
 from streams.rating.loop import RatingLoop
@@ -33,11 +34,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker needs to know. ``group_messages`` and ``group_bytes`` bound what is applied before a write."""
+    """What a worker needs to know. ``seals`` is what its outputs are sealed with.
+
+    ``group_messages`` and ``group_bytes`` bound what is applied before a write.
+    """
 
     bootstrap: str
     names: TopicNames
     state_path: Path
+    seals: Sealer
     codec: Codec = field(default_factory=Codec)
     group_messages: int = 128
     group_bytes: int = 8 * 1024 * 1024
@@ -66,6 +71,13 @@ class RatingHandler:
                 with self._turns.rating():
                     counts = self._loop.process(piece)
                 self._note(counts, monotonic() - began)
+
+    def starts(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:  # noqa: ARG002 -- as the protocol
+        return {}
+
+    def assign(self, places: Sequence[tuple[str, int]]) -> None:
+        with self._turns.open:
+            self._loop.assign(partition for _, partition in places)
 
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
         numbers = [partition for _, partition in partitions]
@@ -182,7 +194,9 @@ def _opened(
         settings.codec,
         read_book,
         input_log,
-        KafkaOutputLog(settings.bootstrap, settings.codec.read_position, security=settings.security),
+        KafkaOutputLog(
+            settings.bootstrap, settings.codec.read_position, security=settings.security, seals=settings.seals
+        ),
         leaving,
     )
     opener: Callable[[Identity], StateStore] = folder.open
@@ -190,7 +204,7 @@ def _opened(
     if settings.checkpoints is not None:
         checkpoints = Checkpoints(settings.checkpoints.url, names.requests, log_id)
         scratch = Scratch(settings.state_path)
-        opener = Restorer(checkpoints, folder, scratch, input_log.bounds, metrics).open
+        opener = Restorer(checkpoints, folder, scratch, input_log, metrics).open
         checkpointer = Checkpointer(checkpoints, settings.checkpoints, scratch, metrics, turns)
 
     def open_state(partition: int) -> StateStore:

@@ -20,13 +20,25 @@ import faust
 from faust.types import EventT
 from mode import CrashingSupervisor
 
-from streams.log.protocols import GaveWay, Message, producer_of
+from streams.log.protocols import GaveWay, Message, producer_of, seal_of
 from streams.shell import garbage_collection
 from streams.shell.credentials import faust_credentials
 from streams.shell.transport import CarriedThrough, exact_transport
 from streams.shell.waiting_queue import WaitingQueue, event_bytes
 
 log = logging.getLogger(__name__)
+
+
+class _NoTrace(logging.Filter):
+    """Faust logs a crash with its trace here; what ended the process comes out of `Shell.run`, and is told once."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == "Crashed reason=%r":
+            record.exc_info = None
+        return True
+
+
+log.addFilter(_NoTrace())
 
 PATIENCE = 20.0
 """Seconds that a stop waits for the group in flight before the handler is asked to abandon it."""
@@ -46,6 +58,15 @@ class GroupHandler(Protocol):
 
         GaveWay, only while the shell's ``leaving`` is set: they are not through. Any other exception ends the process.
         """
+
+    def starts(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
+        """The offsets to begin newly assigned partitions at, before they are read; absent: at the group's own.
+
+        It should be quick: Kafka waits for it. Any exception ends the process.
+        """
+
+    def assign(self, places: Sequence[tuple[str, int]]) -> None:
+        """Takes newly assigned partitions on; their first group may have come before. An exception ends the process."""
 
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
         """Lets go of (topic, partition) pairs that now belong to another worker."""
@@ -110,6 +131,8 @@ class Shell:
         self._leaving = leaving or threading.Event()
         self._stopping = False
         self._assigned: set[tuple[str, int]] = set()
+        self._starts: dict[tuple[str, int], int | None] = {}
+        self._taking_on: set[asyncio.Task[None]] = set()
         self.app = self._make_app()
 
     def run(self, on_ready: Callable[[], None] | None = None) -> NoReturn:
@@ -156,7 +179,7 @@ class Shell:
         )
         app.begin_stop = self._begin_stop
         app.most_waiting_bytes = 2 * settings.group_bytes
-        app.transport = exact_transport(app, self._done, self._leaving.set)
+        app.transport = exact_transport(app, self._done, self._leaving.set, self._begins)
         topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
@@ -230,10 +253,38 @@ class Shell:
     async def _on_assigned(self, _app: Any, /, *given: Any, **_: Any) -> None:
         now = {(tp.topic, tp.partition) for tp in given[0]}
         await self._release(self._assigned - now)
+        new = sorted(now - self._assigned)
         self._assigned = now
+        if new:
+            task = asyncio.create_task(self._assign(new))
+            self._taking_on.add(task)
+            task.add_done_callback(self._taking_on.discard)
         if not self._stopping:
             self._leaving.clear()
         log.info("partitions assigned: %s", sorted(partition for _, partition in now))
+
+    async def _assign(self, places: Sequence[tuple[str, int]]) -> None:
+        """Lets the handler take partitions on, between two groups; Kafka does not wait for it."""
+        try:
+            async with self._turn:
+                own = [place for place in places if place in self._assigned]
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._handler.assign, own)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process, as in a group
+            await self.app.crash(error)
+
+    async def _begins(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        """Where to begin; asks the handler once after each assignment."""
+        new = [place for place in places if place not in self._starts]
+        if new:
+            try:
+                async with self._turn:
+                    loop = asyncio.get_running_loop()
+                    starts = await loop.run_in_executor(self._thread, self._handler.starts, new)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process, as in a group
+                await self.app.crash(error)
+                await asyncio.Event().wait()  # nothing is read any more
+            self._starts |= {place: starts.get(place) for place in new}
+        return {place: start for place in places if (start := self._starts.get(place)) is not None}
 
     async def _on_revoked(self, _app: Any, /, *given: Any, **_: Any) -> None:
         await self._release({(tp.topic, tp.partition) for tp in given[0]})
@@ -242,6 +293,8 @@ class Shell:
         """Waits for the group in flight, then lets the handler close these partitions."""
         async with self._turn:
             self._assigned -= partitions
+            for place in partitions:
+                self._starts.pop(place, None)
             if partitions:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._thread, self._handler.release, sorted(partitions))
@@ -251,13 +304,15 @@ def _by_topic(events: Sequence[EventT[bytes]]) -> Groups:
     groups: Groups = {}
     for event in events:
         message = event.message
+        headers = list(_header_pairs(message.headers))
         groups.setdefault(message.topic, []).append(
             Message(
                 message.partition,
                 message.offset,
                 round(message.timestamp * 1_000),
                 message.value or b"",
-                producer_of(_header_pairs(message.headers)),
+                producer_of(headers),
+                seal_of(headers),
             )
         )
     return groups

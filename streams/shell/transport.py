@@ -6,7 +6,7 @@ acknowledges messages that it drops in a rebalance, and commits nothing more beh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
@@ -28,8 +28,15 @@ class CarriedThrough:
         return self._next.get((topic, partition))
 
 
-def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[], None]) -> Any:
-    """A transport for `app.transport`. `before_revoked` is called before the group in flight is waited for."""
+Begins = Callable[[Sequence[tuple[str, int]]], Awaitable[Mapping[tuple[str, int], int]]]
+"""Gives the offsets at which to begin partitions that do not begin at the group's own."""
+
+
+def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[], None], begins: Begins) -> Any:
+    """A transport for `app.transport`. `before_revoked` is called before the group in flight is waited for.
+
+    `begins` is asked wherever Faust would go (back) to the committed offsets, first after an assignment.
+    """
 
     class Thread(driver.AIOKafkaConsumerThread):
         def _log_slow_processing_stream(self, msg: str, *args: Any) -> None:
@@ -48,6 +55,15 @@ def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[],
             self._acked[tp].clear()
             self._acked_index[tp].clear()
             return done.next_offset(tp.topic, tp.partition)
+
+        async def seek_to_committed(self) -> Mapping[Any, int]:
+            offsets = dict(await super().seek_to_committed())
+            own = {(tp.topic, tp.partition): tp for tp in self.assignment()}
+            for place, begin in (await begins(sorted(own))).items():
+                offset = done.next_offset(*place)
+                offsets[own[place]] = begin if offset is None else offset
+                await self.seek(own[place], offsets[own[place]])
+            return offsets
 
         async def on_partitions_revoked(self, revoked: Any) -> None:
             before_revoked()

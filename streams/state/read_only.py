@@ -11,8 +11,8 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Read
 
 from metering.store import Value
 from streams import clock
-from streams.state.rocks import APPLIED_KEY, FORMAT_KEY, IDENTITY_KEY, READABLE_FORMATS, explain
-from streams.state.store import NOTHING_APPLIED, Identity, StateError, prefix_end
+from streams.state.rocks import APPLIED_KEY, FORMAT_KEY, IDENTITY_KEY, LAST_MESSAGE_KEY, READABLE_FORMATS, explain
+from streams.state.store import NOTHING_APPLIED, Identity, LastMessage, StateError, prefix_end
 
 _CACHE_BYTES = 64 << 20
 _TRIES = 10
@@ -31,6 +31,8 @@ class StateView:
         self._db = _opened(path)
         packed = self._db.get(APPLIED_KEY)
         self.applied: int = NOTHING_APPLIED if packed is None else msgpack.unpackb(packed)
+        last = self._db.get(LAST_MESSAGE_KEY)
+        self.last_message: LastMessage | None = None if last is None else LastMessage(*msgpack.unpackb(last))
         self.identity = self._identity()
 
     def get(self, key: bytes) -> Value | None:

@@ -17,7 +17,16 @@ from weakref import WeakSet
 import msgpack
 from rocksdict import Checkpoint, Rdict, ReadOptions, WriteBatch, WriteOptions
 
-from streams.state.store import NOTHING_APPLIED, RESERVED, Identity, StateError, check_key, check_order, prefix_end
+from streams.state.store import (
+    NOTHING_APPLIED,
+    RESERVED,
+    Identity,
+    LastMessage,
+    StateError,
+    check_key,
+    check_order,
+    prefix_end,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -27,10 +36,12 @@ if TYPE_CHECKING:
 FORMAT = 2
 READABLE_FORMATS = (1, FORMAT)
 """Format 1 has no open holds, and no place and digest beside the ids of commands: `metering.store` says how rows of
-both are told apart. It is written on in format 2, which a worker of the version before refuses."""
+both are told apart. Nor does it know its last message, which is then not compared with the log. It is written on in
+format 2, which a worker of the version before refuses."""
 FORMAT_KEY = RESERVED + b"format"
 IDENTITY_KEY = RESERVED + b"identity"
 APPLIED_KEY = RESERVED + b"applied"
+LAST_MESSAGE_KEY = RESERVED + b"last message"
 _FIRST_KEY = b"\x01"
 
 
@@ -40,6 +51,7 @@ class RocksState:
     def __init__(self, db: Rdict, path: Path, identity: Identity, *, sync: bool) -> None:
         self.path = path
         self._applied = NOTHING_APPLIED
+        self._last: LastMessage | None = None
         self._scans: WeakSet[Generator[tuple[bytes, Value], None, None]] = WeakSet()
         self._pack = msgpack.Packer(use_bin_type=True).pack
         self._write_options = WriteOptions()
@@ -56,6 +68,10 @@ class RocksState:
     @property
     def applied(self) -> int:
         return self._applied
+
+    @property
+    def last_message(self) -> LastMessage | None:
+        return self._last
 
     def get(self, key: bytes) -> Value | None:
         try:
@@ -89,7 +105,9 @@ class RocksState:
     def write(self, changes: Mapping[bytes, Value | None]) -> None:
         self.commit(changes, self._applied)
 
-    def commit(self, changes: Mapping[bytes, Value | None], applied: int) -> None:
+    def commit(
+        self, changes: Mapping[bytes, Value | None], applied: int, last_message: LastMessage | None = None
+    ) -> None:
         check_order(self._applied, applied)
         batch = WriteBatch(raw_mode=True)
         pack = self._pack
@@ -103,11 +121,14 @@ class RocksState:
                 batch.put(key, pack(value))
         if applied != self._applied:
             batch.put(APPLIED_KEY, pack(applied))
+        if last_message is not None:
+            batch.put(LAST_MESSAGE_KEY, pack(last_message))
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:
             raise self._error("cannot be written", error) from error
         self._applied = applied
+        self._last = last_message or self._last
 
     def size(self) -> int:
         """Bytes on disk and in write buffers, about."""
@@ -160,8 +181,9 @@ class RocksState:
         self._compare(owner, identity)
         if found is not None and found != FORMAT:
             self._set_meta({FORMAT_KEY: FORMAT})
-        applied = self._meta(APPLIED_KEY)
+        applied, last = self._meta(APPLIED_KEY), self._meta(LAST_MESSAGE_KEY)
         self._applied = NOTHING_APPLIED if applied is None else applied
+        self._last = None if last is None else LastMessage(*last)
 
     def _compare(self, owner: list[Any], identity: Identity) -> None:
         topic, partition, log_id = owner

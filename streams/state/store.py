@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgpack
 
@@ -25,6 +25,14 @@ NOTHING_APPLIED = -1
 
 class StateError(Exception):
     """The state on disk cannot be used; the message names the folder and what to do. The input log has everything."""
+
+
+class LastMessage(NamedTuple):
+    """The last input message that a state has applied: by it the state recognises its log."""
+
+    offset: int
+    digest: bytes
+    """See `streams.state.same_log.digest_of`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +59,18 @@ class StateStore(Store, Protocol):
         """The last source offset whose changes are in the store; -1 for none."""
         ...
 
-    def commit(self, changes: Mapping[bytes, Value | None], applied: int) -> None:
-        """Write the changes (None deletes) and the offset: all of it or nothing, whatever happens meanwhile.
+    @property
+    def last_message(self) -> LastMessage | None:
+        """The last input message whose changes are in the store; None for none, and where an older version wrote it."""
+        ...
 
-        Raises StateError when the store cannot be written, ValueError when `applied` would go back or a key is the
-        store's own.
+    def commit(
+        self, changes: Mapping[bytes, Value | None], applied: int, last_message: LastMessage | None = None
+    ) -> None:
+        """Write the changes (None deletes), the offset and the message: all or nothing, whatever happens meanwhile.
+
+        `last_message` None keeps the one before: the applied offsets held no further record. Raises StateError when the
+        store cannot be written, ValueError when `applied` would go back or a key is the store's own.
         """
         ...
 
@@ -94,13 +109,18 @@ class MemoryState:
         self._data: dict[bytes, bytes] = {}
         self._keys: list[bytes] = []
         self._applied = NOTHING_APPLIED
-        self._undo: deque[tuple[dict[bytes, bytes | None], int]] = deque(maxlen=self.UNDO)
+        self._last: LastMessage | None = None
+        self._undo: deque[tuple[dict[bytes, bytes | None], int, LastMessage | None]] = deque(maxlen=self.UNDO)
         self._closed = False
         self.fault = fault
 
     @property
     def applied(self) -> int:
         return self._applied
+
+    @property
+    def last_message(self) -> LastMessage | None:
+        return self._last
 
     def get(self, key: bytes) -> Value | None:
         self._check_open()
@@ -122,15 +142,17 @@ class MemoryState:
     def write(self, changes: Mapping[bytes, Value | None]) -> None:
         self.commit(changes, self._applied)
 
-    def commit(self, changes: Mapping[bytes, Value | None], applied: int) -> None:
+    def commit(
+        self, changes: Mapping[bytes, Value | None], applied: int, last_message: LastMessage | None = None
+    ) -> None:
         self._check_open()
         check_order(self._applied, applied)
         for key in changes:
             check_key(key)
         packed = {k: None if v is None else msgpack.packb(v, use_bin_type=True) for k, v in changes.items()}
         self._strike("before")
-        self._undo.append(({key: self._data.get(key) for key in packed}, self._applied))
-        self._put(packed, applied)
+        self._undo.append(({key: self._data.get(key) for key in packed}, self._applied, self._last))
+        self._put(packed, applied, last_message or self._last)
         self._strike("after")
 
     def lose(self, commits: int) -> int:
@@ -144,6 +166,7 @@ class MemoryState:
         """The same data as the next process finds it; this one is closed."""
         again = MemoryState(self.fault)
         again._data, again._keys, again._applied, again._undo = self._data, self._keys, self._applied, self._undo
+        again._last = self._last
         self._closed = True
         return again
 
@@ -151,6 +174,7 @@ class MemoryState:
         """A copy of the data as it is now, with a life of its own, as a checkpoint on disk has."""
         other = MemoryState(self.fault)
         other._data, other._keys, other._applied = dict(self._data), list(self._keys), self._applied
+        other._last = self._last
         return other
 
     def contents(self) -> dict[bytes, bytes]:
@@ -160,7 +184,7 @@ class MemoryState:
     def close(self) -> None:
         self._closed = True
 
-    def _put(self, packed: Mapping[bytes, bytes | None], applied: int) -> None:
+    def _put(self, packed: Mapping[bytes, bytes | None], applied: int, last_message: LastMessage | None) -> None:
         for key, data in packed.items():
             if data is not None:
                 if key not in self._data:
@@ -169,6 +193,7 @@ class MemoryState:
             elif self._data.pop(key, None) is not None:
                 del self._keys[bisect_left(self._keys, key)]
         self._applied = applied
+        self._last = last_message
 
     def _strike(self, moment: str) -> None:
         if self.fault is not None:

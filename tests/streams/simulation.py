@@ -12,22 +12,35 @@ from collections import deque
 from functools import cache
 
 from schemas.batches import read_position
+from schemas.catalog import BATCHES
 from schemas.codec import Codec
 from schemas.price_book import read_book
+from sinks.sink import SinkUnavailable
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
 from streams.log.protocols import DeliveryFailed, GaveWay, Message
+from streams.log.seals import SEAL_HEADER, Sealer
 from streams.log.topics import TopicNames
 from streams.rating.loop import RatingLoop
+from streams.rating.outputs import BATCH_NAME, topics_by_kind
 from streams.rating.partition import Wiring
 from streams.state.store import MemoryState
+from tests.streams.loading_simulation import MemoryStore, SimulatedLoader
 from tests.streams.traffic import Traffic
 
 NAMES = TopicNames("sim")
 PARTITIONS = 3
+SEALS = Sealer(b"key of the simulation")
 View = dict[tuple[str, int], list[bytes]]
 CODEC = Codec()
 read_book_once = cache(read_book)
 """Books are values, and a simulation opens states so often that reading YAML would be most of its work."""
+
+
+def stray_batch(topic: str, partition: int, offset: int) -> bytes:
+    """A batch of the topic's kind that claims to come from this input offset."""
+    name = next(BATCH_NAME[kind] for kind, each in topics_by_kind(NAMES).items() if each == topic)
+    head = {"source_partition": partition, "source_offset": offset, "part": 0, "parts": 1}
+    return CODEC.encode(name, {**head, BATCHES[name]: []})
 
 
 class Crash(BaseException):
@@ -66,12 +79,12 @@ class Machine:
 
     def start(self) -> None:
         self.output = MemoryOutputLog(
-            self.cluster.broker, read_position, lambda step, _topic, _partition: self.fuse.burn(step)
+            self.cluster.broker, read_position, lambda step, _topic, _partition: self.fuse.burn(step), SEALS
         )
         wiring = Wiring(
             NAMES, PARTITIONS, self.cluster.codec, read_book_once,
             MemoryInputLog(self.cluster.broker, NAMES.requests), self.output,
-            self.leaving, catch_up_messages=3,
+            self.leaving, catch_up_messages=3, patience=0,
         )  # fmt: skip
         self.loop = RatingLoop(wiring, self._open)
         self.positions = {}
@@ -111,10 +124,18 @@ class Machine:
 class Cluster:
     """Two machines that share the partitions, and the seed's accidents."""
 
-    def __init__(self, seed: int, messages: int = 60) -> None:
+    def __init__(self, seed: int, messages: int = 60, *, strangers: bool = False) -> None:
         self.random = random.Random(f"accidents of {seed}")
         self.gaps = random.Random(f"gaps of {seed}")
         self.chances = random.Random(f"checkpoints of {seed}")
+        self.with_strangers = strangers
+        self.strangers = random.Random(f"strangers of {seed}")
+        self.strays = 0
+        self.losses = random.Random(f"losses of the store of {seed}")
+        self.store_fuse = Fuse(None)
+        self.store = MemoryStore(self._strike_store)
+        self.backups: list[MemoryStore] = []
+        self.loaders: list[SimulatedLoader | None] = [None, None]
         self.kept: dict[int, list[MemoryState]] = {}
         self.codec = CODEC
         self.broker = MemoryBroker()
@@ -134,6 +155,10 @@ class Cluster:
             if self.gaps.random() < 0.02:
                 self.broker.skip(NAMES.requests, partition)
 
+    def append(self, topic: str, partition: int, value: bytes) -> int:
+        """One output record, sealed as a worker's; gives its offset."""
+        return self.broker.append(topic, partition, value, headers={SEAL_HEADER: SEALS.seal(topic, partition, value)})
+
     def run_undisturbed(self) -> View:
         self.produce(len(self.coming))
         while self._behind():
@@ -147,6 +172,9 @@ class Cluster:
             self._maybe_keep()
             self._maybe_lose_disk()
             self._maybe_ghost()
+            self._maybe_stray()
+            self._maybe_lose_store()
+            self._load()
             for machine in self.machines:
                 self._step(machine)
         for machine in self.machines:
@@ -168,6 +196,8 @@ class Cluster:
                 last = (-1, -1)
                 taken = seen[topic, partition] = []
                 for record in self.broker.records(topic, partition):
+                    if not SEALS.is_ours(topic, record):
+                        continue
                     position = read_position(record.value)
                     if position > last:
                         last = position
@@ -251,6 +281,71 @@ class Cluster:
         for ghost in self.ghosts:
             if self.random.random() < 0.3:
                 ghost.send_late(self.random.randrange(3))
+
+    def load_all(self) -> MemoryStore:
+        """A loader starts once more and takes all that is in the topics through; gives the store."""
+        self.store_fuse.left = None
+        loader = self._new_loader()
+        while loader.step(1_000):
+            pass
+        return self.store
+
+    def _new_loader(self) -> SimulatedLoader:
+        return SimulatedLoader(NAMES, PARTITIONS, self.codec, SEALS, self.broker, self.store)
+
+    def _load(self) -> None:
+        """A loader, or two that have the same partitions for a while, each of which may end at any step."""
+        for number in range(len(self.loaders)):
+            if self.losses.random() < (0.4 if number else 0.1):
+                continue
+            if self.losses.random() < 0.5:
+                self.store_fuse.left = self.losses.randrange(12)
+            try:
+                loader = self.loaders[number] = self.loaders[number] or self._new_loader()
+                loader.step(self.losses.randrange(1, 6))
+            except Crash as error:
+                self.accidents.append(f"loader: {error}")
+                self.loaders[number] = None
+            self.store_fuse.left = None
+
+    def _strike_store(self, moment: str) -> None:
+        self.store_fuse.burn(moment)
+        if self.store_fuse.left is not None and self.losses.random() < 0.1:
+            raise SinkUnavailable(f"simulated: {moment}")
+
+    def _maybe_lose_store(self) -> None:
+        """The store is emptied, or an earlier copy of it is put back; its loaders end with it."""
+        if self.losses.random() < 0.2:
+            self.backups.append(self.store.copy())
+        if self.losses.random() > 0.08:
+            return
+        if self.backups and self.losses.random() < 0.6:
+            self.store = self.losses.choice(self.backups).copy()
+            self.accidents.append("store restored")
+        else:
+            self.store = MemoryStore(self._strike_store)
+            self.accidents.append("store emptied")
+        self.loaders = [None, None]
+
+    def _maybe_stray(self) -> None:
+        """Somebody else writes to an output topic: a record that looks like one of ours, from wherever, but the seal.
+
+        It may be the first of its partition, stand between two of ours or behind the last, while a worker runs or not.
+        """
+        rolled = self.strangers
+        if not self.with_strangers or rolled.random() > 0.3:
+            return
+        topic, partition = rolled.choice(NAMES.outputs), rolled.randrange(PARTITIONS)
+        known = [record for each in NAMES.outputs for record in self.broker.records(each, partition)]
+        copied = rolled.choice(known).value if known and rolled.random() < 0.4 else None
+        end = self.broker.bounds(NAMES.requests, partition)[1]
+        claimed = rolled.choice([0, max(0, end - 1), end, end + rolled.randrange(50), 2**60])
+        value = copied or stray_batch(topic, partition, claimed)
+        elsewhere = SEALS.seal(rolled.choice(NAMES.all), (partition + 1) % PARTITIONS, value)
+        other = Sealer(b"key of another pipeline").seal(topic, partition, value)
+        seal = rolled.choice([None, b"", bytes(16), elsewhere, other])
+        self.broker.append(topic, partition, value, headers={} if seal is None else {SEAL_HEADER: seal})
+        self.strays += 1
 
     def _commit(self, done: dict[int, int]) -> None:
         for partition, offset in done.items():

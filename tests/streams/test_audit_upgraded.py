@@ -6,7 +6,6 @@ from collections import deque
 from typing import Any
 
 import pytest
-from tests.streams.audited import Audited
 
 from metering.store import ACCOUNT, COMMAND_ID, EVENT
 from replay.audit.findings import Finding
@@ -17,6 +16,7 @@ from schemas.resolution import adapter
 from schemas.wire import single_object_header
 from schemas.writing import compile_writer
 from streams.state.store import MemoryState
+from tests.replay.audit.audited import Audited
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 from tests.streams.traffic import Traffic
 
@@ -41,7 +41,7 @@ def put_back(cluster: Cluster, topic: str, partition: int, values: list[bytes]) 
     cluster.broker._kept.pop((topic, partition), None)
     cluster.broker._next.pop((topic, partition), None)
     for value in values:
-        cluster.broker.append(topic, partition, value, 0)
+        cluster.append(topic, partition, value)
 
 
 def upgraded(until: int) -> Cluster:

@@ -11,6 +11,7 @@ from click.testing import Result
 from application.configuration.settings import Settings
 from application.configuration.sources import MASK, load
 from application.errors import ErrorCode, Misconfigured
+from application.pipeline import seal_settings_of
 from local.record import Record
 
 Run = Callable[..., Result]
@@ -120,6 +121,27 @@ def test_checkpoint_settings(empty_folder: Path, monkeypatch: pytest.MonkeyPatch
     (mistake,) = mistakes_of()
     assert "holds a password" in mistake
     assert "secret" not in mistake
+
+
+def test_seal_keys(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounded, without a comma, and never shown."""
+    monkeypatch.setenv("CREDITMETER_SEAL_KEYS_BEFORE", "the old key that was set,short")
+    assert [each.partition(": ")[2] for each in sorted(mistakes_of())] == [
+        "seal_keys_before: should have 16 to 64 bytes, without spaces at its ends",
+    ]
+    monkeypatch.setenv("CREDITMETER_SEAL_KEY", "a key with a comma, and long")
+    monkeypatch.setenv("CREDITMETER_SEAL_KEYS_BEFORE", "the old key that was set")
+    assert "seal_key: should have no comma, which separates keys in seal_keys_before" in "\n".join(mistakes_of())
+    monkeypatch.delenv("CREDITMETER_SEAL_KEY")
+    assert "seal_keys_before: has no effect without seal_key" in "\n".join(mistakes_of())
+    monkeypatch.setenv("CREDITMETER_SEAL_KEY", "secret-" + "ä" * 28)
+    shown = run("config", "--explain").stdout + run("config", "--json").stdout
+    assert "seal_key" in shown
+    assert "secret-" not in shown
+    assert "the old key" not in shown
+    keys = seal_settings_of(load().settings).for_log("id of the topic")
+    assert keys.present == ("secret-" + "ä" * 28).encode()
+    assert list(keys.earlier) == [b"the old key that was set"]
 
 
 def test_security_settings_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from cli.main import main
 from local.shared import SharedKafka
 from streams.log.partitioner import partition_of
+from streams.log.seals import Sealer
 from tests.command import BOOK
 from tests.harness import Pipeline
 
@@ -160,7 +161,7 @@ def test_an_event_that_is_nowhere(explain: Run, without_clickhouse: Run) -> None
 
 
 def test_a_bill_that_says_something_else_is_cried_out(pipeline: Pipeline, explain: Run) -> None:
-    """Somebody writes an event's line into the billed topic, before any worker has decided that event."""
+    """Somebody who has the seal key writes an event's line into the billed topic, before a worker has decided it."""
     pipeline.stop("worker")
     late = LOOKUP | {"event_id": "forged", "occurred_at": AT + 5 * DAY, "ip": "192.0.2.77"}
     config = str(pipeline.folder / "one" / "worker.toml")
@@ -171,7 +172,9 @@ def test_a_bill_that_says_something_else_is_cried_out(pipeline: Pipeline, explai
     place = waiting["place"]
     value = pipeline.codec.encode_parts("BilledBatch", place["partition"], place["offset"], [line])[0]
     producer = Producer({"bootstrap.servers": pipeline.bootstrap})
-    producer.produce(pipeline.names.billed, value, partition=place["partition"])
+    topic, partition = pipeline.names.billed, place["partition"]
+    seal = Sealer(pipeline.seal_keys.present).seal(topic, partition, value)
+    producer.produce(topic, value, partition=partition, headers={"seal": seal})
     assert producer.flush(10) == 0
     pipeline.start("worker")
     pipeline.wait_until_rated()

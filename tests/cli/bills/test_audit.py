@@ -16,6 +16,7 @@ from metering.store import ACCOUNT, account_prefix
 from sinks.embedded import EmbeddedSink
 from sinks.rows import SHAPES
 from streams.log.partitioner import partition_of
+from streams.log.seals import Sealer
 from streams.log.topics import TopicNames
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
@@ -155,7 +156,9 @@ def append_records() -> set[str]:
             name, batch = cluster.codec.decode(next(iter(log.read(partition, first, end))).value)
             shape = SHAPES[name]
             batch[shape.items][0][ALTERED[shape.table]] += 1
-            producer.produce(topic, cluster.codec.encode(name, batch), partition=partition)
+            value = cluster.codec.encode(name, batch)
+            seal = Sealer(cluster.log_id.encode()).seal(topic, partition, value)
+            producer.produce(topic, value, partition=partition, headers={"seal": seal})
             places.add(f"{topic}[{partition}]@{end}")
         assert producer.flush(10) == 0
     return places

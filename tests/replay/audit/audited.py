@@ -15,7 +15,7 @@ from sinks.migrate import migrate
 from sinks.rows import to_columns
 from streams.log.memory import MemoryInputLog
 from streams.state.store import MemoryState
-from tests.streams.simulation import NAMES, PARTITIONS, Cluster, read_book_once
+from tests.streams.simulation import NAMES, PARTITIONS, SEALS, Cluster, read_book_once
 
 BILLED = NAMES.billed
 
@@ -34,12 +34,12 @@ class Audited:
         broker = self.cluster.broker
         outputs = {topic: MemoryInputLog(broker, topic) for topic in NAMES.outputs}
         input_log = MemoryInputLog(broker, NAMES.requests)
-        return AuditLogs(NAMES, PARTITIONS, self.cluster.codec, read_book_once, input_log, outputs)
+        return AuditLogs(NAMES, PARTITIONS, self.cluster.codec, read_book_once, input_log, outputs, SEALS)
 
     def scopes(self, positions: Any = None, *, with_rows: bool = False) -> list[Scope]:
         logs = self.logs
         survey = Surveyor(
-            NAMES, PARTITIONS, logs.input_log, logs.output_logs, positions or Everything(self.cluster), 0.0, with_rows
+            NAMES, PARTITIONS, logs.input_log, logs.own_outputs, positions or Everything(self.cluster), 0.0, with_rows
         )
         return survey.scopes()
 
@@ -78,7 +78,7 @@ def replace(cluster: Cluster, topic: str, partition: int, index: int, values: li
     cluster.broker._kept.pop((topic, partition), None)
     cluster.broker._next.pop((topic, partition), None)
     for value in values:
-        cluster.broker.append(topic, partition, value)
+        cluster.append(topic, partition, value)
 
 
 class SinkRows:

@@ -80,14 +80,14 @@ def test_the_missing_end_of_a_topic_is_found(cluster: Cluster) -> None:
 
 def test_a_double_with_the_same_bytes_is_fine(cluster: Cluster) -> None:
     for value in billed(cluster)[:4]:
-        cluster.broker.append(BILLED, 0, value)
+        cluster.append(BILLED, 0, value)
     audited = Audited(cluster).run()
     assert not audited.differences
     assert audited.totals.doubles == 4
 
 
 def test_a_double_with_other_bytes_is_found(cluster: Cluster) -> None:
-    offset = cluster.broker.append(BILLED, 0, altered(cluster, billed(cluster)[1], credits=77))
+    offset = cluster.append(BILLED, 0, altered(cluster, billed(cluster)[1], credits=77))
     (found,) = Audited(cluster).run().differences
     assert (found.found, found.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{offset}")
 
@@ -95,10 +95,10 @@ def test_a_double_with_other_bytes_is_found(cluster: Cluster) -> None:
 def test_records_that_no_worker_wrote_are_found(cluster: Cluster) -> None:
     codec = cluster.codec
     name, batch = codec.decode(billed(cluster)[0])
-    offset = cluster.broker.append(BILLED, 0, b"by hand")
-    cluster.broker.append(BILLED, 0, codec.encode(name, batch | {"source_offset": 10**9}))
-    cluster.broker.append(BILLED, 0, codec.encode(name, batch | {"source_partition": 1}))
-    cluster.broker.append(BILLED, 0, codec.encode(name, batch | {"part": 9}))
+    offset = cluster.append(BILLED, 0, b"by hand")
+    cluster.append(BILLED, 0, codec.encode(name, batch | {"source_offset": 10**9}))
+    cluster.append(BILLED, 0, codec.encode(name, batch | {"source_partition": 1}))
+    cluster.append(BILLED, 0, codec.encode(name, batch | {"part": 9}))
     audited = Audited(cluster).run()
     assert audited.found == [Finding.UNEXPECTED] * 4
     assert [each.place for each in audited.differences] == [f"{BILLED}[0]@{offset + n}" for n in range(4)]
@@ -132,9 +132,9 @@ def test_rows_that_are_not_loaded_yet_are_not_judged_and_said(cluster: Cluster) 
             return super().loaded(topics, partitions) | {(BILLED, 0): 3, (BILLED, 1): whole[1]}
 
     whole = {p: len(billed(cluster, p)) for p in (0, 1)}
-    cluster.broker.append(BILLED, 0, b"by hand")
+    cluster.append(BILLED, 0, b"by hand")
     for value in (b"by hand", *billed(cluster, 1)[:2]):  # nothing that a row comes of
-        cluster.broker.append(BILLED, 1, value)
+        cluster.append(BILLED, 1, value)
     scopes = Audited(cluster).scopes(Behind(cluster), with_rows=True)
     horizon = read_position(billed(cluster)[3])[0]
     assert scopes[0].horizons[BILLED] == horizon < scopes[0].stop

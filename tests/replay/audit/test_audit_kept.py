@@ -41,7 +41,7 @@ def run(audited: Audited, made: AuditPlan, rows: RowStore | None = None) -> Audi
     resumed = {} if made.began_from is None else made.began_from.outputs
     logs = made.logs
     scopes = Surveyor(
-        NAMES, PARTITIONS, logs.input_log, logs.output_logs, Everything(audited.cluster), 0.0, rows is not None,
+        NAMES, PARTITIONS, logs.input_log, logs.own_outputs, Everything(audited.cluster), 0.0, rows is not None,
         resumed=resumed,
     ).scopes()  # fmt: skip
     return run_audit(made, scopes, audited.differences.append, lambda _partition, _offset: None)
@@ -145,8 +145,8 @@ def test_a_later_audit_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     both = load(tmp_path / "again").totals
     assert (both.charged, both.lines, both.records) == (everything.charged, everything.lines, everything.records)
     # Doubles of what stands before the checkpoint are still known.
-    cluster.broker.append(BILLED, 0, billed(cluster)[0])
-    cluster.broker.append(BILLED, 0, altered(cluster, billed(cluster)[0], credits=5))
+    cluster.append(BILLED, 0, billed(cluster)[0])
+    cluster.append(BILLED, 0, altered(cluster, billed(cluster)[0], credits=5))
     third = Audited(cluster)
     assert run(third, plan(third, tmp_path, **going_on)).totals.doubles == 1
     assert third.found == [Finding.DIFFERENT]
@@ -197,7 +197,7 @@ def test_where_the_resumed_reading_begins() -> None:
     audited = Audited(cluster)
     resumed = {(BILLED, 0): Stretch(2, 2, (5, 0))}
     survey = Surveyor(
-        NAMES, PARTITIONS, audited.logs.input_log, audited.logs.output_logs, Everything(cluster), 0.0, False,
+        NAMES, PARTITIONS, audited.logs.input_log, audited.logs.own_outputs, Everything(cluster), 0.0, False,
         resumed=resumed,
     )  # fmt: skip
     assert survey.scopes()[0].outputs[BILLED] == Stretch(2, len(billed(cluster)), (5, 0))

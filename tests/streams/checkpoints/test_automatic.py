@@ -6,7 +6,7 @@ import itertools
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.restoring import Restorer, has_state
 from streams.checkpoints.scratch import Scratch
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
-from streams.log.protocols import LostPrefix
+from streams.log.protocols import LostPrefix, Message
 from streams.log.topics import TopicNames
 from streams.metrics import Metrics
 from streams.rating.loop import RatingLoop
@@ -67,7 +67,7 @@ class Machine:
         input_log = MemoryInputLog(log.broker, NAMES.requests)
         output = MemoryOutputLog(log.broker, read_position)
         wiring = Wiring(NAMES, 1, log.codec, read_book, input_log, output)
-        restorer = Restorer(self.checkpoints, self.folder, self.scratch, input_log.bounds, self.metrics)
+        restorer = Restorer(self.checkpoints, self.folder, self.scratch, input_log, self.metrics)
         self.loop = RatingLoop(wiring, lambda _: restorer.open(HERE))
         settings = CheckpointSettings(url, every, kept)
         self.checkpointer = Checkpointer(self.checkpoints, settings, self.scratch, self.metrics, Turns())
@@ -122,6 +122,15 @@ def make_three(log: Log, tmp_path: Path, url: str) -> Machine:
     machine.loop.close()
     assert machine.applied() == [89, 59, 29]
     return machine
+
+
+def rewritten(log: Log, kept: Callable[[Message], bool], late: Callable[[Message], int] = lambda _: 0) -> Log:
+    """A log of those of its messages, each so many ms later."""
+    other = Log(0)
+    other.broker = MemoryBroker()
+    for message in filter(kept, log.broker.records(NAMES.requests, 0)):
+        other.broker.append(NAMES.requests, 0, message.value, message.timestamp + late(message))
+    return other
 
 
 def lose_disk(machine: Machine) -> None:
@@ -329,7 +338,7 @@ def test_a_checkpoint_beyond_the_log_or_of_another_log_is_not_used(
     log: Log, tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_three(log, tmp_path, url)
-    cut = Log(50)
+    cut = rewritten(log, lambda message: message.offset < 50)
     machine = Machine(cut, tmp_path / "two", url)
     machine.rate(40, cut.end)
     assert caplog.text.count("reaches beyond the log") == 2
@@ -384,3 +393,24 @@ def test_scratch_of_a_running_command_in_the_same_folder_is_left_alone(tmp_path:
     theirs.mkdir(parents=True)
     Scratch(tmp_path).close()
     assert theirs.is_dir()
+
+
+def test_checkpoints_newer_than_a_restored_log_are_passed_over(
+    log: Log, tmp_path: Path, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kafka was put back to its copy of offset 70 and others were sent since: 59 is the newest that is of this log."""
+    machine = make_three(log, tmp_path, url)
+    lose_disk(machine)
+    restored = rewritten(log, lambda _: True, lambda message: message.offset >= 70)
+    again = Machine(restored, tmp_path / "one", url)
+    again.loop.assign([0])
+    assert again.loop.raters[0].applied == 59
+    assert "another record there" in caplog.text
+    assert "is tried" in caplog.text
+    again.rate(60, restored.end)
+    fresh = rewritten(restored, lambda _: True)
+    whole = Machine(fresh, tmp_path / "two", f"memory://none-{next(numbers)}")
+    whole.rate(0, fresh.end)
+    assert not again.differences(whole)
+    again.loop.close()
+    whole.loop.close()

@@ -4,101 +4,174 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from cli.main import main
 from local.shared import SharedKafka
-from streams.loading.continuity import Continuity, Place
+from local.start import ClickHouse
+from sinks.embedded import EmbeddedSink
+from sinks.migrate import migrate
+from sinks.server import ServerAddress, ServerSink
+from sinks.sink import Sink
+from streams.loading.continuity import Continuity
+from streams.loading.positions import Loaded, Place, SinkPositions, loaded_of
 from streams.log.group_offsets import GroupOffsets
 from streams.log.input_log import KafkaInputLog
 from streams.log.memory import MemoryBroker
-from streams.log.protocols import LostPrefix
+from streams.log.protocols import LogChanged, LostPrefix, Message
+from tests.sinks.old_server import OldServerSink
 from tests.stories.cluster import BusyTraffic, Cluster
 from tests.streams.traffic import BOOK
 
 HERE = ("out", 0)
 
 
-class Memory:
-    """A topic of ten records in memory, and what the group has carried through of it."""
+class MemoryTopics:
+    """Output topics in memory; counts how often they are asked."""
 
-    def __init__(self, committed: int | None) -> None:
+    def __init__(self, records: int = 10) -> None:
         self.broker = MemoryBroker()
-        self.next = committed
         self.asked = 0
-        for number in range(10):
+        for number in range(records):
             self.broker.append(*HERE, b"%d" % number)
 
-    def begins(self, place: Place) -> int:
+    def bounds(self, place: Place) -> tuple[int, int]:
         self.asked += 1
-        return self.broker.bounds(*place)[0]
+        return self.broker.bounds(*place)
 
-    def committed(self, places: Sequence[Place]) -> dict[Place, int]:
-        return {} if self.next is None else dict.fromkeys(places, self.next)
+    def record(self, place: Place, offset: int) -> Message | None:
+        return next((each for each in self.broker.records(*place) if each.offset == offset), None)
+
+    def loaded(self, offset: int) -> dict[Place, Loaded]:
+        """The position of a store that has loaded up to there; none for -1."""
+        message = self.record(HERE, offset)
+        return {} if message is None else {HERE: loaded_of(message)}
+
+
+def follower(topics: MemoryTopics, *, skip_lost: bool = False) -> Continuity:
+    return Continuity(topics, skip_lost=skip_lost, patience=0)
+
+
+def test_it_begins_behind_what_the_store_has_loaded_wherever_the_group_is() -> None:
+    topics = MemoryTopics()
+    assert follower(topics).begin([HERE], topics.loaded(3)) == {HERE: 4}
+    assert follower(topics).begin([HERE], topics.loaded(9)) == {HERE: 10}
+
+
+def test_an_emptied_store_is_loaded_from_the_beginning() -> None:
+    topics = MemoryTopics()
+    topics.broker.expire(*HERE, 4)
+    assert follower(topics).begin([HERE], {}) == {HERE: 4}
 
 
 def test_records_in_order_ask_the_broker_nothing() -> None:
-    memory = Memory(committed=0)
-    continuity = Continuity("group", memory)
+    topics = MemoryTopics()
+    continuity = follower(topics)
+    continuity.begin([HERE], {})
+    topics.asked = 0
     for offset in (0, 1, 2, 0, 1, 2, 3):  # some of them come again
         continuity.follow(HERE, offset)
-    assert memory.asked == 0
+    assert topics.asked == 0
 
 
 def test_offsets_without_a_record_are_no_hole() -> None:
-    continuity = Continuity("group", Memory(committed=2))
+    topics = MemoryTopics()
+    continuity = follower(topics)
+    continuity.begin([HERE], topics.loaded(1))
     for offset in (4, 5, 8):
         continuity.follow(HERE, offset)
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["at the first record", "between two"])
 def test_a_hole_is_an_error_that_names_it(before: bool) -> None:
-    memory = Memory(committed=3)
-    continuity = Continuity("group", memory)
+    topics = MemoryTopics()
+    continuity = follower(topics)
+    continuity.begin([HERE], topics.loaded(2))
     if not before:
         continuity.follow(HERE, 3)
-    memory.broker.expire(*HERE, 6)
-    with pytest.raises(
-        LostPrefix, match=rf"out\[0\]: retention deleted offsets {3 if before else 4} to 5 before group"
-    ):
+    topics.broker.expire(*HERE, 6)
+    with pytest.raises(LostPrefix, match=rf"out\[0\]: retention deleted offsets {3 if before else 4} to 5 before"):
         continuity.follow(HERE, 6)
 
 
-def test_after_a_rebalance_the_group_is_asked_anew() -> None:
-    memory = Memory(committed=0)
-    continuity = Continuity("group", memory)
-    continuity.follow(HERE, 0)
-    continuity.release([HERE])
-    memory.broker.expire(*HERE, 6)
-    memory.next = 6  # another loader went on meanwhile
-    continuity.follow(HERE, 6)
+def test_a_hole_at_the_start_is_an_error_or_said_where_it_is_to_be_left(caplog: pytest.LogCaptureFixture) -> None:
+    topics = MemoryTopics()
+    loaded = topics.loaded(2)
+    topics.broker.expire(*HERE, 10)  # nothing is left that could come
+    with pytest.raises(LostPrefix, match=r"offsets 3 to 9 before they were loaded.*load --skip-lost"):
+        follower(topics).begin([HERE], loaded)
+    with caplog.at_level(logging.ERROR):
+        assert follower(topics, skip_lost=True).begin([HERE], loaded) == {HERE: 10}
+    assert "offsets 3 to 9" in caplog.text
 
 
-def test_at_the_start_every_place_is_looked_at() -> None:
-    memory = Memory(committed=3)
-    Continuity("group", memory).begin([HERE])
-    memory.broker.expire(*HERE, 10)  # nothing is left that could come
-    with pytest.raises(LostPrefix, match="offsets 3 to 9"):
-        Continuity("group", memory).begin([HERE])
-
-
-def test_a_new_group_is_warned_of_a_beginning_that_is_gone(caplog: pytest.LogCaptureFixture) -> None:
-    memory = Memory(committed=None)
+def test_a_new_store_is_warned_of_a_beginning_that_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    topics = MemoryTopics()
     with caplog.at_level(logging.WARNING):
-        Continuity("group", memory).begin([HERE])
+        follower(topics).begin([HERE], {})
         assert not caplog.messages
-        memory.broker.expire(*HERE, 4)
-        continuity = Continuity("group", memory)
-        continuity.begin([HERE])
+        topics.broker.expire(*HERE, 4)
+        continuity = follower(topics)
+        continuity.begin([HERE], {})
         continuity.follow(HERE, 4)
     (said,) = caplog.messages
     assert "out[0] begins at offset 4" in said
+
+
+def test_a_topic_that_is_behind_the_store_is_refused() -> None:
+    loaded = MemoryTopics().loaded(9)
+    with pytest.raises(LogChanged, match=r"out\[0\]: ClickHouse has loaded offsets up to 9, but the topic ends at 7"):
+        follower(MemoryTopics(7)).begin([HERE], loaded)
+
+
+def test_a_topic_that_went_on_otherwise_is_refused() -> None:
+    topics = MemoryTopics(9)
+    topics.broker.append(*HERE, b"another")
+    topics.broker.append(*HERE, b"and more")
+    with pytest.raises(LogChanged, match=r"out\[0\]@9: the topic has another record there"):
+        follower(topics).begin([HERE], MemoryTopics().loaded(9))
+    topics.broker.expire(*HERE, 10)  # what was loaded cannot be compared any more
+    assert follower(topics).begin([HERE], MemoryTopics().loaded(9)) == {HERE: 10}
+
+
+def test_positions_in_the_embedded_store(tmp_path: Path) -> None:
+    sink = EmbeddedSink(tmp_path / "clickhouse")
+    try:
+        migrate(sink)
+        check_positions(sink)
+    finally:
+        sink.close()
+
+
+@pytest.mark.clickhouse_server
+def test_positions_in_a_server(own_clickhouse: ClickHouse) -> None:
+    address = ServerAddress(
+        own_clickhouse.host, own_clickhouse.port, user=own_clickhouse.user, password=own_clickhouse.password
+    )
+    sink = OldServerSink(address) if own_clickhouse.version.startswith("18.") else ServerSink(address)
+    migrate(sink)
+    check_positions(sink)
+    sink.close()
+
+
+def check_positions(sink: Sink) -> None:
+    """They come back, and a later offset wins whatever the order."""
+    positions = SinkPositions(sink)
+    assert positions.read() == {}
+    first = {("out", 0): Loaded(5, "00" * 16), ("out", 1): Loaded(0, "11" * 16)}
+    positions.write(first)
+    assert positions.read() == first
+    positions.write({("out", 0): Loaded(9, "22" * 16), ("other", 0): Loaded(2**62, "33" * 16)})
+    positions.write({("out", 0): Loaded(7, "44" * 16)})  # a slow loader that has lost the partition
+    assert positions.read() == {
+        ("out", 0): Loaded(9, "22" * 16), ("out", 1): Loaded(0, "11" * 16), ("other", 0): Loaded(2**62, "33" * 16),
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -121,19 +194,17 @@ def test_the_loader_stops_where_retention_was_quicker(cluster: Cluster, tmp_path
     cluster.send(messages[100:])
     cluster.wait_until_rated()
     cluster.stop("worker")
-    group, topic = cluster.names.loading_group, cluster.names.billed
+    topic = cluster.names.billed
     place, lost = delete_unread(cluster)
 
     cluster.start("loader")
     code, said = cluster.wait_ended("loader")
     assert code == 1
     deleted = f"offsets {place.offset - len(lost)} to {place.offset - 1}"
-    assert f"{topic}[{place.partition}]: retention deleted {deleted} before {group} had loaded them" in said
+    assert f"{topic}[{place.partition}]: retention deleted {deleted} before they were loaded" in said
     assert "Traceback" not in said
 
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
-    admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, [place])])[group].result()  # as it advises
-    cluster.start("loader")
+    cluster.start_load("--skip-lost")  # as it advises
     cluster.wait_until_loaded()
     cluster.stop("loader")
     told = CliRunner().invoke(main, ["audit", "--json", "--config", str(tmp_path / "one" / "loader.toml")])

@@ -6,6 +6,7 @@ from typing import Protocol
 import pytest
 
 from streams.log.protocols import DeliveryFailed, LogChanged, LostPrefix, Message, OutputLog, TimedLog
+from streams.log.seals import Sealer
 
 
 def position_of(value: bytes) -> tuple[int, int]:
@@ -136,7 +137,9 @@ class OutputSide(Protocol):
 
     @property
     def topics(self) -> tuple[str, str]: ...
-    def new(self) -> OutputLog: ...
+    def new(self, seals: Sealer | None = None) -> OutputLog: ...
+    def messages(self, topic: str, partition: int) -> list[Message]: ...
+    def append(self, topic: str, value: bytes, headers: dict[str, bytes]) -> None: ...
     def values(self, topic: str, partition: int) -> list[bytes]: ...
     def skip(self, topic: str, partition: int) -> None: ...
     def expire(self, topic: str, partition: int, before: int) -> None: ...
@@ -202,6 +205,36 @@ class OutputLogContract:
         for _ in range(7):
             side.skip(topic, 0)
         assert log.last_position(topic, 0) == (5, 2)
+
+    def test_every_record_has_its_seal(self, side: OutputSide) -> None:
+        seals = Sealer(b"ours")
+        log = side.new(seals)
+        for n in range(4):
+            log.send(side.topics[n % 2], n // 2, b"%d,0" % n)
+        log.wait()
+        for topic in side.topics:
+            for partition in (0, 1):
+                (message,) = side.messages(topic, partition)
+                assert message.seal == seals.seal(topic, partition, message.value)
+        side.new().send(side.topics[0], 0, b"4,0")
+
+    def test_a_position_is_believed_only_of_a_sealed_record(self, side: OutputSide) -> None:
+        """Stray records first, in between, and behind the last, in any number and with any wrong seal."""
+        topic, seals = side.topics[0], Sealer(b"ours")
+        wrong = [{}, {"seal": b""}, {"seal": bytes(16)}, {"seal": Sealer(b"others").seal(topic, 0, b"99,0")}]
+        wrong += [{"seal": seals.seal(topic, 1, b"99,0")}, {"seal": seals.seal(side.topics[1], 0, b"99,0")}]
+        side.append(topic, b"99,0", {})
+        assert side.new(seals).last_position(topic, 0) is None
+        log = side.new(seals)
+        log.send(topic, 0, b"7,0")
+        log.wait()
+        side.append(topic, b"99,0", {"seal": seals.seal(topic, 0, b"98,0")})
+        log.send(topic, 0, b"7,1")
+        log.wait()
+        for n in range(60):
+            side.append(topic, b"99,0", wrong[n % len(wrong)])
+        assert side.new(seals).last_position(topic, 0) == (7, 1)
+        assert side.new().last_position(topic, 0) == (99, 0), "who has no seals believes any record"
 
     def test_a_closed_log_sends_nothing(self, side: OutputSide) -> None:
         log, topic = side.new(), side.topics[0]

@@ -13,10 +13,11 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from local.shared import SharedKafka
 from local.start import Broker
-from streams.log.input_log import KafkaInputLog
+from streams.log.input_log import KafkaInputLog, as_message
 from streams.log.output_log import KafkaOutputLog
-from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed, LogChanged, LogUnavailable, OutputLog
+from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed, LogChanged, LogUnavailable, Message, OutputLog
 from streams.log.reader import KafkaReader
+from streams.log.seals import Sealer
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 from tests.streams.log.contract_logs import InputLogContract, InputSide, OutputLogContract, OutputSide, position_of
 
@@ -124,8 +125,18 @@ class KafkaOutputSide:
         self.open = ExitStack()
         self.open.callback(self._reader.close)
 
-    def new(self) -> OutputLog:
-        log = KafkaOutputLog(self._bootstrap, position_of)
+    def messages(self, topic: str, partition: int) -> list[Message]:
+        return [
+            as_message(each) for each in self._reader.read(topic, partition, *self._reader.bounds(topic, partition))
+        ]
+
+    def append(self, topic: str, value: bytes, headers: dict[str, bytes]) -> None:
+        producer = Producer({"bootstrap.servers": self._bootstrap})
+        producer.produce(topic, value, partition=0, headers=list(headers.items()))
+        assert producer.flush(30) == 0
+
+    def new(self, seals: Sealer | None = None) -> OutputLog:
+        log = KafkaOutputLog(self._bootstrap, position_of, seals=seals)
         self.open.callback(log.close)
         return log
 
@@ -253,7 +264,7 @@ def test_a_broker_that_restarts_is_waited_for(own_kafka: Broker) -> None:
         answers = 0
         while not over.is_set():
             answers += reader.bounds(names.billed, 0)[1] > 0
-            answers += reader.last(names.billed, 0) is not None
+            answers += reader.last(names.billed, 0, lambda _: True) is not None
         return answers
 
     asking = ThreadPoolExecutor().submit(ask_on)

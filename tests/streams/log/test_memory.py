@@ -3,7 +3,8 @@
 import pytest
 
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
-from streams.log.protocols import DeliveryFailed, OutputLog
+from streams.log.protocols import DeliveryFailed, Message, OutputLog
+from streams.log.seals import Sealer
 from tests.streams.log.contract_logs import InputLogContract, InputSide, OutputLogContract, OutputSide, position_of
 
 
@@ -34,8 +35,14 @@ class MemoryOutputSide:
     def __init__(self) -> None:
         self.broker = MemoryBroker()
 
-    def new(self) -> OutputLog:
-        return MemoryOutputLog(self.broker, position_of)
+    def new(self, seals: Sealer | None = None) -> OutputLog:
+        return MemoryOutputLog(self.broker, position_of, seals=seals)
+
+    def messages(self, topic: str, partition: int) -> list[Message]:
+        return self.broker.records(topic, partition)
+
+    def append(self, topic: str, value: bytes, headers: dict[str, bytes]) -> None:
+        self.broker.append(topic, 0, value, headers=headers)
 
     def values(self, topic: str, partition: int) -> list[bytes]:
         return [message.value for message in self.broker.records(topic, partition)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.state.store import NOTHING_APPLIED, StateStore
+from streams.state.store import NOTHING_APPLIED, LastMessage, StateStore
 
 VALUES: list[Any] = [
     0,
@@ -56,6 +56,18 @@ class StateContract:
         store.commit({b"a": None, b"absent": None, b"c": 3}, 9)
         again = reopen()
         assert (again.applied, list(again.scan(b""))) == (9, [(b"b", 2), (b"c", 3)])
+
+    def test_the_last_message_is_kept_with_the_changes(self, reopen: Callable[[], StateStore]) -> None:
+        store = reopen()
+        assert store.last_message is None
+        store.commit({b"a": 1}, 7, LastMessage(6, b"\x00" * 16))
+        assert store.last_message == reopen().last_message == LastMessage(6, b"\x00" * 16)
+        store = reopen()
+        store.commit({b"a": 2}, 9)
+        store.write({b"a": 3})
+        assert (store.applied, store.last_message) == (9, LastMessage(6, b"\x00" * 16))
+        store.commit({}, 12, LastMessage(11, b"\xff" * 16))
+        assert reopen().last_message == LastMessage(11, b"\xff" * 16)
 
     def test_write_leaves_the_offset(self, reopen: Callable[[], StateStore]) -> None:
         store = reopen()

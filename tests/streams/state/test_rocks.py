@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rocksdict import Options, Rdict
 
+from streams.state.read_only import StateView
 from streams.state.rocks import RocksState
 from streams.state.rocks_folder import RocksFolder, RocksLimits
-from streams.state.store import Identity, MemoryState, StateError, StateStore
+from streams.state.store import Identity, LastMessage, MemoryState, StateError, StateStore
 from tests.streams.state.contract_state import StateContract
 
 HERE = Identity("credits.requests", 3)
@@ -231,3 +232,21 @@ def test_a_closed_state_answers_nothing_and_its_size_is_nothing(folder: RocksFol
         state.get(b"a")
     with pytest.raises(StateError, match="cannot be written"):
         state.commit({}, 1)
+
+
+def test_a_state_of_the_version_before_is_read_as_one_that_does_not_know_its_last_message(folder: RocksFolder) -> None:
+    state = folder.open(HERE)
+    state.commit({b"a": 1}, 5, LastMessage(5, bytes(16)))
+    state.close()
+    db = Rdict(str(folder.path(HERE)), options=Options(raw_mode=True))
+    db[b"\x00format"] = msgpack.packb(1)
+    del db[b"\x00last message"]
+    db.close()
+    assert StateView(folder.path(HERE)).last_message is None
+    state = folder.open(HERE)
+    assert (state.applied, state.last_message, state.get(b"a")) == (5, None, 1)
+    state.commit({}, 6, LastMessage(6, bytes(16)))
+    state.close()
+    view = StateView(folder.path(HERE))
+    assert (view.identity, view.last_message) == (HERE, LastMessage(6, bytes(16)))
+    view.close()

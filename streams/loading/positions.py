@@ -1,0 +1,62 @@
+"""How far a store is: what it keeps, with its rows, of the last record that it has loaded from each partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple, Protocol
+
+from sinks.sink import Sink
+from streams.log.protocols import Message
+
+TABLE = "loaded_positions"
+READ = f"SELECT topic, log_partition, log_offset, digest FROM {TABLE} FINAL"  # noqa: S608 -- a name of our own
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+class Loaded(NamedTuple):
+    """The last record of a partition that is loaded: its offset, and BLAKE2b of its value (16 bytes, hexadecimal)."""
+
+    offset: int
+    digest: str
+
+
+def loaded_of(message: Message) -> Loaded:
+    """What a store keeps of a record whose rows are in it, or that has none."""
+    return Loaded(message.offset, blake2b(message.value, digest_size=16).hexdigest())
+
+
+class Positions(Protocol):
+    """The positions of one store."""
+
+    def read(self) -> dict[Place, Loaded]:
+        """By place; absent where nothing is loaded. Raises SinkUnavailable, SinkRejected."""
+        ...
+
+    def write(self, positions: Mapping[Place, Loaded]) -> None:
+        """Keeps them; the rows must be stored already. Raises SinkUnavailable, SinkRejected."""
+        ...
+
+
+class SinkPositions:
+    """The positions in ClickHouse's own table. A later offset wins, whatever order they are written in."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def read(self) -> dict[Place, Loaded]:
+        rows = self._sink.query(READ, readonly=False).rows
+        return {(topic, partition): Loaded(offset, digest) for topic, partition, offset, digest in rows}
+
+    def write(self, positions: Mapping[Place, Loaded]) -> None:
+        offsets = [loaded.offset for loaded in positions.values()]
+        columns: dict[str, list[Any]] = {
+            "topic": [topic for topic, _ in positions],
+            "log_partition": [partition for _, partition in positions],
+            "log_offset": offsets,
+            "digest": [loaded.digest for loaded in positions.values()],
+            "version": offsets,
+        }
+        self._sink.insert(TABLE, columns)

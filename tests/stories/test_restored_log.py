@@ -1,0 +1,148 @@
+"""Parts of a real pipeline restored apart: Kafka behind the state, ClickHouse emptied, restored or ahead of Kafka.
+
+Each ends in an error that says what to do, or mends itself; nothing that was acknowledged goes unbilled or unloaded in
+silence, and `status` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import main
+from local.broker import LocalBroker
+from local.shared import SharedKafka
+from sinks.embedded import EmbeddedSink
+from streams.log.output_log import KafkaOutputLog
+from tests.stories.cluster import Cluster, Sent, check_store
+from tests.streams.traffic import BOOK, Traffic, event
+
+pytestmark = [pytest.mark.kafka, pytest.mark.crash, pytest.mark.slow]
+
+SEED = 20261127
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[LocalBroker]:
+    """A broker whose data the test may copy."""
+    made = LocalBroker(tmp_path / "broker").start()
+    yield made
+    made.stop()
+
+
+def status_of(config: Path) -> tuple[int, dict[str, Any]]:
+    told = CliRunner().invoke(main, ["status", "--no-book", "--json", "--config", str(config)])
+    assert told.stdout, told.output
+    found: dict[str, Any] = json.loads(told.stdout)
+    return told.exit_code, found
+
+
+def run_through(cluster: Cluster, messages: list[Sent], *, loaded: bool = True) -> None:
+    """Worker and loader take the messages through, and end."""
+    cluster.start_with("worker")
+    if loaded:
+        cluster.start_with("loader")
+    cluster.send(messages)
+    cluster.wait_until_rated()
+    if loaded:
+        cluster.wait_until_loaded()
+        cluster.stop("loader")
+    cluster.stop("worker")
+
+
+def events(cluster: Cluster, name: str, count: int) -> list[Sent]:
+    """One message an event, in partition 0."""
+    encode = cluster.codec.encode
+    batches = [{"events": [event(f"{name}-{number}", "account-0")]} for number in range(count)]
+    return [(0, 0, encode("RequestBatch", batch)) for batch in batches]
+
+
+@pytest.mark.parametrize("sent_first", [False, True], ids=["as it was", "others sent in between"])
+def test_kafka_restored_behind_state_and_clickhouse(broker: LocalBroker, tmp_path: Path, sent_first: bool) -> None:
+    cluster = Cluster(broker.bootstrap, "restored", tmp_path, BOOK, partitions=1)
+    config = tmp_path / "one" / "worker.toml"
+    try:
+        run_through(cluster, Traffic(SEED, 1, cluster.codec).messages(30))
+        broker.stop()
+        shutil.copytree(tmp_path / "broker" / "data", tmp_path / "copy")
+        broker.restart()
+        run_through(cluster, events(cluster, "lost", 40))
+        broker.stop()
+        shutil.rmtree(tmp_path / "broker" / "data")
+        shutil.copytree(tmp_path / "copy", tmp_path / "broker" / "data")
+        broker.restart()
+        cluster.sender.close()  # the broker does not know what this producer sent last
+        cluster.sender = KafkaOutputLog(broker.bootstrap, cluster.codec.read_position)
+        if sent_first:
+            cluster.send(events(cluster, "other", 80))
+
+        code, found = status_of(config)
+        assert code == 1
+        assert any(
+            "restored.requests[0]" in each and "restored to an earlier copy" in each for each in found["problems"]
+        )
+        cluster.start_with("worker")
+        code, log = cluster.wait_ended("worker")
+        assert code == 1, log
+        assert "restored.requests[0]" in log
+        assert "docs/operations.md, A log that was restored" in log
+        assert "Traceback" not in log
+        cluster.start_with("loader")
+        code, log = cluster.wait_ended("loader")
+        assert code == 1, log
+        assert "ClickHouse has loaded offsets up to" in log
+        assert "docs/operations.md, A log that was restored" in log
+
+        # As docs/operations.md says where no newer copy of Kafka's data is left: what was made of the lost part goes.
+        shutil.rmtree(tmp_path / "one" / "data" / "state")
+        shutil.rmtree(tmp_path / "one" / "data" / "clickhouse")
+        run_through(cluster, events(cluster, "later", 40))
+        cluster.audit()
+        sink = EmbeddedSink(tmp_path / "one" / "data" / "clickhouse")
+        try:
+            check_store(sink, cluster.check_topics())
+            rows = sink.query("SELECT count() FROM billed_events WHERE event_id LIKE 'lost-%'").rows
+        finally:
+            sink.close()
+        assert rows == [(0,)]
+    finally:
+        cluster.close()
+
+
+def test_clickhouse_emptied_and_restored_loads_itself_again(kafka: SharedKafka, tmp_path: Path) -> None:
+    cluster = Cluster(kafka.bootstrap, kafka.fresh_prefix(), tmp_path, BOOK, partitions=2)
+    data = tmp_path / "one" / "data" / "clickhouse"
+    messages = Traffic(SEED + 1, 2, cluster.codec).messages(90)
+    try:
+        run_through(cluster, messages[:40])
+        shutil.copytree(data, tmp_path / "backup")
+        run_through(cluster, messages[40:])
+        for restore in (False, True):
+            shutil.rmtree(data)
+            if restore:
+                shutil.copytree(tmp_path / "backup", data)
+            cluster.start_with("loader")
+            cluster.wait_for(lambda: up_to_date(cluster, tmp_path), "the store has everything", 60)
+            _, found = status_of(tmp_path / "one" / "loader.toml")
+            assert found["loading"]["behind"] == 0
+            cluster.stop("loader")
+            sink = EmbeddedSink(data)
+            try:
+                check_store(sink, cluster.check_topics())
+            finally:
+                sink.close()
+            cluster.audit()
+    finally:
+        cluster.close()
+
+
+def up_to_date(cluster: Cluster, folder: Path) -> bool:
+    """Whether the positions that the store tells are the last of every topic."""
+    _, found = status_of(folder / "one" / "loader.toml")
+    return found["loaded"] is not None and found["loading"]["behind"] == 0
