@@ -1,1 +1,1 @@
-"""Commands that run the pipeline: up, down, worker, load, migrate, status, checkpoint, config, completion."""
+"""Commands that run the pipeline: up, down, worker, load, migrate, status, checkpoint, seal, config and completion."""
