@@ -51,8 +51,22 @@ def test_events_are_sent_from_python_as_shown(kafka: SharedKafka, tmp_path: Path
     log.close()
 
 
+def headings(page: Path) -> set[str]:
+    """The names by which a page's headings are linked to."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(file for folder in ROOT.glob("[a-z]*") for file in folder.rglob("*.md") if "node_modules" not in file.parts),
+]
+
+
 def test_every_link_leads_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text()):
             if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+                linked = page.parent / target if target else page
+                assert linked.exists(), f"{page.name} links to {target}, which is not there"
+                assert not anchor or anchor in headings(linked), f"{page.name} links to {target}#{anchor}"
