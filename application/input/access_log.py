@@ -16,12 +16,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from application.input.client_addresses import client_address, client_of, is_host_name, listed_addresses
-from application.input.logged_request import LoggedRequest, NotALogLineError, request_parts, size_of, status_of
+from application.input.logged_request import (
+    LoggedRequest,
+    NotALogLineError,
+    refuse_zero_bytes,
+    request_parts,
+    size_of,
+    status_of,
+)
 from application.input.times import server_time
 
 _TIME = re.compile(r' \[([^\[\]"]*+)\] (?=")')
 _QUOTED = r'"((?:[^"\\]++|\\.)*+)"'
 _REST = re.compile(rf"{_QUOTED} (\S++) (\S++)(?: {_QUOTED} {_QUOTED}(?P<more>.*+)?)?", re.DOTALL)
+_IN_QUOTES = re.compile(r'"(?:[^"\\]++|\\.)*+(?:(")|\\?\Z)', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\])')
 _INGRESS = re.compile(r"- \[([^\[\]]*+)\] - (.++)", re.DOTALL)
 _SITE = re.compile(r"(?:[A-Za-z0-9_*~-][A-Za-z0-9_.*~-]*+|\[[0-9A-Fa-f:.]++\])(?::[0-9]{1,5})?")
@@ -78,13 +86,14 @@ def _parsed(text: str, name: str, head_of: _HeadParser, *, agents: bool | None =
     if time is None or rest is None:
         raise NotALogLineError(f"is not in {name} format, or is cut short")
     quoted_request, status, size, referer, agent, more = rest.groups()
-    if "\0" in text[: time.start()] or "\0" in (more or ""):
-        raise NotALogLineError("holds zero bytes: what stood there, perhaps another line, is lost")
+    if more:
+        _check_more(more)
     if (more and more[0] != " ") or (agents is not None and agents == (agent is None)):
         raise NotALogLineError(f"is not in {name} format, or is cut short")
-    head = head_of(text[: time.start()])
     request = unescaped(quoted_request)
     method, target, protocol = request_parts(request or "")
+    refuse_zero_bytes(text, request, method)
+    head = head_of(text[: time.start()])
     try:
         at = server_time(time[1])
     except ValueError as error:
@@ -105,6 +114,18 @@ def _parsed(text: str, name: str, head_of: _HeadParser, *, agents: bool | None =
         site=head.site,
         forwarded=head.forwarded,
     )
+
+
+def _check_more(more: str) -> None:
+    """Raises NotALogLineError where what follows the agent is another line, perhaps behind a torn field.
+
+    Only what stands outside of quotes is looked at: inside, a client may have written anything.
+    """
+    quoted = list(_IN_QUOTES.finditer(more))
+    if quoted and quoted[-1][1] is None:
+        raise NotALogLineError("has a quote behind the agent that is not closed")
+    if _TIME.search(_IN_QUOTES.sub('""', more)):
+        raise NotALogLineError("holds a second request: the line end before it is missing")
 
 
 def unescaped(text: str | None) -> str | None:

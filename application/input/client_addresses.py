@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from metering.subjects import canonical_ip
 
 _PORT = re.compile(r"[0-9]{1,5}")
+# As browsers judge the last label of a host: with a number there it is an address, or nothing (WHATWG URL).
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?")
 _NO_HOST = frozenset(("-", "unix:", "unknown", "localhost"))
 _UNKNOWN = frozenset(("", "-", "unknown"))
@@ -39,7 +41,7 @@ def is_host_name(text: str) -> bool:
     """Whether a client may be logged so: the name that its address has, or a word for a client without one."""
     if text in _NO_HOST:
         return True
-    return _HOST_NAME.fullmatch(text) is not None and not text.rstrip(".").rpartition(".")[2].isdigit()
+    return _HOST_NAME.fullmatch(text) is not None and not _NUMBER.fullmatch(text.rstrip(".").rpartition(".")[2])
 
 
 def listed_addresses(text: str) -> list[str] | None:

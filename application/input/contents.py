@@ -27,6 +27,7 @@ _READ_THROUGH: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
 )
 _FOREIGN = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd: unpack it first, with zstd -dc"),
+    (b"\x50\x2a\x4d\x18", "compressed with zstd: unpack it first, with zstd -dc"),
     (b"\x04\x22\x4d\x18", "compressed with lz4: unpack it first, with lz4 -dc"),
     (b"\x1f\x9d", "compressed with compress: unpack it first, with gzip -dc"),
     (b"LZIP", "compressed with lzip: unpack it first, with lzip -dc"),
@@ -104,16 +105,18 @@ def _with_beginning(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
     Waits for a pipe's first bytes only as long as they could still be the beginning of something else.
     """
     beginning = b""
+    damage: Exception | None = None
     read = getattr(stream, "read1", stream.read)
     while len(beginning) < _ENOUGH and b"\n" not in beginning:
         try:
             piece = read(_SNIFFED)
-        except DAMAGED:
-            break  # reading on raises it again, and says after which line
+        except DAMAGED as error:
+            damage = error  # raised where reading goes on, which says after which line
+            break
         if not piece:
             break
         beginning += piece
-    return beginning, cast("BinaryIO", io.BufferedReader(_Continued(beginning, read), 1 << 20))
+    return beginning, cast("BinaryIO", io.BufferedReader(_Continued(beginning, read, damage), 1 << 20))
 
 
 class _Members(io.RawIOBase):
@@ -157,11 +160,15 @@ class _Members(io.RawIOBase):
 
 
 class _Continued(io.RawIOBase):
-    """Bytes that were read already, then what a stream goes on with."""
+    """Bytes that were read already, then what a stream goes on with, or the damage that stands there.
 
-    def __init__(self, beginning: bytes, read: Callable[[int], bytes]) -> None:
+    Damage is kept: a gzip file that ends within its header would be taken for an empty one when it is read again.
+    """
+
+    def __init__(self, beginning: bytes, read: Callable[[int], bytes], damage: Exception | None) -> None:
         self._beginning = beginning
         self._read = read
+        self._damage = damage
 
     def readable(self) -> bool:
         return True
@@ -169,6 +176,8 @@ class _Continued(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self._beginning:
             piece, self._beginning = self._beginning[: len(buffer)], self._beginning[len(buffer) :]
+        elif self._damage is not None:
+            raise self._damage
         else:
             piece = self._read(len(buffer))
         buffer[: len(piece)] = piece

@@ -20,15 +20,16 @@ from application.input.lines import Line
 LONGEST_LOG_LINE = 1 << 20
 """Bytes of one line of a log, all its parts together. A longer one is a bad line."""
 
-_STAMP = rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+_STAMP = rb"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})"
 _CRI = re.compile(rb"%b (stdout|stderr) ([FP])(?::[A-Za-z0-9:]*+)? " % _STAMP)
 _STAMPED = re.compile(rb"%b (?![A-Za-z])" % _STAMP)
 _OLD_STAMP = rb"[A-Z][a-z]{2} [ 0-9][0-9] [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?: [0-9]{4})?"
 _RFC_3164 = re.compile(
-    rb"(?:<[0-9]{1,3}>)?(?:%b|%b) [^\s:\[\]\"]++ [^\s:\[\]\"]{1,64}(?:\[[^\[\]\s]{0,64}\])?: ?" % (_OLD_STAMP, _STAMP)
+    rb"(?:<[0-9]{1,3}>)?(?:%b|%b) (?:[^\s\[\]\"]{1,255} )?[^\s:\[\]\"]{1,64}(?:\[[^\[\]\s]{0,64}\])?: ?"
+    % (_OLD_STAMP, _STAMP)
 )
 _RFC_5424 = re.compile(
-    rb"<[0-9]{1,3}>[0-9]{1,2} (?:-|%b) \S++ \S++ \S++ \S++ "
+    rb"(?:[1-9][0-9]{0,6} )?<[0-9]{1,3}>[0-9]{1,2} (?:-|%b) \S++ \S++ \S++ \S++ "
     rb"(?:-|(?:\[(?:[^\]\"\\]++|\"(?:[^\"\\]++|\\.)*+\")*+\])++) (?:\xef\xbb\xbf)?" % _STAMP,
     re.DOTALL,
 )
@@ -74,7 +75,10 @@ def cri(content: bytes) -> Part | None:
 
 
 def docker(content: bytes) -> Part | None:
-    """A line of Docker's json-file log; a `log` without a line end goes on in the next one of its stream."""
+    """A line of Docker's json-file log; a `log` without a line end goes on in the next one of its stream.
+
+    Fluent Bit writes CRI's mark of a part or a full line beside it, as `logtag`.
+    """
     if not content.startswith(b"{"):
         return None
     try:
@@ -84,11 +88,18 @@ def docker(content: bytes) -> Part | None:
     if not isinstance(data, dict) or not isinstance(text := data.get("log"), str) or "stream" not in data:
         return None
     line = text.removesuffix("\n").removesuffix("\r")
-    return Part(str(data["stream"]), line.encode("utf-8", "backslashreplace"), is_last=text.endswith("\n"))
+    return Part(
+        str(data["stream"]),
+        line.encode("utf-8", "backslashreplace"),
+        is_last=text.endswith("\n") or data.get("logtag") == "F",
+    )
 
 
 def syslog(content: bytes) -> Part | None:
-    """A line of a syslog file or stream, RFC 3164 (also with an RFC 3339 time) or RFC 5424."""
+    """A line of a syslog file or stream, RFC 3164 (also with an RFC 3339 time, or without the host) or RFC 5424.
+
+    RFC 5424 may have its length before it, as it is sent over TCP and TLS (RFC 6587).
+    """
     match = _RFC_5424.match(content) or _RFC_3164.match(content)
     return None if match is None else Part("", content[match.end() :], is_last=True)
 

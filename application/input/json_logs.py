@@ -6,6 +6,7 @@ nginx's `log_format … escape=json` names its keys as its author likes; those t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,8 @@ from application.input.logged_request import LoggedRequest, NotALogLineError, re
 from application.input.times import epoch_seconds, instant, server_time
 
 _OF_COMMANDS = frozenset(("event_id", "account_id", "type", "refund_id", "grant_id", "update_id", "hold_id"))
+# Caddy's time_format iso8601, and what Java's loggers write.
+_ZONE_WITHOUT_COLON = re.compile(r"([+-][0-9]{2})([0-9]{2})\Z")
 Fields = Mapping[str, Any]
 
 
@@ -141,8 +144,9 @@ def _caddy(data: Fields) -> LoggedRequest:
 def _client(data: Fields, own: tuple[str, ...], listed: str | None) -> tuple[str, str | None, str | None]:
     """Who called, as logged and as an address, and the proxies' list. Never a line with its address lost."""
     forwarded = None if listed is None else _text(data, listed)
+    seen = _text(data, *own)
     try:
-        host, address = logged_client(_text(data, *own), forwarded)
+        host, address = logged_client(seen, forwarded)
     except ValueError as error:
         raise NotALogLineError(f"{own[0]}: {error}") from error
     return host, address, forwarded
@@ -155,16 +159,17 @@ def _joined(method: str | None, target: str | None, protocol: str | None) -> str
 
 
 def _time(data: Fields, *names: str) -> int:
-    """Ms of the first field that is there; a text in RFC 3339 or as servers write it, or seconds since the epoch."""
+    """Ms of the first field that is there; RFC 3339 (also with +0100), as servers write it, or seconds since 1970."""
     name = next((name for name in names if data.get(name) not in (None, "")), None)
     if name is None:
         raise NotALogLineError(f"has no time: {' or '.join(names)}")
     text = _text(data, name) or ""
-    reader = (
-        server_time if "/" in text else epoch_seconds if text[:1].isdigit() and "T" not in text.upper() else instant
-    )
     try:
-        return reader(text)
+        if "/" in text:
+            return server_time(text)
+        if "T" not in text.upper() and text[:1].isdigit():
+            return epoch_seconds(text)
+        return instant(_ZONE_WITHOUT_COLON.sub(r"\1:\2", text))
     except ValueError as error:
         raise NotALogLineError(f"{name}: {error}") from error
 
@@ -173,7 +178,7 @@ def _status(data: Fields, name: str) -> int | None:
     text = _text(data, name)
     if text is None and name not in data:
         raise NotALogLineError(f"has no {name}")
-    return status_of("000" if text == "0" else text or "-")
+    return status_of(text or "-")
 
 
 def _text(data: Fields, *names: str) -> str | None:

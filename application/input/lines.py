@@ -78,7 +78,7 @@ def read_lines(stream: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[Line]:
 
     Not part of a line are a byte order mark and zero bytes before it: what `copytruncate`, or a machine that lost its
     power, leaves in a log. Zero bytes at the file's end are no line. Raises UnreadableInputError, also where compressed
-    data is cut short or damaged.
+    data is cut short or damaged, and where the whole file is one line because CR alone ends its lines.
     """
     number = 0
     while raw := _read_line(stream, longest + 1, number):
@@ -88,7 +88,10 @@ def read_lines(stream: BinaryIO, longest: int = LONGEST_LINE) -> Iterator[Line]:
         if too_long:
             raw = raw[:longest]
             ended = _read_past(stream, number)
-        yield Line(number, raw.removeprefix(_MARK).removesuffix(b"\n").removesuffix(b"\r"), too_long, ended)
+        content = raw.removeprefix(_MARK).removesuffix(b"\n").rstrip(b"\r")
+        if number == 1 and not ended and b"\r" in content:
+            raise UnreadableInputError("ends its lines with CR alone: convert it first, with tr '\\r' '\\n'")
+        yield Line(number, content, too_long, ended)
 
 
 def _read_line(stream: BinaryIO, longest: int, number: int) -> bytes:

@@ -13,7 +13,14 @@ from typing import NamedTuple
 
 from application.input.access_log import is_user, unescaped
 from application.input.client_addresses import logged_client
-from application.input.logged_request import LoggedRequest, NotALogLineError, request_parts, size_of, status_of
+from application.input.logged_request import (
+    LoggedRequest,
+    NotALogLineError,
+    refuse_zero_bytes,
+    request_parts,
+    size_of,
+    status_of,
+)
 from application.input.times import epoch_seconds, instant, server_time
 
 _FIELD = re.compile(r"\$\{([a-z0-9_]+)\}|\$([a-z0-9_]+)|%[!0-9,]*[<>]?(?:\{([^{}]*)\})?([A-Za-z])|(%%)")
@@ -81,6 +88,7 @@ class LogPattern:
         else:
             method, target, protocol = (unescaped(found.get(role)) for role in ("method", "target", "protocol"))
             request = " ".join(part for part in (method, target, protocol) if part) or None
+        refuse_zero_bytes(text, request, method)
         time = next(role for role in _TIMES if role in found)
         try:
             at = _TIMES[time](found[time])

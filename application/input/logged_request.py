@@ -14,8 +14,9 @@ NO_ENDPOINT = "-"
 
 _METHOD = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}")
 _PROTOCOL = re.compile(r"HTTP/[0-9](?:\.[0-9])?")
-# nginx logs 000 where no answer was sent, and 009 for a request of HTTP/0.9, whose answer has no status.
-_STATUS = re.compile(r"[1-5][0-9][0-9]|00[09]")
+# No status: nginx logs 000 where no answer was sent, and 009 for a request of HTTP/0.9; Traefik and Envoy log 0 and
+# HAProxy -1 where the client was gone.
+_STATUS = re.compile(r"[1-5][0-9][0-9]|00[09]|0")
 _SIZE = re.compile(r"[0-9]{1,18}")
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*+://[^/?#]*+")
 _STATUS_OUTCOMES = {401: Outcome.UNAUTHENTICATED, 403: Outcome.BLOCKED, 429: Outcome.RATE_LIMITED}
@@ -72,6 +73,16 @@ class LoggedRequest(NamedTuple):
         return Outcome.PROCESSED
 
 
+def refuse_zero_bytes(text: str, request: str | None, method: str | None) -> None:
+    """Raises NotALogLineError where a line holds zero bytes, except in a request that was none (`method` None).
+
+    A machine that lost its power leaves them in place of what was written, perhaps line ends. Servers write them out,
+    but for some that keep the bytes of another protocol as they came.
+    """
+    if "\0" in text and (method is not None or text.count("\0") != (request or "").count("\0")):
+        raise NotALogLineError("holds zero bytes: what stood there, perhaps another line, is lost")
+
+
 def request_parts(request: str) -> tuple[str | None, str | None, str | None]:
     """Method, target and protocol. HTTP/0.9 has no protocol; a target may hold raw spaces; else it is no request."""
     method, _, rest = request.partition(" ")
@@ -84,8 +95,8 @@ def request_parts(request: str) -> tuple[str | None, str | None, str | None]:
 
 
 def status_of(text: str) -> int | None:
-    """A status, None for `-`. Raises NotALogLineError."""
-    if text == "-":
+    """A status, None for `-` and -1. Raises NotALogLineError."""
+    if text in {"-", "-1"}:
         return None
     if not _STATUS.fullmatch(text):
         raise NotALogLineError(f"{text[:20]!r} is not a status")

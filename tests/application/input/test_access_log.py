@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from application.input.access_log import parse_combined, parse_common, parse_line, parse_vhost
 from application.input.client_addresses import client_address
 from application.input.logged_request import NO_ENDPOINT, LoggedRequest, NotALogLineError, to_event
+from metering.records import Outcome
 from metering.validation import check_event
 
 START = b"1.2.3.4 - - [17/May/2015:10:05:03 +0000] "
@@ -165,6 +166,12 @@ def test_a_leap_second_is_a_time(time: bytes, at: int) -> None:
         b'{"event_id": "e"}',
         b'h - - [31/Dec/2016:12:59:60 +0000] "GET / HTTP/1.1" 200 5',
         START + b'"GET / HTTP/1.1" 010 5',
+        START + b'"GET /a\x00\x00 HTTP/1.1" 200 5', START + b'"GET /a HTTP/1.1" 200 5 "-" "u\x00a"',
+        START + b'"GET /a HTTP/1.1" 200 5 "-" "ua" ' + START + b'"GET /b HTTP/1.1" 200 5',
+        START + b'"GET /a HTTP/1.1" 200 5 "-" "ua" "-"' + START + b'"GET /b HTTP/1.1" 200 5 "-" "ua" "-"',
+        START + b'"GET /a HTTP/1.1" 200 5 "-" "ua" "x' + START + b'"GET /b HTTP/1.1" 200 5 "-" "ua" "-"',
+        b'0x7f000001 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 5',
+        b'h - - [17/May/2015:10:05:03 +0060] "GET / HTTP/1.1" 200 5',
         b'1.2.3.4 - \x00\x00 [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 5',
     ],
 )  # fmt: skip
@@ -275,3 +282,14 @@ def test_a_long_hostile_line_takes_no_time() -> None:
             parsed_bytes(START + piece * 200_000)
         with pytest.raises(NotALogLineError):
             parsed_bytes(b"h - " + piece * 200_000)
+
+
+def test_what_a_client_wrote_in_a_field_behind_the_agent_is_no_second_request() -> None:
+    forged = '"GET /a HTTP/1.1" 200 5 "-" "ua" "1.2.3.4 - - [17/May/2015:10:05:03 +0000] "'
+    assert parse_line(START.decode() + forged + ' rt=0.1 uct="0.0"').path == "/a"
+
+
+@pytest.mark.parametrize(("text", "status"), [("000", 0), ("009", 9), ("0", 0), ("-1", None), ("-", None)])
+def test_no_status_is_a_failure(text: str, status: int | None) -> None:
+    request = parse_line(f'{START.decode()}"GET /a HTTP/1.1" {text} 0')
+    assert (request.status, request.outcome) == (status, Outcome.FAILED)

@@ -21,6 +21,9 @@ def docker_line(text: str, stream: str = "stdout") -> bytes:
         "2026-11-25T11:00:00.123456+01:00 stdout F ", f"{AT} ",
         "Nov 25 10:00:01 web1 nginx: ", "Nov  5 10:00:01 web1 nginx[123]: ", "<134>Nov 25 10:00:01 web1 nginx: ",
         "2026-11-25T10:00:01.123456+00:00 web1 nginx: ", "<190>Nov 25 10:00:01 10.0.0.1 nginx: ",
+        "2026-11-25T10:00:01+0000 web1 nginx[7]: ", "<190>Nov 25 10:00:01 nginx: ",
+        "Nov 25 10:00:01 2001:db8::5 nginx: ",
+        "2026-11-25T10:00:00.123456+00:00 app[web.1]: ", "118 <134>1 2026-11-25T10:00:07Z web1 nginx 7 - - ",
         "<134>1 2026-11-25T10:00:07Z web1 nginx 7 - - ", "<134>1 - - - - - - ",
         '<134>1 2026-11-25T10:00:07Z web1 nginx 7 ID [a@1 b="c \\" ] d"][e@1 f="g"] ',
         "<134>1 2026-11-25T10:00:07.123456+01:00 web1 nginx 7 - - \ufeff",
@@ -81,3 +84,13 @@ def test_a_split_line_keeps_all_its_bytes_and_is_bounded() -> None:
     (record,) = log_records(iter([*pieces, Line(201, at + b" stdout F end")]), cri)
     assert record.too_long
     assert len(record.content) <= LONGEST_LOG_LINE
+
+
+def test_fluent_bits_mark_says_where_a_line_ends() -> None:
+    def line(text: str, mark: str) -> bytes:
+        return json.dumps({"log": text, "stream": "stdout", "logtag": mark}).encode()
+
+    assert texts([line("one", "F"), line("two ", "P"), line("three", "F")]) == [
+        (1, b"one", True),
+        (3, b"two three", True),
+    ]

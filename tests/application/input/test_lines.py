@@ -108,6 +108,7 @@ def zip_of(content: bytes) -> bytes:
     ("content", "said"),
     [
         (bytes(cramjam.zstd.compress(TEXT)), "zstd -dc"),
+        (b"\x50\x2a\x4d\x18\x04\0\0\0size" + bytes(cramjam.zstd.compress(TEXT)), "zstd -dc"),
         (zip_of(TEXT), "zip archive"),
         (tar_of(TEXT), "tar archive"),
         (gzip.compress(tar_of(TEXT)), "tar archive"),
@@ -176,3 +177,19 @@ def test_a_pipe_that_gives_a_byte_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(lines_module.sys, "stdin", stdin)
         with open_source("-") as source:
             assert [line.content for line in read_lines(source.stream)] == TEXT.splitlines()
+
+
+def test_a_gzip_file_that_ends_within_its_header_is_not_an_empty_one(tmp_path: Path) -> None:
+    path = tmp_path / "file.gz"
+    for length in range(2, 10):
+        path.write_bytes(gzip.compress(TEXT)[:length])
+        with pytest.raises(UnreadableInputError, match="cannot be read after line 0"):
+            lines_of(path)
+
+
+def test_cr_alone_is_no_line_end_and_is_named() -> None:
+    for content in (b"a\rb\r", b"a\rb", b"a\r" + b"b" * 300):
+        with pytest.raises(UnreadableInputError, match="CR alone"):
+            of(content)
+    assert of(b"a\r\r\nb\r\r\n") == [(b"a", False, True), (b"b", False, True)]
+    assert of(b"a\r") == [(b"a", False, False)]
