@@ -14,14 +14,14 @@ from application.pipeline import Pipeline
 from application.scratch import scratch_folder
 from streams.checkpoints.by_hand import make_checkpoint, state_path
 from streams.checkpoints.checkpoints import Checkpoints
-from streams.checkpoints.manifest import Checkpoint, CheckpointDamaged, Condition, Found
+from streams.checkpoints.manifest import Checkpoint, CheckpointDamaged, Condition, ListedCheckpoint
 from streams.checkpoints.object_store import DriverMissing, problem_of
 from streams.log.protocols import InputLog
 from streams.state.store import Identity
 
 _LAST_OFFSETS = 10
 
-Listed = Mapping[int, Sequence[Found]]
+Listed = Mapping[int, Sequence[ListedCheckpoint]]
 """By partition, its checkpoints with their condition, the newest first."""
 
 
@@ -40,15 +40,15 @@ class CheckpointPlace:
     pipeline: Pipeline
     checkpoints: Checkpoints
 
-    def listed(self, chosen: Iterable[int] = ()) -> dict[int, list[Found]]:
+    def listed(self, chosen: Iterable[int] = ()) -> dict[int, list[ListedCheckpoint]]:
         """Those of the chosen partitions, of all without any; only their seals are looked at.
 
         Raises Misconfigured, LogError, CheckpointError.
         """
         partitions = self._chosen(chosen) or range(self.pipeline.partitions)
-        return {partition: list(self.checkpoints.found(partition)) for partition in partitions}
+        return {partition: list(self.checkpoints.listed(partition)) for partition in partitions}
 
-    def verified(self, chosen: Iterable[int] = ()) -> dict[int, list[Found]]:
+    def verified(self, chosen: Iterable[int] = ()) -> dict[int, list[ListedCheckpoint]]:
         """As `listed`, every byte of each read and compared with its checksum."""
         return {partition: [self._read(found) for found in own] for partition, own in self.listed(chosen).items()}
 
@@ -89,7 +89,7 @@ class CheckpointPlace:
             raise Misconfigured(f"--partition {wrong}: {topic} has partitions 0 to {last}")
         return partitions
 
-    def _read(self, found: Found) -> Found:
+    def _read(self, found: ListedCheckpoint) -> ListedCheckpoint:
         """What a reading of every byte says of one that looks whole."""
         if found.condition is not Condition.WHOLE or found.checkpoint is None:
             return found
@@ -120,7 +120,7 @@ def opened_checkpoints(pipeline: Pipeline, url: str | None = None) -> Iterator[C
         raise Misconfigured(str(error)) from error
 
 
-def needed_from(found: Sequence[Found]) -> int | None:
+def needed_from(found: Sequence[ListedCheckpoint]) -> int | None:
     """The first offset that the log must keep so that each of a partition's checkpoints can be caught up from."""
     whole = [each.applied for each in found if each.condition is Condition.WHOLE]
     return min(whole) + 1 if whole else None

@@ -26,7 +26,7 @@ _COMMANDS_BETWEEN_WRITES = 2_000
 _MESSAGES_BETWEEN_REPORTS = 256
 _PRICE_BOOK = "PriceBook"
 
-Progress = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
 """Told the next offset as the replay goes on."""
 
 
@@ -65,7 +65,7 @@ def beginning() -> Base:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReplayedCommand:
     """One command of the account, or a price book. `index` is its place in a batch of events, else None.
 
     `digest` is that of its bytes, as `Codec.decode_commands` gives it.
@@ -104,13 +104,13 @@ class AccountReplay:
         """The partition for people: topic[partition]."""
         return f"{self._source.names.requests}[{self.partition}]"
 
-    def run(self, stop: int, progress: Progress = quiet) -> None:
+    def run(self, stop: int, progress: ProgressCallback = quiet) -> None:
         """Applies everything before offset `stop`; raises as `steps`."""
         for step in self.steps(stop, progress):
             self.apply(step)
         self.flush()
 
-    def steps(self, stop: int, progress: Progress = quiet) -> Iterator[Step]:
+    def steps(self, stop: int, progress: ProgressCallback = quiet) -> Iterator[ReplayedCommand]:
         """The account's commands after `applied` and before offset `stop`, in order, each to be given to `apply`.
 
         Take all of them, or throw the replay away. Raises LogError, LostPrefix where the log no longer reaches back to
@@ -131,7 +131,7 @@ class AccountReplay:
         self.applied = max(self.applied, stop - 1)
         progress(stop)
 
-    def apply(self, step: Step) -> list[Output]:
+    def apply(self, step: ReplayedCommand) -> list[Output]:
         """Applies one step as the worker would; gives what it causes. May change the step's record in place."""
         message, state = step.message, self.state
         partitions = self._source.partitions
@@ -149,7 +149,7 @@ class AccountReplay:
         self.state.commit()
         self._uncommitted = 0
 
-    def _steps_of(self, message: Message) -> Iterator[Step]:
+    def _steps_of(self, message: Message) -> Iterator[ReplayedCommand]:
         codec = self._source.codec
         try:
             # An id stands in a record as its UTF-8, so most messages of others need not be decoded.
@@ -160,9 +160,9 @@ class AccountReplay:
             return
         for index, (record, digest) in enumerate(zip(records, digests, strict=True)):
             if command == Command.PRICE_BOOK or record["account_id"] == self.account_id:
-                yield Step(message, index if command == Command.REQUEST else None, command, record, digest)
+                yield ReplayedCommand(message, index if command == Command.REQUEST else None, command, record, digest)
 
-    def _original(self, step: Step) -> bytes:
+    def _original(self, step: ReplayedCommand) -> bytes:
         """The bytes that a dead letter keeps: the message, or of a longer batch the event alone."""
         if step.index is None:
             return step.message.value

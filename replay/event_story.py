@@ -15,7 +15,7 @@ from metering.explanation import Claimant, Explanation
 from metering.records import MAX_ID, Command, Kind, Output, Record
 from metering.state import State
 from metering.validation import check_event
-from replay.account import AccountReplay, Base, Progress, ReplaySource, Step, quiet
+from replay.account import AccountReplay, Base, ProgressCallback, ReplayedCommand, ReplaySource, quiet
 from streams.log.place import Place
 
 FIELDS_OF_A_LINE = (
@@ -33,7 +33,7 @@ class RecordedPlace(Place):
     producer: str | None
 
     @classmethod
-    def of(cls, step: Step) -> RecordedPlace:
+    def of(cls, step: ReplayedCommand) -> RecordedPlace:
         message = step.message
         return cls(message.partition, message.offset, step.index, message.timestamp, message.producer)
 
@@ -113,7 +113,9 @@ class Story:
         return [each for each in self.refunds if each.place.offset > subject.place.offset]
 
 
-def replay_story(replay: AccountReplay, event_id: str, stop: int, now: int, progress: Progress = quiet) -> Story:
+def replay_story(
+    replay: AccountReplay, event_id: str, stop: int, now: int, progress: ProgressCallback = quiet
+) -> Story:
     """Replays the account up to offset ``stop``; ``now`` is the time for the question of the present (ms UTC).
 
     Raises LogError, LostPrefix.
@@ -157,7 +159,7 @@ def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int,
     return None
 
 
-def _attempt(step: Step, request: Record, outputs: list[Output]) -> RefundAttempt:
+def _attempt(step: ReplayedCommand, request: Record, outputs: list[Output]) -> RefundAttempt:
     refunds = tuple(each.record for each in outputs if each.kind is Kind.REFUND)
     if refunds:
         became = str(refunds[0]["status"])

@@ -23,14 +23,14 @@ from streams import clock
 
 
 @dataclass(frozen=True)
-class AccountPlan:
+class PlanSetting:
     """Times in ms."""
 
     name: str
     started_at: int
     ends_at: int | None
 
-    def within_bounds(self) -> AccountPlan | None:
+    def within_bounds(self) -> PlanSetting | None:
         """The plan that counts for the same events, with times of the years 2000 to 9999; None where it is for none.
 
         Earlier versions took 0 for a plan without a beginning, and any long for one without an end.
@@ -39,7 +39,7 @@ class AccountPlan:
         ends_at = None if self.ends_at is None or self.ends_at > LAST_INSTANT else self.ends_at
         if started_at > LAST_INSTANT or (ends_at is not None and ends_at <= started_at):
             return None
-        return AccountPlan(self.name, started_at, ends_at)
+        return PlanSetting(self.name, started_at, ends_at)
 
     def __str__(self) -> str:
         until = "" if self.ends_at is None else f" until {shown_time(self.ends_at)}"
@@ -50,14 +50,14 @@ class AccountPlan:
 class AccountSettings:
     """The whole of an account's settings."""
 
-    plan: AccountPlan | None
+    plan: PlanSetting | None
     on_empty: str
     alert_below: Mapping[str, int]
 
     @classmethod
     def of(cls, account: Account) -> AccountSettings:
         """What is in force, with times that an update can carry."""
-        plan = None if account.plan is None else AccountPlan(*account.plan).within_bounds()
+        plan = None if account.plan is None else PlanSetting(*account.plan).within_bounds()
         return cls(plan, account.on_empty, dict(account.alert_below))
 
     def fields(self) -> dict[str, Any]:
@@ -94,11 +94,11 @@ class SettingsChange:
             self._plan(present.plan, now), self.on_empty or present.on_empty, {**marks, **(self.marks or {})}
         )
 
-    def _plan(self, present: AccountPlan | None, now: int) -> AccountPlan | None:
+    def _plan(self, present: PlanSetting | None, now: int) -> PlanSetting | None:
         if self.no_plan:
             return None
         if self.plan is not None:
-            return AccountPlan(self.plan, now if self.started_at is None else self.started_at, self.ends_at)
+            return PlanSetting(self.plan, now if self.started_at is None else self.started_at, self.ends_at)
         if self.started_at is None and self.ends_at is None:
             return present
         if present is None:

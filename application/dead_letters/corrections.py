@@ -42,7 +42,7 @@ _GOOD: dict[Command, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class Correction(NamedTuple):
+class CorrectedLetter(NamedTuple):
     """What is to be sent in a letter's place, and where to."""
 
     value: bytes
@@ -51,7 +51,7 @@ class Correction(NamedTuple):
     record: dict[str, Any]
 
 
-def read_correction(text: str, place: str, codec: Codec, partitions: int) -> Correction:
+def read_correction(text: str, place: str, codec: Codec, partitions: int) -> CorrectedLetter:
     """Reads what `dead-letters show --json` printed for the letter at `place`, edited; or only its `decoded`.
 
     Raises Misconfigured with every mistake.
@@ -74,10 +74,10 @@ def read_correction(text: str, place: str, codec: Codec, partitions: int) -> Cor
     if mistakes:
         _refuse(mistakes)
     whole = plain[0] if single else {"events": plain}
-    return Correction(codec.encode(name, whole), partition_of(plain[0]["account_id"], partitions), name, whole)
+    return CorrectedLetter(codec.encode(name, whole), partition_of(plain[0]["account_id"], partitions), name, whole)
 
 
-def changed_fields(before: tuple[str, dict[str, Any]] | None, after: Correction) -> Iterator[str]:
+def changed_fields(before: tuple[str, dict[str, Any]] | None, after: CorrectedLetter) -> Iterator[str]:
     """What a correction changes of the original, a line for each field: `events[0].ip: "nowhere" -> null`."""
     if before is None:
         yield f"the bytes that nobody could read -> {after.name}"

@@ -11,14 +11,20 @@ from collections.abc import Iterator, Sequence
 
 from application.errors import Failed
 from application.prices.files import charge_facts
-from application.rerating.plan import Plan
+from application.rerating.plan import RerateScope
 from application.wording import shown_time
 from metering.prices import Book, Mistake, changed_spans, changes_in_force
 from schemas.price_book import book_id, read_book, with_lines
 
 
 def check_past(
-    others: Sequence[Book], text: str, published_at: int, log_id: str | None, plan: Plan | None, *, is_stale: bool
+    others: Sequence[Book],
+    text: str,
+    published_at: int,
+    log_id: str | None,
+    plan: RerateScope | None,
+    *,
+    is_stale: bool,
 ) -> None:
     """Raises Failed where publishing `text` over one of `others` at `published_at` (ms) may not be.
 
@@ -43,7 +49,9 @@ def check_past(
         raise Failed("\n  ".join(["Refused: the re-rating does not cover what the book would change.", *reasons]))
 
 
-def _not_covered(plan: Plan, others: Sequence[Book], text: str, published_at: int, log_id: str | None) -> Iterator[str]:
+def _not_covered(
+    plan: RerateScope, others: Sequence[Book], text: str, published_at: int, log_id: str | None
+) -> Iterator[str]:
     """Each reason why a plan does not stand for this publication."""
     new = read_book(text)
     if plan.book_id != book_id(text):

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from application.errors import ErrorCode, Failed
 from application.pipeline import Pipeline
 from application.prices.in_force import check_past
-from application.rerating.plan import Plan
+from application.rerating.plan import RerateScope
 from application.wording import shown_time
 from metering.book import DEFAULT_LIMITS
 from metering.prices import Book
@@ -69,7 +69,7 @@ class Publication(NamedTuple):
 class Rerated(NamedTuple):
     """The plan of a re-rating that lets a book change the past, and the id of the log that is published to."""
 
-    plan: Plan
+    plan: RerateScope
     log_id: str
 
 
@@ -199,7 +199,7 @@ def plan_publication(
     return _PublicationSteps(published_at, missing, resumed and bool(missing))
 
 
-def publish_book(pipeline: Pipeline, text: str, now: int, plan: Plan | None = None) -> Publication:
+def publish_book(pipeline: Pipeline, text: str, now: int, plan: RerateScope | None = None) -> Publication:
     """Puts a book in force in every partition; topics that are missing are made. `now` in ms.
 
     `plan` is that of a re-rating, which lets the book change the past. Raises Failed, LogError, BookFileError.

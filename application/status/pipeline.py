@@ -23,7 +23,7 @@ from application.status.positions import (
 )
 from application.wording import shown_time
 from streams.checkpoints.sealed import CheckpointError
-from streams.loading.positions import Loaded, Place
+from streams.loading.positions import Loaded, TopicAndPartition
 from streams.log.connections import lag_behind
 from streams.log.protocols import InputLog
 
@@ -149,7 +149,7 @@ def _records(pipeline: Pipeline) -> dict[str, int]:
     return found
 
 
-def _histories(pipeline: Pipeline, positions: Mapping[Place, Loaded]) -> Iterator[str]:
+def _histories(pipeline: Pipeline, positions: Mapping[TopicAndPartition, Loaded]) -> Iterator[str]:
     """What parts of the pipeline that were restored apart have to say. Raises LogError."""
     yield from group_problems(pipeline)
     yield from state_problems(pipeline)
@@ -158,7 +158,7 @@ def _histories(pipeline: Pipeline, positions: Mapping[Place, Loaded]) -> Iterato
 
 
 def _group(
-    pipeline: Pipeline, group: str, topics: Sequence[str], reached: Mapping[Place, int] | None = None
+    pipeline: Pipeline, group: str, topics: Sequence[str], reached: Mapping[TopicAndPartition, int] | None = None
 ) -> tuple[GroupStatus, dict[tuple[str, int], int]]:
     """A group and, by place, the messages behind what it has acknowledged, or behind `reached` where that is given."""
     progress = pipeline.connections.group(group)

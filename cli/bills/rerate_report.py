@@ -12,7 +12,7 @@ from cli.terminal.output import print_json, print_line, print_status
 if TYPE_CHECKING:
     from application.rerating.applying import SentCorrections
     from replay.rerating.corrections import Correction, Row
-    from replay.rerating.run import Outcome
+    from replay.rerating.run import RerateResult
     from replay.rerating.tallies import Changes
 
 _ROWS = 50
@@ -53,7 +53,7 @@ class RerateReport:
         if self._as_json:
             print_json(correction.as_json())
 
-    def result(self, plan: dict[str, Any], outcome: Outcome) -> None:
+    def result(self, plan: dict[str, Any], outcome: RerateResult) -> None:
         """The totals, and for people the differences kept."""
         for overlap in sorted(outcome.overlaps):
             stretch = f"{shown_time(overlap.start)} to {shown_time(overlap.end)}"
@@ -118,7 +118,7 @@ def _print_changes(title: str, changes: Changes) -> None:
         print_table(columns, rows, right=columns[3:])
 
 
-def _print_totals(outcome: Outcome) -> None:
+def _print_totals(outcome: RerateResult) -> None:
     from cli.terminal.tables import print_table
 
     columns = ("credit type", "was", "would be", "difference", "to refund", "to grant", "not collected")

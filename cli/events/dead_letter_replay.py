@@ -15,7 +15,7 @@ from cli.terminal.options import NumberRange, json_option, with_configuration
 
 if TYPE_CHECKING:
     from application.configuration.sources import Configuration
-    from application.dead_letters.corrections import Correction
+    from application.dead_letters.corrections import CorrectedLetter
     from application.dead_letters.reading import DeadLetter, DeadLetterLog
     from application.dead_letters.resent import Replay, Replays
     from application.pipeline import Pipeline
@@ -89,7 +89,7 @@ def replay(
         raise click.exceptions.Exit(1)
 
 
-def _read(path: str, letter: DeadLetter, log: DeadLetterLog, pipeline: Pipeline) -> Correction:
+def _read(path: str, letter: DeadLetter, log: DeadLetterLog, pipeline: Pipeline) -> CorrectedLetter:
     """The correction of one letter; shows what it changes."""
     from application.dead_letters.corrections import changed_fields, read_correction
     from application.errors import Misconfigured
@@ -108,7 +108,7 @@ def _read(path: str, letter: DeadLetter, log: DeadLetterLog, pipeline: Pipeline)
 
 def _announce(
     pipeline: Pipeline, log: DeadLetterLog, letters: Sequence[DeadLetter], before: Replays,
-    correction: Correction | None,
+    correction: CorrectedLetter | None,
 ) -> None:  # fmt: skip
     from cli.terminal.output import print_status
 

@@ -11,7 +11,7 @@ from cli.terminal.output import print_json
 from cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from streams.checkpoints.manifest import Checkpoint, Found
+    from streams.checkpoints.manifest import Checkpoint, ListedCheckpoint
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -25,7 +25,7 @@ def print_made(made: Sequence[Checkpoint], *, as_json: bool) -> None:
 
 
 def print_list(
-    found: Mapping[int, Sequence[Found]], ends: Mapping[int, LogEnds], checked: str | None, *, as_json: bool
+    found: Mapping[int, Sequence[ListedCheckpoint]], ends: Mapping[int, LogEnds], checked: str | None, *, as_json: bool
 ) -> None:
     """`checked`: the heading of what a reading of every byte says; None where only a look was taken."""
     needed = {partition: needed_from(each) for partition, each in found.items()}
@@ -55,7 +55,7 @@ def shown_age(ms: int) -> str:
     return " ".join(f"{amount}{unit}" for amount, unit in parts[first : first + 2])
 
 
-def _row(partition: int, found: Found, ends: LogEnds) -> tuple[Any, ...]:
+def _row(partition: int, found: ListedCheckpoint, ends: LogEnds) -> tuple[Any, ...]:
     kept = found.checkpoint
     condition = f"{found.condition}: {found.detail}" if found.detail else str(found.condition)
     recorded_at = None if kept is None else kept.recorded_at
@@ -72,7 +72,7 @@ def _row(partition: int, found: Found, ends: LogEnds) -> tuple[Any, ...]:
     )
 
 
-def _found_json(partition: int, found: Found, ends: LogEnds) -> dict[str, Any]:
+def _found_json(partition: int, found: ListedCheckpoint, ends: LogEnds) -> dict[str, Any]:
     kept = {} if found.checkpoint is None else _as_json(found.checkpoint)
     age = _age(None if found.checkpoint is None else found.checkpoint.recorded_at, ends)
     return {

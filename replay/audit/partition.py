@@ -30,7 +30,7 @@ _DIGEST = b"~"
 """The table letter of digests, which no table of `metering` has."""
 _REPORT_EVERY = 64
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told (partition, next offset) as the replay goes on."""
 
 
@@ -69,7 +69,7 @@ class PartitionAudit:
 
     def __init__(
         self, logs: AuditLogs, scope: Scope, store: StateStore, against: Against, note: Note,
-        progress: Progress = lambda _partition, _offset: None,
+        progress: ProgressCallback = lambda _partition, _offset: None,
     ) -> None:  # fmt: skip
         self._logs = logs
         self._scope = scope

@@ -95,7 +95,7 @@ class _Bucket:
     events: list[str] = field(default_factory=list)
 
 
-class AccountOutcome:
+class AccountCorrections:
     """The outcome for one account. `at` (ms) is when corrections are asked for: `corrections` may be taken once."""
 
     def __init__(

@@ -33,7 +33,7 @@ COMMIT_MESSAGES = 256
 COMMIT_COMMANDS = 20_000
 _REPORT_EVERY = 64
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told (partition, next offset) as the replay goes on."""
 
 
@@ -66,7 +66,7 @@ class PartitionRerating:
 
     def __init__(
         self, source: ReplaySource, asked: Rerate, partition: int, stores: Stores,
-        progress: Progress = lambda _partition, _offset: None,
+        progress: ProgressCallback = lambda _partition, _offset: None,
     ) -> None:  # fmt: skip
         self._source = source
         self._asked = asked

@@ -17,7 +17,7 @@ from streams.checkpoints.manifest import (
     Checkpoint,
     CheckpointDamaged,
     Condition,
-    Found,
+    ListedCheckpoint,
     StoredFile,
     applied_of,
     checkpoint_of,
@@ -58,7 +58,7 @@ class Checkpoints:
         """The partitions that have any. Raises StoreUnavailable."""
         return sorted(int(name) for name in self._store.listed(self._root) if name.isdecimal())
 
-    def found(self, partition: int) -> Iterator[Found]:
+    def listed(self, partition: int) -> Iterator[ListedCheckpoint]:
         """All of a partition, whatever their condition, the newest first, each looked at when it is asked for.
 
         Raises StoreUnavailable.
@@ -72,7 +72,7 @@ class Checkpoints:
 
         Raises StoreUnavailable.
         """
-        for each in self.found(partition):
+        for each in self.listed(partition):
             fits = before is None or each.applied < before
             if fits and each.checkpoint is not None and each.condition is Condition.WHOLE:
                 yield each.checkpoint
@@ -143,7 +143,7 @@ class Checkpoints:
         Also what an ended writer left behind them. Raises StoreUnavailable.
         """
         wholes, removed = 0, []
-        for each in list(self.found(partition)):
+        for each in list(self.listed(partition)):
             if wholes >= keep:
                 self._remove(partition, each.name)
                 removed.append(each.place)
@@ -157,24 +157,26 @@ class Checkpoints:
             self._store.remove(f"{folder}/{each}")
         self._store.remove_folder(folder)
 
-    def _look(self, partition: int, name: str) -> Found:
+    def _look(self, partition: int, name: str) -> ListedCheckpoint:
         folder = self._folder(partition, name)
         place, applied = self._store.place(folder), applied_of(name) or 0
         listed = self._store.listed(folder)
         if SEAL not in listed:
-            return Found(place, name, applied, Condition.INCOMPLETE, "it has no seal", None)
+            return ListedCheckpoint(place, name, applied, Condition.INCOMPLETE, "it has no seal", None)
         try:
             content = unsealed(self._store.read(f"{folder}/{MANIFEST}"), self._store.read(f"{folder}/{SEAL}"))
             checkpoint = checkpoint_of(content, self._identity(partition), name, place)
         except (Damaged, MissingObject):
-            return Found(place, name, applied, Condition.DAMAGED, f"{MANIFEST} is not what its seal says", None)
+            return ListedCheckpoint(
+                place, name, applied, Condition.DAMAGED, f"{MANIFEST} is not what its seal says", None
+            )
         except CheckpointDamaged as error:
-            return Found(place, name, applied, Condition.DAMAGED, str(error), None)
+            return ListedCheckpoint(place, name, applied, Condition.DAMAGED, str(error), None)
         differing = first_differing(checkpoint.files, listed)
         if differing:
             detail = f"{differing} is missing, or has another size"
-            return Found(place, name, applied, Condition.DAMAGED, detail, checkpoint)
-        return Found(place, name, applied, Condition.WHOLE, "", checkpoint)
+            return ListedCheckpoint(place, name, applied, Condition.DAMAGED, detail, checkpoint)
+        return ListedCheckpoint(place, name, applied, Condition.WHOLE, "", checkpoint)
 
     def _download(self, checkpoint: Checkpoint, name: str, stored: StoredFile, target: Path) -> None:
         try:

@@ -56,7 +56,7 @@ class Checkpoint:
         return sum(each.size for each in self.files.values())
 
 
-class Found(NamedTuple):
+class ListedCheckpoint(NamedTuple):
     """A folder that is, was or will be a checkpoint. `checkpoint` is there where the manifest can be believed."""
 
     place: str

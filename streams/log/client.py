@@ -17,7 +17,7 @@ _OVERHEAD = 64 << 10
 
 _REPEAT_AFTER = 10.0
 
-log = logging.getLogger("creditmeter.kafka")
+logger = logging.getLogger("creditmeter.kafka")
 
 
 class _Quiet(logging.Filter):
@@ -41,7 +41,7 @@ class _Quiet(logging.Filter):
         return True
 
 
-log.addFilter(_Quiet())
+logger.addFilter(_Quiet())
 
 
 def client_config(bootstrap: str, security: Mapping[str, str] | None = None, **settings: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def client_config(bootstrap: str, security: Mapping[str, str] | None = None, **s
         "message.max.bytes": MESSAGE_BYTES + _OVERHEAD,  # the client counts framing that the broker does not
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
-        "logger": log,
+        "logger": logger,
         **(security or {}),
         **{name.replace("_", "."): value for name, value in settings.items()},
     }

@@ -15,7 +15,7 @@ from metering.records import Command
 from schemas.errors import Unencodable
 from schemas.reading import MAX_EVENTS
 from streams import clock
-from streams.log.client import MESSAGE_BYTES, log
+from streams.log.client import MESSAGE_BYTES, logger
 from streams.log.output_log import ordered_config
 from streams.log.partitioner import partition_of
 from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed, LogError
@@ -238,7 +238,7 @@ class CommandProducer:
             try:
                 self._on_delivery(Delivery(partition, -1 if text or offset is None else offset, records, text))
             except Exception:  # noqa: BLE001 - else the client raises it from whatever call has the turn, and forgets reports
-                log.exception("on_delivery failed")
+                logger.exception("on_delivery failed")
 
     def _explain(self, partition: int, error: KafkaError) -> str:
         place = f"{self._topic}[{partition}]"

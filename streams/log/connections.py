@@ -47,7 +47,7 @@ class RawSender(Protocol):
     def finish(self) -> Mapping[str, tuple[int, int]]: ...
 
 
-class GroupProgress(Protocol):
+class ConsumerGroup(Protocol):
     """How far a consumer group is; see `GroupOffsets`."""
 
     def committed(self, topics: Sequence[str], partitions: int) -> Mapping[tuple[str, int], int]: ...
@@ -81,7 +81,7 @@ class Connections(Protocol):
         """Tells output records of this pipeline from stray ones. Raises LogError."""
         ...
 
-    def group(self, name: str) -> GroupProgress:
+    def group(self, name: str) -> ConsumerGroup:
         """How far a consumer group is."""
         ...
 

@@ -49,7 +49,7 @@ class DeliveryFailed(LogError):
     """An output was not acknowledged. It may or may not be in the log; nothing later was sent after it."""
 
 
-class GaveWay(Exception):
+class CatchUpInterrupted(Exception):
     """A long catch-up ended early, between two writes, because it was asked to. What it wrote is good; no failure."""
 
 

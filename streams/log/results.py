@@ -2,7 +2,7 @@
 
 Every message but a price book is answered in `credits.billed` (SPEC 4), so that its decision is seen there as soon as
 it is made, whether it has lines or was a repeat, set aside or applied. Where there is no answer (a price book, a worker
-of the version before, a topic that was trimmed) the rating group's progress tells: a worker acknowledges an input
+of the version before, a topic that was trimmed) the rating group's group tells: a worker acknowledges an input
 message only after everything that it caused is in the output topics.
 """
 
@@ -46,7 +46,7 @@ class NotDecided(LogError):
     """No worker has decided the command in time. It is in the log and loses nothing by the wait."""
 
 
-class Progress(Protocol):
+class CommittedOffsets(Protocol):
     """How far the worker is."""
 
     def committed(self, topics: Sequence[str], partitions: int) -> Mapping[tuple[str, int], int]:
@@ -64,15 +64,15 @@ class Results:
         codec: Codec,
         input_log: InputLog,
         outputs: Mapping[str, TimedLog],
-        progress: Progress,
+        group: CommittedOffsets,
     ) -> None:
-        """`outputs`: each output topic's log, by its name; `progress`: the rating group's."""
+        """`outputs`: each output topic's log, by its name; `group`: the rating group's."""
         self._input = input_log
         self._names = names
         self._partitions = partitions
         self._codec = codec
         self._outputs = outputs
-        self._progress = progress
+        self._group = group
 
     def wait(
         self, partition: int, offset: int, timeout: float, say: Callable[[str], None] = lambda _text: None
@@ -112,7 +112,7 @@ class Results:
     def rated(self) -> dict[int, int]:
         """By partition, the next offset that the worker has not passed; absent where it has none. Raises LogError."""
         topic = self._names.requests
-        found = self._progress.committed((topic,), self._partitions)
+        found = self._group.committed((topic,), self._partitions)
         return {partition: offset for (_, partition), offset in found.items()}
 
     def decided(self, partition: int, offset: int) -> bool:

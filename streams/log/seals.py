@@ -22,7 +22,7 @@ SEAL_BYTES = 16
 LONGEST_KEY = 64
 """Bytes of a key: what BLAKE2b takes."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Era(NamedTuple):
@@ -109,7 +109,7 @@ class SealedLog:
         place = message.partition, message.offset
         if place not in self._reported:
             self._reported.add(place)
-            log.warning("%s", stray(self._topic, message))
+            logger.warning("%s", stray(self._topic, message))
         return False
 
     def read(self, partition: int, first: int, stop: int) -> Iterator[Message]:

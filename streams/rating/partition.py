@@ -17,13 +17,13 @@ from metering.state import ReadBook, State
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from streams.log.partitioner import partition_of
-from streams.log.protocols import GaveWay, InputLog, LostPrefix, Message, OutputLog
+from streams.log.protocols import CatchUpInterrupted, InputLog, LostPrefix, Message, OutputLog
 from streams.log.topics import TopicNames
 from streams.rating.outputs import Counts, Decided, Outbox, answers_to, encoded, topics_by_kind
 from streams.state.same_log import SETTLING, check_same_log, last_message_of
 from streams.state.store import StateStore
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ORIGINAL_BYTES = 64 * 1024
 """A dead letter keeps this much of the message that brought it; source partition and offset find the rest."""
@@ -101,7 +101,7 @@ class PartitionRater:
 
         A message that is applied already is passed over: its outputs were acknowledged before the state said so. A
         message beyond the next one is preceded by a catch-up from the log. Raises LostPrefix, LogError, StateError, and
-        GaveWay, after which it may go on: everything up to there is written.
+        CatchUpInterrupted, after which it may go on: everything up to there is written.
         """
         for message in messages:
             if message.offset <= self._applied:
@@ -142,14 +142,14 @@ class PartitionRater:
                 f"offset {first_kept - 1} (`creditmeter checkpoint list` shows those that are kept), "
                 "or move this partition back to the machine that has it"
             )
-        log.info("catching up partition %d from offset %d to %d", self._partition, self._applied + 1, stop)
+        logger.info("catching up partition %d from offset %d to %d", self._partition, self._applied + 1, stop)
         for message in self._wiring.input_log.read(self._partition, self._applied + 1, stop):
             self._rate_one(message)
             self.caught_up += 1
             if self._uncommitted >= self._wiring.catch_up_messages:
                 self._write()
                 if self._wiring.leaving.is_set():
-                    raise GaveWay(f"partition {self._partition} gave way at offset {self._applied} of {stop}")
+                    raise CatchUpInterrupted(f"partition {self._partition} stopped at offset {self._applied} of {stop}")
         self._applied = stop - 1
         self._write()
 

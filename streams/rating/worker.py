@@ -29,7 +29,7 @@ from streams.shell.shell import Groups, Shell, ShellSettings
 from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity, StateStore
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class RatingHandler:
         bare = [each for each in self._loop.without_prices() if each not in self._warned]
         if counts.decisions.get("unpriced") and bare:
             self._warned.update(bare)
-            log.warning(
+            logger.warning(
                 "partitions %s decide events without any price book: every line is `unpriced` and costs nothing. "
                 "Publish one with `creditmeter prices publish BOOK.yaml`; what is decided already stays unpriced",
                 bare,
