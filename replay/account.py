@@ -47,7 +47,7 @@ class ReplaySource:
 
 def is_account_id(text: str) -> bool:
     """Whether an account can have this id: 1 to 128 characters that UTF-8 can hold."""
-    return 0 < len(text) <= MAX_ID and not any("\ud800" <= each <= "\udfff" for each in text)
+    return 0 < len(text) <= MAX_ID and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class Base(NamedTuple):

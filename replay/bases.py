@@ -114,16 +114,16 @@ def _fetched(places: BasePlaces, checkpoint: Checkpoint, remark: Remark) -> Base
     return Base(view, view.applied, f"the checkpoint {checkpoint.place}", close)
 
 
-def _unfit(places: BasePlaces, found: Identity | None, applied: int) -> str | None:
+def _unfit(places: BasePlaces, identity: Identity | None, applied: int) -> str | None:
     """Why a state cannot be a base of this log; None where it can."""
     wanted = places.identity
-    if found is None:
+    if identity is None:
         return "is no state that this version can read"
-    if (found.topic, found.partition) != (wanted.topic, wanted.partition):
-        return f"belongs to {found.topic}[{found.partition}]"
-    if found.log_id is None:
+    if (identity.topic, identity.partition) != (wanted.topic, wanted.partition):
+        return f"belongs to {identity.topic}[{identity.partition}]"
+    if identity.log_id is None:
         return "does not say which log it was made from"
-    if found.log_id != wanted.log_id:
+    if identity.log_id != wanted.log_id:
         return "was made from an earlier topic of that name, which was deleted and made again"
     kept, end = places.input_log.bounds(wanted.partition)
     if applied >= end:

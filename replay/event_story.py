@@ -89,20 +89,20 @@ class Story:
     @property
     def subject(self) -> Arrival | None:
         """The arrival that the story is about: the last accepted one, else the last dead letter; None for neither."""
-        accepted = [each for each in self.arrivals if each.became == "accepted"]
-        candidates = accepted or [each for each in self.arrivals if each.became == "dead_letter"]
+        accepted = [arrival for arrival in self.arrivals if arrival.became == "accepted"]
+        candidates = accepted or [arrival for arrival in self.arrivals if arrival.became == "dead_letter"]
         return candidates[-1] if candidates else None
 
     def accepted_before(self, arrival: Arrival) -> Arrival | None:
         """The accepted event that an arrival repeats: the last one before it; None where the replay began after it."""
         earlier = self.arrivals[: self.arrivals.index(arrival)]
-        return next((each for each in reversed(earlier) if each.became == "accepted"), None)
+        return next((before for before in reversed(earlier) if before.became == "accepted"), None)
 
     @property
     def others(self) -> list[Arrival]:
         """The other times that the id came, in order."""
         subject = self.subject
-        return [each for each in self.arrivals if each is not subject]
+        return [arrival for arrival in self.arrivals if arrival is not subject]
 
     @property
     def refunds_since(self) -> list[RefundAttempt]:
@@ -110,7 +110,7 @@ class Story:
         subject = self.subject
         if subject is None:
             return []
-        return [each for each in self.refunds if each.place.offset > subject.place.offset]
+        return [attempt for attempt in self.refunds if attempt.place.offset > subject.place.offset]
 
 
 def replay_story(
@@ -160,11 +160,11 @@ def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int,
 
 
 def _attempt(step: ReplayedCommand, request: Record, outputs: list[Output]) -> RefundAttempt:
-    refunds = tuple(each.record for each in outputs if each.kind is Kind.REFUND)
+    refunds = tuple(output.record for output in outputs if output.kind is Kind.REFUND)
     if refunds:
         became = str(refunds[0]["status"])
     else:
-        became = "repeated" if any(each.kind is Kind.REPEATED for each in outputs) else "dead_letter"
+        became = "repeated" if any(output.kind is Kind.REPEATED for output in outputs) else "dead_letter"
     return RefundAttempt(RecordedPlace.of(step), request, refunds, became)
 
 
@@ -174,14 +174,14 @@ def differences(explained: list[Record], billed: list[Record]) -> list[str]:
     A field that the billed line does not hold is not compared.
     """
     expected: dict[int, Record] = {line["line"]: line for line in explained}
-    found: dict[int, Record] = {line["line"]: line for line in billed}
-    sentences = [f"line {number} is explained and not there" for number in sorted(expected.keys() - found.keys())]
-    sentences += [f"line {number} is there and not explained" for number in sorted(found.keys() - expected.keys())]
-    for number in sorted(expected.keys() & found.keys()):
+    actual: dict[int, Record] = {line["line"]: line for line in billed}
+    sentences = [f"line {number} is explained and not there" for number in sorted(expected.keys() - actual.keys())]
+    sentences += [f"line {number} is there and not explained" for number in sorted(actual.keys() - expected.keys())]
+    for number in sorted(expected.keys() & actual.keys()):
         for name in FIELDS_OF_A_LINE:
-            if name in found[number] and _plain(found[number][name]) != _plain(expected[number][name]):
+            if name in actual[number] and _plain(actual[number][name]) != _plain(expected[number][name]):
                 wanted = _plain(expected[number][name])
-                sentences.append(f"line {number}: {name} is {_plain(found[number][name])!r}, and explained {wanted!r}")
+                sentences.append(f"line {number}: {name} is {_plain(actual[number][name])!r}, and explained {wanted!r}")
     return sentences
 
 

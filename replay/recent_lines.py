@@ -32,19 +32,19 @@ def newest_lines(
     """
     needle = account_id.encode()
     kept, end = log.bounds(partition)
-    found: dict[tuple[int, int], list[Record]] = {}
+    lines_by_position: dict[tuple[int, int], list[Record]] = {}
     stop, stretch, left = end, _FIRST_STRETCH, looked_at
-    while stop > kept and left > 0 and sum(map(len, found.values())) < count:
+    while stop > kept and left > 0 and sum(map(len, lines_by_position.values())) < count:
         first = max(kept, stop - min(stretch, left))
         for message in log.read(partition, first, stop):
             if needle not in message.value:  # an id stands in a record as its UTF-8
                 continue
             position, events = _decoded(codec, message)
-            if 0 <= position[0] <= up_to and position not in found:  # else a double, with the same bytes
-                found[position] = [event for event in events if event["account_id"] == account_id]
+            if 0 <= position[0] <= up_to and position not in lines_by_position:  # else a double, with the same bytes
+                lines_by_position[position] = [event for event in events if event["account_id"] == account_id]
         left -= stop - first
         stop, stretch = first, stretch * _GROWTH
-    lines = [line for position in sorted(found) for line in found[position]]
+    lines = [line for position in sorted(lines_by_position) for line in lines_by_position[position]]
     return Tail(lines[-count:] if count else [], stop <= kept or len(lines) >= count)
 
 

@@ -58,8 +58,8 @@ _CODES = re.compile(r"(?:Code: \d+\.?\s*)*")
 
 def code_of(message: str) -> int:
     """The error code in ClickHouse's message, 0 where there is none."""
-    found = _CODE.search(message)
-    return int(found.group(1)) if found else 0
+    match = _CODE.search(message)
+    return int(match.group(1)) if match else 0
 
 
 def tidy(message: str) -> str:

@@ -89,14 +89,14 @@ def store_id(folder: Path) -> str | None:
 
 def keep_store_id(folder: Path) -> str:
     """The directory's id, made where it is missing; only for who holds the lock. Raises SinkRejected."""
-    found = store_id(folder)
-    if found is None:
-        found = secrets.token_hex(16)
+    identity = store_id(folder)
+    if identity is None:
+        identity = secrets.token_hex(16)
         try:
-            (folder / ID_NAME).write_text(f"{found}\n", encoding="ascii")
+            (folder / ID_NAME).write_text(f"{identity}\n", encoding="ascii")
         except OSError as error:
             raise _unwritable(folder, error) from error
-    return found
+    return identity
 
 
 def write_engine_config(folder: Path) -> Path:

@@ -47,8 +47,8 @@ def check_statement(sql: str) -> str:
 
 def first_word(sql: str) -> str:
     """The statement's first word in small letters; empty where there is none."""
-    found = _FIRST_WORD.match(_without_comment(sql))
-    return found.group(1).lower() if found else ""
+    match = _FIRST_WORD.match(_without_comment(sql))
+    return match.group(1).lower() if match else ""
 
 
 def _without_comment(sql: str) -> str:

@@ -95,7 +95,7 @@ class Estimate:
     @property
     def suffices(self) -> bool:
         """Whether the balances cover the whole job."""
-        return all(each.suffices for each in self.balances.values())
+        return all(balance.suffices for balance in self.balances.values())
 
     def balance(self, credit_type: str) -> BalanceTally:
         """The tally of a credit type, new where it is the first time."""

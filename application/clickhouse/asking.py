@@ -21,7 +21,7 @@ def answer(settings: Settings, sql: str, output_format: str, seconds: float = SE
 
     With the embedded store the loader is asked; where none runs, the data directory is opened for the moment.
     """
-    if any("\ud800" <= each <= "\udfff" for each in sql):
+    if any("\ud800" <= character <= "\udfff" for character in sql):
         raise Misconfigured(
             "what was typed holds bytes that are not UTF-8: nothing in ClickHouse can be compared with it"
         )

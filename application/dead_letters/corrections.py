@@ -97,8 +97,8 @@ def _decoded(text: str, place: str) -> tuple[str, dict[str, Any]]:
         _refuse([f"it is not JSON: {error}"])
     if not isinstance(data, dict):
         _refuse(["it should be one object, as `dead-letters show --json` prints it"])
-    if (found := data.get("place", place)) != place:
-        _refuse([f"place: it is the letter at {found}, not the one at {place}"])
+    if (named := data.get("place", place)) != place:
+        _refuse([f"place: it is the letter at {named}, not the one at {place}"])
     decoded = data.get("decoded") if "decoded" in data else data
     if not isinstance(decoded, dict) or not isinstance(decoded.get("record"), dict):
         _refuse(['decoded: should be {"name": …, "record": {…}}; where nobody could read the bytes, what they meant'])

@@ -65,20 +65,20 @@ class Explained:
             "owners": {event_id: plain_place(story.topic, place) for event_id, place in self.owners.items()},
             "refunds": [
                 {
-                    "refund_id": each.request["refund_id"],
-                    "became": each.became,
-                    "place": plain_place(story.topic, each.place),
-                    "outputs": list(each.outputs),
+                    "refund_id": arrival.request["refund_id"],
+                    "became": arrival.became,
+                    "place": plain_place(story.topic, arrival.place),
+                    "outputs": list(arrival.outputs),
                 }
-                for each in story.refunds_since
+                for arrival in story.refunds_since
             ],
             "other_arrivals": [
                 {
-                    "became": each.became,
-                    "place": plain_place(story.topic, each.place),
-                    "occurred_at": each.explanation.event["occurred_at"],
+                    "became": arrival.became,
+                    "place": plain_place(story.topic, arrival.place),
+                    "occurred_at": arrival.explanation.event["occurred_at"],
                 }
-                for each in story.others
+                for arrival in story.others
             ],
             "now": None if present is None else plain_present(present.at, present.explanation),
             "compared": asdict(self.comparison),

@@ -33,18 +33,18 @@ def story_in_words(explained: Explained) -> Iterator[str]:
     explanation = subject.explanation
     yield f"Event {story.event_id} of account {story.account_id}: {outcome(explanation)}."
     yield ""
-    yield from (f"  {each}" for each in _event(explanation, subject.place, story.topic))
+    yield from (f"  {sentence}" for sentence in _event(explanation, subject.place, story.topic))
     if explanation.refusal is not None:
-        yield from (f"  {each}" for each in _refusal(explanation, subject.place))
+        yield from (f"  {sentence}" for sentence in _refusal(explanation, subject.place))
     for line in explanation.lines:
         yield ""
         yield f"{headline(line)}"
-        yield from (f"  {each}" for each in _line(explanation, line, explained.owners, story.topic))
+        yield from (f"  {sentence}" for sentence in _line(explanation, line, explained.owners, story.topic))
     since = list(_since(story))
     if since:
         yield ""
         yield "Since then"
-        yield from (f"  {each}" for each in since)
+        yield from (f"  {sentence}" for sentence in since)
     if story.present is not None:
         yield ""
         yield from _present(story.present)
@@ -82,7 +82,7 @@ def _event(explanation: Explanation, place: RecordedPlace, topic: str) -> Iterat
     given = ", ".join(f"{name} {event[name]}" for name in _DESCRIBED if event.get(name))
     maps = {**(event.get("quantities") or {}), **(event.get("attributes") or {})}
     more = ", ".join(f"{name}={value}" for name, value in maps.items())
-    about = "".join(f"; {each}" for each in (given, more) if each)
+    about = "".join(f"; {text}" for text in (given, more) if text)
     yield (
         f"It occurred at {_time(event.get('occurred_at'))}: {event.get('endpoint')}, channel {event.get('channel')}, "
         f"outcome {event.get('outcome')}{about}."
@@ -132,9 +132,9 @@ def _line(explanation: Explanation, line: LineStory, owners: dict[str, RecordedP
 
 def _money(explanation: Explanation, line: LineStory) -> Iterator[str]:
     credit_type = line.line["credit_type"]
-    gone = [each for each in explanation.expired if each["credit_type"] == credit_type]
-    for each in gone if line is explanation.lines[0] else ():
-        yield f"By then {amount(each['credits'], credit_type)} of grant {each['grant_id']} had expired."
+    gone = [sentence for sentence in explanation.expired if sentence["credit_type"] == credit_type]
+    for sentence in gone if line is explanation.lines[0] else ():
+        yield f"By then {amount(sentence['credits'], credit_type)} of grant {sentence['grant_id']} had expired."
     before, after = line.balance_before or 0, line.line["balance_after"]
     yield f"Balance: {amount(before, credit_type)} before, {amount(after, credit_type)} after."
     for draw in line.draws:

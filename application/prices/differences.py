@@ -59,7 +59,10 @@ def shown_changes(changes: list[BookChange], new: Book, old: Book) -> Iterator[s
         if change.version != version:
             version, charge = change.version, None
             start = next(
-                each.effective_from for book in (new, old) for each in book.versions if each.version == version
+                candidate.effective_from
+                for book in (new, old)
+                for candidate in book.versions
+                if candidate.version == version
             )
             mark = _MARKS[change.kind] if change.charge is None and change.field is None else " "
             against = f"; against {change.old}:" if mark == "+" and change.old else ""

@@ -83,14 +83,14 @@ def _values(old: Book, new: Book, mistake: Mistake) -> tuple[str, str] | None:
     if len(mistake.path) != 5:
         return None
     _, place, _, index, field = mistake.path
-    version = next(each for at, each in zip(new.positions, new.versions, strict=True) if at == place)
+    version = next(known for at, known in zip(new.positions, new.versions, strict=True) if at == place)
     charge = version.charges[int(index)]
     was = next(
-        each
+        candidate
         for before in old.versions
         if before.version == version.version
-        for each in before.charges
-        if each.charge == charge.charge
+        for candidate in before.charges
+        if candidate.charge == charge.charge
     )
     before, after = charge_facts(was), charge_facts(charge)
     return before.get(str(field)) or "(none)", after.get(str(field)) or "(none)"

@@ -59,7 +59,7 @@ def opened_rerating(
     with scratch_folder(pipeline.places.data) as scratch:
         spool = scratch / "corrections.ndjson"
         log = pipeline.input_log
-        ends = {each: log.bounds(each)[1] for each in partitions_of(asked, pipeline.partitions)}
+        ends = {partition: log.bounds(partition)[1] for partition in partitions_of(asked, pipeline.partitions)}
         with spool.open("w", encoding="utf-8") as out, _progress(pipeline, ends) as report:
 
             def corrected(correction: Correction) -> None:

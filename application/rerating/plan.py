@@ -63,7 +63,9 @@ def plan_json(asked: Rerate, outcome: RerateResult, log_id: str, net: str) -> di
         "grants": outcome.grants,
         "decisions": _changes(outcome.tallies.decisions),
         "after_effects": _changes(outcome.tallies.after),
-        "overlaps": [{"from": shown_time(each.start), "to": shown_time(each.end)} for each in sorted(outcome.overlaps)],
+        "overlaps": [
+            {"from": shown_time(overlap.start), "to": shown_time(overlap.end)} for overlap in sorted(outcome.overlaps)
+        ],
     }
 
 

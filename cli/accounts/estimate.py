@@ -62,11 +62,11 @@ def estimate(configuration: Configuration, account_id: str, book: str | None, fi
         if not estimator.has_prices:
             print_status("No price book is in force: everything is unpriced. Publish one, or give --prices.")
         _read(estimator, file)
-        found, place = estimator.finish(), f"{account.replay.place}@{account.replay.applied}"
+        result, place = estimator.finish(), f"{account.replay.place}@{account.replay.applied}"
     if as_json:
-        print_json({"account_id": account_id, "place": place, **as_plain(found)})
+        print_json({"account_id": account_id, "place": place, **as_plain(result)})
     else:
-        print_estimate(found, place)
+        print_estimate(result, place)
 
 
 def _read(estimator: Estimator, file: str) -> None:

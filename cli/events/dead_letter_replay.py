@@ -128,12 +128,12 @@ def _print(results: Sequence[Replay], *, as_json: bool) -> bool:
 
     if as_json:
         with data_output() as out:
-            for each in results:
-                out.write(to_line({"place": str(each.of), **each.row()}))
+            for replay in results:
+                out.write(to_line({"place": str(replay.of), **replay.row()}))
     else:
-        for each in results[:_SHOWN]:
-            print_line(f"{each.of}: {each.sentence()}")
+        for replay in results[:_SHOWN]:
+            print_line(f"{replay.of}: {replay.sentence()}")
     if len(results) > 1:
-        counts: Counter[Any] = Counter(each.outcome for each in results)
+        counts: Counter[Any] = Counter(replay.outcome for replay in results)
         print_status(", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items())))
-    return any(each.outcome is ReplayOutcome.SET_ASIDE for each in results)
+    return any(replay.outcome is ReplayOutcome.SET_ASIDE for replay in results)

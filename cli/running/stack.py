@@ -245,7 +245,7 @@ def _end_orphan(who: Record) -> None:
 def _exit_code(code: int) -> str:
     """The exit code in words, with the signal's name where one ended it."""
     number = -code if code < 0 else code - 128
-    name = next((f" ({each.name})" for each in signal.Signals if each == number), "")
+    name = next((f" ({known.name})" for known in signal.Signals if known == number), "")
     return f"exit code {code}{name}"
 
 

@@ -80,16 +80,16 @@ class Totals:
 
     def add(self, other: Totals) -> None:
         """Adds the counts of another replay."""
-        for each in fields(self):
-            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+        for counter in fields(self):
+            mine, theirs = getattr(self, counter.name), getattr(other, counter.name)
             if isinstance(mine, Counter):
                 mine.update(theirs)
             else:
-                setattr(self, each.name, mine + theirs)
+                setattr(self, counter.name, mine + theirs)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, counters in order of name."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {k: {str(n): v[n] for n in sorted(v)} if isinstance(v, Counter) else v for k, v in values.items()}
 
     @classmethod

@@ -112,10 +112,10 @@ class PartitionAudit:
             self._applied(message.offset)
         totals.events = counts.events
         self._commit(max(scope.stop - 1, self._store.applied))
-        for topic, each in outputs.items():
-            each.finish()
-            self.resume[topic] = Stretch(each.resume, each.resume, each.seen)
-            totals.doubles += each.doubles
+        for topic, reader in outputs.items():
+            reader.finish()
+            self.resume[topic] = Stretch(reader.resume, reader.resume, reader.seen)
+            totals.doubles += reader.doubles
         if rows is not None:
             rows.compare(scope.stop)
             totals.rows, totals.doubled_rows = rows.rows, rows.doubled
@@ -123,14 +123,14 @@ class PartitionAudit:
 
     def compare_state(self) -> None:
         """Compares the worker's state, after taking the replay on to where it stands. Raises LogError, StateError."""
-        found = self._against.state
-        if self._state_compared or found is None:
+        state = self._against.state
+        if self._state_compared or state is None:
             return
         self._compare_state_before(self._next)
-        for message in self._logs.input_log.read(self._scope.partition, self._next, found.applied + 1):
+        for message in self._logs.input_log.read(self._scope.partition, self._next, state.applied + 1):
             apply_message(self._wiring, self._state, message)
             self._applied(message.offset)
-        self._commit(max(found.applied, self._store.applied))
+        self._commit(max(state.applied, self._store.applied))
         self._compare_state_before(self._next)
 
     def _check_beginning(self) -> None:
@@ -184,16 +184,16 @@ class PartitionAudit:
 
     def _compare_state_before(self, offset: int) -> None:
         """Compares the worker's state where everything up to its applied offset, and nothing more, is replayed."""
-        found = self._against.state
-        if self._state_compared or found is None or found.applied >= offset:
+        state = self._against.state
+        if self._state_compared or state is None or state.applied >= offset:
             return
         self._state_compared = True
         place = f"state of {self._logs.names.requests}[{self._scope.partition}]"
-        if self._replayed_already(found.applied + 1, self._start):  # it lies before the checkpoint that we began from
-            self.gaps.append(f"{place}: it stands at {found.applied}, before the checkpoint that the audit began from")
+        if self._replayed_already(state.applied + 1, self._start):  # it lies before the checkpoint that we began from
+            self.gaps.append(f"{place}: it stands at {state.applied}, before the checkpoint that the audit began from")
             return
         self._commit(max(offset - 1, self._store.applied))
-        compare_states(self._store, found, place, self._note)
+        compare_states(self._store, state, place, self._note)
 
     def _replayed_already(self, first: int, stop: int) -> bool:
         """Whether any record that is kept has first <= offset < stop."""
@@ -205,8 +205,8 @@ class PartitionAudit:
         return _DIGEST + self._numbers[topic] + offset.to_bytes(8, "big") + part.to_bytes(4, "big")
 
     def _digest_of(self, topic: str, position: Position) -> bytes | None:
-        found: bytes | None = self._state.get(self._digest_key(topic, position))
-        return found
+        digest: bytes | None = self._state.get(self._digest_key(topic, position))
+        return digest
 
 
 class _NowhereLog:

@@ -67,7 +67,7 @@ class RowAudit:
         for name, batches in self._batches.items():
             end = min(stop, self._horizons[name])
             if end > self._first:
-                self._compare(name, [each for each in batches if each["source_offset"] < end], end)
+                self._compare(name, [batch for batch in batches if batch["source_offset"] < end], end)
             batches.clear()
         self._first = max(self._first, stop)
         self._items = self._bytes = 0
@@ -77,22 +77,24 @@ class RowAudit:
         columns, names = _expected(name, batches)
         where = f"source_partition = {self._partition} AND source_offset >= {self._first} AND source_offset < {end}"
         sql = f"SELECT {_selected(shape, names)} FROM {shape.table} WHERE {where} ORDER BY source_offset, position"  # noqa: S608 -- names and numbers of our own
-        found = iter(self._store.rows(sql))
-        head = next(found, None)
+        actual_rows = iter(self._store.rows(sql))
+        head = next(actual_rows, None)
         for row in zip(*columns, strict=True):
             while head is not None and head[:_PLACE] < row[:_PLACE]:
                 self._tell(Finding.UNEXPECTED, shape, names, head, "no such row comes from the input log")
-                head = next(found, None)
+                head = next(actual_rows, None)
             if head is None or head[:_PLACE] != row[:_PLACE]:
                 self._tell(Finding.MISSING, shape, names, row, "the table has no such row")
                 continue
             self.rows += 1
-            head = self._same(shape, names, row, head, found)
+            head = self._same(shape, names, row, head, actual_rows)
         while head is not None:
             self._tell(Finding.UNEXPECTED, shape, names, head, "no such row comes from the input log")
-            head = next(found, None)
+            head = next(actual_rows, None)
 
-    def _same(self, shape: Shape, names: list[str], row: Row, head: Row | None, found: Iterator[Row]) -> Row | None:
+    def _same(
+        self, shape: Shape, names: list[str], row: Row, head: Row | None, actual_rows: Iterator[Row]
+    ) -> Row | None:
         """Compares every row found under the name of `row`; gives the first one of another name."""
         times = 0
         while head is not None and head[:_PLACE] == row[:_PLACE]:
@@ -100,7 +102,7 @@ class RowAudit:
             if head != row:
                 changed = (f"{n} is {b!r}, should be {a!r}" for n, a, b in zip(names, row, head, strict=True) if a != b)
                 self._tell(Finding.DIFFERENT, shape, names, row, "; ".join(changed))
-            head = next(found, None)
+            head = next(actual_rows, None)
         self.doubled += times - 1
         return head
 

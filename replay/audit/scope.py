@@ -104,7 +104,7 @@ class Surveyor:
         log = self.output_logs[topic]
         kept = log.bounds(partition)[0]
         seen = max(
-            (_position(each) for each in log.read(partition, max(offset - 1, kept), offset)), default=_UNREADABLE
+            (_position(record) for record in log.read(partition, max(offset - 1, kept), offset)), default=_UNREADABLE
         )
         for message in log.read(partition, max(offset, kept), end):
             position = _position(message)

@@ -37,13 +37,13 @@ class ReadableState(Protocol):
     def close(self) -> None: ...
 
 
-def compare_states(replayed: Store, found: ReadableState, place: str, note: Note) -> int:
+def compare_states(replayed: Store, state: ReadableState, place: str, note: Note) -> int:
     """Notes every row that differs; gives how many rows are the same. `place` names the state for people."""
     same = 0
     accounts = _Accounts(replayed)
     for prefix, table in _TABLES.items():
         wanted = live_rows(prefix, replayed.scan(prefix), accounts.floor_of, accounts.is_open)
-        actual_rows = live_rows(prefix, found.scan(prefix), accounts.floor_of, accounts.is_open)
+        actual_rows = live_rows(prefix, state.scan(prefix), accounts.floor_of, accounts.is_open)
         for key, expected, actual in _paired(wanted, actual_rows):
             if is_same_row(prefix, expected, actual):
                 same += 1
@@ -79,19 +79,19 @@ class _Accounts:
         return self._last[1]
 
 
-def _paired(wanted: Rows, found: Rows) -> Iterator[tuple[bytes, Any, Any]]:
+def _paired(wanted: Rows, actual: Rows) -> Iterator[tuple[bytes, Any, Any]]:
     """Both sides by key, in order: (key, expected or None, found or None)."""
-    left, right = next(wanted, None), next(found, None)
+    left, right = next(wanted, None), next(actual, None)
     while left is not None or right is not None:
         if left is not None and (right is None or left[0] < right[0]):
             yield left[0], left[1], None
             left = next(wanted, None)
         elif right is not None and (left is None or right[0] < left[0]):
             yield right[0], None, right[1]
-            right = next(found, None)
+            right = next(actual, None)
         elif left is not None and right is not None:
             yield left[0], left[1], right[1]
-            left, right = next(wanted, None), next(found, None)
+            left, right = next(wanted, None), next(actual, None)
 
 
 def _readable(key: bytes) -> str:

@@ -28,14 +28,16 @@ _SHOWN = 1_000
 
 def compare_views(store: RowStore, names: TopicNames, scopes: Iterable[Scope], note: Note) -> None:
     """Notes each view that is not the migrations', and each row of `scopes` that a view hides, adds or changes."""
-    definitions = {each.name: each for each in view_definitions(store.rows)}
-    for each in definitions.values():
-        if not each.is_right:
-            note(_wrong_definition(each))
-    readable = {name: each for name, each in definitions.items() if each.actual is not None}
+    definitions = {definition.name: definition for definition in view_definitions(store.rows)}
+    for definition in definitions.values():
+        if not definition.is_right:
+            note(_wrong_definition(definition))
+    readable = {name: definition for name, definition in definitions.items() if definition.actual is not None}
     topics = {BATCH_NAME[kind]: topic for kind, topic in topics_by_kind(names).items()}
     all_scopes = list(scopes)
-    row_views = {found[1]: name for name, each in definitions.items() if (found := _ROW_VIEW.search(each.expected))}
+    row_views = {
+        match[1]: name for name, definition in definitions.items() if (match := _ROW_VIEW.search(definition.expected))
+    }
     for batch, shape in SHAPES.items():
         view = readable.get(row_views.get(shape.table, ""))
         if view is None:

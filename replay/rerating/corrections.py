@@ -122,11 +122,11 @@ class AccountCorrections:
     @property
     def not_collected(self) -> dict[str, int]:
         """Credits charged too little and not set off, by credit type."""
-        found: dict[str, int] = {}
+        owed: dict[str, int] = {}
         for (_, credit_type), pot in self._pots.items():
             if pot.owed < 0:
-                found[credit_type] = found.get(credit_type, 0) - pot.owed
-        return found
+                owed[credit_type] = owed.get(credit_type, 0) - pot.owed
+        return owed
 
     def corrections(self) -> Iterator[Correction]:
         """Refunds and grants by time of their events, oldest first. Each day's grants stand behind its refunds."""

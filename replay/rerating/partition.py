@@ -161,7 +161,7 @@ class PartitionRerating:
 
     def _take_refund(self, message: Message, record: Record, outputs: list[Output]) -> None:
         account_id, event_id = record["account_id"], record["event_id"]
-        done = [each for kind, each in outputs if kind is Kind.REFUND and each["status"] == "refunded"]
+        done = [output for kind, output in outputs if kind is Kind.REFUND and output["status"] == "refunded"]
         self.ledger.note_refunds(account_id, event_id, done, shadow=False)
         if is_correction(record["refund_id"]):
             self.ledger.note_correction(account_id, event_id, record["charge"])
@@ -169,7 +169,7 @@ class PartitionRerating:
             self._move_time(message, account_id, record["requested_at"])
             return
         outputs = self._apply_to_shadow(message, Command.REFUND, self._as_far_as_possible(record, done))
-        done = [each for kind, each in outputs if kind is Kind.REFUND and each["status"] == "refunded"]
+        done = [output for kind, output in outputs if kind is Kind.REFUND and output["status"] == "refunded"]
         self.ledger.note_refunds(account_id, event_id, done, shadow=True)
 
     def _as_far_as_possible(self, request: Record, done: list[Record]) -> Record:
@@ -195,7 +195,7 @@ class PartitionRerating:
     def _take_hold(self, message: Message, record: Record, outputs: list[Output]) -> None:
         """A hold that was held stays held on the shadow side, whatever is available there: its work was done."""
         account = self._shadow.account(record["account_id"])
-        was_held = any(kind is Kind.HOLD and each["status"] == HoldStatus.HELD for kind, each in outputs)
+        was_held = any(kind is Kind.HOLD and output["status"] == HoldStatus.HELD for kind, output in outputs)
         on_empty = account.on_empty
         account.on_empty = OnEmpty.ALLOW.value if was_held else on_empty
         try:

@@ -123,7 +123,7 @@ class Checkpointer:
 
     def look(self, raters: Mapping[int, RatedPartition]) -> None:
         """Makes every checkpoint that is due now, one after another."""
-        for partition in [each for each in self._schedules if each not in raters]:
+        for partition in [known for known in self._schedules if known not in raters]:
             del self._schedules[partition]  # it is another worker's now: should it come back, the store knows better
         for partition, rater in dict(raters).items():
             try:

@@ -72,10 +72,10 @@ class Checkpoints:
 
         Raises StoreUnavailable.
         """
-        for each in self.listed(partition):
-            fits = before is None or each.applied < before
-            if fits and each.checkpoint is not None and each.condition is Condition.WHOLE:
-                yield each.checkpoint
+        for checkpoint in self.listed(partition):
+            fits = before is None or checkpoint.applied < before
+            if fits and checkpoint.checkpoint is not None and checkpoint.condition is Condition.WHOLE:
+                yield checkpoint.checkpoint
 
     def newest(self, partition: int, before: int | None = None) -> Checkpoint | None:
         """The newest that looks whole, with `applied` < `before` where that is given. Raises StoreUnavailable."""
@@ -129,8 +129,8 @@ class Checkpoints:
         name = folder_name(applied, seal)
         folder = self._folder(partition, name)
         self._store.write(f"{folder}/{MANIFEST}", text)
-        for each in files:
-            self._store.upload(source / each, f"{folder}/{each}")
+        for file in files:
+            self._store.upload(source / file, f"{folder}/{file}")
         differing = first_differing(files, self._store.listed(folder))
         if differing:
             raise StoreUnavailable(f"{self._store.place(folder)}/{differing}: it is not there as it was written")
@@ -143,11 +143,11 @@ class Checkpoints:
         Also what an ended writer left behind them. Raises StoreUnavailable.
         """
         wholes, removed = 0, []
-        for each in list(self.listed(partition)):
+        for checkpoint in list(self.listed(partition)):
             if wholes >= keep:
-                self._remove(partition, each.name)
-                removed.append(each.place)
-            elif each.condition is Condition.WHOLE:
+                self._remove(partition, checkpoint.name)
+                removed.append(checkpoint.place)
+            elif checkpoint.condition is Condition.WHOLE:
                 wholes += 1
         return removed
 

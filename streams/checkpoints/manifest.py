@@ -53,7 +53,7 @@ class Checkpoint:
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum(each.size for each in self.files.values())
+        return sum(file.size for file in self.files.values())
 
 
 class ListedCheckpoint(NamedTuple):
@@ -91,10 +91,10 @@ def checkpoint_of(content: Mapping[str, Any], wanted: Identity, name: str, place
         raise CheckpointDamaged(f"it is of {content['topic']}[{content['partition']}] (log {content['log_id']})")
     if content["applied"] != applied_of(name):
         raise CheckpointDamaged(f"it reaches offset {content['applied']}, not that of its name")
-    files = {each: StoredFile(**stored) for each, stored in content["files"].items()}
-    for each in files:
-        if "/" in each or each.startswith("."):
-            raise CheckpointDamaged(f"it names a file outside of its folder: {each}")
+    files = {file_name: StoredFile(**stored) for file_name, stored in content["files"].items()}
+    for file_name in files:
+        if "/" in file_name or file_name.startswith("."):
+            raise CheckpointDamaged(f"it names a file outside of its folder: {file_name}")
     recorded_at, made_at = content["recorded_at"], content["made_at"]
     return Checkpoint(wanted.partition, content["applied"], recorded_at, made_at, files, name, place)
 

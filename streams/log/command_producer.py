@@ -172,9 +172,9 @@ class CommandProducer:
         else:
             partitions = [partition_of(record["account_id"], self.partitions)]
         with self._lock:
-            for each in partitions:
-                self._send_waiting(each)
-                self._send(each, value, [record])
+            for number in partitions:
+                self._send_waiting(number)
+                self._send(number, value, [record])
 
     def flush(self) -> None:
         """Return when everything that was given is acknowledged. Raises DeliveryFailed. Bounded by delivery_timeout."""

@@ -95,8 +95,8 @@ class KafkaOutputLog:
         def counts(message: Message) -> bool:
             return seals is None or seals.is_ours(topic, as_message(message))
 
-        found = self._reader.last(topic, partition, counts)
-        return None if found is None else self._position_of(found.value() or b"")
+        record = self._reader.last(topic, partition, counts)
+        return None if record is None else self._position_of(record.value() or b"")
 
     def send(self, topic: str, partition: int, value: bytes) -> None:
         headers: dict[str, str | bytes | None] | None = None

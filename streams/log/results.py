@@ -101,7 +101,7 @@ class Results:
             now = clock.monotonic()
             if asked_at is None or now >= asked_at + _PAUSE_FOR_PROGRESS:
                 asked_at, rated = now, self.rated()
-                tails = {each: tail for each, tail in tails.items() if rated.get(each, 0) <= offsets[each]}
+                tails = {number: tail for number, tail in tails.items() if rated.get(number, 0) <= offsets[number]}
                 if not tails:
                     return
             if now >= deadline:
@@ -112,8 +112,8 @@ class Results:
     def rated(self) -> dict[int, int]:
         """By partition, the next offset that the worker has not passed; absent where it has none. Raises LogError."""
         topic = self._names.requests
-        found = self._group.committed((topic,), self._partitions)
-        return {partition: offset for (_, partition), offset in found.items()}
+        offsets = self._group.committed((topic,), self._partitions)
+        return {partition: offset for (_, partition), offset in offsets.items()}
 
     def decided(self, partition: int, offset: int) -> bool:
         """Whether the worker has passed the offset. Raises LogError."""
@@ -132,18 +132,18 @@ class Results:
         since = self._recorded_at(partition, min(offsets))
         deadline = clock.monotonic() + _OTHER_TOPICS_SECONDS
         while True:
-            found: dict[int, Caused] = {}
+            caused: dict[int, Caused] = {}
             answers = self._answers(partition, offsets, since)
             for offset, answer in answers.items():
                 if answer.lines:
-                    found[offset] = {self._names.billed: answer.lines}
+                    caused[offset] = {self._names.billed: answer.lines}
             for topic in self._names.outputs:
                 if topic != self._names.billed:
                     for offset, records in self._in_topic(topic, partition, frozenset(offsets), since).items():
-                        found.setdefault(offset, {})[topic] = records
-            lacking = any(self._topics_of(answer) - found.get(at, {}).keys() for at, answer in answers.items())
+                        caused.setdefault(offset, {})[topic] = records
+            lacking = any(self._topics_of(answer) - caused.get(at, {}).keys() for at, answer in answers.items())
             if not lacking or clock.monotonic() >= deadline:
-                return found
+                return caused
             clock.sleep(_PAUSE)
 
     def answers(self, partition: int, offsets: Collection[int]) -> dict[int, Answer]:
@@ -156,12 +156,12 @@ class Results:
         return self._answers(partition, offsets, self._recorded_at(partition, min(offsets)))
 
     def _answers(self, partition: int, offsets: Collection[int], since: int) -> dict[int, Answer]:
-        found: dict[int, Answer] = {}
+        answers: dict[int, Answer] = {}
         for offset, batch in self._batches(self._names.billed, partition, frozenset(offsets), since):
-            answer = found.setdefault(offset, Answer([], [], [], []))
+            answer = answers.setdefault(offset, Answer([], [], [], []))
             for array, name in zip(answer, (BATCHES["BilledBatch"], *ANSWERS), strict=True):
                 array.extend(batch[name])
-        return found
+        return answers
 
     def _topics_of(self, answer: Answer) -> set[str]:
         """The topics that must hold something of an answered message."""
@@ -172,7 +172,7 @@ class Results:
             Command.GRANT: names.grants,
             Command.ACCOUNT: names.accounts,
         }
-        return {topics[Command(each["command"])] for each in answer.applied} | (
+        return {topics[Command(applied["command"])] for applied in answer.applied} | (
             {names.dead_letters} if answer.set_aside else set()
         )
 
@@ -187,7 +187,9 @@ class Results:
         raise LostPrefix(f"{self._names.requests}[{partition}]@{offset}: there is no record at this offset")
 
     def _undecided(self, behind: Mapping[int, int], timeout: float) -> str:
-        places = ", ".join(f"{self._names.requests}[{each}]@{offset}" for each, offset in sorted(behind.items()))
+        places = ", ".join(
+            f"{self._names.requests}[{partition}]@{offset}" for partition, offset in sorted(behind.items())
+        )
         return (
             f"Not decided within {timeout:g} s: no worker has reached {places}. The command is in the log there and "
             "will be decided when a worker runs; sending it again with the same id is safe. `creditmeter status` "
@@ -232,7 +234,7 @@ class Results:
         length = _LOOK_BACK
         while start > low:
             first = max(low, start - length)
-            if max((_position(each)[0] for each in log.read(partition, first, start)), default=-1) < earliest:
+            if max((_position(message)[0] for message in log.read(partition, first, start)), default=-1) < earliest:
                 break
             start, length = first, length * _LOOK_BACK_FACTOR
         return start

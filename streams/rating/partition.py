@@ -222,7 +222,7 @@ def _apply_alone(
     """What a message of one command that is no event comes to."""
     own_id = record[ID_FIELD[Command(command)]]
     caused = apply_one(partitions, state, command, record, message, None, digest)
-    outputs = [with_place(each, message, None, message.value) for each in caused]
+    outputs = [with_place(output, message, None, message.value) for output in caused]
     if command == Command.PRICE_BOOK:
         return Decided(outputs, None)
     return Decided(outputs, answers_to(outputs, {"command": command, "id": own_id}))

@@ -110,7 +110,7 @@ class RatingHandler:
             metrics.applied.labels(str(partition)).set(rater.applied)
             metrics.catch_up.inc(rater.caught_up)
             rater.caught_up = 0
-        bare = [each for each in self._loop.without_prices() if each not in self._warned]
+        bare = [name for name in self._loop.without_prices() if name not in self._warned]
         if counts.decisions.get("unpriced") and bare:
             self._warned.update(bare)
             logger.warning(
