@@ -16,6 +16,7 @@ from metering.records import (
     RejectReason,
 )
 from metering.state import State
+from metering.store import Value
 
 # A charged line as `charging` noted it: [line, charge, credit_type, credits, returned, uses, claim]
 LINE, CHARGE, CREDIT_TYPE, CREDITS, RETURNED, USES, CLAIM = range(7)
@@ -134,3 +135,9 @@ def _rejected(request: Record, reason: RejectReason) -> Output:
         "occurred_at": None,
     }
     return Output(Kind.REFUND, record)
+
+
+def left_of_charge(event: Value | None, charge: str) -> int:
+    """Credits of one charge that an event's row still lists as paid, refunds taken off; 0 where nothing is listed."""
+    lines = event[1] if event is not None and len(event) > 1 else ()
+    return sum(line[CREDITS] - line[RETURNED] for line in lines if line[CHARGE] == charge)

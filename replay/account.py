@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from metering import MemoryStore
-from metering.records import MAX_ID, Command, Kind, Output, Record
+from metering.records import MAX_ID, Kind, Output
 from metering.state import ReadBook, State
 from metering.store import Store
+from replay.commands import ReplayedCommand, commands_of
 from replay.layered_store import LayeredStore
 from schemas.codec import Codec
 from schemas.errors import Undecodable
@@ -64,20 +65,6 @@ def beginning() -> Base:
     return Base(MemoryStore(), -1, "the log's beginning")
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayedCommand:
-    """One command of the account, or a price book. `index` is its place in a batch of events, else None.
-
-    `digest` is that of its bytes, as `Codec.decode_commands` gives it.
-    """
-
-    message: Message
-    index: int | None
-    command: str
-    record: Record
-    digest: bytes
-
-
 class AccountReplay:
     """Replays one account over a base, once and forwards.
 
@@ -106,11 +93,11 @@ class AccountReplay:
 
     def run(self, stop: int, progress: ProgressCallback = quiet) -> None:
         """Applies everything before offset `stop`; raises as `steps`."""
-        for step in self.steps(stop, progress):
-            self.apply(step)
+        for command in self.commands(stop, progress):
+            self.apply(command)
         self.flush()
 
-    def steps(self, stop: int, progress: ProgressCallback = quiet) -> Iterator[ReplayedCommand]:
+    def commands(self, stop: int, progress: ProgressCallback = quiet) -> Iterator[ReplayedCommand]:
         """The account's commands after `applied` and before offset `stop`, in order, each to be given to `apply`.
 
         Take all of them, or throw the replay away. Raises LogError, LostPrefix where the log no longer reaches back to
@@ -124,20 +111,20 @@ class AccountReplay:
                 "between cannot be replayed; run this where the worker's state is, or where a newer checkpoint is"
             )
         for count, message in enumerate(self._source.input_log.read(self.partition, first, stop)):
-            yield from self._steps_of(message)
+            yield from self._commands_of(message)
             self.applied = message.offset
             if count % _MESSAGES_BETWEEN_REPORTS == 0:
                 progress(message.offset + 1)
         self.applied = max(self.applied, stop - 1)
         progress(stop)
 
-    def apply(self, step: ReplayedCommand) -> list[Output]:
-        """Applies one step as the worker would; gives what it causes. May change the step's record in place."""
-        message, state = step.message, self.state
+    def apply(self, command: ReplayedCommand) -> list[Output]:
+        """Applies one command as the worker would; returns what it causes. May change the record in place."""
+        message, state = command.message, self.state
         partitions = self._source.partitions
-        outputs = apply_one(partitions, state, step.command, step.record, message, step.index, step.digest)
+        outputs = apply_one(partitions, state, command.command, command.record, message, command.index, command.digest)
         if outputs and outputs[0].kind is Kind.DEAD_LETTER:
-            outputs = [with_place(outputs[0], message, step.index, self._original(step))]
+            outputs = [with_place(outputs[0], message, command.index, self._original(command))]
         self._uncommitted += 1
         if self._uncommitted >= _COMMANDS_BETWEEN_WRITES:
             self.flush()
@@ -149,22 +136,22 @@ class AccountReplay:
         self.state.commit()
         self._uncommitted = 0
 
-    def _steps_of(self, message: Message) -> Iterator[ReplayedCommand]:
+    def _commands_of(self, message: Message) -> Iterator[ReplayedCommand]:
+        """The message's commands that concern the account."""
         codec = self._source.codec
         try:
             # An id stands in a record as its UTF-8, so most messages of others need not be decoded.
             if self._needle not in message.value and codec.name_of(message.value) != _PRICE_BOOK:
                 return
-            command, records, digests = codec.decode_commands(message.value)
         except Undecodable:  # a dead letter, of no account
             return
-        for index, (record, digest) in enumerate(zip(records, digests, strict=True)):
-            if command == Command.PRICE_BOOK or record["account_id"] == self.account_id:
-                yield ReplayedCommand(message, index if command == Command.REQUEST else None, command, record, digest)
+        yield from (command for command in commands_of(codec, message) if command.is_for(self.account_id))
 
-    def _original(self, step: ReplayedCommand) -> bytes:
+    def _original(self, command: ReplayedCommand) -> bytes:
         """The bytes that a dead letter keeps: the message, or of a longer batch the event alone."""
-        if step.index is None:
-            return step.message.value
-        events = self._source.codec.decode_command(step.message.value)[1]["events"]
-        return step.message.value if len(events) == 1 else self._source.codec.encode_event_alone(events[step.index])
+        if command.index is None:
+            return command.message.value
+        events = self._source.codec.decode_command(command.message.value)[1]["events"]
+        return (
+            command.message.value if len(events) == 1 else self._source.codec.encode_event_alone(events[command.index])
+        )

@@ -14,7 +14,7 @@ from application.input.ndjson import BadLine, InputCommand
 from metering import State, apply
 from metering.account import Account
 from metering.records import TIME_FIELD, Command, DeadLetterReason, Decision, GrantStatus, Kind, Output, RefundStatus
-from metering.store import Store
+from metering.store import Store, event_key
 from replay.account import AccountReplay
 from replay.layered_store import LayeredStore
 from schemas.price_book import book_id, read_book
@@ -232,7 +232,7 @@ class Estimator:
 
     def _is_of_job(self, event_id: str) -> bool:
         """Whether the accepted event of this id came with the job; one whose id is forgotten came before it."""
-        key = self._account.event_prefix + event_id.encode()
+        key = event_key(self._account.account_id, event_id)
         now = self._state.get(key)
         before = None if now is None else self._history.get(key)
         return now is not None and (before is None or before[0] != now[0])

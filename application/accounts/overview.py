@@ -50,7 +50,7 @@ def read_account(pipeline: Pipeline, account_id: str, claims: int, lines: int) -
         applied = replay.applied
         newest: deque[Record] = deque(maxlen=lines)
         with opened.progress() as progress:
-            for step in replay.steps(opened.stop, progress):
+            for step in replay.commands(opened.stop, progress):
                 newest.extend(record for kind, record in replay.apply(step) if kind is Kind.BILLED)
         replay.flush()
         state = replay.state

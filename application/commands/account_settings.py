@@ -182,7 +182,7 @@ class SettingsUpdate:
         pipeline.results.wait(partition, offset, seconds)
         replay.run(offset)
         replaced = self._settings()
-        outputs = [output for step in replay.steps(offset + 1) for output in replay.apply(step)]
+        outputs = [output for step in replay.commands(offset + 1) for output in replay.apply(step)]
         repeated = any(output.kind is Kind.REPEATED for output in outputs)
         shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
         place = pipeline.place_name(partition, offset)

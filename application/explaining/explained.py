@@ -10,8 +10,8 @@ from typing import Any
 from application.explaining.locating import EventLocation
 from application.pipeline import Pipeline
 from metering.explanation import Claimant, Explanation
-from replay.event_story import Arrival, RecordedPlace, Story, differences
-from schemas.batches import read_head
+from replay.event_story import Arrival, ArrivalOutcome, RecordedPlace, Story, differences
+from streams.log.source_position import NO_OUTPUT, source_position
 
 OwnerAt = Callable[[Claimant, RecordedPlace], "RecordedPlace | None"]
 
@@ -58,7 +58,7 @@ class Explained:
         return {
             "event_id": story.event_id,
             "account_id": story.account_id,
-            "became": subject.became,
+            "became": subject.outcome,
             "place": plain_place(story.topic, subject.place),
             "credits": subject.explanation.credits,
             **asdict(subject.explanation),
@@ -66,7 +66,7 @@ class Explained:
             "refunds": [
                 {
                     "refund_id": arrival.request["refund_id"],
-                    "became": arrival.became,
+                    "became": arrival.outcome,
                     "place": plain_place(story.topic, arrival.place),
                     "outputs": list(arrival.outputs),
                 }
@@ -74,7 +74,7 @@ class Explained:
             ],
             "other_arrivals": [
                 {
-                    "became": arrival.became,
+                    "became": arrival.outcome,
                     "place": plain_place(story.topic, arrival.place),
                     "occurred_at": arrival.explanation.event["occurred_at"],
                 }
@@ -118,7 +118,7 @@ def compared(pipeline: Pipeline, story: Story, location: EventLocation) -> Compa
     """Compares the lines explained with the billed topic's and ClickHouse's. Raises LogError."""
     subject = story.subject
     wrong = stray_rows(story, location)
-    if subject is None or subject.became != "accepted":
+    if subject is None or subject.outcome is not ArrivalOutcome.ACCEPTED:
         in_clickhouse = Agreement.DIFFERS if wrong else Agreement.NOT_BILLED
         return Comparison(Agreement.NOT_BILLED, in_clickhouse, tuple(wrong))
     lines = [line.line for line in subject.explanation.lines]
@@ -139,7 +139,7 @@ def compared(pipeline: Pipeline, story: Story, location: EventLocation) -> Compa
 
 def stray_rows(story: Story, location: EventLocation) -> list[str]:
     """What ClickHouse has of the event that comes from no event of the log, a sentence each."""
-    accepted = {arrival.place.offset for arrival in story.arrivals if arrival.became == "accepted"}
+    accepted = {arrival.place.offset for arrival in story.arrivals if arrival.outcome is ArrivalOutcome.ACCEPTED}
     strays = sorted({int(row["source_offset"]) for row in location.rows or ()} - accepted)
     return [f"ClickHouse: it has lines of input offset {offset}, where the log has no such event" for offset in strays]
 
@@ -154,8 +154,8 @@ def _billed(pipeline: Pipeline, story: Story, place: RecordedPlace) -> tuple[lis
     lines = [line for line in records if (line["account_id"], line["event_id"]) == (story.account_id, story.event_id)]
     if not lines:
         log = pipeline.own_output(topic)
-        for message in log.read(place.partition, *log.bounds(place.partition)):
-            if read_head(message.value).source_offset > place.offset:
-                return None, Agreement.DELETED
-            break
+        positions = map(source_position, log.read(place.partition, *log.bounds(place.partition)))
+        first, _ = next((position for position in positions if position != NO_OUTPUT), NO_OUTPUT)
+        if first > place.offset:
+            return None, Agreement.DELETED
     return lines, Agreement.AGREES

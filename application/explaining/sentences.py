@@ -22,7 +22,7 @@ from application.explaining.repeats import repeat_sentence
 from application.wording import amount, amounts, shown_time
 from metering.explanation import Explanation, LineStory
 from metering.records import Decision, RejectReason
-from replay.event_story import Arrival, Present, RecordedPlace, RefundAttempt, Story
+from replay.event_story import Arrival, ArrivalOutcome, Present, RecordedPlace, RefundAttempt, RefundOutcome, Story
 
 _DESCRIBED = ("actor", "request_id", "user_id", "ip", "domain")
 
@@ -158,9 +158,9 @@ def _refund(attempt: RefundAttempt, topic: str) -> Iterator[str]:
     request = attempt.request
     what = f"Refund {request['refund_id']} at {_time(request['requested_at'])}"
     reason = f" ({request['reason']})" if request.get("reason") else ""
-    if attempt.became == "repeated":
+    if attempt.outcome is RefundOutcome.REPEATED:
         yield f"{what}: asked for again, which changes nothing."
-    elif attempt.became == "dead_letter":
+    elif attempt.outcome is RefundOutcome.DEAD_LETTER:
         yield f"{what}: not accepted, a dead letter at {attempt.place} of {topic}."
     for output in attempt.outputs:
         if output["reject_reason"] is not None:
@@ -179,11 +179,11 @@ def _refund(attempt: RefundAttempt, topic: str) -> Iterator[str]:
 
 def _other(arrival: Arrival, story: Story) -> str:
     where = f"{_named(story.topic, arrival.place)} ({shown_time(arrival.place.recorded_at)})"
-    if arrival.became == "repeated":
+    if arrival.outcome is ArrivalOutcome.REPEATED:
         repeated = story.accepted_before(arrival)
         event = None if repeated is None else repeated.explanation.event
         return repeat_sentence(where, arrival.explanation.event, event)
-    if arrival.became == "dead_letter":
+    if arrival.outcome is ArrivalOutcome.DEAD_LETTER:
         refusal = arrival.explanation.refusal
         reason = "" if refusal is None else f" ({refusal.reason})"
         return f"An event of this id at {where} was set aside{reason}: it cost nothing."

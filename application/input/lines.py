@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,10 +45,13 @@ class Source(NamedTuple):
 
 
 @contextmanager
-def open_source(name: str) -> Iterator[Source]:
-    """Opens a file or, for `-`, standard input; gzip, bzip2 and xz are read through. Raises UnreadableInputError."""
-    if name == "-":
-        yield Source(_text(sys.stdin.buffer), None, None)
+def open_source(name: str, standard_input: BinaryIO | None = None) -> Iterator[Source]:
+    """Opens a file or, for `-`, the standard input that the caller hands in; gzip, bzip2 and xz are read through.
+
+    Raises UnreadableInputError.
+    """
+    if name == "-" and standard_input is not None:
+        yield Source(_text(standard_input), None, None)
         return
     with _opened(name) as raw:
         seekable = raw.seekable()

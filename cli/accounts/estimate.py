@@ -73,14 +73,18 @@ def _read(estimator: Estimator, file: str) -> None:
     """Every line of the file. Raises Failed."""
     from application.accounts.estimate import WrongAccount
     from application.errors import Failed
-    from application.input.lines import UnreadableInputError, open_source, read_lines
+    from application.input.lines import UnreadableInputError, read_lines
     from application.input.ndjson import CommandReader
+    from cli.terminal.input import opened_input
     from cli.terminal.output import print_status
     from cli.terminal.progress import file_progress
 
     result = estimator.result
     try:
-        with open_source(file) as source, file_progress(file, source, "counted") as report:
+        with (
+            opened_input(file) as source,
+            file_progress(file, source, "counted") as report,
+        ):
             reader = CommandReader(read_lines(source.stream))
             for done, command in enumerate(reader, 1):
                 estimator.add(command)

@@ -19,9 +19,10 @@ from application.input.file_events import (
 )
 from application.input.file_rating import to_line
 from application.input.json_shape import checked_shape
-from application.input.lines import Source, UnreadableInputError, open_source, read_lines
+from application.input.lines import Source, UnreadableInputError, read_lines
 from application.input.log_formats import ACCESS_LOG, AUTO, LOG_FORMATS, NDJSON, LogFormat, is_ndjson, with_pattern
 from application.input.log_patterns import LogPattern
+from cli.terminal.input import opened_input
 from cli.terminal.output import data_output, print_status
 from cli.terminal.progress import FileProgress, file_progress
 from metering.records import Command
@@ -87,7 +88,7 @@ class Emission:
         with ExitStack() as stack:
             sender = self._sender(stack, settings)
             try:
-                source = stack.enter_context(open_source(self._wanted.file))
+                source = stack.enter_context(opened_input(self._wanted.file))
                 rejects = stack.enter_context(_kept(self._rejects)) if self._rejects else None
                 self._send_all(source, sender, rejects)
             except KeyboardInterrupt:

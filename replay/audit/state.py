@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from metering.account import BEGINNING, Account
 from metering.cleanup import is_same_row, live_rows
-from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, HOLD, Store
+from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, HOLD, Store, account_id_of, key_parts
 from replay.audit.findings import Difference, Finding, Note
 
 _TABLES = {
@@ -38,7 +38,7 @@ class ReadableState(Protocol):
 
 
 def compare_states(replayed: Store, state: ReadableState, place: str, note: Note) -> int:
-    """Notes every row that differs; gives how many rows are the same. `place` names the state for people."""
+    """Notes every row that differs; returns how many rows are the same. `place` names the state for people."""
     same = 0
     accounts = _Accounts(replayed)
     for prefix, table in _TABLES.items():
@@ -67,15 +67,14 @@ class _Accounts:
 
     def is_open(self, key: bytes) -> bool:
         account = self._account(key)
-        return account is not None and key[len(account.hold_prefix) :].decode() in account.holds.by_id
+        return account is not None and key_parts(key)[1].decode() in account.holds.by_id
 
     def _account(self, key: bytes) -> Account | None:
         """The account that a key belongs to; None for one that the replay does not know."""
-        end = 3 + int.from_bytes(key[1:3], "big")
-        owner = key[1:end]
+        owner, _ = key_parts(key)
         if owner != self._last[0]:
             row = self._store.get(ACCOUNT + owner)
-            self._last = (owner, None if row is None else Account(owner[2:].decode(), row))
+            self._last = (owner, None if row is None else Account(account_id_of(owner), row))
         return self._last[1]
 
 
@@ -95,9 +94,9 @@ def _paired(wanted: Rows, actual: Rows) -> Iterator[tuple[bytes, Any, Any]]:
 
 
 def _readable(key: bytes) -> str:
-    end = 3 + int.from_bytes(key[1:3], "big")
-    text = key[3:end].decode("utf-8", "replace")
-    return f"{text} {key[end:]!r}" if key[end:] else text
+    owner, own = key_parts(key)
+    text = account_id_of(owner)
+    return f"{text} {own!r}" if own else text
 
 
 def _short(value: Any) -> str:

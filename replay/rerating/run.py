@@ -44,7 +44,6 @@ class RerateResult:
     money: dict[str, Money] = field(default_factory=dict)
     refunds: int = 0
     grants: int = 0
-    rows: int = 0
     overlaps: set[Overlap] = field(default_factory=set)
 
     def of(self, credit_type: str) -> Money:
@@ -122,5 +121,4 @@ def _note_rows(outcome: RerateResult, rows: Iterable[Row], listener: Listener) -
         money.was += row.was
         money.would_be += row.would_be
         if row.difference:
-            outcome.rows += 1
             listener.row(row)

@@ -16,7 +16,8 @@ from schemas.batches import read_head
 from schemas.catalog import ANSWERS, BATCHES
 from schemas.errors import Undecodable
 from streams import clock
-from streams.log.protocols import InputLog, LogError, LostPrefix, Message, TimedLog
+from streams.log.protocols import InputLog, LogError, LostPrefix, TimedLog
+from streams.log.source_position import NO_OUTPUT, source_position
 
 if TYPE_CHECKING:
     from schemas.codec import Codec
@@ -75,17 +76,17 @@ class Results:
         self._group = group
 
     def wait(
-        self, partition: int, offset: int, timeout: float, say: Callable[[str], None] = lambda _text: None
+        self, partition: int, offset: int, timeout: float, remark: Callable[[str], None] = lambda _text: None
     ) -> Caused:
         """Everything that the message at (partition, offset) caused, once it is decided; empty for a repeat.
 
         `timeout` in seconds. Raises NotDecided, LogError.
         """
-        self.wait_until_decided({partition: offset}, timeout, say)
+        self.wait_until_decided({partition: offset}, timeout, remark)
         return self.caused_by(partition, [offset]).get(offset, {})
 
     def wait_until_decided(
-        self, offsets: Mapping[int, int], timeout: float, say: Callable[[str], None] = lambda _text: None
+        self, offsets: Mapping[int, int], timeout: float, remark: Callable[[str], None] = lambda _text: None
     ) -> None:
         """Return when the message at the offset of each partition is decided, with all before it.
 
@@ -106,7 +107,7 @@ class Results:
                     return
             if now >= deadline:
                 raise NotDecided(self._undecided({partition: offsets[partition] for partition in tails}, timeout))
-            say("waiting for the worker")
+            remark("waiting for the worker")
             clock.sleep(_PAUSE)
 
     def rated(self) -> dict[int, int]:
@@ -114,10 +115,6 @@ class Results:
         topic = self._names.requests
         offsets = self._group.committed((topic,), self._partitions)
         return {partition: offset for (_, partition), offset in offsets.items()}
-
-    def decided(self, partition: int, offset: int) -> bool:
-        """Whether the worker has passed the offset. Raises LogError."""
-        return self.rated().get(partition, 0) > offset
 
     def caused_by(self, partition: int, offsets: Collection[int]) -> dict[int, Caused]:
         """What is in the output topics of these input messages, by their offset; those without any are left out.
@@ -211,9 +208,9 @@ class Results:
         """(source offset, batch) of each wanted one. Offsets only rise for a reader: it stops behind the last."""
         log = self._outputs[topic]
         start = self._start(log, partition, min(offsets), since)
-        latest, seen = max(offsets), (-1, -1)
+        latest, seen = max(offsets), NO_OUTPUT
         for message in log.read(partition, start, log.bounds(partition)[1]):
-            position = _position(message)
+            position = source_position(message)
             if position <= seen:
                 continue  # a worker that had lost its partition sent it again: every reader skips it
             if position[0] > latest:
@@ -234,7 +231,10 @@ class Results:
         length = _LOOK_BACK
         while start > low:
             first = max(low, start - length)
-            if max((_position(message)[0] for message in log.read(partition, first, start)), default=-1) < earliest:
+            if (
+                max((source_position(message)[0] for message in log.read(partition, first, start)), default=-1)
+                < earliest
+            ):
                 break
             start, length = first, length * _LOOK_BACK_FACTOR
         return start
@@ -263,12 +263,3 @@ class _Tail:
                 return True
         self._next = max(end, self._next)
         return False
-
-
-def _position(message: Message) -> tuple[int, int]:
-    """(source_offset, part); a record that no worker wrote comes before all, so that it is passed over."""
-    try:
-        head = read_head(message.value)
-    except Undecodable:
-        return -1, -1
-    return head.source_offset, head.part

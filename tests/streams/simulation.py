@@ -24,7 +24,7 @@ from streams.rating.loop import RatingLoop
 from streams.rating.outputs import BATCH_NAME, topics_by_kind
 from streams.rating.partition import Wiring
 from streams.state.store import MemoryState
-from tests.streams.loading_simulation import MemoryStore, SimulatedLoader
+from tests.streams.loading.loading_simulation import MemoryStore, SimulatedLoader
 from tests.streams.traffic import Traffic
 
 NAMES = TopicNames("sim")
