@@ -1,4 +1,4 @@
-"""Auditing one pipeline: everything that is read, opened; how far it reaches; and the comparison itself."""
+"""Audits one pipeline: opens everything that is read, fixes how far it reaches, and compares."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class CheckpointPlace:
         return partitions
 
     def _read(self, checkpoint: ListedCheckpoint) -> ListedCheckpoint:
-        """What a reading of every byte says of one that looks whole."""
+        """The condition of a checkpoint after every byte was read."""
         if checkpoint.condition is not Condition.WHOLE or checkpoint.checkpoint is None:
             return checkpoint
         with (

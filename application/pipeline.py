@@ -100,7 +100,7 @@ class Pipeline:
         return self.connections.seals()
 
     def own_output(self, topic: str) -> RecordLog:
-        """An output topic to read: only what this pipeline's workers wrote; what is stray is logged and passed over."""
+        """An output topic to read: only what this pipeline's workers wrote; stray records are logged and skipped."""
         return SealedLog(self.log(topic), topic, self.seals)
 
     def checkpoints(self, url: str | None = None) -> Checkpoints | None:

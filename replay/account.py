@@ -1,6 +1,6 @@
-"""One account as the log makes it: its commands alone, applied on a state of its own.
+"""Replays one account: applies only its commands, on a state of its own.
 
-What becomes of an account depends on its own commands and on the price books of its partition, so a replay passes over
+An account's state depends on its own commands and on the price books of its partition, so a replay skips
 all others. Nothing is sent and nobody's state is written.
 """
 
@@ -28,11 +28,11 @@ _MESSAGES_BETWEEN_REPORTS = 256
 _PRICE_BOOK = "PriceBook"
 
 ProgressCallback = Callable[[int], None]
-"""Told the next offset as the replay goes on."""
+"""Called with the next offset as the replay goes on."""
 
 
 def quiet(_offset: int) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +92,13 @@ class AccountReplay:
         return f"{self._source.names.requests}[{self.partition}]"
 
     def run(self, stop: int, progress: ProgressCallback = quiet) -> None:
-        """Applies everything before offset `stop`; raises as `steps`."""
+        """Applies everything before offset `stop`; raises as `commands`."""
         for command in self.commands(stop, progress):
             self.apply(command)
         self.flush()
 
     def commands(self, stop: int, progress: ProgressCallback = quiet) -> Iterator[ReplayedCommand]:
-        """The account's commands after `applied` and before offset `stop`, in order, each to be given to `apply`.
+        """The account's commands after `applied` and before offset `stop`, in order, each to be passed to `apply`.
 
         Take all of them, or throw the replay away. Raises LogError, LostPrefix where the log no longer reaches back to
         the base.

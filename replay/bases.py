@@ -1,6 +1,6 @@
-"""Where the replay of an account may begin: the nearest state at hand that is surely of this log.
+"""Where the replay of an account may begin: the nearest state that is known to be of this log.
 
-What is absent, foreign or unreadable is passed over with a word of why; the log's beginning is always right.
+Skips states that are missing, foreign or unreadable, and remarks why; the log's beginning always fits.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def base_for(places: BasePlaces, remark: Remark, before: int | None = None) -> B
     """The nearest base with `applied` < `before` (None: the newest). Close it when the replay is done.
 
     That is the worker's state on this machine, else the newest checkpoint that is whole, else the log's beginning.
-    `remark` gets a sentence for each that is passed over for another reason than `before`. Raises LogError.
+    `remark` gets a sentence for each that is skipped for another reason than `before`. Raises LogError.
     """
     return _workers_state(places, remark, before) or _checkpoint(places, remark, before) or beginning()
 
@@ -90,7 +90,7 @@ def _checkpoint(places: BasePlaces, remark: Remark, before: int | None) -> Base 
 
 
 def _fetched(places: BasePlaces, checkpoint: Checkpoint, remark: Remark) -> Base | None:
-    """The checkpoint, fetched and opened; None, said why, where the one before may be better."""
+    """The checkpoint, fetched and opened; None, with a remark, where the one before may be better."""
     if places.checkpoints is None:
         return None
     folder = places.scratch / checkpoint.name

@@ -1,4 +1,4 @@
-"""One event's story, told by replaying its account: every time that its id came, its refunds, and the present.
+"""The story of one event, from a replay of its account: every arrival of its id, its refunds, and its state now.
 
 An id may come more than once: as a repeat, as a dead letter before it was right, or anew after it was forgotten. Each
 time is explained; the last one that was accepted is what the bill holds now.

@@ -45,7 +45,7 @@ UNAVAILABLE_CODES = frozenset(
 )
 
 READING_TOOK_TOO_MUCH = frozenset({158, 159, 160, 241, 307, 396})
-"""What a reader's own limits give: too many rows or bytes, too long, too much memory."""
+"""The errors of a reader's own limits: too many rows or bytes, too long, too much memory."""
 
 READONLY = 164
 

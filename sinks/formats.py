@@ -42,7 +42,7 @@ SHOWN_ROWS = 1_000
 
 
 def format_name(name: str) -> str:
-    """The format's own spelling; raises SinkRejected for one that there is not."""
+    """The format's own spelling; raises SinkRejected for a nonexistent one."""
     for known in FORMATS:
         if known.lower() == name.lower():
             return known

@@ -23,7 +23,7 @@ _BLANK = re.compile(r"(?:\s++|--[^\n]*+(?:\n|$)|#[! ][^\n]*+(?:\n|$)|/\*.*?\*/)+
 _FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 _FORMAT = re.compile(r"\sFORMAT\s+\w+\s*$")
 _TOKEN = re.compile(
-    r"""'(?:[^'\\]|\\.)*'            # a string: passed over
+    r"""'(?:[^'\\]|\\.)*'            # a string: skipped
       | `(?P<quoted>(?:[^`\\]|\\.)*)`
       | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<equals>=)
@@ -80,6 +80,6 @@ def check_canonical(canonical: str) -> None:
 
 
 def spelling_query(text: str) -> str:
-    """The query that gives the engine's own spelling of a statement."""
+    """The query that returns the engine's own spelling of a statement."""
     literal = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"SELECT {SPELLING_FUNCTION}('{literal}')"

@@ -12,7 +12,7 @@ from sinks.migrate import FOLDER, migrations
 from sinks.statements import spelling_query
 
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
-"""Runs one reading statement and gives its rows."""
+"""Runs one reading statement and returns its rows."""
 
 _CREATE = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?VIEW\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)\s+AS\s+(.*)", re.DOTALL)
 _DROP = re.compile(r"DROP\s+VIEW\s+(?:IF\s+EXISTS\s+)?(\w+)")

@@ -77,7 +77,7 @@ class BalanceTally:
 
 @dataclass(slots=True)
 class Estimate:
-    """What a job would come to. Times in ms."""
+    """What a job would cost. Times in ms."""
 
     on_empty: str
     stream_time: int | None
@@ -157,7 +157,7 @@ class Estimator:
         return self._state.account(self._account_id)
 
     def _completed(self, command: InputCommand) -> int:
-        """Puts in what a line may leave out: account, time, and a request's id; gives its recorded_at."""
+        """Fills in what a line may leave out (account, time, a request's id); returns its recorded_at."""
         record = command.record
         payer = record.setdefault("account_id", self._account_id)
         if payer != self._account_id:
@@ -195,7 +195,7 @@ class Estimator:
         self.result.refused_events += is_refused
 
     def _count_line(self, line: dict[str, Any]) -> bool:
-        """Counts one line; gives whether it was refused for want of credits."""
+        """Counts one line; returns whether it was refused for lack of credits."""
         key = line["charge"], line["credit_type"]
         tally = self.result.charges.get(key)
         if tally is None:

@@ -99,7 +99,7 @@ def rows_of(sql_reader: SqlReader, sql: str, seconds: float = SECONDS) -> list[d
 
 
 def rows_or_empty(sql_reader: SqlReader, sql: str) -> list[dict[str, Any]]:
-    """The rows where ClickHouse can be asked now, else none: for what is good to know and not needed."""
+    """The rows, or none where ClickHouse does not answer: for information that is not needed."""
     try:
         return rows_of(sql_reader, sql, _GOOD_TO_KNOW_SECONDS)
     except Failed:

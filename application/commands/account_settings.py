@@ -1,7 +1,7 @@
-"""An account's settings, and what a person's options make of them.
+"""An account's settings, and changes of them.
 
-An AccountUpdate replaces all settings at once. So whoever changes one thing has to say all others as they are; they are
-taken from the account as the log makes it, and what another person changed in between is replaced too (and said).
+An AccountUpdate replaces all settings at once. So an update of one setting repeats all others; they
+are taken from the account as the log makes it, and what another person changed in between is replaced too (and said).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PlanSetting:
 
 @dataclass(frozen=True)
 class AccountSettings:
-    """The whole of an account's settings."""
+    """All settings of an account."""
 
     plan: PlanSetting | None
     on_empty: str
@@ -117,7 +117,7 @@ def differences(before: AccountSettings, after: AccountSettings) -> Iterator[str
 
 @dataclass(frozen=True)
 class SettingsResult:
-    """How an update went. `seen` is what it was made from, `replaced` what stood in the log before it."""
+    """The result of an update. `seen`: the settings it was made from; `replaced`: those in the log before it."""
 
     account_id: str
     update_id: str

@@ -1,4 +1,4 @@
-"""Which refund requests a person's words come to: one event, or every charged event of a call; and each one's id.
+"""Refund requests of an order: for one event, or for every charged event of a call; and their ids.
 
 A refund request counts once by its id, also when it was rejected. For one event the id is random unless it is given.
 For the events of a call each id follows from the call's, so that the same command again asks for nothing twice.

@@ -187,7 +187,7 @@ class Settings(BaseSettings):
         return (env_settings, init_settings)
 
     def contradictions(self) -> list[tuple[str, str]]:
-        """Settings that are right by themselves and wrong together: (name, what is wrong and what to do)."""
+        """Settings that contradict each other: (name, what is wrong and what to do)."""
         problems: list[tuple[str, str]] = []
         sasl = self.kafka_security_protocol.startswith("SASL")
         for name in ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password"):

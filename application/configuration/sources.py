@@ -105,7 +105,7 @@ def _origins(path: Path, entries: Mapping[str, Entry], variables: Iterable[str])
 def _validated(
     from_file: dict[str, Any], from_environment: Mapping[str, str], origins: Mapping[str, str]
 ) -> tuple[Settings | None, list[str]]:
-    """The settings, or the mistakes in single values together with those that the others make in company."""
+    """The settings, or all mistakes: in single values, and contradictions between the others."""
     settings: Settings | None = None
     wrong: dict[str, str] = {}
     try:

@@ -1,4 +1,4 @@
-"""A dead letter that a person has edited: read from JSON, every mistake named, and brought to bytes that can be sent.
+"""A dead letter that a person has edited: reads it from JSON, names every mistake, and encodes it for sending.
 
 What may stand in each field is `metering`'s to judge. It names the first bad field of a command; here each field is
 tried by itself in a command that is good otherwise, so that all of them are known at once.
@@ -43,7 +43,7 @@ _GOOD: dict[Command, dict[str, Any]] = {
 
 
 class CorrectedLetter(NamedTuple):
-    """What is to be sent in a letter's place, and where to."""
+    """The command to send in a letter's place, and its partition."""
 
     value: bytes
     partition: int

@@ -51,9 +51,9 @@ class DeadLetterLog:
         return cls(letters, pipeline.input_log, pipeline.codec, pipeline.partitions)
 
     def read(self, partition: int | None = None) -> Iterator[DeadLetter]:
-        """All that are kept, by partition and in order; what a worker sent twice is given once. Raises LogError.
+        """All that are kept, by partition and in order; what a worker sent twice comes once. Raises LogError.
 
-        What no worker wrote is passed over: the audit reports it.
+        What no worker wrote is skipped: the audit reports it.
         """
         for number in range(self._partitions) if partition is None else (partition,):
             first, stop = self._letters.bounds(number)

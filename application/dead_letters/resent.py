@@ -1,4 +1,4 @@
-"""Which dead letters were sent again, where to, and what became of it: as the input log itself tells.
+"""Which dead letters were sent again, where to, and the outcome, from the input log.
 
 A replay carries its letter's place in a header, so the log knows every replay for certain, whoever sent it and from
 wherever. It stands behind the letter: so the log is read from the time of the earliest letter that is asked about.

@@ -1,4 +1,4 @@
-"""What `creditmeter explain` found out, gathered: the story, where its owners stand, and whether the bill agrees."""
+"""The result of `creditmeter explain`: the story, where its owners stand, and whether the bill agrees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OwnerAt = Callable[[Claimant, RecordedPlace], "RecordedPlace | None"]
 
 
 class Agreement(StrEnum):
-    """What a comparison of the explained lines with billed ones comes to."""
+    """The result of comparing the explained lines with billed ones."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -138,7 +138,7 @@ def compared(pipeline: Pipeline, story: Story, location: EventLocation) -> Compa
 
 
 def stray_rows(story: Story, location: EventLocation) -> list[str]:
-    """What ClickHouse has of the event that comes from no event of the log, a sentence each."""
+    """A sentence for each row of the event in ClickHouse that no event of the log explains."""
     accepted = {arrival.place.offset for arrival in story.arrivals if arrival.outcome is ArrivalOutcome.ACCEPTED}
     strays = sorted({int(row["source_offset"]) for row in location.rows or ()} - accepted)
     return [f"ClickHouse: it has lines of input offset {offset}, where the log has no such event" for offset in strays]

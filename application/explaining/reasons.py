@@ -1,4 +1,4 @@
-"""Each reason of an explanation as a sentence. Nothing is worked out here: the explanation has all of it."""
+"""Each reason of an explanation as a sentence. Nothing is computed here: the explanation holds everything."""
 
 from __future__ import annotations
 

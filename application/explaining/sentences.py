@@ -54,7 +54,7 @@ def story_in_words(explained: Explained) -> Iterator[str]:
 
 
 def letter_in_words(letter: DeadLetter, hint: str | None) -> Iterator[str]:
-    """A dead letter that no replay of its account meets: it is in another partition, or names no account."""
+    """A dead letter outside its account's replay: it is in another partition, or names no account."""
     record = letter.record
     whose = f" of account {record['account_id']}" if record["account_id"] else ""
     yield f"Event {record['id']}{whose}: not accepted, so that nothing was charged; it is a dead letter."

@@ -115,7 +115,7 @@ def _read(stream: BinaryIO, longest: int, number: int) -> bytes:
 
 
 def _read_past(stream: BinaryIO, number: int) -> bool:
-    """Goes on to the end of a line whose beginning is enough; gives whether it has an end."""
+    """Goes on to the end of a line whose beginning is enough; returns whether it has an end."""
     rest = b""
     while (rest := _read(stream, _READ_AHEAD, number)) and not rest.endswith(b"\n"):
         pass

@@ -1,7 +1,7 @@
 """What publishing a book would change of prices already in force, and whether a re-rating has looked at all of it.
 
 Prices in force are what customers were told and charged. A book that changes them is refused, unless the plan of a
-re-rating is given that has told what it comes to: for this very book, over the book in force, in this log, for all
+re-rating shows what it costs: for this very book, over the book in force, in this log, for all
 accounts, and for every instant for which prices would change.
 """
 

@@ -163,7 +163,7 @@ class BookLog:
         try:
             header = message.value[: frame_length(message.value)]
             if self._names.get(header, _RECORD_NAME) != _RECORD_NAME:
-                return None  # what most messages are: told by their first bytes
+                return None  # most messages, recognised by their first bytes
             name, record = self._codec.decode(message.value)
         except Undecodable:
             return None

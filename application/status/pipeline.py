@@ -1,7 +1,7 @@
 """How a pipeline is at this moment: its log, how far worker and loader are, what answers, what is wrong.
 
 Everything is asked from outside; nothing joins a group or holds a lock. What cannot be asked is a problem in words, and
-the rest is told all the same; without Kafka there is nothing to tell.
+the rest is shown all the same; without Kafka there is nothing to show.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _ROWS = 50
 
 
 class RerateReport:
-    """Told each row and correction as it is found: JSON prints them at once, text keeps the largest differences."""
+    """Takes rows and corrections as they come: JSON prints them at once, text keeps the largest differences."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -32,7 +32,7 @@ class RerateReport:
         return self._as_json and sys.stdout.isatty()
 
     def row(self, row: Row) -> None:
-        """A charge of an account that would have come to something else."""
+        """A charge of an account that would have been different."""
         if self._as_json:
             fields = {
                 "account_id": row.account_id, "charge": row.charge, "credit_type": row.credit_type,
@@ -70,7 +70,7 @@ class RerateReport:
         _print_totals(outcome)
 
     def sent(self, sent: SentCorrections, plan: str) -> None:
-        """What came of the corrections."""
+        """The outcome of the corrections."""
         if self._as_json:
             counts = {"refunds": sent.refunds, "grants": sent.grants, "refused": sent.refused}
             print_json({"type": "applied", "plan_id": plan, **counts})

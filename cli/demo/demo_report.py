@@ -1,4 +1,4 @@
-"""The demo's bill: what ClickHouse has, what `creditmeter rate` says it should have, and the two side by side."""
+"""Two bills of the demo side by side: from ClickHouse, and from `creditmeter rate`."""
 
 from __future__ import annotations
 

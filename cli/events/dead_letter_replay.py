@@ -121,7 +121,7 @@ def _announce(
 
 
 def _print(results: Sequence[Replay], *, as_json: bool) -> bool:
-    """Prints the outcomes; gives whether any was set aside again."""
+    """Prints the outcomes; returns whether any was set aside again."""
     from application.dead_letters.resent import ReplayOutcome
     from application.input.file_rating import to_line
     from cli.terminal.output import data_output, print_line, print_status

@@ -1,4 +1,4 @@
-"""The work of `emit`: from the lines of a file to a sender, with progress, a speed limit and a report of bad lines."""
+"""The work of `emit`: sends the lines of a file, with progress, a speed limit and a report of bad lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _UNKNOWN_FORMAT = (
 
 
 class Wanted(NamedTuple):
-    """What the person asked for; `log_format` is a pattern of fields."""
+    """The options of the command; `log_format` is a pattern of fields."""
 
     file: str
     file_format: str

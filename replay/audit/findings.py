@@ -1,4 +1,4 @@
-"""What an audit finds and counts. Nothing here grows with the length of the log: differences are told as they come."""
+"""What an audit finds and counts. Memory does not grow with the log: differences are reported as they come."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metering.records import Kind, Output
 
 
 class Finding(StrEnum):
-    """How something differs from what the input log says it must be."""
+    """How an output, a row or a state differs from the replay."""
 
     MISSING = "missing"
     UNEXPECTED = "unexpected"
@@ -21,7 +21,7 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as the replay says. `place` finds it: topic[partition]@offset, a table's row, a state key.
+    """One difference from the replay. `place` says where: topic[partition]@offset, a table's row, a state key.
 
     `source` is the input message behind it, `partition@offset/part` (a row: `partition@offset`), where there is one.
     """
@@ -94,7 +94,7 @@ class Totals:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Totals:
-        """What `as_json` gave."""
+        """The counts that `as_json` wrote."""
         values: dict[str, Any] = {n: Counter(v) if isinstance(v, dict) else v for n, v in data.items()}
         return cls(**values)
 

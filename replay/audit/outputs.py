@@ -1,4 +1,4 @@
-"""One output partition held against the replay, in one pass, as a reader takes it.
+"""Compares one output partition with the replay, in one pass, as a reader reads it.
 
 A reader skips a record whose (source_offset, part) is not greater than the last one that it saw. Such doubles are fine
 where they have the bytes of what they double; the replay keeps a digest of every output to know.
@@ -50,7 +50,7 @@ class _Taken(NamedTuple):
 
 
 class OutputAudit:
-    """Compares one output partition with what is expected, given in order by `expect`; `finish` tells what is left.
+    """Compares one output partition with the expected outputs, passed in order to `expect`; `finish` reports the rest.
 
     `judged` is the source offset before which everything is judged, `exists` the end of the input log: an output that
     names a message from there on cannot have come from a worker.
@@ -81,7 +81,7 @@ class OutputAudit:
             self.kept_from = _BEYOND_ALL if self._head is None else self._head.position
 
     def expect(self, position: Position, value: bytes) -> None:
-        """The next output that the replay gives; its digest must be known already. Notes every difference up to it."""
+        """The next output of the replay; its digest must be known already. Notes every difference up to it."""
         while self._head is not None and self._head.position < position:
             self._unexpected(self._head)
             self._advance()
@@ -132,7 +132,7 @@ class OutputAudit:
         return self._answers is not None or (name == "BilledBatch" and not batch["events"])
 
     def finish(self) -> None:
-        """What is left is unexpected where it is judged at all; doubles are looked at up to the end."""
+        """Reports the remaining records as unexpected, as far as they are judged; checks doubles up to the end."""
         while self._head is not None and self._head.position[0] < self._judged:
             self._unexpected(self._head)
             self._advance()
@@ -171,7 +171,7 @@ class OutputAudit:
             return None
         position = (head.source_offset, head.part)
         if head.source_partition != self._partition or not 0 <= head.source_offset < self._exists:
-            detail = f"it names input [{head.source_partition}]@{head.source_offset}, which there is not"
+            detail = f"it names input [{head.source_partition}]@{head.source_offset}, which does not exist"
             self._tell(Finding.UNEXPECTED, message.offset, position, detail)
             return None
         return position
@@ -200,7 +200,7 @@ class OutputAudit:
 
 
 def explain_bytes(codec: Codec, wanted: bytes, actual_bytes: bytes) -> str:
-    """Which item and field differ, where the found bytes can be read; else where the bytes part."""
+    """Which item and field differ, where the actual bytes can be read; else the first byte that differs."""
     try:
         (name, expected), (other, actual) = codec.decode(wanted), codec.decode(actual_bytes)
     except Undecodable as error:

@@ -1,4 +1,4 @@
-"""The audit: the input log replayed into fresh state, and everything that came of it compared with the replay.
+"""Audits one partition: replays the input log into a fresh state and compares outputs, rows and state with it.
 
 Same code as the worker's (`apply_message`, `encoded`), another disk, nothing sent. A partition's outputs are compared
 byte by byte as the replay goes on, its rows stretch by stretch, its state (where asked) at the offset where it stands.
@@ -31,12 +31,12 @@ _DIGEST = b"~"
 _REPORT_EVERY = 64
 
 ProgressCallback = Callable[[int, int], None]
-"""Told (partition, next offset) as the replay goes on."""
+"""Called with (partition, next offset) as the replay goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditLogs:
-    """What is read: the input, and each output topic by name, as it is; `seals` tells which of its records are ours."""
+    """The logs to read: the input, and each output topic by name; `seals` recognises the records of this pipeline."""
 
     names: TopicNames
     partitions: int
@@ -63,7 +63,7 @@ class Against:
 class PartitionAudit:
     """Audits one partition, once. `store` is fresh, or as a checkpoint of an earlier audit left it.
 
-    `run` tells every difference to `note`; afterwards `store` is the state at the scope's end, to be kept, and `resume`
+    `run` passes each difference to `note`; afterwards `store` is the state at the scope's end, to be kept, and `resume`
     says where a later audit goes on. `compare_state` comes last: it may take `store` further.
     """
 
@@ -175,7 +175,7 @@ class PartitionAudit:
             self._progress(self._scope.partition, offset + 1)
 
     def _commit(self, applied: int) -> None:
-        """Writes what was replayed, as a worker does; offsets that hold no record are passed over."""
+        """Writes what was replayed, as a worker does; offsets that hold no record are skipped."""
         self._sweeper.sweep(self._uncommitted * SWEEP_ROWS_PER_MESSAGE)
         self._store.commit(self._state.changes(), applied)
         self._state.commit()
@@ -210,7 +210,7 @@ class PartitionAudit:
 
 
 class _NowhereLog:
-    """An audit sends nothing; where something tried to, it would say so."""
+    """The output log of an audit, which sends nothing: raises where something tries to."""
 
     def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
         raise RuntimeError(f"an audit does not send to {topic}[{partition}]")

@@ -1,4 +1,4 @@
-"""The rows of ClickHouse held against the replay, stretch by stretch of source offsets.
+"""Compares the rows of ClickHouse with the replay, by ranges of source offsets.
 
 The base tables are read without FINAL: a row that is there twice must be the same twice, and a row that FINAL would
 hide, or show in place of the right one, is found too.
@@ -18,14 +18,14 @@ Row = tuple[Any, ...]
 _PLACE = 2
 """The first columns of every row read: source_offset and position, which name a row."""
 _SHOWN = 1_000
-"""Rows named one by one in each table that come from nowhere; how many there are is told too."""
+"""At most so many rows without a source are named for each table; their number is reported too."""
 STRETCH_ITEMS = 10_000
 STRETCH_BYTES = 16 << 20
 """What is held in memory between two looks at the tables."""
 
 
 class RowStore(Protocol):
-    """What the audit asks ClickHouse with."""
+    """Reads ClickHouse for the audit."""
 
     def rows(self, sql: str) -> list[Row]:
         """The rows of one reading statement: int, str, None and lists of them."""
@@ -95,7 +95,7 @@ class RowAudit:
     def _same(
         self, shape: Shape, names: list[str], row: Row, head: Row | None, actual_rows: Iterator[Row]
     ) -> Row | None:
-        """Compares every row found under the name of `row`; gives the first one of another name."""
+        """Compares every row found under the name of `row`; returns the first one of another name."""
         times = 0
         while head is not None and head[:_PLACE] == row[:_PLACE]:
             times += 1
@@ -113,7 +113,7 @@ class RowAudit:
 
 
 def stray_rows(store: RowStore, partitions: int, end_of: Callable[[int], int], note: Note) -> None:
-    """Notes rows of input messages that do not exist. `end_of` gives the present end of an input partition."""
+    """Notes rows of input messages that do not exist. `end_of` returns the present end of an input partition."""
     for shape in SHAPES.values():
         sql = f"SELECT source_partition, min(source_offset), max(source_offset) FROM {shape.table} GROUP BY source_partition"  # noqa: S608, E501
         for partition, lowest, highest in store.rows(sql):

@@ -42,7 +42,7 @@ class AuditPlan:
 
 @dataclass(slots=True)
 class AuditResult:
-    """What came of it: counts of this replay, how many differences, what could not be judged, whether it was kept."""
+    """Counts of this replay, number of differences, what could not be judged, whether a checkpoint was kept."""
 
     totals: Totals = field(default_factory=Totals)
     differences: int = 0

@@ -62,7 +62,7 @@ class Surveyor:
     resumed: Mapping[tuple[str, int], Stretch] = field(default_factory=dict)
 
     def scopes(self) -> list[Scope]:
-        """Waits, then gives every partition's scope. Raises LogError."""
+        """Waits, then returns every partition's scope. Raises LogError."""
         deadline = clock.monotonic() + self.wait
         asked = {p: self.input_log.bounds(p) for p in range(self.partitions)}
         rated = self._until_rated({p: end for p, (_, end) in asked.items()}, deadline)

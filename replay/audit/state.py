@@ -1,7 +1,7 @@
-"""A worker's own state held against the replay: what both must remember is the same, row by row.
+"""Compares a worker's own state with the replay, row by row.
 
-Clean-up removes rows that can never matter again, and when it does so is no part of what is true. So what is forgotten
-by the account's floor is left out on both sides.
+Clean-up removes rows that can no longer matter, at no fixed time. So rows that lie before an account's floor are left
+out on both sides.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Accounts:
 
 
 def _paired(wanted: Rows, actual: Rows) -> Iterator[tuple[bytes, Any, Any]]:
-    """Both sides by key, in order: (key, expected or None, found or None)."""
+    """Both sides by key, in order: (key, expected or None, actual or None)."""
     left, right = next(wanted, None), next(actual, None)
     while left is not None or right is not None:
         if left is not None and (right is None or left[0] < right[0]):

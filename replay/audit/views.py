@@ -1,7 +1,7 @@
-"""The views of ClickHouse held against the migrations: definitions, and the rows that people read through them.
+"""Compares the views of ClickHouse with the migrations: their definitions, and the rows that people read through them.
 
 The base tables have been compared with the log row by row; a view's rows are right where they are those that the
-migrations' own statement gives on these tables.
+migrations' own statement selects from these tables.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _wrong_definition(view: ViewDefinition) -> Difference:
 
 
 def _around(actual: str, expected: str, context: int = 60) -> str:
-    """Where the two statements part, with a few characters before and after."""
+    """Where the two statements differ first, with a few characters before and after."""
     first = next((at for at, (a, b) in enumerate(zip(actual, expected, strict=False)) if a != b), None)
     if first is None:
         first = min(len(actual), len(expected))

@@ -1,9 +1,9 @@
-"""What a re-rating comes to for one account: its rows, and the commands that put right what was charged too much.
+"""The result of a re-rating for one account: its rows, and the commands that correct what was charged too much.
 
 Too much is given back as a refund of the line while the state machine would accept one, else as an adjustment grant:
 one for an account, charge, credit type and UTC day. Nothing can be taken afterwards: what was charged too little is
 set off against what was charged too much, within a charge or within the credit type (`Netting`), and what is left of
-it is told as not collected.
+it is reported as not collected.
 """
 
 from __future__ import annotations

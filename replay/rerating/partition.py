@@ -1,4 +1,4 @@
-"""What the bill would have been: one partition's log replayed twice, as it is and with other prices for some time.
+"""Replays one partition's log twice, as it is and with other prices for some time: what the bill would have been.
 
 The *actual* side is the books of the log, decided as the worker decides them. The *shadow* side takes the same
 commands, but every event in the range is decided with the new book. Four rules keep the two comparable:
@@ -34,12 +34,12 @@ COMMIT_COMMANDS = 20_000
 _REPORT_EVERY = 64
 
 ProgressCallback = Callable[[int, int], None]
-"""Told (partition, next offset) as the replay goes on."""
+"""Called with (partition, next offset) as the replay goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rerate:
-    """What is asked: `book` for events from `start` to before `end` (ms), of these accounts (None: of all)."""
+    """What is re-rated: `book` for events from `start` to before `end` (ms), of these accounts (None: of all)."""
 
     book_id: str
     book: Book
@@ -195,7 +195,7 @@ class PartitionRerating:
             account.on_empty = on_empty
 
     def _move_time(self, message: Message, account_id: str, at: int) -> None:
-        """What accepting a command does before the command itself: so that both sides accept the same events."""
+        """Moves the shadow side's time as accepting a command does, so that both sides accept the same events."""
         shadow = self._shadow
         shadow.touch(account_id)
         shadow.account(account_id).advance(at, shadow.accept_window, message.timestamp)

@@ -37,7 +37,7 @@ class Money:
 
 @dataclass(slots=True)
 class RerateResult:
-    """What a re-rating comes to. `ends` are the offsets before which each partition was read."""
+    """The result of a re-rating. `ends` are the offsets before which each partition was read."""
 
     ends: dict[int, int]
     tallies: Tallies = field(default_factory=Tallies)
@@ -53,7 +53,7 @@ class RerateResult:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told: each row and correction as it is found, and how far the replay is."""
+    """Callbacks: for each row and each correction, and for the progress of the replay."""
 
     row: Callable[[Row], None]
     correction: Callable[[Correction], None]
@@ -97,7 +97,7 @@ def run_rerating(
 def settle(
     asked: Rerate, rerating: PartitionRerating, netting: Netting, at: int, outcome: RerateResult, listener: Listener
 ) -> None:
-    """Adds what a partition's accounts come to, account by account."""
+    """Adds the result of a partition, account by account."""
     for account_id in rerating.ledger.accounts():
         account = AccountCorrections(asked, rerating.ledger, rerating.actual, account_id, netting, at)
         outcome.overlaps |= account.overlaps

@@ -1,4 +1,4 @@
-"""Counts of a re-rating: how many events it decided anew, and which lines came out otherwise."""
+"""Counts of a re-rating: how many events it decided anew, and which lines were decided otherwise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Changes = dict[tuple[str, str, str], "DecisionChange"]
 
 @dataclass(slots=True)
 class DecisionChange:
-    """Lines that came out otherwise, and their credits before refunds."""
+    """Lines that were decided otherwise, and their credits before refunds."""
 
     lines: int = 0
     was: int = 0
@@ -51,7 +51,7 @@ def compare(was: list[Record], would: list[Record], changes: Changes) -> None:
     for charge in dict.fromkeys((*before, *after)):
         old, new = before.get(charge), after.get(charge)
         if charge is None and (old is None or new is None):
-            continue  # told with each charge of the other side
+            continue  # counted with each charge of the other side
         old = old or before.get(None)
         new = new or after.get(None)
         decisions = (str(old["decision"]) if old else _NO_LINE, str(new["decision"]) if new else _NO_LINE)

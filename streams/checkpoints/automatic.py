@@ -61,7 +61,7 @@ class CheckpointSettings:
 
 
 class Turns:
-    """A copy is made between two groups, as soon as it asks for that; and no state is closed while it is copied."""
+    """Lets a copy be made between two groups, before the next one begins; no state is closed while it is copied."""
 
     def __init__(self) -> None:
         self._gate = threading.Lock()  # else a busy rating thread would take its lock again before any other does
@@ -70,7 +70,7 @@ class Turns:
 
     @contextmanager
     def rating(self) -> Iterator[None]:
-        """Around the rating of a group."""
+        """Enclose the rating of a group."""
         with self._gate:
             pass
         with self._group:
@@ -78,7 +78,7 @@ class Turns:
 
     @contextmanager
     def between_groups(self) -> Iterator[None]:
-        """Around the instant of a copy."""
+        """Enclose the making of a copy."""
         with self._gate, self._group:
             yield
 
@@ -93,7 +93,7 @@ class _Schedule:
 
 
 class Checkpointer:
-    """Makes the checkpoints of the partitions at hand."""
+    """Makes the checkpoints of this worker's partitions."""
 
     def __init__(
         self, checkpoints: Checkpoints, settings: CheckpointSettings, scratch: Scratch, metrics: Metrics, turns: Turns
@@ -107,7 +107,7 @@ class Checkpointer:
         self._stopped = threading.Event()
 
     def start(self, raters: Callable[[], Mapping[int, RatedPartition]]) -> None:
-        """Looks from now on, in the background, at the partitions that `raters` gives."""
+        """Looks from now on, in the background, at the partitions that `raters` returns."""
 
         def run() -> None:
             while not self._stopped.is_set():

@@ -1,4 +1,4 @@
-"""A checkpoint of a state on this machine that a worker may hold: read from beside it, row by row, into a fresh one."""
+"""Makes a checkpoint of a state on this machine while a worker may hold it: copies it row by row into a fresh state."""
 
 from __future__ import annotations
 

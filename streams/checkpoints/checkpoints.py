@@ -1,4 +1,4 @@
-"""Checkpoints of partitions' states in a folder or an object store: written whole, found, checked, fetched, pruned.
+"""Checkpoints of partitions' states in a folder or an object store: written whole, listed, checked, fetched, pruned.
 
 `<url>/<topic>/<log_id>/<partition>/<applied>-<seal>/` holds the files of a RocksDB checkpoint, `manifest.json` (whose
 state it is, how far it goes, size and SHA-256 of every file) and the seal, written last: without it a folder is no
@@ -138,7 +138,7 @@ class Checkpoints:
         return checkpoint_of(content, identity, name, self._store.place(folder))
 
     def prune(self, partition: int, keep: int) -> list[str]:
-        """Removes what is older than the newest `keep` that look whole, the seal first; gives the places removed.
+        """Removes what is older than the newest `keep` that look whole, the seal first; returns the places removed.
 
         Also what an ended writer left behind them. Raises StoreUnavailable.
         """

@@ -1,4 +1,4 @@
-"""What a checkpoint of a partition's state says of itself, and what a look at one says of it."""
+"""The manifest of a checkpoint of a partition's state, and the condition in which a checkpoint is found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CheckpointDamaged(CheckpointError):
 
 
 class Condition(StrEnum):
-    """What a look at a checkpoint's seal and at the sizes of its files says of it."""
+    """The condition of a checkpoint by its seal and the sizes of its files."""
 
     WHOLE = "whole"
     INCOMPLETE = "incomplete"  # no seal: being written, or its writer ended
@@ -57,7 +57,7 @@ class Checkpoint:
 
 
 class ListedCheckpoint(NamedTuple):
-    """A folder that is, was or will be a checkpoint. `checkpoint` is there where the manifest can be believed."""
+    """A folder that is, was or will be a checkpoint. `checkpoint` is None where the manifest is missing or damaged."""
 
     place: str
     name: str
@@ -84,7 +84,7 @@ def content_of(
 
 
 def checkpoint_of(content: Mapping[str, Any], wanted: Identity, name: str, place: str) -> Checkpoint:
-    """What a manifest in the folder `name` says. Raises CheckpointDamaged where it cannot be that partition's."""
+    """Reads the manifest of the folder `name`. Raises CheckpointDamaged where it cannot be that partition's."""
     if content.get("format") != FORMAT:
         raise CheckpointDamaged(f"format {content.get('format')}, this version reads {FORMAT}")
     if Identity(content["topic"], content["partition"], content["log_id"]) != wanted:

@@ -22,11 +22,11 @@ _FOLDERS_FIRST = {"ftp", "hdfs", "arrow_hdfs", "sftp", "smb", "ssh", "webhdfs"}
 
 
 class DriverMissing(CheckpointError):
-    """The URL names a store whose driver is not installed, or that nobody knows."""
+    """The URL names a store that is unknown, or whose driver is not installed."""
 
 
 class StoreUnavailable(CheckpointError):
-    """The store did not do what it was asked. Trying again later may be right."""
+    """A request to the store failed. It may succeed later."""
 
 
 class MissingObject(CheckpointError):

@@ -1,4 +1,4 @@
-"""Whether what the loader reads follows on what the store has loaded: nothing goes unseen, and no other log is loaded.
+"""Checks that the loader reads on where the store is: no record is missed, and no other log is loaded.
 
 The loader begins behind the store's own position, not the consumer group's. Faust goes on at a topic's beginning where
 the offset that it wants is gone, and says nothing; so holes are looked for here. Offsets without a record (the markers

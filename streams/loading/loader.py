@@ -84,7 +84,7 @@ class LoadingHandler:
     def process(self, groups: Groups) -> None:
         """Stores every record of every batch, then how far the store is; returns only when all of it is stored.
 
-        A crash between the two loads the same rows again. Stray records are passed over.
+        A crash between the two loads the same rows again. Stray records are skipped.
 
         Raises ForeignRecord, LostPrefix where retention took records before they were loaded, and SinkRejected where
         the store will never take the rows.

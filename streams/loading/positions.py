@@ -1,4 +1,4 @@
-"""How far a store is: what it keeps, with its rows, of the last record that it has loaded from each partition."""
+"""The positions of a store: the last record that it has loaded from each partition, kept beside its rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Loaded(NamedTuple):
 
 
 def loaded_of(message: Message) -> Loaded:
-    """What a store keeps of a record whose rows are in it, or that has none."""
+    """The position after this record."""
     return Loaded(message.offset, blake2b(message.value, digest_size=16).hexdigest())
 
 

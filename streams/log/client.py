@@ -1,4 +1,4 @@
-"""What every Kafka client of this process is made with: addresses, security, and librdkafka's log in ours."""
+"""Settings that all Kafka clients of this process share: addresses, security, and librdkafka's messages in our log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("creditmeter.kafka")
 
 
 class _Quiet(logging.Filter):
-    """Keeps librdkafka's log readable while a broker is away: a failed connection is said every 10 s, not every time.
+    """Keeps librdkafka's log readable while a broker is away: a failed connection is logged every 10 s, not every time.
 
     Drops its remarks on settings, which are ours and meant (`enable.gapless.guarantee` is called experimental).
     """

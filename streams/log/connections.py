@@ -1,4 +1,4 @@
-"""Everything that one pipeline's topics are reached through, behind one protocol: Kafka, and a twin in memory."""
+"""The clients of one pipeline's topics behind one protocol: `KafkaConnections`, and a twin in memory."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Connections(Protocol):
         ...
 
     def seals(self) -> SealCheck:
-        """Tells output records of this pipeline from stray ones. Raises LogError."""
+        """Recognises output records of this pipeline; others are stray. Raises LogError."""
         ...
 
     def group(self, name: str) -> ConsumerGroup:

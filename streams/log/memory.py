@@ -183,7 +183,7 @@ class MemoryOutputLog:
     def send_late(self, records: int | None = None) -> int:
         """What was queued goes out after all, as from a worker that has lost its partition and does not know it.
 
-        Gives how many records went out.
+        Returns how many records went out.
         """
         count = len(self._queue) if records is None else min(records, len(self._queue))
         for _ in range(count):

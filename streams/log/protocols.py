@@ -64,7 +64,7 @@ class InputLog(Protocol):
         ...
 
     def read(self, partition: int, first: int, stop: int) -> Iterator[Message]:
-        """Every record with first <= offset < stop, in order; offsets that hold no record are passed over.
+        """Every record with first <= offset < stop, in order; offsets that hold no record are skipped.
 
         Raises LostPrefix when `first` is no longer kept, LogChanged when the log ends before `stop`, LogUnavailable.
         """

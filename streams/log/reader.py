@@ -198,7 +198,7 @@ class KafkaReader:
         raise self._unavailable(topic, partition)
 
     def _may_be_there(self, error: KafkaError, topic: str, partition: int) -> bool:
-        """Whether a partition that the client does not know is there, or no broker answers that could tell."""
+        """Whether a partition that the client does not know is there, or no broker answers."""
         if error.code() not in _UNKNOWN:
             return False
         consumer = self._take()

@@ -87,12 +87,12 @@ def check_key(key: bytes) -> None:
 
 
 def key_id(key: bytes) -> str:
-    """A name for a key that tells nothing of it."""
+    """A name for a key that reveals nothing of it."""
     return blake2b(b"id of a seal key", digest_size=8, key=key).hexdigest()
 
 
 class SealedLog:
-    """An output topic as its readers take it: stray records are logged, once each, and passed over."""
+    """An output topic as its readers take it: stray records are logged, once each, and skipped."""
 
     def __init__(self, log_: RecordLog, topic: str, seals: SealCheck) -> None:
         self._log = log_
@@ -134,6 +134,6 @@ def stray(topic: str, message: Message) -> str:
     wrong = "without a seal" if message.seal is None else "with a wrong seal"
     return (
         f"{topic}[{message.partition}]@{message.offset}: a stray record {wrong}, not written by this pipeline's "
-        "workers: it is passed over and counts nowhere. Find out who else may write to this topic (docs/operations.md, "
+        "workers: it is skipped and counts nowhere. Find out who else may write to this topic (docs/operations.md, "
         "Stray records)"
     )

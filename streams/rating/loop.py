@@ -81,7 +81,7 @@ class RatingLoop:
                 rater.close()
 
     def close(self) -> None:
-        """Closes every partition. What was not committed is told again by the log."""
+        """Closes every partition. What was not committed is read from the log again."""
         self.release(list(self._raters))
 
     def _rater(self, partition: int) -> PartitionRater:

@@ -57,7 +57,7 @@ class Wiring:
 class PartitionRater:
     """Rates one partition's messages over its state.
 
-    Throw it away after any exception: what is not committed then is told again by the log.
+    Discard it after any exception: what is not committed is read from the log again.
     """
 
     def __init__(self, wiring: Wiring, partition: int, store: StateStore) -> None:
@@ -99,7 +99,7 @@ class PartitionRater:
     def rate(self, messages: Sequence[Message]) -> None:
         """Applies the messages on the overlay and queues their outputs; nothing is written yet.
 
-        A message that is applied already is passed over: its outputs were acknowledged before the state said so. A
+        A message that is applied already is skipped: its outputs were acknowledged before the state said so. A
         message beyond the next one is preceded by a catch-up from the log. Raises LostPrefix, LogError, StateError, and
         CatchUpInterrupted, after which it may go on: everything up to there is written.
         """
@@ -186,7 +186,7 @@ class PartitionRater:
 
 
 def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts | None = None) -> Decided:
-    """Everything that one input message causes, in order; bad content ends as dead letters, never as an exception."""
+    """Everything that one input message causes, in order. Bad content becomes dead letters, never an exception."""
     try:
         command, records, digests = wiring.codec.decode_commands(message.value)
     except Undecodable as error:
@@ -219,7 +219,7 @@ def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts
 def _apply_alone(
     partitions: int, state: State, command: str, record: Record, message: Message, digest: bytes
 ) -> Decided:
-    """What a message of one command that is no event comes to."""
+    """The outputs of a message that holds one command other than events."""
     own_id = record[ID_FIELD[Command(command)]]
     caused = apply_one(partitions, state, command, record, message, None, digest)
     outputs = [with_place(output, message, None, message.value) for output in caused]

@@ -1,7 +1,7 @@
 """The Faust shell: groups of waiting messages from Kafka, one handler call for each group, acknowledgement behind it.
 
-Faust is used for what it is good at (group membership, fetching, committing) and kept from what would lose charges: it
-decodes nothing, acknowledges nothing by itself, keeps no table and sends nothing.
+Faust handles group membership, fetching and commits. Its other features can lose charges, so here it decodes nothing,
+acknowledges nothing by itself, keeps no table and sends nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class _NoTrace(logging.Filter):
-    """Faust logs a crash with its trace here; what ended the process comes out of `Shell.run`, and is told once."""
+    """Faust logs a crash with its trace here; `Shell.run` raises what ended the process, so that it is shown once."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if "Crashed reason=" in str(record.msg):
@@ -51,7 +51,7 @@ Groups = dict[str, list[Message]]
 
 
 class GroupHandler(Protocol):
-    """What is done with groups. All calls come from one thread, one after another."""
+    """Processes groups of messages. All calls come from one thread, one after another."""
 
     def process(self, groups: Groups) -> None:
         """Carries every message through; on return they may be acknowledged.
@@ -101,7 +101,7 @@ class ShellSettings:
 
 
 class _StoppableApp(faust.App):
-    """Tells when a stop begins, before anything is waited for, and bounds what waits."""
+    """Signals the beginning of a stop before anything is waited for, and bounds the waiting queue."""
 
     begin_stop: Callable[[], None]
     most_waiting_bytes: int

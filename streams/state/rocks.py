@@ -218,7 +218,7 @@ class RocksState:
 
 
 def explain(path: Path, what: str, error: Exception) -> StateError:
-    """What RocksDB said, with what to do about it."""
+    """An error of RocksDB, with its remedy."""
     text = str(error)
     lowered = text.lower()
     if "no space left" in lowered or "file too large" in lowered or "quota" in lowered:
