@@ -172,7 +172,7 @@ def pipeline_seals(settings: Settings, pipeline: Pipeline) -> PipelineSeals:
 def seal_settings_of(settings: Settings) -> SealSettings:
     """The configured seal keys."""
     key, before = settings.seal_key, settings.seal_keys_before
-    earlier = [] if before is None else [each.encode() for each in before.get_secret_value().split(",")]
+    earlier = [] if before is None else [key.encode() for key in before.get_secret_value().split(",")]
     return SealSettings(None if key is None else key.get_secret_value().encode(), tuple(earlier))
 
 

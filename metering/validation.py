@@ -31,7 +31,7 @@ MAX_ENTRIES = 32
 MAX_QUANTITY = 10**9
 
 _OUTCOMES = frozenset(str(outcome) for outcome in Outcome)
-_ON_EMPTY = frozenset(str(each) for each in OnEmpty)
+_ON_EMPTY = frozenset(str(choice) for choice in OnEmpty)
 
 EVENT_FIELDS = (
     "event_id", "account_id", "occurred_at", "endpoint", "channel", "outcome", "request_id", "actor", "user_id", "ip",

@@ -62,7 +62,7 @@ def check_canonical(canonical: str) -> None:
     The engine's spelling is looked at because it has resolved comments, quotes and escapes (`` `fi\x6ce` ``).
     """
     words: list[str] = []
-    tokens = [found for found in _TOKEN.finditer(canonical) if not found[0].isspace()]
+    tokens = [match for match in _TOKEN.finditer(canonical) if not match[0].isspace()]
     for clause, _, sign in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (clause.group("word") or "").upper() == "SETTINGS" and sign.group("equals"):
             raise SinkRejected("leave SETTINGS out of the statement: its limits and its time zone are fixed")

@@ -60,16 +60,16 @@ def read_correction(text: str, place: str, codec: Codec, partitions: int) -> Cor
     command = Command(COMMANDS[name])
     single = command is not Command.REQUEST
     events = [record] if single else record.get("events")
-    if not isinstance(events, list) or not events or not all(isinstance(each, dict) for each in events):
+    if not isinstance(events, list) or not events or not all(isinstance(event, dict) for event in events):
         _refuse(["record.events: should be a list with at least one event"])
     mistakes: list[str] = []
     plain: list[dict[str, Any]] = []
     for index, event in enumerate(events):
         where = "record" if single else f"record.events[{index}]"
         good = _plain(command, event)
-        mistakes += [f"{where}.{each}" for each in _mistakes(command, good)]
+        mistakes += [f"{where}.{text}" for text in _mistakes(command, good)]
         plain.append(good)
-    if not mistakes and len({partition_of(each["account_id"], partitions) for each in plain}) > 1:
+    if not mistakes and len({partition_of(event["account_id"], partitions) for event in plain}) > 1:
         mistakes.append("record.events: their accounts are in several partitions: correct them one by one")
     if mistakes:
         _refuse(mistakes)
@@ -103,7 +103,7 @@ def _decoded(text: str, place: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(decoded, dict) or not isinstance(decoded.get("record"), dict):
         _refuse(['decoded: should be {"name": …, "record": {…}}; where nobody could read the bytes, what they meant'])
     name = decoded.get("name")
-    wanted = [each for each, word in COMMANDS.items() if word != Command.PRICE_BOOK]
+    wanted = [known for known, word in COMMANDS.items() if word != Command.PRICE_BOOK]
     if name == "PriceBook":
         _refuse(["decoded.name: publish a corrected book with `creditmeter prices publish`"])
     if name not in wanted:
@@ -136,12 +136,12 @@ def _mistakes(command: Command, record: Mapping[str, Any]) -> Iterator[str]:
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if isinstance(value, dict) and value:
-        pairs = [(f"{path}.{name}" if path else name, each) for name, each in value.items()]
+        pairs = [(f"{path}.{name}" if path else name, item) for name, item in value.items()]
     elif isinstance(value, list) and value:
-        pairs = [(f"{path}[{index}]", each) for index, each in enumerate(value)]
+        pairs = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
     else:
         return {path: value}
-    return {inner: each for name, part in pairs for inner, each in _flat(part, name).items()}
+    return {inner: item for name, part in pairs for inner, item in _flat(part, name).items()}
 
 
 def _shown(fields: Mapping[str, Any], name: str) -> str:

@@ -135,7 +135,7 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
         pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, books, endpoints, checkpoints,
-        None if positions is None else [LoadedStatus(*place, each.offset) for place, each in sorted(positions.items())],
+        None if positions is None else [LoadedStatus(*place, last.offset) for place, last in sorted(positions.items())],
         problems,
     )  # fmt: skip
 

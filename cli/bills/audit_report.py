@@ -25,7 +25,7 @@ class Printer:
             print_line(str(difference))
             return
         fields = {
-            "found": str(difference.found),
+            "found": str(difference.finding),
             "place": difference.place,
             "source": difference.source,
             "detail": difference.detail,

@@ -37,12 +37,12 @@ def status(configuration: Configuration, *, no_book: bool, as_json: bool) -> Non
 
     settings, notices = configuration.settings, TerminalNotices()
     with opened(settings, notices) as pipeline, notices.waiting("looking"):
-        found = pipeline_status(settings, pipeline, with_books=not no_book)
+        report = pipeline_status(settings, pipeline, with_books=not no_book)
     if as_json:
-        print_json(found.as_json())
+        print_json(report.as_json())
     else:
-        _print(found)
-    if found.problems:
+        _print(report)
+    if report.problems:
         raise click.exceptions.Exit(1)
 
 
@@ -60,16 +60,16 @@ def _print(status: PipelineStatus) -> None:
     for book in status.books or ():
         versions = ", ".join(book.versions)
         print_line(f"prices     {book.book_id[:12]}… since {shown_time(book.published_at)}: versions {versions}")
-    for each in status.endpoints:
-        print_line(f"{each.what:10} {'' if each.well else 'NOT WELL: '}{each.detail} ({each.url})")
-    newest = {each.partition: each for each in status.checkpoints}
+    for endpoint in status.endpoints:
+        print_line(f"{endpoint.what:10} {'' if endpoint.well else 'NOT WELL: '}{endpoint.detail} ({endpoint.url})")
+    newest = {checkpoint.partition: checkpoint for checkpoint in status.checkpoints}
     columns = ["partition", "log begins", "log ends", "to rate", "waiting since", "to load"]
     if newest:
         columns += ["checkpoint at", "made"]
     rows = []
     for part in status.input:
         since = "" if part.waiting_since is None else shown_time(part.waiting_since)
-        row = [str(part.partition), *(f"{each:,}" for each in (part.first, part.end, part.to_rate)), since]
+        row = [str(part.partition), *(f"{offset:,}" for offset in (part.first, part.end, part.to_rate)), since]
         row.append(f"{part.to_load:,}")
         if newest:
             kept = newest[part.partition]
@@ -81,10 +81,10 @@ def _print(status: PipelineStatus) -> None:
         print_line(f"problem: {problem}")
 
 
-def _loaded(found: PipelineStatus) -> dict[str, list[str]]:
+def _loaded(status: PipelineStatus) -> dict[str, list[str]]:
     """By topic, how far ClickHouse is in each partition: partition@offset."""
     by_topic: dict[str, list[str]] = {}
-    for position in found.loaded or ():
+    for position in status.loaded or ():
         by_topic.setdefault(position.topic, []).append(f"{position.partition}@{position.offset}")
     return by_topic
 

@@ -26,14 +26,14 @@ class Difference:
     `source` is the input message behind it, `partition@offset/part` (a row: `partition@offset`), where there is one.
     """
 
-    found: Finding
+    finding: Finding
     place: str
     source: str | None
     detail: str
 
     def __str__(self) -> str:
         behind = "" if self.source is None else f" (of input {self.source})"
-        return f"{self.found}: {self.place}{behind}: {self.detail}"
+        return f"{self.finding}: {self.place}{behind}: {self.detail}"
 
 
 Note = Callable[[Difference], None]

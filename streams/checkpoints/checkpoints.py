@@ -64,7 +64,7 @@ class Checkpoints:
         Raises StoreUnavailable.
         """
         names = self._store.listed(self._folder(partition))
-        for name in sorted((each for each in names if applied_of(each) is not None), reverse=True):
+        for name in sorted((candidate for candidate in names if applied_of(candidate) is not None), reverse=True):
             yield self._look(partition, name)
 
     def whole(self, partition: int, before: int | None = None) -> Iterator[Checkpoint]:
@@ -153,8 +153,8 @@ class Checkpoints:
 
     def _remove(self, partition: int, name: str) -> None:
         folder = self._folder(partition, name)
-        for each in sorted(self._store.listed(folder), key=lambda file: (file != SEAL, file)):
-            self._store.remove(f"{folder}/{each}")
+        for file_name in sorted(self._store.listed(folder), key=lambda file: (file != SEAL, file)):
+            self._store.remove(f"{folder}/{file_name}")
         self._store.remove_folder(folder)
 
     def _look(self, partition: int, name: str) -> ListedCheckpoint:

@@ -109,11 +109,11 @@ class LoadingHandler:
 
     def starts(self, places: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
         """Where the store goes on. Raises LogChanged where the log is not the one that is loaded, LostPrefix."""
-        found: dict[TopicAndPartition, Loaded] = {}
-        self._patiently("positions", lambda: found.update(self._positions.read()))
-        begins = self._continuity.begin(places, found)
+        positions: dict[TopicAndPartition, Loaded] = {}
+        self._patiently("positions", lambda: positions.update(self._positions.read()))
+        begins = self._continuity.begin(places, positions)
         for topic, partition in places:
-            loaded = found.get((topic, partition))
+            loaded = positions.get((topic, partition))
             logger.info("loading %s[%d] from offset %d", topic, partition, begins[topic, partition])
             self._metrics.loaded_offset.labels(topic, str(partition)).set(-1 if loaded is None else loaded.offset)
         return begins

@@ -180,9 +180,9 @@ def lag_behind(
 ) -> dict[tuple[str, int], int]:
     """By topic and partition, the messages from `reached` on, which is the next offset of each. Raises LogError."""
     return {
-        (topic, each): _behind(connections.log(topic), each, reached.get((topic, each), 0))
+        (topic, partition): _behind(connections.log(topic), partition, reached.get((topic, partition), 0))
         for topic in topics
-        for each in range(partitions)
+        for partition in range(partitions)
     }
 
 

@@ -48,8 +48,8 @@ class PipelineSeals:
 
     def close(self) -> None:
         """Lets go of the clients of every ledger opened."""
-        for each in self._opened:
-            each.close()
+        for opened in self._opened:
+            opened.close()
 
     def opened(self) -> SealLedger:
         """For readers. Before any process with seals has run every record counts. Raises SealKeyWrong, LogError."""

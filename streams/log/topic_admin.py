@@ -44,7 +44,7 @@ class TopicAdmin:
     def describe(self, names: Iterable[str]) -> dict[str, TopicDescription]:
         """The topics that are there."""
         asked = self._call(lambda left: self._admin.describe_topics(TopicCollection(list(names)), request_timeout=left))
-        return {name: found for name, future in asked.items() if (found := self._result(name, future)) is not None}
+        return {name: answer for name, future in asked.items() if (answer := self._result(name, future)) is not None}
 
     def must_describe(self, names: Iterable[str]) -> dict[str, TopicDescription]:
         """The topics, all of which must be there. Raises TopicMissing."""

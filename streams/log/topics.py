@@ -130,12 +130,12 @@ class Mismatch:
 
     topic: str
     setting: str
-    found: str
+    actual: str
     wanted: str
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.topic}: {self.setting} is {self.found}, {self.wanted} is needed; {self.advice}"
+        return f"{self.topic}: {self.setting} is {self.actual}, {self.wanted} is needed; {self.advice}"
 
 
 class TopicMismatch(LogError):
