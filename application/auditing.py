@@ -1,4 +1,4 @@
-"""Auditing one pipeline: everything that is read, opened; how far it reaches; and the comparison itself."""
+"""Audits one pipeline: opens everything that is read, fixes how far it reaches, and compares."""
 
 from __future__ import annotations
 
@@ -127,6 +127,6 @@ def _progress(pipeline: Pipeline, plan: AuditPlan, scopes: Sequence[Scope]) -> I
 
         def note(partition: int, offset: int) -> None:
             at[partition] = max(at[partition], offset)
-            report(min(total, sum(at[each] - begin[each] for each in at)))
+            report(min(total, sum(at[number] - begin[number] for number in at)))
 
         yield note

@@ -14,14 +14,14 @@ from application.pipeline import Pipeline
 from application.scratch import scratch_folder
 from streams.checkpoints.by_hand import make_checkpoint, state_path
 from streams.checkpoints.checkpoints import Checkpoints
-from streams.checkpoints.manifest import Checkpoint, CheckpointDamaged, Condition, Found
+from streams.checkpoints.manifest import Checkpoint, CheckpointDamaged, Condition, ListedCheckpoint
 from streams.checkpoints.object_store import DriverMissing, problem_of
 from streams.log.protocols import InputLog
 from streams.state.store import Identity
 
 _LAST_OFFSETS = 10
 
-Listed = Mapping[int, Sequence[Found]]
+Listed = Mapping[int, Sequence[ListedCheckpoint]]
 """By partition, its checkpoints with their condition, the newest first."""
 
 
@@ -40,23 +40,27 @@ class CheckpointPlace:
     pipeline: Pipeline
     checkpoints: Checkpoints
 
-    def listed(self, chosen: Iterable[int] = ()) -> dict[int, list[Found]]:
+    def listed(self, chosen: Iterable[int] = ()) -> dict[int, list[ListedCheckpoint]]:
         """Those of the chosen partitions, of all without any; only their seals are looked at.
 
         Raises Misconfigured, LogError, CheckpointError.
         """
         partitions = self._chosen(chosen) or range(self.pipeline.partitions)
-        return {partition: list(self.checkpoints.found(partition)) for partition in partitions}
+        return {partition: list(self.checkpoints.listed(partition)) for partition in partitions}
 
-    def verified(self, chosen: Iterable[int] = ()) -> dict[int, list[Found]]:
+    def verified(self, chosen: Iterable[int] = ()) -> dict[int, list[ListedCheckpoint]]:
         """As `listed`, every byte of each read and compared with its checksum."""
-        return {partition: [self._read(found) for found in own] for partition, own in self.listed(chosen).items()}
+        return {
+            partition: [self._read(checkpoint) for checkpoint in own] for partition, own in self.listed(chosen).items()
+        }
 
     def log_ends(self, partitions: Iterable[int]) -> dict[int, LogEnds]:
         """Where the log of each partition begins and ends now. Raises LogError."""
         log = self.pipeline.input_log
         bounds = {partition: log.bounds(partition) for partition in partitions}
-        return {each: LogEnds(first, end, _last_at(log, each, first, end)) for each, (first, end) in bounds.items()}
+        return {
+            number: LogEnds(first, end, _last_at(log, number, first, end)) for number, (first, end) in bounds.items()
+        }
 
     def make(self, chosen: Sequence[int] = (), *, kept: int | None = None) -> list[Checkpoint]:
         """Copies the states of this machine, or of the chosen partitions, also while their worker runs.
@@ -66,8 +70,8 @@ class CheckpointPlace:
         """
         pipeline, root = self.pipeline, self.pipeline.places.states
         partitions = self._chosen(chosen) or range(pipeline.partitions)
-        identities = [Identity(pipeline.names.requests, each, self.checkpoints.log_id) for each in partitions]
-        here = [each for each in identities if chosen or state_path(root, each) is not None]
+        identities = [Identity(pipeline.names.requests, partition, self.checkpoints.log_id) for partition in partitions]
+        here = [identity for identity in identities if chosen or state_path(root, identity) is not None]
         if not here:
             raise Failed(
                 f"{root}: no partition's state is on this machine; run this where a worker runs", ErrorCode.NOT_FOUND
@@ -85,24 +89,24 @@ class CheckpointPlace:
         partitions = sorted(set(chosen))
         if partitions and partitions[-1] >= self.pipeline.partitions:
             topic, last = self.pipeline.names.requests, self.pipeline.partitions - 1
-            wrong = next(each for each in partitions if each > last)
+            wrong = next(partition for partition in partitions if partition > last)
             raise Misconfigured(f"--partition {wrong}: {topic} has partitions 0 to {last}")
         return partitions
 
-    def _read(self, found: Found) -> Found:
-        """What a reading of every byte says of one that looks whole."""
-        if found.condition is not Condition.WHOLE or found.checkpoint is None:
-            return found
+    def _read(self, checkpoint: ListedCheckpoint) -> ListedCheckpoint:
+        """The condition of a checkpoint after every byte was read."""
+        if checkpoint.condition is not Condition.WHOLE or checkpoint.checkpoint is None:
+            return checkpoint
         with (
-            self.pipeline.notices.waiting(f"reading {found.place}"),
+            self.pipeline.notices.waiting(f"reading {checkpoint.place}"),
             tempfile.TemporaryDirectory(prefix="creditmeter-verify-") as scratch,
         ):
             try:
-                self.checkpoints.verify(found.checkpoint, Path(scratch))
+                self.checkpoints.verify(checkpoint.checkpoint, Path(scratch))
             except CheckpointDamaged as error:
-                detail = str(error).removeprefix(f"{found.place}/")
-                return found._replace(condition=Condition.DAMAGED, detail=detail)
-        return found
+                detail = str(error).removeprefix(f"{checkpoint.place}/")
+                return checkpoint._replace(condition=Condition.DAMAGED, detail=detail)
+        return checkpoint
 
 
 @contextmanager
@@ -120,9 +124,9 @@ def opened_checkpoints(pipeline: Pipeline, url: str | None = None) -> Iterator[C
         raise Misconfigured(str(error)) from error
 
 
-def needed_from(found: Sequence[Found]) -> int | None:
+def needed_from(checkpoints: Sequence[ListedCheckpoint]) -> int | None:
     """The first offset that the log must keep so that each of a partition's checkpoints can be caught up from."""
-    whole = [each.applied for each in found if each.condition is Condition.WHOLE]
+    whole = [checkpoint.applied for checkpoint in checkpoints if checkpoint.condition is Condition.WHOLE]
     return min(whole) + 1 if whole else None
 
 

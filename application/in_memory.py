@@ -64,7 +64,7 @@ class MemoryWorker:
         rated = self._connections.offsets.setdefault(names.rating_group, {})
         for partition in range(self._connections.partitions):
             place = names.requests, partition
-            waiting = [each for each in broker.records(*place) if each.offset >= rated.get(place, 0)]
+            waiting = [message for message in broker.records(*place) if message.offset >= rated.get(place, 0)]
             if waiting:
                 self._loop.process(waiting)
                 rated[place] = waiting[-1].offset + 1

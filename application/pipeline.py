@@ -100,7 +100,7 @@ class Pipeline:
         return self.connections.seals()
 
     def own_output(self, topic: str) -> RecordLog:
-        """An output topic to read: only what this pipeline's workers wrote; what is stray is logged and passed over."""
+        """An output topic to read: only what this pipeline's workers wrote; stray records are logged and skipped."""
         return SealedLog(self.log(topic), topic, self.seals)
 
     def checkpoints(self, url: str | None = None) -> Checkpoints | None:
@@ -172,7 +172,7 @@ def pipeline_seals(settings: Settings, pipeline: Pipeline) -> PipelineSeals:
 def seal_settings_of(settings: Settings) -> SealSettings:
     """The configured seal keys."""
     key, before = settings.seal_key, settings.seal_keys_before
-    earlier = [] if before is None else [each.encode() for each in before.get_secret_value().split(",")]
+    earlier = [] if before is None else [key.encode() for key in before.get_secret_value().split(",")]
     return SealSettings(None if key is None else key.get_secret_value().encode(), tuple(earlier))
 
 

@@ -16,7 +16,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def private_folders(settings: Settings) -> list[str]:
     """Makes data_dir, and takes from others what rights they have on it, on the state and on local checkpoints.
 
-    Returns what people are to be told: each folder that others can still read. Raises OSError where data_dir cannot be
+    Returns a warning for each folder that others can still read. Raises OSError where data_dir cannot be
     made.
     """
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ def amount(credits_: int, credit_type: str) -> str:
 
 def amounts(credits_: Mapping[str, int]) -> str:
     """Several credit types: `20 credits and 3 email credits`."""
-    return listed([amount(each, name) for name, each in credits_.items()], "and")
+    return listed([amount(credits_of_type, name) for name, credits_of_type in credits_.items()], "and")
 
 
 def listed(words: list[str], last: str) -> str:

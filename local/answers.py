@@ -1,4 +1,4 @@
-"""Whether a server takes requests yet, asked as its clients would ask."""
+"""Checks whether a server takes requests yet, with its own clients."""
 
 import base64
 import http.client
@@ -13,7 +13,7 @@ from local.ports import accepts
 
 
 def wait_until(answers: Callable[[], bool], timeout: float, ended: Callable[[], str | None]) -> str | None:
-    """None as soon as `answers` holds; else why not: the words that `ended` gave, or that `timeout` seconds passed."""
+    """None as soon as `answers` holds; else why not: the text from `ended`, or that `timeout` seconds passed."""
     deadline = time.monotonic() + timeout
     while not answers():
         words = ended()

@@ -24,7 +24,7 @@ class NoService(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How one service is had: `address_name` is the setting that gives its address, `programs` what runs it here.
+    """How one service is reached: `address_name` is the setting with its address, `programs` what runs it here.
 
     `package` is the package that is fetched where the programs are missing, None where none is.
     """

@@ -14,7 +14,7 @@ def holder_of(port: int) -> str:
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
     for process in _PROC.glob("[0-9]*") if sockets else ():
         try:
-            if any(str(each.readlink()) in sockets for each in (process / "fd").iterdir()):
+            if any(str(descriptor.readlink()) in sockets for descriptor in (process / "fd").iterdir()):
                 return f"process {process.name} ({_command(process)})"
         except OSError:  # it has ended, or is another user's
             continue
@@ -23,7 +23,7 @@ def holder_of(port: int) -> str:
 
 def _listening(port: int) -> set[str]:
     """The inodes of the sockets that listen on the port, at any address."""
-    found = set()
+    inodes = set()
     for table in ("tcp", "tcp6"):
         try:
             lines = (_PROC / "net" / table).read_text().splitlines()[1:]
@@ -32,8 +32,8 @@ def _listening(port: int) -> set[str]:
         for line in lines:
             fields = line.split()
             if fields[3] == _LISTENS and int(fields[1].rpartition(":")[2], 16) == port:
-                found.add(fields[9])
-    return found
+                inodes.add(fields[9])
+    return inodes
 
 
 def _command(process: Path, most: int = 200) -> str:

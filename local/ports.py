@@ -27,14 +27,14 @@ def free_ports(count: int) -> list[int]:
 
     Raises OSError when there are not so many.
     """
-    found: list[int] = []
+    ports: list[int] = []
     for _ in range(TRIES * count):
         port = FIRST + secrets.randbelow(LAST - FIRST)
-        if port not in found and is_free(port):
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"found {len(found)} of {count} free ports between {FIRST} and {LAST} on 127.0.0.1")
+        if port not in ports and is_free(port):
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise OSError(f"found {len(ports)} of {count} free ports between {FIRST} and {LAST} on 127.0.0.1")
 
 
 def accepts(host: str, port: int) -> bool:

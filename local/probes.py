@@ -38,11 +38,11 @@ def java() -> str | None:
     if program is None:
         return "java was not found"
     said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
-    found = re.search(r'version "(\d+)', said)
-    if found is None:
+    version = re.search(r'version "(\d+)', said)
+    if version is None:
         return f"`java -version` names no version: {_first_line(said)}"
-    if int(found[1]) < OLDEST_JAVA:
-        return f"java is version {found[1]}, and {OLDEST_JAVA} is the oldest that runs the broker"
+    if int(version[1]) < OLDEST_JAVA:
+        return f"java is version {version[1]}, and {OLDEST_JAVA} is the oldest that runs the broker"
     return None
 
 

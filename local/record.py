@@ -36,7 +36,7 @@ class Record:
 
     @classmethod
     def refuse_second(cls, path: Path) -> None:
-        """Raises ServerFailed when the server that `path` tells of still runs: two on one folder spoil its data."""
+        """Raises ServerFailed when the server recorded in `path` still runs: two on one folder spoil its data."""
         record = cls.read(path)
         if record is not None:
             raise ServerFailed(
@@ -54,7 +54,7 @@ class Record:
 
 
 def stop(path: Path, timeout: float = 30.0) -> bool:
-    """Ends the server that `path` tells of (SIGTERM, after `timeout` seconds SIGKILL). False when none runs."""
+    """Ends the server recorded in `path` (SIGTERM, after `timeout` seconds SIGKILL). False when none runs."""
     record = Record.read(path)
     if record is not None:
         for number, patience in ((signal.SIGTERM, timeout), (signal.SIGKILL, timeout)):

@@ -50,7 +50,7 @@ class Account:
         self.on_empty: str = row[4]
         self.alert_below: dict[str, int] = row[5]
         self.arrivals: int = row[6]
-        self.balances = {name: Balance.unpacked(each) for name, each in row[7].items()}
+        self.balances = {name: Balance.unpacked(packed_balance) for name, packed_balance in row[7].items()}
         self.next_expiry = self._soonest_expiry()
         self.holds = OpenHolds.unpacked(row[8]) if len(row) > 8 else OpenHolds()
 
@@ -71,34 +71,34 @@ class Account:
         return max(self.floor, (self.stream_time if stream_time is None else stream_time) - accept_window)
 
     def balance(self, credit_type: str) -> Balance:
-        found = self.balances.get(credit_type)
-        if found is None:
-            found = self.balances[credit_type] = Balance.empty()
-        return found
+        kept = self.balances.get(credit_type)
+        if kept is None:
+            kept = self.balances[credit_type] = Balance.empty()
+        return kept
 
     def amount(self, credit_type: str) -> int:
         """The balance in credits; 0 for a credit type never seen."""
-        found = self.balances.get(credit_type)
-        return 0 if found is None else found.amount
+        kept = self.balances.get(credit_type)
+        return 0 if kept is None else kept.amount
 
     def debt(self, credit_type: str) -> int:
         """Credits that no grant covered, of one credit type."""
-        found = self.balances.get(credit_type)
-        return 0 if found is None else found.debt
+        kept = self.balances.get(credit_type)
+        return 0 if kept is None else kept.debt
 
     def open_grants(self, credit_type: str) -> int:
         """How many grants of the credit type are open, used up or not."""
-        found = self.balances.get(credit_type)
-        return 0 if found is None else len(found.grants)
+        kept = self.balances.get(credit_type)
+        return 0 if kept is None else len(kept.grants)
 
     def amount_at(self, credit_type: str, at: int) -> int:
         """The balance as it will be when stream time has reached ``at`` (ms): without the grants over by then."""
-        found = self.balances.get(credit_type)
-        if found is None:
+        kept = self.balances.get(credit_type)
+        if kept is None:
             return 0
         if self.next_expiry > at:  # then no grant is over by then
-            return found.amount
-        return found.open_after(max(at, self.stream_time)) - found.debt
+            return kept.amount
+        return kept.open_after(max(at, self.stream_time)) - kept.debt
 
     def available(self, credit_type: str) -> int:
         """The balance less what open holds set aside, in credits (SPEC 11)."""
@@ -157,7 +157,7 @@ class Account:
             if grant.expires_at is not None and grant.expires_at <= self.stream_time
         ]
         outputs: list[Output] = []
-        for _, credit_type, grant in sorted(over, key=lambda each: each[0]):
+        for _, credit_type, grant in sorted(over, key=lambda item: item[0]):
             balance = self.balances[credit_type]
             balance.grants.remove(grant)
             balance.amount -= grant.left

@@ -66,7 +66,7 @@ class Balance:
         filled = min(self.debt, grant.left)
         self.debt -= filled
         grant.left -= filled
-        insort(self.grants, grant, key=lambda each: each.order)
+        insort(self.grants, grant, key=lambda open_grant: open_grant.order)
 
     def charge(self, credits_: int, occurred_at: int) -> list[GrantUse]:
         """Takes ``credits_`` from the open grants in order; what they do not cover is debt."""

@@ -52,7 +52,7 @@ def _price_lock(checks: Checks, value: object) -> Literal["none", "plan_period"]
 
 def _limits(checks: Checks, value: object) -> Limits:
     limits = checks.mapping(value, ("limits",), required=(), optional=Limits._fields)
-    found = DEFAULT_LIMITS._asdict()
+    chosen = DEFAULT_LIMITS._asdict()
     for name, text in limits.items():
         length = checks.parsed(text, ("limits", name), parse_duration)
         if length is None:
@@ -61,8 +61,8 @@ def _limits(checks: Checks, value: object) -> Limits:
             checks.note(("limits", name), f"must be at most {LONGEST_LIMIT // DAY_MS}d")
         elif length == 0 and name == "accept_window":
             checks.note(("limits", name), "must be longer than nothing, or every late event would be refused")
-        found[name] = length
-    return Limits(**found)
+        chosen[name] = length
+    return Limits(**chosen)
 
 
 def _version(checks: Checks, value: object, path: Path) -> Version | None:
@@ -198,8 +198,8 @@ def _note_unknown_field(checks: Checks, name: str, path: Path, known: tuple[str,
 
 def _texts(items: list[object], key: str) -> list[str | None]:
     """What each item has under a key, where it is text: also of items that have other mistakes."""
-    found = [item.get(key) if isinstance(item, dict) else None for item in items]
-    return [value if isinstance(value, str) else None for value in found]
+    values = [item.get(key) if isinstance(item, dict) else None for item in items]
+    return [value if isinstance(value, str) else None for value in values]
 
 
 def _note_repeats(checks: Checks, values: Sequence[str | int | None], path: Path, key: str, word: str) -> None:

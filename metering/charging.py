@@ -86,7 +86,8 @@ def apply_request(
     version, lines = _decide(state, account, event, plan, locked_to)
     costs = _costs(lines)
     stream_time = max(account.stream_time, occurred_at)
-    hold = None if event["hold_id"] is None else account.holds.open_at(event["hold_id"], recorded_at)
+    hold_id = event["hold_id"]
+    hold = None if hold_id is None else account.holds.open_at(hold_id, recorded_at)
     if costs and account.on_empty == _REJECT and is_beyond_hold(account, costs, hold, stream_time, recorded_at):
         lines = [_refused(line) if line.cost else line for line in lines]
         costs = {}
@@ -101,7 +102,8 @@ def apply_request(
     # Every line begins as the event does, with the fields of a line still empty.
     common = _BLANK | event
     del common["keeps_hold"]
-    common["hold_id"] = None if hold is None else hold.hold_id
+    if hold_id is not None and hold is None:
+        common["hold_id"] = None
     common["plan"] = plan
     common["price_version"] = None if version is None else version.version
     for number, line in enumerate(lines):
@@ -203,7 +205,9 @@ def _billed(common: Record, number: int, line: Line, account: Account, used: lis
     record["units"] = line.units
     record["unit_credits"] = line.unit_credits
     record["credits"] = line.cost
-    record["owner_event_id"] = line.owner_event_id
-    record["window_ends_at"] = line.window_ends_at
+    if line.window_ends_at is not None:
+        record["window_ends_at"] = line.window_ends_at
+    if line.owner_event_id is not None:
+        record["owner_event_id"] = line.owner_event_id
     record["grants_used"] = used
     return record

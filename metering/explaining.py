@@ -77,9 +77,9 @@ def _refused(state: State, event: Record, recorded_at: int, letter: Record) -> E
 def _accepted(state: State, account: Account, event: Record, recorded_at: int, rehearsal: Rehearsal) -> Explanation:
     """An event that makes lines; the rehearsal says which, and how it would leave the account."""
     outputs = rehearsal.outputs
-    lines = [each.record for each in outputs if each.kind is Kind.BILLED]
-    expired = tuple(each.record for each in outputs if each.kind is Kind.GRANT)
-    holds = [each.record for each in outputs if each.kind is Kind.HOLD]
+    lines = [output.record for output in outputs if output.kind is Kind.BILLED]
+    expired = tuple(output.record for output in outputs if output.kind is Kind.GRANT)
+    holds = [output.record for output in outputs if output.kind is Kind.HOLD]
     prices = prices_of(account, event, state.book, state.book_id)
     _check(event, prices, lines)
     after = rehearsal.state.account(account.account_id)
@@ -95,20 +95,20 @@ def _accepted(state: State, account: Account, event: Record, recorded_at: int, r
         shortages=_shortages(account, event, recorded_at, lines),
         balances=_balances(account, after, lines, expired),
         expired=expired,
-        expired_holds=tuple(each for each in holds if each["status"] == HoldStatus.EXPIRED),
+        expired_holds=tuple(output for output in holds if output["status"] == HoldStatus.EXPIRED),
         hold=_hold_story(account, event, recorded_at, holds),
-        alerts=tuple(each.record for each in outputs if each.kind is Kind.ALERT),
+        alerts=tuple(output.record for output in outputs if output.kind is Kind.ALERT),
     )
 
 
 def _check(event: Record, prices: Prices, lines: list[Record]) -> None:
     """The prices found here have to be those of the machine's lines."""
     version = prices.version.version if prices.version is not None and prices.pairs else None
-    found: list[tuple[str | None, str | None, int]] = [(version, pair[0].charge, pair[1]) for pair in prices.pairs]
-    found = found or [(None, None, 0)]
+    pairs: list[tuple[str | None, str | None, int]] = [(version, pair[0].charge, pair[1]) for pair in prices.pairs]
+    pairs = pairs or [(None, None, 0)]
     decided = [(line["price_version"], line["charge"], line["unit_credits"]) for line in lines]
-    if found != decided:
-        raise RuntimeError(f"event {event['event_id']!r} is explained by {found}, and was decided as {decided}")
+    if pairs != decided:
+        raise RuntimeError(f"event {event['event_id']!r} is explained by {pairs}, and was decided as {decided}")
 
 
 def _line_stories(
@@ -162,8 +162,8 @@ def _unique_story(
         owners: Sequence[Owner] = state.get(account.claim_prefix + tail) or ()
         horizon = account.horizon(state.accept_window, max(account.stream_time, occurred_at))
         owner = owner_of(owners, unique.window, occurred_at, horizon)
-        past = [each for each in owners if each[0] <= occurred_at and not is_forgotten(each, horizon)]
-        earlier = max(past, key=lambda each: each[0], default=None)
+        past = [known for known in owners if known[0] <= occurred_at and not is_forgotten(known, horizon)]
+        earlier = max(past, key=lambda known: known[0], default=None)
     if line["decision"] == Decision.DUPLICATE:
         if owner is None or owner[1] != line["owner_event_id"]:
             raise RuntimeError(f"event {event['event_id']!r} is free by {line['owner_event_id']!r}, found {owner!r}")
@@ -208,7 +208,7 @@ def _shortages(account: Account, event: Record, recorded_at: int, lines: list[Re
 def _hold_story(account: Account, event: Record, recorded_at: int, changes: list[Record]) -> HoldStory | None:
     """The hold that the event drew on. Raises where the machine drew on another."""
     hold = account.holds.open_at(event["hold_id"], recorded_at) if event["hold_id"] is not None else None
-    drawn = next((each for each in changes if each["event_id"] is not None), None)
+    drawn = next((change for change in changes if change["event_id"] is not None), None)
     if (None if hold is None else hold.hold_id) != (None if drawn is None else drawn["hold_id"]):
         raise RuntimeError(f"event {event['event_id']!r} is explained by hold {hold!r}, and drew on {drawn!r}")
     return None if hold is None or drawn is None else HoldStory(hold.hold_id, dict(hold.remaining), drawn)

@@ -50,11 +50,11 @@ def prices_of(account: Account, event: Record, book: Book | None, book_id: str |
 def conditions_of(charge: Charge, event: Record, plan: str | None) -> tuple[Condition, ...]:
     """Each condition of the charge's `when` beside what the event holds."""
     fields = {"endpoint": event["endpoint"], "channel": event["channel"], "plan": plan}
-    told = []
+    conditions = []
     for field, wanted in charge.when.items():
         value = fields[field] if field in fields else event["attributes"].get(field.removeprefix(ATTRIBUTE))
-        told.append(Condition(field, wanted, value, fits(value, wanted)))
-    return tuple(told)
+        conditions.append(Condition(field, wanted, value, fits(value, wanted)))
+    return tuple(conditions)
 
 
 def _plan_story(account: Account, event: Record, name: str | None) -> PlanStory:
@@ -98,7 +98,9 @@ def _price_story(
 def _near_misses(version: Version, event: Record, plan: str | None) -> tuple[NearMiss, ...]:
     """The charges with the fewest conditions that fail; among equals the book's order."""
     misses = [
-        NearMiss(charge.charge, tuple(each for each in conditions_of(charge, event, plan) if not each.holds))
+        NearMiss(
+            charge.charge, tuple(condition for condition in conditions_of(charge, event, plan) if not condition.holds)
+        )
         for charge in version.charges
     ]
     return tuple(sorted(misses, key=lambda miss: len(miss.failed))[:NEAREST])

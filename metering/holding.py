@@ -94,10 +94,11 @@ def takes_beyond_long(
     account: Account, costs: Mapping[str, int], hold: Hold | None, event: Record, stream_time: int, recorded_at: int
 ) -> bool:
     """Whether charging ``costs`` would take a balance, what is available, or a hold's sum beyond what a long holds."""
+    balances = account.balances
     for credit_type, cost in costs.items():
-        debt = account.debt(credit_type)
+        balance = balances.get(credit_type)
         # What is set aside may come on top of the debt; with neither near the end of a long nothing is added up.
-        if debt + cost > _NEAR_THE_END:
+        if balance is not None and balance.debt + cost > _NEAR_THE_END:
             set_aside = account.holds.set_aside_at(credit_type, recorded_at)
             if hold is not None:
                 left = hold.remaining.get(credit_type, 0)

@@ -74,7 +74,7 @@ class OpenHolds:
         """Ends a hold; what it still set aside is free again."""
         del self.by_id[hold.hold_id]
         if hold.expires_at <= self.next_expiry:
-            self.next_expiry = min((each.expires_at for each in self.by_id.values()), default=NEVER)
+            self.next_expiry = min((still_open.expires_at for still_open in self.by_id.values()), default=NEVER)
         self._reserve(hold.remaining, -1)
 
     def draw(self, hold: Hold, charged: Mapping[str, int]) -> None:

@@ -24,7 +24,7 @@ from metering.records import (
     dead_letter,
     repeated,
 )
-from metering.refunds import Plan, apply_refund, plan_refund, refund_overflows
+from metering.refunds import RefundPlan, apply_refund, plan_refund, refund_overflows
 from metering.state import State, book_id_of
 from metering.validation import check_account_update, check_grant, check_hold, check_price_book, check_refund
 
@@ -133,7 +133,7 @@ def _apply_settings(account: Account, record: Record) -> Output:
     return Output(Kind.ACCOUNT, change)
 
 
-def _overflows(account: Account, kind: Command, record: Record, plan: Plan | None) -> bool:
+def _overflows(account: Account, kind: Command, record: Record, plan: RefundPlan | None) -> bool:
     """Whether an amount would take a balance beyond what a long holds."""
     if plan is not None:
         return refund_overflows(account, record, plan)

@@ -57,13 +57,13 @@ def is_known(account: Account) -> bool:
 
 def balances_at(account: Account, at: int) -> dict[str, BalanceView]:
     """By credit type in order of name, as of `at` (ms): a grant past its time is gone even if no command has come."""
-    found = {}
+    views = {}
     for name, balance in sorted(account.balances.items()):
         is_open = [grant.expires_at is None or grant.expires_at > at for grant in balance.grants]
         grants = [grant for grant, still in zip(balance.grants, is_open, strict=True) if still]
         left = sum(grant.left for grant in grants)
-        found[name] = BalanceView(left - balance.debt, balance.debt, balance.amount + balance.debt - left, grants)
-    return found
+        views[name] = BalanceView(left - balance.debt, balance.debt, balance.amount + balance.debt - left, grants)
+    return views
 
 
 def claims_of(state: State, account: Account, newest: int) -> ClaimsView:
@@ -106,7 +106,11 @@ def _windows(state: State, account: Account) -> dict[str, Unique]:
     """How each charge is unique by the prices that an event of the present would have."""
     at = account.stream_time
     version = None if state.book is None else state.book.version_for(at, account.plan_for(at, None)[1])
-    return {} if version is None else {each.charge: each.unique for each in version.charges if each.unique is not None}
+    return (
+        {}
+        if version is None
+        else {charge.charge: charge.unique for charge in version.charges if charge.unique is not None}
+    )
 
 
 def _ends_at(owner: Owner, unique: Unique | None) -> int | None:

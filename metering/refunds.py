@@ -16,13 +16,14 @@ from metering.records import (
     RejectReason,
 )
 from metering.state import State
+from metering.store import Value
 
 # A charged line as `charging` noted it: [line, charge, credit_type, credits, returned, uses, claim]
 LINE, CHARGE, CREDIT_TYPE, CREDITS, RETURNED, USES, CLAIM = range(7)
 ChargedLine = list[Any]
 
 
-class Plan(NamedTuple):
+class RefundPlan(NamedTuple):
     """What a refund request comes to: lines with the credits to return of each, or the reason against it."""
 
     occurred_at: int
@@ -31,12 +32,12 @@ class Plan(NamedTuple):
     reject_reason: RejectReason | None
 
 
-def plan_refund(state: State, account: Account, request: Record) -> Plan:
+def plan_refund(state: State, account: Account, request: Record) -> RefundPlan:
     """Decides a request against what the account still remembers at the request's time; changes nothing."""
     event = state.get(account.event_prefix + request["event_id"].encode())
     stream_time = max(account.stream_time, request["requested_at"])
     if event is None or event[0] < account.horizon(state.accept_window, stream_time):
-        return Plan(0, [], [], RejectReason.UNKNOWN_CHARGE)
+        return RefundPlan(0, [], [], RejectReason.UNKNOWN_CHARGE)
     lines: list[ChargedLine] = [list(line) for line in event[1]] if len(event) > 1 else []
     wanted = [line for line in lines if request["charge"] is None or line[CHARGE] == request["charge"]]
     amount = request["credits"]
@@ -50,10 +51,10 @@ def plan_refund(state: State, account: Account, request: Record) -> Plan:
         if left == 0 or (amount is not None and amount > left):
             reason = RejectReason.EXCEEDS_CHARGE
     parts = [(line, line[CREDITS] - line[RETURNED] if amount is None else amount) for line in wanted]
-    return Plan(event[0], lines, [] if reason else [(line, part) for line, part in parts if part], reason)
+    return RefundPlan(event[0], lines, [] if reason else [(line, part) for line, part in parts if part], reason)
 
 
-def apply_refund(state: State, account: Account, request: Record, plan: Plan) -> list[Output]:
+def apply_refund(state: State, account: Account, request: Record, plan: RefundPlan) -> list[Output]:
     """Carries out an accepted request whose stream time has moved already; one output a line, or one rejection."""
     if plan.reject_reason is not None:
         return [_rejected(request, plan.reject_reason)]
@@ -64,7 +65,7 @@ def apply_refund(state: State, account: Account, request: Record, plan: Plan) ->
     return outputs
 
 
-def refund_overflows(account: Account, request: Record, plan: Plan) -> bool:
+def refund_overflows(account: Account, request: Record, plan: RefundPlan) -> bool:
     """Whether the refund would lift a balance beyond what a long holds."""
     returned: dict[str, int] = {}
     for line, part in plan.parts:
@@ -134,3 +135,9 @@ def _rejected(request: Record, reason: RejectReason) -> Output:
         "occurred_at": None,
     }
     return Output(Kind.REFUND, record)
+
+
+def left_of_charge(event: Value | None, charge: str) -> int:
+    """Credits of one charge that an event's row still lists as paid, refunds taken off; 0 where nothing is listed."""
+    lines = event[1] if event is not None and len(event) > 1 else ()
+    return sum(line[CREDITS] - line[RETURNED] for line in lines if line[CHARGE] == charge)

@@ -66,6 +66,10 @@ class State:
             self._accounts[account_id] = account
         return account
 
+    def event(self, account_id: str, event_id: str) -> Value | None:
+        """The row of an accepted event, as `metering.store` describes it; None where its id is not remembered."""
+        return self.get(self.account(account_id).event_prefix + event_id.encode())
+
     def touch(self, account_id: str) -> None:
         """Marks the account's row to be written."""
         self._touched.add(account_id)

@@ -45,6 +45,22 @@ def account_prefix(account_id: str) -> bytes:
     return len(text).to_bytes(2, "big") + text
 
 
+def event_key(account_id: str, event_id: str) -> bytes:
+    """The key of an accepted event's row."""
+    return EVENT + account_prefix(account_id) + event_id.encode()
+
+
+def key_parts(key: bytes) -> tuple[bytes, bytes]:
+    """The account's part of a row's key, as `account_prefix` makes it, and the row's own part behind it."""
+    end = 3 + int.from_bytes(key[1:3], "big")
+    return key[1:end], key[end:]
+
+
+def account_id_of(prefix: bytes) -> str:
+    """The account of an `account_prefix`; bytes that are no UTF-8 are replaced."""
+    return prefix[2:].decode("utf-8", "replace")
+
+
 def pack_texts(*texts: str) -> bytes:
     """An unambiguous, order-keeping join of any texts, for the tail of a key."""
     return b"".join(len(raw).to_bytes(4, "big") + raw for raw in (text.encode() for text in texts))

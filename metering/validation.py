@@ -31,7 +31,7 @@ MAX_ENTRIES = 32
 MAX_QUANTITY = 10**9
 
 _OUTCOMES = frozenset(str(outcome) for outcome in Outcome)
-_ON_EMPTY = frozenset(str(each) for each in OnEmpty)
+_ON_EMPTY = frozenset(str(choice) for choice in OnEmpty)
 
 EVENT_FIELDS = (
     "event_id", "account_id", "occurred_at", "endpoint", "channel", "outcome", "request_id", "actor", "user_id", "ip",
@@ -67,8 +67,10 @@ def check_event(event: Record) -> str | None:
     if type(outcome) is not str or outcome not in _OUTCOMES:
         return "outcome"
     for field in _OPTIONAL_TEXTS:
-        text = get(field)
-        if text is None or text == "":
+        text = get(field, "")
+        if text is None:  # as most are: nothing to bring to a plain form
+            continue
+        if text == "":
             event[field] = None
         elif (
             type(text) is not str
@@ -78,16 +80,10 @@ def check_event(event: Record) -> str | None:
             or (field == "domain" and canonical_domain(text) is None)
         ):
             return field
-    hold_id = get("hold_id")
-    if hold_id is None or hold_id == "":
-        event["hold_id"] = None
-    elif not _is_text(hold_id, MAX_ID):
-        return "hold_id"
-    keeps_hold = get("keeps_hold")
-    if keeps_hold is None:
-        event["keeps_hold"] = False
-    elif type(keeps_hold) is not bool:
-        return "keeps_hold"
+    if get("hold_id", "") is not None or get("keeps_hold") is not False:  # few events have more to look at
+        bad = _check_hold_of_event(event)
+        if bad is not None:
+            return bad
     if get("quantities") is None:
         event["quantities"] = {}
     elif not _are_quantities(event["quantities"]):
@@ -97,6 +93,21 @@ def check_event(event: Record) -> str | None:
     elif not _are_attributes(event["attributes"]):
         return "attributes"
     return None if len(event) == len(_EVENT_FIELDS) else _unknown(event, _EVENT_FIELDS)
+
+
+def _check_hold_of_event(event: Record) -> str | None:
+    """The first bad one of the two fields of an event about its hold, or None."""
+    hold_id = event.get("hold_id")
+    if hold_id is None or hold_id == "":
+        event["hold_id"] = None
+    elif not _is_text(hold_id, MAX_ID):
+        return "hold_id"
+    keeps_hold = event.get("keeps_hold")
+    if keeps_hold is None:
+        event["keeps_hold"] = False
+    elif type(keeps_hold) is not bool:
+        return "keeps_hold"
+    return None
 
 
 def check_hold(hold: Record) -> str | None:

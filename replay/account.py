@@ -1,6 +1,6 @@
-"""One account as the log makes it: its commands alone, applied on a state of its own.
+"""Replays one account: applies only its commands, on a state of its own.
 
-What becomes of an account depends on its own commands and on the price books of its partition, so a replay passes over
+An account's state depends on its own commands and on the price books of its partition, so a replay skips
 all others. Nothing is sent and nobody's state is written.
 """
 
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from metering import MemoryStore
-from metering.records import MAX_ID, Command, Kind, Output, Record
+from metering.records import MAX_ID, Kind, Output
 from metering.state import ReadBook, State
 from metering.store import Store
+from replay.commands import ReplayedCommand, commands_of
 from replay.layered_store import LayeredStore
 from schemas.codec import Codec
 from schemas.errors import Undecodable
@@ -26,12 +27,12 @@ _COMMANDS_BETWEEN_WRITES = 2_000
 _MESSAGES_BETWEEN_REPORTS = 256
 _PRICE_BOOK = "PriceBook"
 
-Progress = Callable[[int], None]
-"""Told the next offset as the replay goes on."""
+ProgressCallback = Callable[[int], None]
+"""Called with the next offset as the replay goes on."""
 
 
 def quiet(_offset: int) -> None:
-    """Tell nobody."""
+    """Report no progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class ReplaySource:
 
 def is_account_id(text: str) -> bool:
     """Whether an account can have this id: 1 to 128 characters that UTF-8 can hold."""
-    return 0 < len(text) <= MAX_ID and not any("\ud800" <= each <= "\udfff" for each in text)
+    return 0 < len(text) <= MAX_ID and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class Base(NamedTuple):
@@ -62,20 +63,6 @@ class Base(NamedTuple):
 def beginning() -> Base:
     """The empty state that every log begins with."""
     return Base(MemoryStore(), -1, "the log's beginning")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command of the account, or a price book. `index` is its place in a batch of events, else None.
-
-    `digest` is that of its bytes, as `Codec.decode_commands` gives it.
-    """
-
-    message: Message
-    index: int | None
-    command: str
-    record: Record
-    digest: bytes
 
 
 class AccountReplay:
@@ -104,14 +91,14 @@ class AccountReplay:
         """The partition for people: topic[partition]."""
         return f"{self._source.names.requests}[{self.partition}]"
 
-    def run(self, stop: int, progress: Progress = quiet) -> None:
-        """Applies everything before offset `stop`; raises as `steps`."""
-        for step in self.steps(stop, progress):
-            self.apply(step)
+    def run(self, stop: int, progress: ProgressCallback = quiet) -> None:
+        """Applies everything before offset `stop`; raises as `commands`."""
+        for command in self.commands(stop, progress):
+            self.apply(command)
         self.flush()
 
-    def steps(self, stop: int, progress: Progress = quiet) -> Iterator[Step]:
-        """The account's commands after `applied` and before offset `stop`, in order, each to be given to `apply`.
+    def commands(self, stop: int, progress: ProgressCallback = quiet) -> Iterator[ReplayedCommand]:
+        """The account's commands after `applied` and before offset `stop`, in order, each to be passed to `apply`.
 
         Take all of them, or throw the replay away. Raises LogError, LostPrefix where the log no longer reaches back to
         the base.
@@ -124,20 +111,20 @@ class AccountReplay:
                 "between cannot be replayed; run this where the worker's state is, or where a newer checkpoint is"
             )
         for count, message in enumerate(self._source.input_log.read(self.partition, first, stop)):
-            yield from self._steps_of(message)
+            yield from self._commands_of(message)
             self.applied = message.offset
             if count % _MESSAGES_BETWEEN_REPORTS == 0:
                 progress(message.offset + 1)
         self.applied = max(self.applied, stop - 1)
         progress(stop)
 
-    def apply(self, step: Step) -> list[Output]:
-        """Applies one step as the worker would; gives what it causes. May change the step's record in place."""
-        message, state = step.message, self.state
+    def apply(self, command: ReplayedCommand) -> list[Output]:
+        """Applies one command as the worker would; returns what it causes. May change the record in place."""
+        message, state = command.message, self.state
         partitions = self._source.partitions
-        outputs = apply_one(partitions, state, step.command, step.record, message, step.index, step.digest)
+        outputs = apply_one(partitions, state, command.command, command.record, message, command.index, command.digest)
         if outputs and outputs[0].kind is Kind.DEAD_LETTER:
-            outputs = [with_place(outputs[0], message, step.index, self._original(step))]
+            outputs = [with_place(outputs[0], message, command.index, self._original(command))]
         self._uncommitted += 1
         if self._uncommitted >= _COMMANDS_BETWEEN_WRITES:
             self.flush()
@@ -149,22 +136,22 @@ class AccountReplay:
         self.state.commit()
         self._uncommitted = 0
 
-    def _steps_of(self, message: Message) -> Iterator[Step]:
+    def _commands_of(self, message: Message) -> Iterator[ReplayedCommand]:
+        """The message's commands that concern the account."""
         codec = self._source.codec
         try:
             # An id stands in a record as its UTF-8, so most messages of others need not be decoded.
             if self._needle not in message.value and codec.name_of(message.value) != _PRICE_BOOK:
                 return
-            command, records, digests = codec.decode_commands(message.value)
         except Undecodable:  # a dead letter, of no account
             return
-        for index, (record, digest) in enumerate(zip(records, digests, strict=True)):
-            if command == Command.PRICE_BOOK or record["account_id"] == self.account_id:
-                yield Step(message, index if command == Command.REQUEST else None, command, record, digest)
+        yield from (command for command in commands_of(codec, message) if command.is_for(self.account_id))
 
-    def _original(self, step: Step) -> bytes:
+    def _original(self, command: ReplayedCommand) -> bytes:
         """The bytes that a dead letter keeps: the message, or of a longer batch the event alone."""
-        if step.index is None:
-            return step.message.value
-        events = self._source.codec.decode_command(step.message.value)[1]["events"]
-        return step.message.value if len(events) == 1 else self._source.codec.encode_event_alone(events[step.index])
+        if command.index is None:
+            return command.message.value
+        events = self._source.codec.decode_command(command.message.value)[1]["events"]
+        return (
+            command.message.value if len(events) == 1 else self._source.codec.encode_event_alone(events[command.index])
+        )

@@ -1,6 +1,6 @@
-"""Where the replay of an account may begin: the nearest state at hand that is surely of this log.
+"""Where the replay of an account may begin: the nearest state that is known to be of this log.
 
-What is absent, foreign or unreadable is passed over with a word of why; the log's beginning is always right.
+Skips states that are missing, foreign or unreadable, and remarks why; the log's beginning always fits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streams.state.read_only import StateView
 from streams.state.rocks_folder import state_folder
 from streams.state.store import Identity, StateError
 
-Say = Callable[[str], None]
+Remark = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +40,38 @@ class BasePlaces:
         return f"{self.identity.topic}[{self.identity.partition}]"
 
 
-def base_for(places: BasePlaces, say: Say, before: int | None = None) -> Base:
+def base_for(places: BasePlaces, remark: Remark, before: int | None = None) -> Base:
     """The nearest base with `applied` < `before` (None: the newest). Close it when the replay is done.
 
     That is the worker's state on this machine, else the newest checkpoint that is whole, else the log's beginning.
-    `say` gets a sentence for each that is passed over for another reason than `before`. Raises LogError.
+    `remark` gets a sentence for each that is skipped for another reason than `before`. Raises LogError.
     """
-    return _workers_state(places, say, before) or _checkpoint(places, say, before) or beginning()
+    return _workers_state(places, remark, before) or _checkpoint(places, remark, before) or beginning()
 
 
-def _workers_state(places: BasePlaces, say: Say, before: int | None) -> Base | None:
+def _workers_state(places: BasePlaces, remark: Remark, before: int | None) -> Base | None:
     if places.state_root is None:
         return None
     path = state_folder(places.state_root, places.identity)
     name = f"the worker's state of {places.partition_name}"
     if not path.is_dir():
-        say(f"{name} is not on this machine ({path})")
+        remark(f"{name} is not on this machine ({path})")
         return None
     try:
         view = StateView(path)
     except StateError as error:
-        say(f"{name} is not used: {error}")
+        remark(f"{name} is not used: {error}")
         return None
     unfit = _unfit(places, view.identity, view.applied)
     if unfit is not None or (before is not None and view.applied >= before):
         view.close()
         if unfit is not None:
-            say(f"{name} is not used: {path} {unfit}")
+            remark(f"{name} is not used: {path} {unfit}")
         return None
     return Base(view, view.applied, "the worker's state", view.close)
 
 
-def _checkpoint(places: BasePlaces, say: Say, before: int | None) -> Base | None:
+def _checkpoint(places: BasePlaces, remark: Remark, before: int | None) -> Base | None:
     if places.checkpoints is None:
         return None
     kept = places.input_log.bounds(places.identity.partition)[0]
@@ -79,18 +79,18 @@ def _checkpoint(places: BasePlaces, say: Say, before: int | None) -> Base | None
         for checkpoint in places.checkpoints.whole(places.identity.partition, before):
             if checkpoint.applied + 1 < kept:  # as are all that are older
                 ends = f"it goes up to offset {checkpoint.applied}, the log begins at {kept}"
-                say(f"{checkpoint.place} is not used: {ends}")
+                remark(f"{checkpoint.place} is not used: {ends}")
                 return None
-            base = _fetched(places, checkpoint, say)
+            base = _fetched(places, checkpoint, remark)
             if base is not None:
                 return base
     except CheckpointError as error:
-        say(f"no checkpoint of {places.partition_name} is used: {error}")
+        remark(f"no checkpoint of {places.partition_name} is used: {error}")
     return None
 
 
-def _fetched(places: BasePlaces, checkpoint: Checkpoint, say: Say) -> Base | None:
-    """The checkpoint, fetched and opened; None, said why, where the one before may be better."""
+def _fetched(places: BasePlaces, checkpoint: Checkpoint, remark: Remark) -> Base | None:
+    """The checkpoint, fetched and opened; None, with a remark, where the one before may be better."""
     if places.checkpoints is None:
         return None
     folder = places.scratch / checkpoint.name
@@ -98,7 +98,7 @@ def _fetched(places: BasePlaces, checkpoint: Checkpoint, say: Say) -> Base | Non
         places.checkpoints.fetch(checkpoint, folder)
         view = StateView(folder)
     except (CheckpointDamaged, StateError) as error:
-        say(f"a checkpoint is not used: {error}")
+        remark(f"a checkpoint is not used: {error}")
         shutil.rmtree(folder, ignore_errors=True)
         return None
 
@@ -109,21 +109,21 @@ def _fetched(places: BasePlaces, checkpoint: Checkpoint, say: Say) -> Base | Non
     unfit = _unfit(places, view.identity, view.applied)
     if unfit is not None:
         close()
-        say(f"{checkpoint.place} is not used: it {unfit}")
+        remark(f"{checkpoint.place} is not used: it {unfit}")
         return None
     return Base(view, view.applied, f"the checkpoint {checkpoint.place}", close)
 
 
-def _unfit(places: BasePlaces, found: Identity | None, applied: int) -> str | None:
+def _unfit(places: BasePlaces, identity: Identity | None, applied: int) -> str | None:
     """Why a state cannot be a base of this log; None where it can."""
     wanted = places.identity
-    if found is None:
+    if identity is None:
         return "is no state that this version can read"
-    if (found.topic, found.partition) != (wanted.topic, wanted.partition):
-        return f"belongs to {found.topic}[{found.partition}]"
-    if found.log_id is None:
+    if (identity.topic, identity.partition) != (wanted.topic, wanted.partition):
+        return f"belongs to {identity.topic}[{identity.partition}]"
+    if identity.log_id is None:
         return "does not say which log it was made from"
-    if found.log_id != wanted.log_id:
+    if identity.log_id != wanted.log_id:
         return "was made from an earlier topic of that name, which was deleted and made again"
     kept, end = places.input_log.bounds(wanted.partition)
     if applied >= end:

@@ -1,4 +1,4 @@
-"""One event's story, told by replaying its account: every time that its id came, its refunds, and the present.
+"""The story of one event, from a replay of its account: every arrival of its id, its refunds, and its state now.
 
 An id may come more than once: as a repeat, as a dead letter before it was right, or anew after it was forgotten. Each
 time is explained; the last one that was accepted is what the bill holds now.
@@ -7,6 +7,7 @@ time is explained; the last one that was accepted is what the bill holds now.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from metering import MemoryStore
@@ -15,7 +16,8 @@ from metering.explanation import Claimant, Explanation
 from metering.records import MAX_ID, Command, Kind, Output, Record
 from metering.state import State
 from metering.validation import check_event
-from replay.account import AccountReplay, Base, Progress, ReplaySource, Step, quiet
+from replay.account import AccountReplay, Base, ProgressCallback, ReplaySource, quiet
+from replay.commands import ReplayedCommand
 from streams.log.place import Place
 
 FIELDS_OF_A_LINE = (
@@ -33,11 +35,28 @@ class RecordedPlace(Place):
     producer: str | None
 
     @classmethod
-    def of(cls, step: Step) -> RecordedPlace:
+    def of(cls, step: ReplayedCommand) -> RecordedPlace:
         message = step.message
         return cls(message.partition, message.offset, step.index, message.timestamp, message.producer)
 
     __str__ = Place.__str__
+
+
+class ArrivalOutcome(StrEnum):
+    """What became of an event that arrived."""
+
+    ACCEPTED = "accepted"
+    REPEATED = "repeated"
+    DEAD_LETTER = "dead_letter"
+
+
+class RefundOutcome(StrEnum):
+    """What became of a refund request."""
+
+    REFUNDED = "refunded"
+    REJECTED = "rejected"
+    REPEATED = "repeated"
+    DEAD_LETTER = "dead_letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +67,21 @@ class Arrival:
     explanation: Explanation
 
     @property
-    def became(self) -> str:
-        """`accepted`, `repeated` or `dead_letter`."""
+    def outcome(self) -> ArrivalOutcome:
+        """What became of it."""
         if self.explanation.refusal is not None:
-            return "dead_letter"
-        return "accepted" if self.explanation.repeat_of is None else "repeated"
+            return ArrivalOutcome.DEAD_LETTER
+        return ArrivalOutcome.ACCEPTED if self.explanation.repeat_of is None else ArrivalOutcome.REPEATED
 
 
 @dataclass(frozen=True, slots=True)
 class RefundAttempt:
-    """A refund request for the event, and what came of it: one output a line, or a rejection, or nothing (a repeat)."""
+    """A refund request for the event, and what became of it: one output a line, a rejection, or none (a repeat)."""
 
     place: RecordedPlace
     request: Record
     outputs: tuple[Record, ...]
-    became: str
-    """`refunded`, `rejected`, `repeated` or `dead_letter`."""
+    outcome: RefundOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +107,20 @@ class Story:
     @property
     def subject(self) -> Arrival | None:
         """The arrival that the story is about: the last accepted one, else the last dead letter; None for neither."""
-        accepted = [each for each in self.arrivals if each.became == "accepted"]
-        candidates = accepted or [each for each in self.arrivals if each.became == "dead_letter"]
+        accepted = [arrival for arrival in self.arrivals if arrival.outcome is ArrivalOutcome.ACCEPTED]
+        candidates = accepted or [arrival for arrival in self.arrivals if arrival.outcome is ArrivalOutcome.DEAD_LETTER]
         return candidates[-1] if candidates else None
 
     def accepted_before(self, arrival: Arrival) -> Arrival | None:
         """The accepted event that an arrival repeats: the last one before it; None where the replay began after it."""
         earlier = self.arrivals[: self.arrivals.index(arrival)]
-        return next((each for each in reversed(earlier) if each.became == "accepted"), None)
+        return next((before for before in reversed(earlier) if before.outcome is ArrivalOutcome.ACCEPTED), None)
 
     @property
     def others(self) -> list[Arrival]:
         """The other times that the id came, in order."""
         subject = self.subject
-        return [each for each in self.arrivals if each is not subject]
+        return [arrival for arrival in self.arrivals if arrival is not subject]
 
     @property
     def refunds_since(self) -> list[RefundAttempt]:
@@ -110,17 +128,19 @@ class Story:
         subject = self.subject
         if subject is None:
             return []
-        return [each for each in self.refunds if each.place.offset > subject.place.offset]
+        return [attempt for attempt in self.refunds if attempt.place.offset > subject.place.offset]
 
 
-def replay_story(replay: AccountReplay, event_id: str, stop: int, now: int, progress: Progress = quiet) -> Story:
+def replay_story(
+    replay: AccountReplay, event_id: str, stop: int, now: int, progress: ProgressCallback = quiet
+) -> Story:
     """Replays the account up to offset ``stop``; ``now`` is the time for the question of the present (ms UTC).
 
     Raises LogError, LostPrefix.
     """
     topic = replay.place.rpartition("[")[0]
     story = Story(event_id, replay.account_id, topic, replay.base.name)
-    for step in replay.steps(stop, progress):
+    for step in replay.commands(stop, progress):
         if step.command == Command.REQUEST and step.record["event_id"] == event_id:
             explanation = explain_event(replay.state, step.record, step.message.timestamp, step.digest)
             replay.apply(step)
@@ -148,7 +168,7 @@ def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int,
     Reads only, and applies nothing. Raises LogError, LostPrefix.
     """
     base = Base(MemoryStore(), first - 1, f"offset {first}")
-    for step in AccountReplay(source, account_id, base).steps(stop):
+    for step in AccountReplay(source, account_id, base).commands(stop):
         record = step.record
         is_it = step.command == Command.REQUEST and record["event_id"] == owner.event_id
         # One of that id that was set aside first is not the one that paid.
@@ -157,13 +177,15 @@ def place_of(source: ReplaySource, account_id: str, owner: Claimant, first: int,
     return None
 
 
-def _attempt(step: Step, request: Record, outputs: list[Output]) -> RefundAttempt:
-    refunds = tuple(each.record for each in outputs if each.kind is Kind.REFUND)
+def _attempt(step: ReplayedCommand, request: Record, outputs: list[Output]) -> RefundAttempt:
+    refunds = tuple(output.record for output in outputs if output.kind is Kind.REFUND)
     if refunds:
-        became = str(refunds[0]["status"])
+        outcome = RefundOutcome(refunds[0]["status"])
+    elif any(output.kind is Kind.REPEATED for output in outputs):
+        outcome = RefundOutcome.REPEATED
     else:
-        became = "repeated" if any(each.kind is Kind.REPEATED for each in outputs) else "dead_letter"
-    return RefundAttempt(RecordedPlace.of(step), request, refunds, became)
+        outcome = RefundOutcome.DEAD_LETTER
+    return RefundAttempt(RecordedPlace.of(step), request, refunds, outcome)
 
 
 def differences(explained: list[Record], billed: list[Record]) -> list[str]:
@@ -172,14 +194,14 @@ def differences(explained: list[Record], billed: list[Record]) -> list[str]:
     A field that the billed line does not hold is not compared.
     """
     expected: dict[int, Record] = {line["line"]: line for line in explained}
-    found: dict[int, Record] = {line["line"]: line for line in billed}
-    sentences = [f"line {number} is explained and not there" for number in sorted(expected.keys() - found.keys())]
-    sentences += [f"line {number} is there and not explained" for number in sorted(found.keys() - expected.keys())]
-    for number in sorted(expected.keys() & found.keys()):
+    actual: dict[int, Record] = {line["line"]: line for line in billed}
+    sentences = [f"line {number} is explained and not there" for number in sorted(expected.keys() - actual.keys())]
+    sentences += [f"line {number} is there and not explained" for number in sorted(actual.keys() - expected.keys())]
+    for number in sorted(expected.keys() & actual.keys()):
         for name in FIELDS_OF_A_LINE:
-            if name in found[number] and _plain(found[number][name]) != _plain(expected[number][name]):
+            if name in actual[number] and _plain(actual[number][name]) != _plain(expected[number][name]):
                 wanted = _plain(expected[number][name])
-                sentences.append(f"line {number}: {name} is {_plain(found[number][name])!r}, and explained {wanted!r}")
+                sentences.append(f"line {number}: {name} is {_plain(actual[number][name])!r}, and explained {wanted!r}")
     return sentences
 
 

@@ -8,6 +8,7 @@ from metering.records import Record
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from streams.log.protocols import InputLog, Message
+from streams.log.source_position import SourcePosition, source_position
 
 _FIRST_STRETCH = 256
 _GROWTH = 4
@@ -28,30 +29,32 @@ def newest_lines(
 ) -> Tail:
     """The account's last `count` lines that input offsets up to `up_to` caused. `log` is the topic of billed events.
 
-    What no worker wrote is passed over: the audit reports it. Raises LogError.
+    Skips records that no worker wrote: the audit reports them. Raises LogError.
     """
     needle = account_id.encode()
     kept, end = log.bounds(partition)
-    found: dict[tuple[int, int], list[Record]] = {}
+    lines_by_position: dict[SourcePosition, list[Record]] = {}
     stop, stretch, left = end, _FIRST_STRETCH, looked_at
-    while stop > kept and left > 0 and sum(map(len, found.values())) < count:
+    while stop > kept and left > 0 and sum(map(len, lines_by_position.values())) < count:
         first = max(kept, stop - min(stretch, left))
         for message in log.read(partition, first, stop):
             if needle not in message.value:  # an id stands in a record as its UTF-8
                 continue
-            position, events = _decoded(codec, message)
-            if 0 <= position[0] <= up_to and position not in found:  # else a double, with the same bytes
-                found[position] = [event for event in events if event["account_id"] == account_id]
+            position = source_position(message)
+            if not 0 <= position[0] <= up_to or position in lines_by_position:  # a double has the same bytes
+                continue
+            if (events := _lines_of(codec, message)) is not None:
+                lines_by_position[position] = [event for event in events if event["account_id"] == account_id]
         left -= stop - first
         stop, stretch = first, stretch * _GROWTH
-    lines = [line for position in sorted(found) for line in found[position]]
+    lines = [line for position in sorted(lines_by_position) for line in lines_by_position[position]]
     return Tail(lines[-count:] if count else [], stop <= kept or len(lines) >= count)
 
 
-def _decoded(codec: Codec, message: Message) -> tuple[tuple[int, int], list[Record]]:
-    """(source_offset, part) of a batch of lines, and its lines; (-1, -1) and none for anything else."""
+def _lines_of(codec: Codec, message: Message) -> list[Record] | None:
+    """The lines of a batch of them; None for any other record."""
     try:
         name, batch = codec.decode(message.value)
     except Undecodable:
-        return (-1, -1), []
-    return ((batch["source_offset"], batch["part"]), batch["events"]) if name == "BilledBatch" else ((-1, -1), [])
+        return None
+    return batch["events"] if name == "BilledBatch" else None

@@ -77,13 +77,13 @@ def current(name: str) -> Schema:
 @cache
 def released() -> tuple[Schema, ...]:
     """Every released schema, oldest first for each record. Treat them as frozen."""
-    found = [
+    versions = [
         (name, int(version), file.read_text("utf-8"))
         for file in files("schemas").joinpath("history").iterdir()
         for name, version, suffix in [_parts(file.name)]
         if suffix == "avsc"
     ]
-    return tuple(json.loads(text) for _, _, text in sorted(found))
+    return tuple(json.loads(text) for _, _, text in sorted(versions))
 
 
 def _parts(file_name: str) -> tuple[str, str, str]:

@@ -189,8 +189,8 @@ class _Reading:
             line = alias or key_node.start_mark.line + 1
             key = self._scalar(key_node, path, line) if isinstance(key_node, yaml.ScalarNode) else None
             if not isinstance(key, str):
-                told = f" {key_node.value!r}" if isinstance(key_node, yaml.ScalarNode) else ""
-                self._note(path, line, f"the key{told} is not text; put it in quotes")
+                name = f" {key_node.value!r}" if isinstance(key_node, yaml.ScalarNode) else ""
+                self._note(path, line, f"the key{name} is not text; put it in quotes")
             elif key == "<<":
                 self._note(
                     path, line, "merge keys (<<) are not read here; write the keys out, or use an alias as a value"

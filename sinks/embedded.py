@@ -151,8 +151,8 @@ class EmbeddedSink:
         """Refuses what the engine's own parser takes for more than one reading statement."""
         spelled = connection.query(spelling_query(text), "RawBLOB").bytes()
         check_canonical(spelled.decode("utf-8", "replace"))
-        found = connection._conn.classify_query(text)  # noqa: SLF001 - the public class does not pass it on
-        if found["query_class"].name != "READ_ONLY" or found["statement_count"] != 1:
+        verdict = connection._conn.classify_query(text)  # noqa: SLF001 - the public class does not pass it on
+        if verdict["query_class"].name != "READ_ONLY" or verdict["statement_count"] != 1:
             raise SinkRejected("only one reading statement is allowed here")
 
     def _types_of(self, table: str) -> dict[str, str]:

@@ -45,7 +45,7 @@ UNAVAILABLE_CODES = frozenset(
 )
 
 READING_TOOK_TOO_MUCH = frozenset({158, 159, 160, 241, 307, 396})
-"""What a reader's own limits give: too many rows or bytes, too long, too much memory."""
+"""The errors of a reader's own limits: too many rows or bytes, too long, too much memory."""
 
 READONLY = 164
 
@@ -58,8 +58,8 @@ _CODES = re.compile(r"(?:Code: \d+\.?\s*)*")
 
 def code_of(message: str) -> int:
     """The error code in ClickHouse's message, 0 where there is none."""
-    found = _CODE.search(message)
-    return int(found.group(1)) if found else 0
+    match = _CODE.search(message)
+    return int(match.group(1)) if match else 0
 
 
 def tidy(message: str) -> str:

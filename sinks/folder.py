@@ -80,7 +80,7 @@ class FolderLock:
 
 
 def store_id(folder: Path) -> str | None:
-    """What tells this data directory from every other one; None where there is none yet, or it cannot be read."""
+    """The id of this data directory; None where there is none yet, or it cannot be read."""
     try:
         return (folder / ID_NAME).read_text(encoding="ascii").strip() or None
     except (OSError, UnicodeDecodeError):
@@ -88,19 +88,19 @@ def store_id(folder: Path) -> str | None:
 
 
 def keep_store_id(folder: Path) -> str:
-    """The directory's id, made where it is missing; only for who holds the lock. Raises SinkRejected."""
-    found = store_id(folder)
-    if found is None:
-        found = secrets.token_hex(16)
+    """The directory's id, made where it is missing; only for the holder of the lock. Raises SinkRejected."""
+    identity = store_id(folder)
+    if identity is None:
+        identity = secrets.token_hex(16)
         try:
-            (folder / ID_NAME).write_text(f"{found}\n", encoding="ascii")
+            (folder / ID_NAME).write_text(f"{identity}\n", encoding="ascii")
         except OSError as error:
             raise _unwritable(folder, error) from error
-    return found
+    return identity
 
 
 def write_engine_config(folder: Path) -> Path:
-    """Writes the engine's settings into the data directory; gives the path of the file to start it with.
+    """Writes the engine's settings into the data directory; returns the path of the file to start it with.
 
     Without a file named, the engine would take a ``config.xml`` that it happens to find in the current directory.
     """

@@ -42,7 +42,7 @@ SHOWN_ROWS = 1_000
 
 
 def format_name(name: str) -> str:
-    """The format's own spelling; raises SinkRejected for one that there is not."""
+    """The format's own spelling; raises SinkRejected for a nonexistent one."""
     for known in FORMATS:
         if known.lower() == name.lower():
             return known
@@ -60,7 +60,7 @@ def as_text(result: Result, name: str, limits: Limits = DEFAULT_LIMITS) -> bytes
 
 def _with_times_as_text(result: Result) -> Result:
     """Times as the engine prints them: with as many digits after the second as their type has."""
-    digits = {at: _digits(found[1]) for at, kind in enumerate(result.types) if (found := _TIME_TYPE.match(kind))}
+    digits = {at: _digits(match[1]) for at, kind in enumerate(result.types) if (match := _TIME_TYPE.match(kind))}
     if not digits:
         return result
     rows = [

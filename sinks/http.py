@@ -59,8 +59,8 @@ class StoreIdentity(NamedTuple):
     def of(cls, header: Callable[[str], str | None]) -> StoreIdentity | None:
         """What an answer says of itself, asked by a header's name; None where it says nothing."""
         values = [header(name) for name in _IDENTITY_HEADERS]
-        found = [unquote(value) for value in values if value is not None]
-        return cls(*found) if len(found) == len(values) else None
+        parts = [unquote(value) for value in values if value is not None]
+        return cls(*parts) if len(parts) == len(values) else None
 
 
 class ForeignStore(SinkUnavailable):
@@ -141,10 +141,10 @@ class QueryServer:
 
         def run() -> None:
             try:
-                found = self._answer(sql, output_format)
+                answer = self._answer(sql, output_format)
             finally:
                 self._turns.release()
-            answers.put(found)
+            answers.put(answer)
 
         threading.Thread(target=run, name="query", daemon=True).start()
         try:
@@ -155,8 +155,8 @@ class QueryServer:
 
     def health(self) -> Answer:
         """Whether the store answers now; waits for no turn."""
-        found = self._answer("SELECT 1", "TabSeparated")
-        return found._replace(body=b"ok\n") if found.status is HTTPStatus.OK else found
+        answer = self._answer("SELECT 1", "TabSeparated")
+        return answer._replace(body=b"ok\n") if answer.status is HTTPStatus.OK else answer
 
     def _answer(self, sql: str, output_format: str) -> Answer:
         try:

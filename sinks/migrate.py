@@ -41,20 +41,20 @@ class Migration:
 
 def migrations(folder: Path = FOLDER) -> list[Migration]:
     """Every migration there is, in order. Raises ValueError where the numbers are not 1, 2, 3, ..."""
-    found = []
+    numbered = []
     for path in sorted(folder.glob("*.sql")):
         name = _FILE_NAME.fullmatch(path.name)
         if name is None:
             raise ValueError(f"migration {path.name}: its name must be like 0001_tables.sql")
-        found.append(Migration(int(name.group(1)), name.group(2), path.read_text(encoding="utf-8")))
-    numbers = [each.number for each in found]
-    if numbers != list(range(1, len(found) + 1)):
+        numbered.append(Migration(int(name.group(1)), name.group(2), path.read_text(encoding="utf-8")))
+    numbers = [migration.number for migration in numbered]
+    if numbers != list(range(1, len(numbered) + 1)):
         raise ValueError(f"migrations must be numbered 1, 2, 3, ... without gaps, not {numbers}")
-    return found
+    return numbered
 
 
 def migrate(sink: Sink, *, dry_run: bool = False, folder: Path = FOLDER) -> list[Migration]:
-    """Applies what has not been applied; gives those steps, and with ``dry_run`` only gives them.
+    """Applies what has not been applied; returns those steps, and with ``dry_run`` only gives them.
 
     A step cut short is applied again as a whole: its statements do nothing where their object exists. Raises
     SinkRejected where an applied step differs from its file.

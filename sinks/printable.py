@@ -14,7 +14,7 @@ def visible(text: str) -> str:
 
     An id, a path or a reason comes from whoever sent it, and must not act on the terminal of whoever looks.
     """
-    return _ACTS_ON_TERMINALS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _ACTS_ON_TERMINALS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def without_secrets(address: str) -> str:

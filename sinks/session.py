@@ -1,4 +1,4 @@
-"""What every ClickHouse session of ours is told, embedded or on a server."""
+"""Settings of every ClickHouse session, embedded or on a server."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Sink(Protocol):
         """
 
     def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-        """Runs one reading statement, always read-only, and gives its result as text in one of ``formats.FORMATS``."""
+        """Runs one reading statement, always read-only; returns its result as text in one of ``formats.FORMATS``."""
 
     def close(self) -> None:
         """Lets go of the store. Closing twice does nothing."""

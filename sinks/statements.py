@@ -23,7 +23,7 @@ _BLANK = re.compile(r"(?:\s++|--[^\n]*+(?:\n|$)|#[! ][^\n]*+(?:\n|$)|/\*.*?\*/)+
 _FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 _FORMAT = re.compile(r"\sFORMAT\s+\w+\s*$")
 _TOKEN = re.compile(
-    r"""'(?:[^'\\]|\\.)*'            # a string: passed over
+    r"""'(?:[^'\\]|\\.)*'            # a string: skipped
       | `(?P<quoted>(?:[^`\\]|\\.)*)`
       | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<equals>=)
@@ -47,8 +47,8 @@ def check_statement(sql: str) -> str:
 
 def first_word(sql: str) -> str:
     """The statement's first word in small letters; empty where there is none."""
-    found = _FIRST_WORD.match(_without_comment(sql))
-    return found.group(1).lower() if found else ""
+    match = _FIRST_WORD.match(_without_comment(sql))
+    return match.group(1).lower() if match else ""
 
 
 def _without_comment(sql: str) -> str:
@@ -62,7 +62,7 @@ def check_canonical(canonical: str) -> None:
     The engine's spelling is looked at because it has resolved comments, quotes and escapes (`` `fi\x6ce` ``).
     """
     words: list[str] = []
-    tokens = [found for found in _TOKEN.finditer(canonical) if not found[0].isspace()]
+    tokens = [match for match in _TOKEN.finditer(canonical) if not match[0].isspace()]
     for clause, _, sign in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (clause.group("word") or "").upper() == "SETTINGS" and sign.group("equals"):
             raise SinkRejected("leave SETTINGS out of the statement: its limits and its time zone are fixed")
@@ -80,6 +80,6 @@ def check_canonical(canonical: str) -> None:
 
 
 def spelling_query(text: str) -> str:
-    """The query that gives the engine's own spelling of a statement."""
+    """The query that returns the engine's own spelling of a statement."""
     literal = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"SELECT {SPELLING_FUNCTION}('{literal}')"

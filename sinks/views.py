@@ -12,7 +12,7 @@ from sinks.migrate import FOLDER, migrations
 from sinks.statements import spelling_query
 
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
-"""Runs one reading statement and gives its rows."""
+"""Runs one reading statement and returns its rows."""
 
 _CREATE = re.compile(r"CREATE\s+(?:OR\s+REPLACE\s+)?VIEW\s+(?:IF\s+NOT\s+EXISTS\s+)?(\w+)\s+AS\s+(.*)", re.DOTALL)
 _DROP = re.compile(r"DROP\s+VIEW\s+(?:IF\s+EXISTS\s+)?(\w+)")
@@ -39,17 +39,17 @@ class ViewDefinition:
 
 def defined_views(folder: Path = FOLDER) -> dict[str, str]:
     """The SELECT of every view that is left after all migrations, by name."""
-    found: dict[str, str] = {}
+    selects: dict[str, str] = {}
     for step in migrations(folder):
         for statement in step.statements:
             if dropped := _DROP.match(statement):
-                found.pop(dropped[1], None)
-            elif (made := _CREATE.match(statement)) and (
+                selects.pop(dropped[1], None)
+            elif (view := _CREATE.match(statement)) and (
                 # IF NOT EXISTS leaves one that there is already; a migration that changes it drops or replaces it.
-                made[1] not in found or "REPLACE" in statement[: made.start(1)]
+                view[1] not in selects or "REPLACE" in statement[: view.start(1)]
             ):
-                found[made[1]] = made[2].strip()
-    return found
+                selects[view[1]] = view[2].strip()
+    return selects
 
 
 def view_definitions(rows: Rows, folder: Path = FOLDER) -> list[ViewDefinition]:
@@ -60,13 +60,13 @@ def view_definitions(rows: Rows, folder: Path = FOLDER) -> list[ViewDefinition]:
         name: (engine, select)
         for name, engine, select in rows(_STORED.format(names=", ".join(f"'{n}'" for n in views)))
     }
-    found = []
+    definitions = []
     for name, select in views.items():
         engine, actual = stored.get(name, (None, ""))
         is_view = engine == "View"
         spelled = _spelled(rows, _without_database(actual, database)) if is_view else None
-        found.append(ViewDefinition(name, _spelled(rows, select), spelled, None if is_view else engine))
-    return found
+        definitions.append(ViewDefinition(name, _spelled(rows, select), spelled, None if is_view else engine))
+    return definitions
 
 
 def _spelled(rows: Rows, select: str) -> str:

@@ -1,4 +1,4 @@
-"""What a worker or a loader tells Prometheus, and the small HTTP server that it asks."""
+"""The metrics of a worker or loader for Prometheus, and the small HTTP server that serves them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Metrics:
         self.catch_up = self._counter("catch_up_messages", "Messages applied again without output, to catch up.")
         self.loaded_rows = self._counter("loaded_rows", "Rows written to ClickHouse, by table.", "table")
         self.stray_records = self._counter(
-            "stray_records", "Records of output topics that no worker of this pipeline wrote, passed over.", "topic"
+            "stray_records", "Records of output topics that no worker of this pipeline wrote, skipped.", "topic"
         )
         self.loaded_offset = self._gauge(
             "loaded_offset", "Last offset of an output topic whose rows are in ClickHouse.", "topic", "partition"
@@ -96,7 +96,7 @@ def always_well() -> Health:
 class MetricsServer:
     """Answers `/metrics` (Prometheus) and `/health` (200 or 503, JSON) from a thread of its own.
 
-    `health()` gives whether the process is well, and what to show. Port 0 takes a free one; see `port`. Raises OSError
+    `health()` returns whether the process is well, and details. Port 0 takes a free one; see `port`. Raises OSError
     with the address where it is taken.
     """
 

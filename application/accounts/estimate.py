@@ -14,7 +14,7 @@ from application.input.ndjson import BadLine, InputCommand
 from metering import State, apply
 from metering.account import Account
 from metering.records import TIME_FIELD, Command, DeadLetterReason, Decision, GrantStatus, Kind, Output, RefundStatus
-from metering.store import Store
+from metering.store import Store, event_key
 from replay.account import AccountReplay
 from replay.layered_store import LayeredStore
 from schemas.price_book import book_id, read_book
@@ -77,7 +77,7 @@ class BalanceTally:
 
 @dataclass(slots=True)
 class Estimate:
-    """What a job would come to. Times in ms."""
+    """What a job would cost. Times in ms."""
 
     on_empty: str
     stream_time: int | None
@@ -95,7 +95,7 @@ class Estimate:
     @property
     def suffices(self) -> bool:
         """Whether the balances cover the whole job."""
-        return all(each.suffices for each in self.balances.values())
+        return all(balance.suffices for balance in self.balances.values())
 
     def balance(self, credit_type: str) -> BalanceTally:
         """The tally of a credit type, new where it is the first time."""
@@ -157,7 +157,7 @@ class Estimator:
         return self._state.account(self._account_id)
 
     def _completed(self, command: InputCommand) -> int:
-        """Puts in what a line may leave out: account, time, and a request's id; gives its recorded_at."""
+        """Fills in what a line may leave out (account, time, a request's id); returns its recorded_at."""
         record = command.record
         payer = record.setdefault("account_id", self._account_id)
         if payer != self._account_id:
@@ -195,7 +195,7 @@ class Estimator:
         self.result.refused_events += is_refused
 
     def _count_line(self, line: dict[str, Any]) -> bool:
-        """Counts one line; gives whether it was refused for want of credits."""
+        """Counts one line; returns whether it was refused for lack of credits."""
         key = line["charge"], line["credit_type"]
         tally = self.result.charges.get(key)
         if tally is None:
@@ -232,7 +232,7 @@ class Estimator:
 
     def _is_of_job(self, event_id: str) -> bool:
         """Whether the accepted event of this id came with the job; one whose id is forgotten came before it."""
-        key = self._account.event_prefix + event_id.encode()
+        key = event_key(self._account.account_id, event_id)
         now = self._state.get(key)
         before = None if now is None else self._history.get(key)
         return now is not None and (before is None or before[0] != now[0])

@@ -1,4 +1,4 @@
-"""Everything that `account show` shows, gathered: the account's state at the log's end, and its newest lines."""
+"""What `account show` shows: the account's state at the log's end, and its newest lines."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class AccountOverview:
 
 
 def read_account(pipeline: Pipeline, account_id: str, claims: int, lines: int) -> AccountOverview:
-    """The account now, with its newest claims and lines. Raises Failed where nobody knows it."""
+    """The account now, with its newest claims and lines. Raises Failed for an unknown account."""
     with opened_replay(pipeline, account_id) as opened:
         replay = opened.replay
         applied = replay.applied
         newest: deque[Record] = deque(maxlen=lines)
         with opened.progress() as progress:
-            for step in replay.steps(opened.stop, progress):
+            for step in replay.commands(opened.stop, progress):
                 newest.extend(record for kind, record in replay.apply(step) if kind is Kind.BILLED)
         replay.flush()
         state = replay.state

@@ -21,7 +21,7 @@ def answer(settings: Settings, sql: str, output_format: str, seconds: float = SE
 
     With the embedded store the loader is asked; where none runs, the data directory is opened for the moment.
     """
-    if any("\ud800" <= each <= "\udfff" for each in sql):
+    if any("\ud800" <= character <= "\udfff" for character in sql):
         raise Misconfigured(
             "what was typed holds bytes that are not UTF-8: nothing in ClickHouse can be compared with it"
         )
@@ -99,7 +99,7 @@ def rows_of(sql_reader: SqlReader, sql: str, seconds: float = SECONDS) -> list[d
 
 
 def rows_or_empty(sql_reader: SqlReader, sql: str) -> list[dict[str, Any]]:
-    """The rows where ClickHouse can be asked now, else none: for what is good to know and not needed."""
+    """The rows, or none where ClickHouse does not answer: for information that is not needed."""
     try:
         return rows_of(sql_reader, sql, _GOOD_TO_KNOW_SECONDS)
     except Failed:

@@ -1,4 +1,4 @@
-"""ClickHouse as the configuration wants it: inside this process, or a server; and what goes wrong, said for people."""
+"""Opens the configured ClickHouse, in this process or on a server; errors are worded for people."""
 
 from __future__ import annotations
 

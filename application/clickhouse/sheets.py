@@ -17,5 +17,5 @@ def without_formulas(text: bytes) -> bytes:
 
 
 def _harmless(field: re.Match[bytes]) -> bytes:
-    found = field[0]
-    return b"\"'" + found[1:] if found[:1] == b'"' and found[1] in _BEGINS_FORMULAS else found
+    first = field[0]
+    return b"\"'" + first[1:] if first[:1] == b'"' and first[1] in _BEGINS_FORMULAS else first

@@ -1,7 +1,7 @@
-"""An account's settings, and what a person's options make of them.
+"""An account's settings, and changes of them.
 
-An AccountUpdate replaces all settings at once. So whoever changes one thing has to say all others as they are; they are
-taken from the account as the log makes it, and what another person changed in between is replaced too (and said).
+An AccountUpdate replaces all settings at once. So an update of one setting repeats all others; they
+are taken from the account as the log makes it, and what another person changed in between is replaced too (and said).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from streams import clock
 
 
 @dataclass(frozen=True)
-class AccountPlan:
+class PlanSetting:
     """Times in ms."""
 
     name: str
     started_at: int
     ends_at: int | None
 
-    def within_bounds(self) -> AccountPlan | None:
+    def within_bounds(self) -> PlanSetting | None:
         """The plan that counts for the same events, with times of the years 2000 to 9999; None where it is for none.
 
         Earlier versions took 0 for a plan without a beginning, and any long for one without an end.
@@ -39,7 +39,7 @@ class AccountPlan:
         ends_at = None if self.ends_at is None or self.ends_at > LAST_INSTANT else self.ends_at
         if started_at > LAST_INSTANT or (ends_at is not None and ends_at <= started_at):
             return None
-        return AccountPlan(self.name, started_at, ends_at)
+        return PlanSetting(self.name, started_at, ends_at)
 
     def __str__(self) -> str:
         until = "" if self.ends_at is None else f" until {shown_time(self.ends_at)}"
@@ -48,16 +48,16 @@ class AccountPlan:
 
 @dataclass(frozen=True)
 class AccountSettings:
-    """The whole of an account's settings."""
+    """All settings of an account."""
 
-    plan: AccountPlan | None
+    plan: PlanSetting | None
     on_empty: str
     alert_below: Mapping[str, int]
 
     @classmethod
     def of(cls, account: Account) -> AccountSettings:
         """What is in force, with times that an update can carry."""
-        plan = None if account.plan is None else AccountPlan(*account.plan).within_bounds()
+        plan = None if account.plan is None else PlanSetting(*account.plan).within_bounds()
         return cls(plan, account.on_empty, dict(account.alert_below))
 
     def fields(self) -> dict[str, Any]:
@@ -94,11 +94,11 @@ class SettingsChange:
             self._plan(present.plan, now), self.on_empty or present.on_empty, {**marks, **(self.marks or {})}
         )
 
-    def _plan(self, present: AccountPlan | None, now: int) -> AccountPlan | None:
+    def _plan(self, present: PlanSetting | None, now: int) -> PlanSetting | None:
         if self.no_plan:
             return None
         if self.plan is not None:
-            return AccountPlan(self.plan, now if self.started_at is None else self.started_at, self.ends_at)
+            return PlanSetting(self.plan, now if self.started_at is None else self.started_at, self.ends_at)
         if self.started_at is None and self.ends_at is None:
             return present
         if present is None:
@@ -117,7 +117,7 @@ def differences(before: AccountSettings, after: AccountSettings) -> Iterator[str
 
 @dataclass(frozen=True)
 class SettingsResult:
-    """How an update went. `seen` is what it was made from, `replaced` what stood in the log before it."""
+    """The result of an update. `seen`: the settings it was made from; `replaced`: those in the log before it."""
 
     account_id: str
     update_id: str
@@ -182,7 +182,7 @@ class SettingsUpdate:
         pipeline.results.wait(partition, offset, seconds)
         replay.run(offset)
         replaced = self._settings()
-        outputs = [output for step in replay.steps(offset + 1) for output in replay.apply(step)]
+        outputs = [output for step in replay.commands(offset + 1) for output in replay.apply(step)]
         repeated = any(output.kind is Kind.REPEATED for output in outputs)
         shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
         place = pipeline.place_name(partition, offset)

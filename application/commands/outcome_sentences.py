@@ -1,4 +1,4 @@
-"""Outputs in plain words: what a grant, a refund, an alert or a dead letter says to the person who caused it."""
+"""Sentences for outputs: a grant, a refund, an alert or a dead letter, for the person who caused it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def in_words(output: Mapping[str, Any]) -> str:
 
 
 def would_be(output: Mapping[str, Any]) -> str:
-    """The same of one that a dry run found: it has not come about."""
+    """The same for an output of a dry run, which has not happened."""
     return f"would {'' if output['type'] == Kind.ALERT else 'be '}{in_words(output)}"
 
 

@@ -1,4 +1,4 @@
-"""Which refund requests a person's words come to: one event, or every charged event of a call; and each one's id.
+"""Refund requests of an order: for one event, or for every charged event of a call; and their ids.
 
 A refund request counts once by its id, also when it was rejected. For one event the id is random unless it is given.
 For the events of a call each id follows from the call's, so that the same command again asks for nothing twice.
@@ -67,7 +67,7 @@ def _requests(pipeline: Pipeline, wanted: RefundOrder, now: int) -> RefundReques
         refund_id = wanted.refund_id or str(uuid.uuid4())
         return RefundRequests(account, [_record(wanted, account, wanted.event_id, refund_id, now)])
     account, events, free = _events_of(pipeline, wanted)
-    records = [_record(wanted, account, each, event_refund_id(wanted, each), now) for each in events]
+    records = [_record(wanted, account, event_id, event_refund_id(wanted, event_id), now) for event_id in events]
     return RefundRequests(account, records, free)
 
 

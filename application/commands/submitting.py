@@ -86,7 +86,9 @@ def submit_and_wait(
     with pipeline.notices.waiting("waiting for the worker"):
         results.wait_until_decided(last, seconds)
         caused = {
-            partition: results.caused_by(partition, [offset for each, offset in places if each == partition])
+            partition: results.caused_by(
+                partition, [offset for place_partition, offset in places if place_partition == partition]
+            )
             for partition in last
         }
     return [

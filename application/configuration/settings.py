@@ -187,29 +187,29 @@ class Settings(BaseSettings):
         return (env_settings, init_settings)
 
     def contradictions(self) -> list[tuple[str, str]]:
-        """Settings that are right by themselves and wrong together: (name, what is wrong and what to do)."""
-        found: list[tuple[str, str]] = []
+        """Settings that contradict each other: (name, what is wrong and what to do)."""
+        problems: list[tuple[str, str]] = []
         sasl = self.kafka_security_protocol.startswith("SASL")
         for name in ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password"):
             given = getattr(self, name) is not None
             if sasl and not given:
-                found.append((name, f"is needed with kafka_security_protocol = {self.kafka_security_protocol}"))
+                problems.append((name, f"is needed with kafka_security_protocol = {self.kafka_security_protocol}"))
             elif given and not sasl:
-                found.append((name, "has no effect unless kafka_security_protocol is SASL_PLAINTEXT or SASL_SSL"))
+                problems.append((name, "has no effect unless kafka_security_protocol is SASL_PLAINTEXT or SASL_SSL"))
         if "SSL" not in self.kafka_security_protocol.replace("SASL", ""):
-            found.extend(
+            problems.extend(
                 (name, "has no effect unless kafka_security_protocol is SSL or SASL_SSL")
                 for name in ("kafka_ssl_ca_location", "kafka_ssl_certificate_location", "kafka_ssl_key_location")
                 if getattr(self, name) is not None
             )
         if (self.kafka_ssl_key_location is None) != (self.kafka_ssl_certificate_location is None):
             missing = "key" if self.kafka_ssl_key_location is None else "certificate"
-            found.append((f"kafka_ssl_{missing}_location", "is needed: a certificate and its key go together"))
+            problems.append((f"kafka_ssl_{missing}_location", "is needed: a certificate and its key go together"))
         if self.seal_keys_before is not None and self.seal_key is None:
-            found.append(("seal_keys_before", "has no effect without seal_key"))
+            problems.append(("seal_keys_before", "has no effect without seal_key"))
         if self.schema_registry_user is not None and self.schema_registry_url is None:
-            found.append(("schema_registry_user", "has no effect without schema_registry_url"))
-        return found
+            problems.append(("schema_registry_user", "has no effect without schema_registry_url"))
+        return problems
 
     @property
     def state_path(self) -> Path:

@@ -105,20 +105,21 @@ def _origins(path: Path, entries: Mapping[str, Entry], variables: Iterable[str])
 def _validated(
     from_file: dict[str, Any], from_environment: Mapping[str, str], origins: Mapping[str, str]
 ) -> tuple[Settings | None, list[str]]:
-    """The settings, or the mistakes in single values together with those that the others make in company."""
+    """The settings, or all mistakes: in single values, and contradictions between the others."""
     settings: Settings | None = None
     wrong: dict[str, str] = {}
     try:
         settings = together = Settings(**from_file)
     except ValidationError as error:
         wrong = {
-            str(each["loc"][0]): _reworded(each["type"], str(each["loc"][0]), each["msg"]) for each in error.errors()
+            str(problem["loc"][0]): _reworded(problem["type"], str(problem["loc"][0]), problem["msg"])
+            for problem in error.errors()
         }
         right = {name: value for name, value in {**from_file, **from_environment}.items() if name not in wrong}
         together = Settings.model_construct(**right)
     contradictions = [] if "kafka_security_protocol" in wrong else together.contradictions()
-    found = [*wrong.items(), *((name, message) for name, message in contradictions if name not in wrong)]
-    return settings, [f"{origins.get(name, 'not set')}: {name}: {message}" for name, message in found]
+    problems = [*wrong.items(), *((name, message) for name, message in contradictions if name not in wrong)]
+    return settings, [f"{origins.get(name, 'not set')}: {name}: {message}" for name, message in problems]
 
 
 def _reworded(kind: str, name: str, message: str) -> str:
@@ -133,14 +134,14 @@ def _reworded(kind: str, name: str, message: str) -> str:
 def _with_run_record(settings: Settings, origins: dict[str, str], file: Path | None) -> Configuration:
     """Fill addresses that nobody set from the record that `creditmeter up` keeps while it runs."""
     record = settings.data_dir / RUN_RECORD
-    found: dict[str, Any] = {}
+    noted: dict[str, Any] = {}
     addresses: dict[str, Any] = {}
     if Record.read(settings.data_dir / UP_RECORD) is not None:
         with suppress(OSError, ValueError):
             addresses = json.loads(record.read_text(encoding="utf-8"))
     for name, value in addresses.items():
         if name in Settings.model_fields and name not in origins:
-            found[name] = value
+            noted[name] = value
             origins[name] = f"creditmeter up ({record})"
     complete = {name: origins.get(name, "default") for name in Settings.model_fields}
-    return Configuration(settings.model_copy(update=found), complete, file)
+    return Configuration(settings.model_copy(update=noted), complete, file)

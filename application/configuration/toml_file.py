@@ -42,14 +42,14 @@ def read_config_file(path: Path) -> dict[str, Entry]:
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    settings: list[tuple[str, Any]] = []
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
-            found.extend(_flatten(value, f"{name}_"))
+            settings.extend(_flatten(value, f"{name}_"))
         else:
-            found.append((name, value))
-    return found
+            settings.append((name, value))
+    return settings
 
 
 def _lines(text: str) -> dict[str, int]:

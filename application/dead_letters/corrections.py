@@ -1,4 +1,4 @@
-"""A dead letter that a person has edited: read from JSON, every mistake named, and brought to bytes that can be sent.
+"""A dead letter that a person has edited: reads it from JSON, names every mistake, and encodes it for sending.
 
 What may stand in each field is `metering`'s to judge. It names the first bad field of a command; here each field is
 tried by itself in a command that is good otherwise, so that all of them are known at once.
@@ -42,8 +42,8 @@ _GOOD: dict[Command, dict[str, Any]] = {
 }  # fmt: skip
 
 
-class Correction(NamedTuple):
-    """What is to be sent in a letter's place, and where to."""
+class CorrectedLetter(NamedTuple):
+    """The command to send in a letter's place, and its partition."""
 
     value: bytes
     partition: int
@@ -51,7 +51,7 @@ class Correction(NamedTuple):
     record: dict[str, Any]
 
 
-def read_correction(text: str, place: str, codec: Codec, partitions: int) -> Correction:
+def read_correction(text: str, place: str, codec: Codec, partitions: int) -> CorrectedLetter:
     """Reads what `dead-letters show --json` printed for the letter at `place`, edited; or only its `decoded`.
 
     Raises Misconfigured with every mistake.
@@ -60,24 +60,24 @@ def read_correction(text: str, place: str, codec: Codec, partitions: int) -> Cor
     command = Command(COMMANDS[name])
     single = command is not Command.REQUEST
     events = [record] if single else record.get("events")
-    if not isinstance(events, list) or not events or not all(isinstance(each, dict) for each in events):
+    if not isinstance(events, list) or not events or not all(isinstance(event, dict) for event in events):
         _refuse(["record.events: should be a list with at least one event"])
     mistakes: list[str] = []
     plain: list[dict[str, Any]] = []
     for index, event in enumerate(events):
         where = "record" if single else f"record.events[{index}]"
         good = _plain(command, event)
-        mistakes += [f"{where}.{each}" for each in _mistakes(command, good)]
+        mistakes += [f"{where}.{text}" for text in _mistakes(command, good)]
         plain.append(good)
-    if not mistakes and len({partition_of(each["account_id"], partitions) for each in plain}) > 1:
+    if not mistakes and len({partition_of(event["account_id"], partitions) for event in plain}) > 1:
         mistakes.append("record.events: their accounts are in several partitions: correct them one by one")
     if mistakes:
         _refuse(mistakes)
     whole = plain[0] if single else {"events": plain}
-    return Correction(codec.encode(name, whole), partition_of(plain[0]["account_id"], partitions), name, whole)
+    return CorrectedLetter(codec.encode(name, whole), partition_of(plain[0]["account_id"], partitions), name, whole)
 
 
-def changed_fields(before: tuple[str, dict[str, Any]] | None, after: Correction) -> Iterator[str]:
+def changed_fields(before: tuple[str, dict[str, Any]] | None, after: CorrectedLetter) -> Iterator[str]:
     """What a correction changes of the original, a line for each field: `events[0].ip: "nowhere" -> null`."""
     if before is None:
         yield f"the bytes that nobody could read -> {after.name}"
@@ -97,13 +97,13 @@ def _decoded(text: str, place: str) -> tuple[str, dict[str, Any]]:
         _refuse([f"it is not JSON: {error}"])
     if not isinstance(data, dict):
         _refuse(["it should be one object, as `dead-letters show --json` prints it"])
-    if (found := data.get("place", place)) != place:
-        _refuse([f"place: it is the letter at {found}, not the one at {place}"])
+    if (named := data.get("place", place)) != place:
+        _refuse([f"place: it is the letter at {named}, not the one at {place}"])
     decoded = data.get("decoded") if "decoded" in data else data
     if not isinstance(decoded, dict) or not isinstance(decoded.get("record"), dict):
         _refuse(['decoded: should be {"name": …, "record": {…}}; where nobody could read the bytes, what they meant'])
     name = decoded.get("name")
-    wanted = [each for each, word in COMMANDS.items() if word != Command.PRICE_BOOK]
+    wanted = [known for known, word in COMMANDS.items() if word != Command.PRICE_BOOK]
     if name == "PriceBook":
         _refuse(["decoded.name: publish a corrected book with `creditmeter prices publish`"])
     if name not in wanted:
@@ -136,12 +136,12 @@ def _mistakes(command: Command, record: Mapping[str, Any]) -> Iterator[str]:
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if isinstance(value, dict) and value:
-        pairs = [(f"{path}.{name}" if path else name, each) for name, each in value.items()]
+        pairs = [(f"{path}.{name}" if path else name, item) for name, item in value.items()]
     elif isinstance(value, list) and value:
-        pairs = [(f"{path}[{index}]", each) for index, each in enumerate(value)]
+        pairs = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
     else:
         return {path: value}
-    return {inner: each for name, part in pairs for inner, each in _flat(part, name).items()}
+    return {inner: item for name, part in pairs for inner, item in _flat(part, name).items()}
 
 
 def _shown(fields: Mapping[str, Any], name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a person should know about a dead letter beyond its record: which setting put a message into a wrong partition.
+"""A hint beside a dead letter's record: which setting put a message into a wrong partition.
 
 The record's own detail is a fixed text, the same in every replay of the log, so what may be worded anew stands here.
 """

@@ -10,7 +10,7 @@ _Age = tuple[int, int, int, int]
 
 
 class Newest:
-    """Keeps the newest `limit` of the dead letters that it is given, by the log's time; the others are only counted.
+    """Keeps the newest `limit` of the dead letters that are added, by the log's time; the others are only counted.
 
     Letters of the same millisecond are in order of their places.
     """

@@ -51,14 +51,14 @@ class DeadLetterLog:
         return cls(letters, pipeline.input_log, pipeline.codec, pipeline.partitions)
 
     def read(self, partition: int | None = None) -> Iterator[DeadLetter]:
-        """All that are kept, by partition and in order; what a worker sent twice is given once. Raises LogError.
+        """All that are kept, by partition and in order; what a worker sent twice comes once. Raises LogError.
 
-        What no worker wrote is passed over: the audit reports it.
+        What no worker wrote is skipped: the audit reports it.
         """
-        for each in range(self._partitions) if partition is None else (partition,):
-            first, stop = self._letters.bounds(each)
+        for number in range(self._partitions) if partition is None else (partition,):
+            first, stop = self._letters.bounds(number)
             last = (-1, -1)
-            for message in self._letters.read(each, first, stop):
+            for message in self._letters.read(number, first, stop):
                 batch = self._batch(message.value)
                 if batch is None:
                     continue
@@ -67,7 +67,7 @@ class DeadLetterLog:
                     continue
                 last = position
                 for record in batch["dead_letters"]:
-                    yield DeadLetter(Place(each, batch["source_offset"], record["index"]), record)
+                    yield DeadLetter(Place(number, batch["source_offset"], record["index"]), record)
 
     def _batch(self, value: bytes) -> dict[str, Any] | None:
         """The batch of dead letters; None for anything else that somebody put into the topic."""
@@ -79,18 +79,18 @@ class DeadLetterLog:
 
     def earliest(self) -> int | None:
         """The log's time (ms) of the earliest that is kept; None where there is none. Raises LogError."""
-        firsts = (next(self.read(each), None) for each in range(self._partitions))
+        firsts = (next(self.read(partition), None) for partition in range(self._partitions))
         return min((letter.record["recorded_at"] for letter in firsts if letter is not None), default=None)
 
     def find(self, place: Place) -> DeadLetter | None:
         """The one at a place; a place without index also finds the only one of a batch. Raises LogError."""
         if place.partition >= self._partitions:
             return None
-        found = [letter for letter in self.read(place.partition) if letter.place.offset == place.offset]
-        exact = [letter for letter in found if letter.place.index == place.index]
+        letters = [letter for letter in self.read(place.partition) if letter.place.offset == place.offset]
+        exact = [letter for letter in letters if letter.place.index == place.index]
         if exact:
             return exact[0]
-        return found[0] if place.index is None and len(found) == 1 else None
+        return letters[0] if place.index is None and len(letters) == 1 else None
 
     def at(self, text: str) -> DeadLetter:
         """The one at a place as people write it. Raises Misconfigured, Failed where there is none, LogError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from application.dead_letters.corrections import Correction
+from application.dead_letters.corrections import CorrectedLetter
 from application.dead_letters.reading import DeadLetter, DeadLetterLog
 from application.dead_letters.resent import CORRECTED_HEADER, REPLAY_HEADER, Replay, ReplayLog
 from application.pipeline import Pipeline
@@ -18,7 +18,7 @@ Sent = Mapping[Place, tuple[int, int]]
 
 
 def resend(
-    pipeline: Pipeline, log: DeadLetterLog, letters: Sequence[DeadLetter], correction: Correction | None = None
+    pipeline: Pipeline, log: DeadLetterLog, letters: Sequence[DeadLetter], correction: CorrectedLetter | None = None
 ) -> Sent:
     """Sends the letters in order, or the correction of the only one, and waits for every acknowledgement.
 
@@ -40,7 +40,7 @@ def resend(
 
 
 def outcomes(
-    pipeline: Pipeline, sent: Sent, letters: Sequence[DeadLetter], correction: Correction | None, seconds: float
+    pipeline: Pipeline, sent: Sent, letters: Sequence[DeadLetter], correction: CorrectedLetter | None, seconds: float
 ) -> list[Replay]:
     """What became of each, in the order of the letters. Raises NotDecided, LogError."""
     last: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Which dead letters were sent again, where to, and what became of it: as the input log itself tells.
+"""Which dead letters were sent again, where to, and the outcome, from the input log.
 
 A replay carries its letter's place in a header, so the log knows every replay for certain, whoever sent it and from
 wherever. It stands behind the letter: so the log is read from the time of the earliest letter that is asked about.
@@ -97,7 +97,7 @@ def share_success(replays: Replays) -> None:
 
     So the replay that was accepted is added to every letter of the family that has none of its own.
     """
-    parent = {child: each.of for those in replays.values() for each in those for child in each.letters()}
+    parent = {child: replay.of for those in replays.values() for replay in those for child in replay.letters()}
 
     def root(place: Place) -> Place:
         seen = set()
@@ -106,11 +106,11 @@ def share_success(replays: Replays) -> None:
             place = parent[place]
         return place
 
-    settled = {root(place): each for place, those in replays.items() for each in those if each.is_settled}
+    settled = {root(place): replay for place, those in replays.items() for replay in those if replay.is_settled}
     for place in [*replays, *parent]:
         success = settled.get(root(place))
         those = replays.setdefault(place, []) if success is not None else []
-        if success is not None and not any(each.is_settled for each in those):
+        if success is not None and not any(replay.is_settled for replay in those):
             those.append(success)
 
 
@@ -129,9 +129,9 @@ class ReplayLog:
         """Every replay in the log of letters that were recorded at `time` (ms) or later. Raises LogError."""
         by_place: Replays = {}
         with self._pipeline.notices.progress("looking for replays") as report:
-            found = self.judged(self._found(time - _CLOCKS_DIFFER_MS, report))
-        for each in sorted(found, key=lambda each: (each.recorded_at, each.partition, each.offset)):
-            by_place.setdefault(each.of, []).append(each)
+            replays = self.judged(self._found(time - _CLOCKS_DIFFER_MS, report))
+        for replay in sorted(replays, key=lambda replay: (replay.recorded_at, replay.partition, replay.offset)):
+            by_place.setdefault(replay.of, []).append(replay)
         share_success(by_place)
         return by_place
 
@@ -140,18 +140,21 @@ class ReplayLog:
         results = self._pipeline.results
         rated = results.rated()
         by_partition: dict[int, list[Replay]] = {}
-        for each in replays:
-            by_partition.setdefault(each.partition, []).append(each)
+        for replay in replays:
+            by_partition.setdefault(replay.partition, []).append(replay)
         judged = []
         for partition, those in by_partition.items():
             stop = rated.get(partition, 0)
-            caused = results.caused_by(partition, [each.offset for each in those if each.offset < stop])
-            judged += [self._judge(each, caused.get(each.offset, {})) if each.offset < stop else each for each in those]
+            caused = results.caused_by(partition, [replay.offset for replay in those if replay.offset < stop])
+            judged += [
+                self._judge(replay, caused.get(replay.offset, {})) if replay.offset < stop else replay
+                for replay in those
+            ]
         return judged
 
     def _judge(self, replay: Replay, caused: Caused) -> Replay:
         topics = topics_by_kind(self._pipeline.names)
-        outputs = tuple(printed(kind, each) for kind, topic in topics.items() for each in caused.get(topic, ()))
+        outputs = tuple(printed(kind, letter) for kind, topic in topics.items() for letter in caused.get(topic, ()))
         if any(output["type"] == Kind.DEAD_LETTER for output in outputs):
             outcome = ReplayOutcome.SET_ASIDE
         else:
@@ -162,9 +165,9 @@ class ReplayLog:
     def _found(self, time: int, report: ProgressCallback) -> Iterator[Replay]:
         """Every replay that the log recorded at the time (ms) or later; not judged yet."""
         log = self._pipeline.input_log
-        ends = {each: log.bounds(each)[1] for each in range(self._pipeline.partitions)}
-        starts = {each: log.offset_at(each, time) for each in ends}
-        total = sum(ends[each] - starts[each] for each in ends)
+        ends = {number: log.bounds(number)[1] for number in range(self._pipeline.partitions)}
+        starts = {number: log.offset_at(number, time) for number in ends}
+        total = sum(ends[number] - starts[number] for number in ends)
         done = 0
         for partition, end in ends.items():
             for message, headers in log.read_with_headers(partition, starts[partition], end):

@@ -1,4 +1,4 @@
-"""Explaining one event: where it stands, what its replay says, and whether the bill agrees."""
+"""Explains one event: finds it, replays its account, and compares the result with the bill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ There is no event {event_id}{whose}: neither the log nor the dead letters have i
 
 
 class BillMismatch(Failed):
-    """The bill says something else than the log comes to; `differences` has each as a sentence."""
+    """The bill differs from the replay of the log; `differences` are sentences."""
 
     code = ErrorCode.MISMATCH
 

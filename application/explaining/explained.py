@@ -1,4 +1,4 @@
-"""What `creditmeter explain` found out, gathered: the story, where its owners stand, and whether the bill agrees."""
+"""The result of `creditmeter explain`: the story, where its owners stand, and whether the bill agrees."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from application.explaining.locating import EventLocation
 from application.pipeline import Pipeline
 from metering.explanation import Claimant, Explanation
-from replay.event_story import Arrival, RecordedPlace, Story, differences
-from schemas.batches import read_head
+from replay.event_story import Arrival, ArrivalOutcome, RecordedPlace, Story, differences
+from streams.log.source_position import NO_OUTPUT, source_position
 
 OwnerAt = Callable[[Claimant, RecordedPlace], "RecordedPlace | None"]
 
 
 class Agreement(StrEnum):
-    """What a comparison of the explained lines with billed ones comes to."""
+    """The result of comparing the explained lines with billed ones."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -58,27 +58,27 @@ class Explained:
         return {
             "event_id": story.event_id,
             "account_id": story.account_id,
-            "became": subject.became,
+            "became": subject.outcome,
             "place": plain_place(story.topic, subject.place),
             "credits": subject.explanation.credits,
             **asdict(subject.explanation),
             "owners": {event_id: plain_place(story.topic, place) for event_id, place in self.owners.items()},
             "refunds": [
                 {
-                    "refund_id": each.request["refund_id"],
-                    "became": each.became,
-                    "place": plain_place(story.topic, each.place),
-                    "outputs": list(each.outputs),
+                    "refund_id": arrival.request["refund_id"],
+                    "became": arrival.outcome,
+                    "place": plain_place(story.topic, arrival.place),
+                    "outputs": list(arrival.outputs),
                 }
-                for each in story.refunds_since
+                for arrival in story.refunds_since
             ],
             "other_arrivals": [
                 {
-                    "became": each.became,
-                    "place": plain_place(story.topic, each.place),
-                    "occurred_at": each.explanation.event["occurred_at"],
+                    "became": arrival.outcome,
+                    "place": plain_place(story.topic, arrival.place),
+                    "occurred_at": arrival.explanation.event["occurred_at"],
                 }
-                for each in story.others
+                for arrival in story.others
             ],
             "now": None if present is None else plain_present(present.at, present.explanation),
             "compared": asdict(self.comparison),
@@ -118,7 +118,7 @@ def compared(pipeline: Pipeline, story: Story, location: EventLocation) -> Compa
     """Compares the lines explained with the billed topic's and ClickHouse's. Raises LogError."""
     subject = story.subject
     wrong = stray_rows(story, location)
-    if subject is None or subject.became != "accepted":
+    if subject is None or subject.outcome is not ArrivalOutcome.ACCEPTED:
         in_clickhouse = Agreement.DIFFERS if wrong else Agreement.NOT_BILLED
         return Comparison(Agreement.NOT_BILLED, in_clickhouse, tuple(wrong))
     lines = [line.line for line in subject.explanation.lines]
@@ -138,8 +138,8 @@ def compared(pipeline: Pipeline, story: Story, location: EventLocation) -> Compa
 
 
 def stray_rows(story: Story, location: EventLocation) -> list[str]:
-    """What ClickHouse has of the event that comes from no event of the log, a sentence each."""
-    accepted = {arrival.place.offset for arrival in story.arrivals if arrival.became == "accepted"}
+    """A sentence for each row of the event in ClickHouse that no event of the log explains."""
+    accepted = {arrival.place.offset for arrival in story.arrivals if arrival.outcome is ArrivalOutcome.ACCEPTED}
     strays = sorted({int(row["source_offset"]) for row in location.rows or ()} - accepted)
     return [f"ClickHouse: it has lines of input offset {offset}, where the log has no such event" for offset in strays]
 
@@ -154,8 +154,8 @@ def _billed(pipeline: Pipeline, story: Story, place: RecordedPlace) -> tuple[lis
     lines = [line for line in records if (line["account_id"], line["event_id"]) == (story.account_id, story.event_id)]
     if not lines:
         log = pipeline.own_output(topic)
-        for message in log.read(place.partition, *log.bounds(place.partition)):
-            if read_head(message.value).source_offset > place.offset:
-                return None, Agreement.DELETED
-            break
+        positions = map(source_position, log.read(place.partition, *log.bounds(place.partition)))
+        first, _ = next((position for position in positions if position != NO_OUTPUT), NO_OUTPUT)
+        if first > place.offset:
+            return None, Agreement.DELETED
     return lines, Agreement.AGREES

@@ -1,4 +1,4 @@
-"""Where an event stands: whose it is and from which offset on to look, by what ClickHouse and the dead letters know.
+"""Locates an event: its account, and the offset from which to look, from ClickHouse and the dead letters.
 
 ClickHouse only saves reading: what it does not have yet the log has, as soon as the account is known.
 """
@@ -38,7 +38,7 @@ class EventLocation:
 
 
 def locate(pipeline: Pipeline, event_id: str, account_id: str | None) -> EventLocation | None:
-    """Whose event it is; None where nobody's is known. Raises Misconfigured where it may be one of several accounts'.
+    """The account of an event; None where it is unknown. Raises Misconfigured where it may be one of several accounts'.
 
     With an account ClickHouse need not answer; without one it has to. Raises Failed.
     """

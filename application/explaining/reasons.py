@@ -1,4 +1,4 @@
-"""Each reason of an explanation as a sentence. Nothing is worked out here: the explanation has all of it."""
+"""Each reason of an explanation as a sentence. Nothing is computed here: the explanation holds everything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metering.records import Decision
 def headline(line: LineStory) -> str:
     """The charge, and what became of it."""
     billed = line.line
-    names = ": ".join(each for each in (billed["feature"], billed["action"]) if each)
+    names = ": ".join(part for part in (billed["feature"], billed["action"]) if part)
     charge = billed["charge"] or "No charge"
     return f"{charge}{f' ({names})' if names else ''}: {_decided(billed)}"
 
@@ -52,7 +52,9 @@ def when_sentence(line: LineStory) -> str:
     """Why the charge applies to the event."""
     if not line.conditions:
         return "The charge applies to every request."
-    conditions = listed([f"{each.field} is {each.value}{_pattern(each)}" for each in line.conditions], "and")
+    conditions = listed(
+        [f"{condition.field} is {condition.value}{_pattern(condition)}" for condition in line.conditions], "and"
+    )
     return f"The charge applies because {conditions}."
 
 
@@ -122,7 +124,11 @@ def because(explanation: Explanation, line: LineStory) -> Iterator[str]:
         case Decision.NOTHING_FOUND:
             yield f"It is charged by the number of {line.per}, and there were none."
         case Decision.MISSING_SUBJECT:
-            missing = [] if line.unique is None else [each.field for each in line.unique.subjects if not each.compared]
+            missing = (
+                []
+                if line.unique is None
+                else [subject.field for subject in line.unique.subjects if not subject.compared]
+            )
             names = _subject_names(line.unique)
             yield f"It is charged once for each {names}, and the event has no {listed(missing, 'or')}."
         case Decision.INSUFFICIENT_CREDITS:
@@ -179,14 +185,14 @@ def _rule(unique: UniqueStory) -> str:
 
 
 def _subject_names(unique: UniqueStory | None) -> str:
-    return "" if unique is None else listed([each.field for each in unique.subjects], "and")
+    return "" if unique is None else listed([subject.field for subject in unique.subjects], "and")
 
 
 def _subjects(unique: UniqueStory) -> str:
     subjects = []
-    for each in unique.subjects:
-        spelled = "" if each.given == each.compared else f" (given as {each.given})"
-        subjects.append(f"{each.field} {each.compared}{spelled}")
+    for subject in unique.subjects:
+        spelled = "" if subject.given == subject.compared else f" (given as {subject.given})"
+        subjects.append(f"{subject.field} {subject.compared}{spelled}")
     return listed(subjects, "and")
 
 
@@ -205,6 +211,7 @@ def _near_misses(price: PriceStory, misses: tuple[NearMiss, ...]) -> Iterator[st
     yield f"No charge of price version {price.version} applies to it. The nearest:"
     for miss in misses:
         wrong = [
-            f"{each.field} is {each.value or 'absent'}, not {listed(list(each.wanted), 'or')}" for each in miss.failed
+            f"{condition.field} is {condition.value or 'absent'}, not {listed(list(condition.wanted), 'or')}"
+            for condition in miss.failed
         ]
         yield f"- {miss.charge}: {listed(wrong, 'and')}."

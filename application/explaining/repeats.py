@@ -1,4 +1,4 @@
-"""What a repeat says that the event it repeats does not: a producer that uses one id for several events is told so."""
+"""How a repeat differs from the event it repeats: shows a producer that it uses one id for several events."""
 
 from __future__ import annotations
 

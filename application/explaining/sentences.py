@@ -21,8 +21,8 @@ from application.explaining.refusals import refused_because, remedy
 from application.explaining.repeats import repeat_sentence
 from application.wording import amount, amounts, shown_time
 from metering.explanation import Explanation, LineStory
-from metering.records import Decision, RejectReason
-from replay.event_story import Arrival, Present, RecordedPlace, RefundAttempt, Story
+from metering.records import Decision, HoldStatus, RejectReason
+from replay.event_story import Arrival, ArrivalOutcome, Present, RecordedPlace, RefundAttempt, RefundOutcome, Story
 
 _DESCRIBED = ("actor", "request_id", "user_id", "ip", "domain")
 
@@ -33,18 +33,19 @@ def story_in_words(explained: Explained) -> Iterator[str]:
     explanation = subject.explanation
     yield f"Event {story.event_id} of account {story.account_id}: {outcome(explanation)}."
     yield ""
-    yield from (f"  {each}" for each in _event(explanation, subject.place, story.topic))
+    yield from (f"  {sentence}" for sentence in _event(explanation, subject.place, story.topic))
     if explanation.refusal is not None:
-        yield from (f"  {each}" for each in _refusal(explanation, subject.place))
+        yield from (f"  {sentence}" for sentence in _refusal(explanation, subject.place))
+    yield from (f"  {sentence}" for sentence in _hold(explanation))
     for line in explanation.lines:
         yield ""
         yield f"{headline(line)}"
-        yield from (f"  {each}" for each in _line(explanation, line, explained.owners, story.topic))
+        yield from (f"  {sentence}" for sentence in _line(explanation, line, explained.owners, story.topic))
     since = list(_since(story))
     if since:
         yield ""
         yield "Since then"
-        yield from (f"  {each}" for each in since)
+        yield from (f"  {sentence}" for sentence in since)
     if story.present is not None:
         yield ""
         yield from _present(story.present)
@@ -54,7 +55,7 @@ def story_in_words(explained: Explained) -> Iterator[str]:
 
 
 def letter_in_words(letter: DeadLetter, hint: str | None) -> Iterator[str]:
-    """A dead letter that no replay of its account meets: it is in another partition, or names no account."""
+    """A dead letter outside its account's replay: it is in another partition, or names no account."""
     record = letter.record
     whose = f" of account {record['account_id']}" if record["account_id"] else ""
     yield f"Event {record['id']}{whose}: not accepted, so that nothing was charged; it is a dead letter."
@@ -82,13 +83,26 @@ def _event(explanation: Explanation, place: RecordedPlace, topic: str) -> Iterat
     given = ", ".join(f"{name} {event[name]}" for name in _DESCRIBED if event.get(name))
     maps = {**(event.get("quantities") or {}), **(event.get("attributes") or {})}
     more = ", ".join(f"{name}={value}" for name, value in maps.items())
-    about = "".join(f"; {each}" for each in (given, more) if each)
+    about = "".join(f"; {text}" for text in (given, more) if text)
     yield (
         f"It occurred at {_time(event.get('occurred_at'))}: {event.get('endpoint')}, channel {event.get('channel')}, "
         f"outcome {event.get('outcome')}{about}."
     )
     sender = f", sent by {place.producer}" if place.producer else ""
     yield f"It entered the log at {shown_time(place.recorded_at)}, at {_named(topic, place)}{sender}."
+
+
+def _hold(explanation: Explanation) -> Iterator[str]:
+    """Which hold the event drew on, or that the one it names was not open."""
+    hold, named = explanation.hold, explanation.event.get("hold_id")
+    if hold is not None:
+        left = amounts({name: left for name, left in hold.remaining.items() if left}) or "nothing"
+        now = "stays open" if hold.change["status"] == HoldStatus.DRAWN else f"is {hold.change['status']} by it"
+        yield f"It drew on hold {hold.hold_id}, which still set aside {left}; the hold {now}."
+    elif named and explanation.lines:
+        yield f"It names hold {named}, which was not open then, so that it was decided as if it named none."
+    for over in explanation.expired_holds:
+        yield f"By the log's clock hold {over['hold_id']} had expired, and what it set aside was free again."
 
 
 def _named(topic: str, place: RecordedPlace) -> str:
@@ -132,9 +146,9 @@ def _line(explanation: Explanation, line: LineStory, owners: dict[str, RecordedP
 
 def _money(explanation: Explanation, line: LineStory) -> Iterator[str]:
     credit_type = line.line["credit_type"]
-    gone = [each for each in explanation.expired if each["credit_type"] == credit_type]
-    for each in gone if line is explanation.lines[0] else ():
-        yield f"By then {amount(each['credits'], credit_type)} of grant {each['grant_id']} had expired."
+    gone = [sentence for sentence in explanation.expired if sentence["credit_type"] == credit_type]
+    for sentence in gone if line is explanation.lines[0] else ():
+        yield f"By then {amount(sentence['credits'], credit_type)} of grant {sentence['grant_id']} had expired."
     before, after = line.balance_before or 0, line.line["balance_after"]
     yield f"Balance: {amount(before, credit_type)} before, {amount(after, credit_type)} after."
     for draw in line.draws:
@@ -158,9 +172,9 @@ def _refund(attempt: RefundAttempt, topic: str) -> Iterator[str]:
     request = attempt.request
     what = f"Refund {request['refund_id']} at {_time(request['requested_at'])}"
     reason = f" ({request['reason']})" if request.get("reason") else ""
-    if attempt.became == "repeated":
+    if attempt.outcome is RefundOutcome.REPEATED:
         yield f"{what}: asked for again, which changes nothing."
-    elif attempt.became == "dead_letter":
+    elif attempt.outcome is RefundOutcome.DEAD_LETTER:
         yield f"{what}: not accepted, a dead letter at {attempt.place} of {topic}."
     for output in attempt.outputs:
         if output["reject_reason"] is not None:
@@ -179,11 +193,11 @@ def _refund(attempt: RefundAttempt, topic: str) -> Iterator[str]:
 
 def _other(arrival: Arrival, story: Story) -> str:
     where = f"{_named(story.topic, arrival.place)} ({shown_time(arrival.place.recorded_at)})"
-    if arrival.became == "repeated":
+    if arrival.outcome is ArrivalOutcome.REPEATED:
         repeated = story.accepted_before(arrival)
         event = None if repeated is None else repeated.explanation.event
         return repeat_sentence(where, arrival.explanation.event, event)
-    if arrival.became == "dead_letter":
+    if arrival.outcome is ArrivalOutcome.DEAD_LETTER:
         refusal = arrival.explanation.refusal
         reason = "" if refusal is None else f" ({refusal.reason})"
         return f"An event of this id at {where} was set aside{reason}: it cost nothing."

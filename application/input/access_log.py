@@ -147,9 +147,9 @@ def _is_address(text: str) -> bool:
 
 def _any_head(head: str) -> Head:
     """A client and its user; or a site that is told from one by its dot or port, and then both."""
-    found = _client_and_user(head)
-    if found is not None:
-        return found
+    recognised = _client_and_user(head)
+    if recognised is not None:
+        return recognised
     site, _, rest = head.partition(" ")
     if _is_site(site):
         behind = _client_and_user(rest, named=":" in site)
@@ -167,18 +167,18 @@ def _is_site(text: str) -> bool:
 
 
 def _plain_head(head: str) -> Head:
-    found = _client_and_user(head)
-    if found is None:
+    recognised = _client_and_user(head)
+    if recognised is None:
         raise _unknown_head(head)
-    return found
+    return recognised
 
 
 def _site_head(head: str) -> Head:
     site, _, rest = head.partition(" ")
-    found = _client_and_user(rest) if _SITE.fullmatch(site) else None
-    if found is None:
+    recognised = _client_and_user(rest) if _SITE.fullmatch(site) else None
+    if recognised is None:
         raise NotALogLineError(f"has not site, host, ident and user before the time: {_cut(head)}")
-    return found._replace(site=site)
+    return recognised._replace(site=site)
 
 
 def _unknown_head(head: str) -> NotALogLineError:

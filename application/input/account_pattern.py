@@ -1,6 +1,6 @@
 """The regular expression that finds the payer in a request's path.
 
-It comes from a command line and meets paths that strangers chose. RE2 matches in linear time, whatever both are.
+The expression comes from a command line, the paths from strangers. RE2 matches in linear time for any of both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a file begins with: compression that is read through, and content that is no text in UTF-8, named as what it is.
+"""Looks at how a file begins: decompresses it, and names content that is not text in UTF-8.
 
 A file that is not understood must say so in one sentence. Read as text it would be thousands of bad lines, or, worse, a
 few good ones.

@@ -1,4 +1,4 @@
-"""From a file of events, NDJSON or a log, to the commands that `emit` sends: checked, and with lasting ids."""
+"""Reads a file of events, NDJSON or a log, into the commands that `emit` sends: checked, and with lasting ids."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class EventMapping:
     endpoint: str | None
 
     def account_of(self, request: LoggedRequest) -> str | None:
-        """Who pays for the request; None where nothing says so."""
+        """The account that pays for the request; None where nothing names one."""
         return (self.pattern.find(request.path) if self.pattern is not None else None) or self.account
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,10 +45,13 @@ class Source(NamedTuple):
 
 
 @contextmanager
-def open_source(name: str) -> Iterator[Source]:
-    """Opens a file or, for `-`, standard input; gzip, bzip2 and xz are read through. Raises UnreadableInputError."""
-    if name == "-":
-        yield Source(_text(sys.stdin.buffer), None, None)
+def open_source(name: str, standard_input: BinaryIO | None = None) -> Iterator[Source]:
+    """Opens a file or, for `-`, the standard input that the caller hands in; gzip, bzip2 and xz are read through.
+
+    Raises UnreadableInputError.
+    """
+    if name == "-" and standard_input is not None:
+        yield Source(_text(standard_input), None, None)
         return
     with _opened(name) as raw:
         seekable = raw.seekable()
@@ -116,7 +118,7 @@ def _read(stream: BinaryIO, longest: int, number: int) -> bytes:
 
 
 def _read_past(stream: BinaryIO, number: int) -> bool:
-    """Goes on to the end of a line whose beginning is enough; gives whether it has an end."""
+    """Goes on to the end of a line whose beginning is enough; returns whether it has an end."""
     rest = b""
     while (rest := _read(stream, _READ_AHEAD, number)) and not rest.endswith(b"\n"):
         pass

@@ -1,4 +1,4 @@
-"""The formats that `emit` reads by name, and which of them a file is in where nobody says."""
+"""The formats that `emit` reads by name, and how the format of a file is recognised."""
 
 from __future__ import annotations
 

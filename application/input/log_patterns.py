@@ -74,24 +74,24 @@ class LogPattern:
 
     def parse(self, text: str) -> LoggedRequest:
         """The parts of a line. Raises NotALogLineError."""
-        found = self._values(text)
-        if "user" in found and found["user"] and not is_user(found["user"]):
-            raise NotALogLineError(f"has not one user but {found['user'][:80]!r}")
-        forwarded = unescaped(found.get("forwarded"))
+        values = self._values(text)
+        if "user" in values and values["user"] and not is_user(values["user"]):
+            raise NotALogLineError(f"has not one user but {values['user'][:80]!r}")
+        forwarded = unescaped(values.get("forwarded"))
         try:
-            host, address = logged_client(unescaped(found.get("client") or found.get("remote")), forwarded)
+            host, address = logged_client(unescaped(values.get("client") or values.get("remote")), forwarded)
         except ValueError as error:
             raise NotALogLineError(str(error)) from error
-        if "request" in found:
-            request = unescaped(found["request"])
+        if "request" in values:
+            request = unescaped(values["request"])
             method, target, protocol = request_parts(request or "")
         else:
-            method, target, protocol = (unescaped(found.get(role)) for role in ("method", "target", "protocol"))
+            method, target, protocol = (unescaped(values.get(role)) for role in ("method", "target", "protocol"))
             request = " ".join(part for part in (method, target, protocol) if part) or None
         refuse_zero_bytes(text, request, method)
-        time = next(role for role in _TIMES if role in found)
+        time = next(role for role in _TIMES if role in values)
         try:
-            at = _TIMES[time](found[time])
+            at = _TIMES[time](values[time])
         except ValueError as error:
             raise NotALogLineError(str(error)) from error
         return LoggedRequest(
@@ -102,12 +102,12 @@ class LogPattern:
             method=method,
             target=target,
             protocol=protocol,
-            status=status_of(found["status"]),
-            size=size_of(found.get("size", "-")),
-            user=unescaped(found.get("user")),
-            referer=unescaped(found.get("referer")),
-            agent=unescaped(found.get("agent")),
-            site=unescaped(found.get("site")),
+            status=status_of(values["status"]),
+            size=size_of(values.get("size", "-")),
+            user=unescaped(values.get("user")),
+            referer=unescaped(values.get("referer")),
+            agent=unescaped(values.get("agent")),
+            site=unescaped(values.get("site")),
             forwarded=forwarded,
         )
 

@@ -10,7 +10,7 @@ from application.wording import shown_duration, shown_time
 from metering.prices import Book, Version
 
 
-class Change(NamedTuple):
+class BookChange(NamedTuple):
     """One difference. Without a charge it is about the version, without a version about the book.
 
     `kind` is added, removed or changed; `field` is None where a whole charge or version came or went. A version that is
@@ -25,7 +25,7 @@ class Change(NamedTuple):
     new: str | None
 
 
-def book_changes(old: Book, new: Book) -> list[Change]:
+def book_changes(old: Book, new: Book) -> list[BookChange]:
     """Every difference in meaning; the order of versions and comments have none."""
     changes = [*_fields(None, None, _book_facts(old), _book_facts(new)), *_rate_limits(old, new)]
     old_versions = {version.version: version for version in old.versions}
@@ -33,14 +33,14 @@ def book_changes(old: Book, new: Book) -> list[Change]:
     for name in sorted(old_versions.keys() | new_versions.keys(), key=lambda name: _start(name, old, new)):
         before, after = old_versions.get(name), new_versions.get(name)
         if after is None:
-            changes.append(Change("removed", name, None, None, None, None))
+            changes.append(BookChange("removed", name, None, None, None, None))
             changes.extend(_charges(before, None, name))
             continue
         if before is None:
             previous = new.version_at(after.effective_from - 1)
-            changes.append(Change("added", name, None, None, previous.version if previous else None, None))
+            changes.append(BookChange("added", name, None, None, previous.version if previous else None, None))
             if after.overrides_lock:
-                changes.append(Change("changed", name, None, "overrides_lock", "false", "true"))
+                changes.append(BookChange("changed", name, None, "overrides_lock", "false", "true"))
             changes.extend(_charges(previous, after, name))
             continue
         changes.extend(_fields(name, None, _version_facts(before), _version_facts(after)))
@@ -48,7 +48,7 @@ def book_changes(old: Book, new: Book) -> list[Change]:
     return changes
 
 
-def shown_changes(changes: list[Change], new: Book, old: Book) -> Iterator[str]:
+def shown_changes(changes: list[BookChange], new: Book, old: Book) -> Iterator[str]:
     """The differences for people: + added, - removed, ~ changed."""
     version: str | None = None
     charge: str | None = None
@@ -59,7 +59,10 @@ def shown_changes(changes: list[Change], new: Book, old: Book) -> Iterator[str]:
         if change.version != version:
             version, charge = change.version, None
             start = next(
-                each.effective_from for book in (new, old) for each in book.versions if each.version == version
+                candidate.effective_from
+                for book in (new, old)
+                for candidate in book.versions
+                if candidate.version == version
             )
             mark = _MARKS[change.kind] if change.charge is None and change.field is None else " "
             against = f"; against {change.old}:" if mark == "+" and change.old else ""
@@ -100,7 +103,7 @@ def _version_facts(version: Version) -> dict[str, str | None]:
     }
 
 
-def _rate_limits(old: Book, new: Book) -> Iterator[Change]:
+def _rate_limits(old: Book, new: Book) -> Iterator[BookChange]:
     """Rate limits by name: each that came, went, or says something else."""
     olds = {f"rate_limits.{limit.name}": shown_rate_limit(limit) for limit in old.rate_limits}
     news = {f"rate_limits.{limit.name}": shown_rate_limit(limit) for limit in new.rate_limits}
@@ -108,28 +111,28 @@ def _rate_limits(old: Book, new: Book) -> Iterator[Change]:
     yield from _fields(None, None, {name: olds.get(name) for name in names}, {name: news.get(name) for name in names})
 
 
-def _charges(before: Version | None, after: Version | None, version: str) -> Iterator[Change]:
+def _charges(before: Version | None, after: Version | None, version: str) -> Iterator[BookChange]:
     olds = {charge.charge: charge_facts(charge) for charge in before.charges} if before else {}
     news = {charge.charge: charge_facts(charge) for charge in after.charges} if after else {}
     for name in [*news, *(name for name in olds if name not in news)]:
         if name not in olds:
-            yield Change("added", version, name, None, None, _in_short(news[name]))
+            yield BookChange("added", version, name, None, None, _in_short(news[name]))
         elif name not in news:
-            yield Change("removed", version, name, None, _in_short(olds[name]), None)
+            yield BookChange("removed", version, name, None, _in_short(olds[name]), None)
         else:
             yield from _fields(version, name, olds[name], news[name])
     kept = [name for name in news if name in olds]
     if kept != [name for name in olds if name in news]:
         old_order = ", ".join(name for name in olds if name in news)
-        yield Change("changed", version, None, "order of charges", old_order, ", ".join(kept))
+        yield BookChange("changed", version, None, "order of charges", old_order, ", ".join(kept))
 
 
 def _fields(
     version: str | None, charge: str | None, old: Mapping[str, str | None], new: Mapping[str, str | None]
-) -> Iterator[Change]:
+) -> Iterator[BookChange]:
     for field, before in old.items():
         if new[field] != before:
-            yield Change("changed", version, charge, field, before, new[field])
+            yield BookChange("changed", version, charge, field, before, new[field])
 
 
 def _in_short(facts: dict[str, str | None]) -> str:

@@ -16,7 +16,7 @@ def read_book_file(path: str) -> tuple[str, Book]:
     text, book, mistakes = try_book_file(path)
     if book is None:
         count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-        raise Misconfigured(f"The price book has {count}:", [shown_mistake(path, each) for each in mistakes])
+        raise Misconfigured(f"The price book has {count}:", [shown_mistake(path, mistake) for mistake in mistakes])
     return text, book
 
 

@@ -1,7 +1,7 @@
 """What publishing a book would change of prices already in force, and whether a re-rating has looked at all of it.
 
 Prices in force are what customers were told and charged. A book that changes them is refused, unless the plan of a
-re-rating is given that has told what it comes to: for this very book, over the book in force, in this log, for all
+re-rating shows what it costs: for this very book, over the book in force, in this log, for all
 accounts, and for every instant for which prices would change.
 """
 
@@ -11,14 +11,20 @@ from collections.abc import Iterator, Sequence
 
 from application.errors import Failed
 from application.prices.files import charge_facts
-from application.rerating.plan import Plan
+from application.rerating.plan import RerateScope
 from application.wording import shown_time
 from metering.prices import Book, Mistake, changed_spans, changes_in_force
 from schemas.price_book import book_id, read_book, with_lines
 
 
 def check_past(
-    others: Sequence[Book], text: str, published_at: int, log_id: str | None, plan: Plan | None, *, is_stale: bool
+    others: Sequence[Book],
+    text: str,
+    published_at: int,
+    log_id: str | None,
+    plan: RerateScope | None,
+    *,
+    is_stale: bool,
 ) -> None:
     """Raises Failed where publishing `text` over one of `others` at `published_at` (ms) may not be.
 
@@ -43,7 +49,9 @@ def check_past(
         raise Failed("\n  ".join(["Refused: the re-rating does not cover what the book would change.", *reasons]))
 
 
-def _not_covered(plan: Plan, others: Sequence[Book], text: str, published_at: int, log_id: str | None) -> Iterator[str]:
+def _not_covered(
+    plan: RerateScope, others: Sequence[Book], text: str, published_at: int, log_id: str | None
+) -> Iterator[str]:
     """Each reason why a plan does not stand for this publication."""
     new = read_book(text)
     if plan.book_id != book_id(text):
@@ -75,14 +83,14 @@ def _values(old: Book, new: Book, mistake: Mistake) -> tuple[str, str] | None:
     if len(mistake.path) != 5:
         return None
     _, place, _, index, field = mistake.path
-    version = next(each for at, each in zip(new.positions, new.versions, strict=True) if at == place)
+    version = next(known for at, known in zip(new.positions, new.versions, strict=True) if at == place)
     charge = version.charges[int(index)]
     was = next(
-        each
+        candidate
         for before in old.versions
         if before.version == version.version
-        for each in before.charges
-        if each.charge == charge.charge
+        for candidate in before.charges
+        if candidate.charge == charge.charge
     )
     before, after = charge_facts(was), charge_facts(charge)
     return before.get(str(field)) or "(none)", after.get(str(field)) or "(none)"

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from application.errors import ErrorCode, Failed
 from application.pipeline import Pipeline
 from application.prices.in_force import check_past
-from application.rerating.plan import Plan
+from application.rerating.plan import RerateScope
 from application.wording import shown_time
 from metering.book import DEFAULT_LIMITS
 from metering.prices import Book
@@ -69,7 +69,7 @@ class Publication(NamedTuple):
 class Rerated(NamedTuple):
     """The plan of a re-rating that lets a book change the past, and the id of the log that is published to."""
 
-    plan: Plan
+    plan: RerateScope
     log_id: str
 
 
@@ -126,8 +126,8 @@ class BookLog:
     def _verify(self, wanted: str) -> None:
         others = [
             f"{self._topic}[{partition}]"
-            for partition, found in enumerate(self.in_force())
-            if found is None or found.book_id != wanted
+            for partition, book in enumerate(self.in_force())
+            if book is None or book.book_id != wanted
         ]
         if others:
             raise Failed(
@@ -138,15 +138,15 @@ class BookLog:
     def _in_force(self, partition: int) -> PublishedBook | None:
         """A book counts unless its time is further ahead of the log than the book before it allows."""
         candidates: list[PublishedBook] = []
-        for found in self._backwards(partition):
-            candidates.append(found)
-            if found.published_at <= found.recorded_at:
+        for book in self._backwards(partition):
+            candidates.append(book)
+            if book.published_at <= book.recorded_at:
                 break
         in_force: PublishedBook | None = None
-        for found in reversed(candidates):
+        for book in reversed(candidates):
             skew = in_force.book.future_skew if in_force else DEFAULT_LIMITS.future_skew
-            if found.published_at <= found.recorded_at + skew:
-                in_force = found
+            if book.published_at <= book.recorded_at + skew:
+                in_force = book
         return in_force
 
     def _backwards(self, partition: int) -> Iterator[PublishedBook]:
@@ -154,8 +154,8 @@ class BookLog:
         length = _FIRST_STRETCH
         while stop > low:
             first = max(low, stop - length)
-            found = [each for message in self._log.read(partition, first, stop) if (each := self._book(message))]
-            yield from reversed(found)
+            books = [book for message in self._log.read(partition, first, stop) if (book := self._book(message))]
+            yield from reversed(books)
             stop, length = first, length * _STRETCH_FACTOR
 
     def _book(self, message: Message) -> PublishedBook | None:
@@ -163,7 +163,7 @@ class BookLog:
         try:
             header = message.value[: frame_length(message.value)]
             if self._names.get(header, _RECORD_NAME) != _RECORD_NAME:
-                return None  # what most messages are: told by their first bytes
+                return None  # most messages, recognised by their first bytes
             name, record = self._codec.decode(message.value)
         except Undecodable:
             return None
@@ -186,10 +186,10 @@ def plan_publication(
 ) -> _PublicationSteps:
     """Where the book has to go, and with which time. Raises Failed where it would change prices in force."""
     wanted = book_id(text)
-    here = [each for each in books if each is not None and each.book_id == wanted]
-    others = [each for each in books if each is not None and each.book_id != wanted]
-    missing = tuple(at for at, each in enumerate(books) if each is None or each.book_id != wanted)
-    begun_at = max((each.published_at for each in here), default=None)
+    here = [book for book in books if book is not None and book.book_id == wanted]
+    others = [book for book in books if book is not None and book.book_id != wanted]
+    missing = tuple(at for at, book in enumerate(books) if book is None or book.book_id != wanted)
+    begun_at = max((book.published_at for book in here), default=None)
     resumed = begun_at is not None and all(other.published_at <= begun_at for other in others)
     published_at = begun_at if begun_at is not None and resumed else now
     plan, log_id = rerated or (None, None)
@@ -199,7 +199,7 @@ def plan_publication(
     return _PublicationSteps(published_at, missing, resumed and bool(missing))
 
 
-def publish_book(pipeline: Pipeline, text: str, now: int, plan: Plan | None = None) -> Publication:
+def publish_book(pipeline: Pipeline, text: str, now: int, plan: RerateScope | None = None) -> Publication:
     """Puts a book in force in every partition; topics that are missing are made. `now` in ms.
 
     `plan` is that of a re-rating, which lets the book change the past. Raises Failed, LogError, BookFileError.
@@ -212,7 +212,7 @@ def publish_book(pipeline: Pipeline, text: str, now: int, plan: Plan | None = No
 def book_in_force(pipeline: Pipeline) -> Book:
     """The one book in force in every partition. Raises Failed where there is none, LogError."""
     published = BookLog.of(pipeline).in_force()
-    books = {each.book_id: each.book for each in published if each is not None}
+    books = {book.book_id: book.book for book in published if book is not None}
     if None in published or len(books) != 1:
         raise Failed(
             "No book is in force in every partition: "

@@ -52,14 +52,18 @@ def _look_up(pipeline: Pipeline, offsets: dict[int, list[int]], seconds: float, 
     results = pipeline.results
     names = pipeline.names
     with pipeline.notices.waiting("waiting for the worker"):
-        results.wait_until_decided({partition: max(found) for partition, found in offsets.items()}, seconds)
-        for partition, found in offsets.items():
-            found.sort()
-            for at in range(0, len(found), _LOOKED_UP_AT_ONCE):
-                caused = results.caused_by(partition, found[at : at + _LOOKED_UP_AT_ONCE])
+        results.wait_until_decided(
+            {partition: max(offsets_of_partition) for partition, offsets_of_partition in offsets.items()}, seconds
+        )
+        for partition, offsets_of_partition in offsets.items():
+            offsets_of_partition.sort()
+            for at in range(0, len(offsets_of_partition), _LOOKED_UP_AT_ONCE):
+                caused = results.caused_by(partition, offsets_of_partition[at : at + _LOOKED_UP_AT_ONCE])
                 for outputs in caused.values():
-                    rejected = [each["refund_id"] for each in outputs.get(names.refunds, ()) if _is_rejected(each)]
-                    refused = rejected + [each["id"] for each in outputs.get(names.dead_letters, ())]
+                    rejected = [
+                        refund["refund_id"] for refund in outputs.get(names.refunds, ()) if _is_rejected(refund)
+                    ]
+                    refused = rejected + [letter["id"] for letter in outputs.get(names.dead_letters, ())]
                     sent.refused += bool(refused)
                     sent.first_refused = sent.first_refused or "".join(refused[:1])
 

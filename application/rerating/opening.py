@@ -16,7 +16,7 @@ from application.rerating.plan import plan_json, write_plan
 from application.scratch import scratch_folder
 from replay.rerating.corrections import Correction, Netting, Row
 from replay.rerating.partition import Rerate
-from replay.rerating.run import Listener, Outcome, partitions_of, run_rerating
+from replay.rerating.run import Listener, RerateResult, partitions_of, run_rerating
 from streams import clock
 
 
@@ -26,7 +26,7 @@ class Rerating:
 
     pipeline: Pipeline
     asked: Rerate
-    outcome: Outcome
+    outcome: RerateResult
     plan: dict[str, Any]
     spool: Path
 
@@ -59,7 +59,7 @@ def opened_rerating(
     with scratch_folder(pipeline.places.data) as scratch:
         spool = scratch / "corrections.ndjson"
         log = pipeline.input_log
-        ends = {each: log.bounds(each)[1] for each in partitions_of(asked, pipeline.partitions)}
+        ends = {partition: log.bounds(partition)[1] for partition in partitions_of(asked, pipeline.partitions)}
         with spool.open("w", encoding="utf-8") as out, _progress(pipeline, ends) as report:
 
             def corrected(correction: Correction) -> None:

@@ -18,12 +18,12 @@ from application.errors import Misconfigured
 from application.wording import shown_time
 from metering.windows import parse_any_instant
 from replay.rerating.partition import Rerate
-from replay.rerating.run import Money, Outcome
+from replay.rerating.run import Money, RerateResult
 from replay.rerating.tallies import Changes
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RerateScope:
     """What a re-rating was about: the book, the log, the range (ms), and the accounts (None: all).
 
     `log_ends` are the offsets before which each partition was read.
@@ -45,7 +45,7 @@ class Plan:
         return offset < self.log_ends.get(partition, 0)
 
 
-def plan_json(asked: Rerate, outcome: Outcome, log_id: str, net: str) -> dict[str, Any]:
+def plan_json(asked: Rerate, outcome: RerateResult, log_id: str, net: str) -> dict[str, Any]:
     """The outcome as plain data."""
     return {
         "plan_id": asked.plan_id,
@@ -63,7 +63,9 @@ def plan_json(asked: Rerate, outcome: Outcome, log_id: str, net: str) -> dict[st
         "grants": outcome.grants,
         "decisions": _changes(outcome.tallies.decisions),
         "after_effects": _changes(outcome.tallies.after),
-        "overlaps": [{"from": shown_time(each.start), "to": shown_time(each.end)} for each in sorted(outcome.overlaps)],
+        "overlaps": [
+            {"from": shown_time(overlap.start), "to": shown_time(overlap.end)} for overlap in sorted(outcome.overlaps)
+        ],
     }
 
 
@@ -81,7 +83,7 @@ def write_plan(path: Path, plan: dict[str, Any], corrections: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path) -> RerateScope:
     """What a plan file says it is about. Raises Misconfigured."""
     try:
         with path.open(encoding="utf-8") as lines:
@@ -89,7 +91,9 @@ def read_plan(path: Path) -> Plan:
         accounts = {"plan": data["accounts"]}[data["type"]]
         start, end = (parse_any_instant(data[name]) for name in ("from", "to"))
         ends = {int(partition): int(offset) for partition, offset in data["log_ends"].items()}
-        return Plan(data["book_id"], data["log_id"], start, end, None if accounts is None else tuple(accounts), ends)
+        return RerateScope(
+            data["book_id"], data["log_id"], start, end, None if accounts is None else tuple(accounts), ends
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Misconfigured(f"{path}: not the plan of a re-rating (`creditmeter rerate --plan`): {error}") from error
 

@@ -35,7 +35,7 @@ def processes(settings: Settings) -> Iterator[EndpointStatus]:
     if not settings.metrics_port:
         return
     host = _EVERYWHERE.get(settings.metrics_host, settings.metrics_host)
-    names = [f"worker {each + 1}" for each in range(settings.processes)]
+    names = [f"worker {number + 1}" for number in range(settings.processes)]
     for offset, name in enumerate([*names, "loader"]):
         port = settings.metrics_port + offset
         yield _health(name, host, port)

@@ -1,7 +1,7 @@
 """How a pipeline is at this moment: its log, how far worker and loader are, what answers, what is wrong.
 
 Everything is asked from outside; nothing joins a group or holds a lock. What cannot be asked is a problem in words, and
-the rest is told all the same; without Kafka there is nothing to tell.
+the rest is shown all the same; without Kafka there is nothing to show.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from application.status.positions import (
 )
 from application.wording import shown_time
 from streams.checkpoints.sealed import CheckpointError
-from streams.loading.positions import Loaded, Place
+from streams.loading.positions import Loaded, TopicAndPartition
 from streams.log.connections import lag_behind
 from streams.log.protocols import InputLog
 
@@ -115,18 +115,18 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     _ = pipeline.log_id  # all topics are checked
     partitions = range(pipeline.partitions)
     requests = pipeline.input_log
-    bounds = {each: requests.bounds(each) for each in partitions}
+    bounds = {partition: requests.bounds(partition) for partition in partitions}
     rating, to_rate = _group(pipeline, names.rating_group, [names.requests])
     positions = loaded_positions(settings, pipeline)
     reached = None if positions is None else {place: loaded.offset + 1 for place, loaded in positions.items()}
     loading, to_load = _group(pipeline, names.loading_group, names.loaded, reached)
     inputs = [
         PartitionStatus(
-            each, *bounds[each], behind, _recorded_at(requests, each, bounds[each], behind),
-            sum(to_load[topic, each] for topic in names.loaded), *requests.held_back(each),
+            partition, *bounds[partition], behind, _recorded_at(requests, partition, bounds[partition], behind),
+            sum(to_load[topic, partition] for topic in names.loaded), *requests.held_back(partition),
         )
-        for each in partitions
-        for behind in (to_rate[names.requests, each],)
+        for partition in partitions
+        for behind in (to_rate[names.requests, partition],)
     ]  # fmt: skip
     books = _books(pipeline) if with_books else None
     endpoints = [*processes(settings), store(settings)]
@@ -135,21 +135,21 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
         pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, books, endpoints, checkpoints,
-        None if positions is None else [LoadedStatus(*place, each.offset) for place, each in sorted(positions.items())],
+        None if positions is None else [LoadedStatus(*place, last.offset) for place, last in sorted(positions.items())],
         problems,
     )  # fmt: skip
 
 
 def _records(pipeline: Pipeline) -> dict[str, int]:
     """By topic, how many offsets it keeps."""
-    found = {}
+    counts = {}
     for topic in pipeline.names.all:
         log = pipeline.log(topic)
-        found[topic] = sum(end - first for first, end in map(log.bounds, range(pipeline.partitions)))
-    return found
+        counts[topic] = sum(end - first for first, end in map(log.bounds, range(pipeline.partitions)))
+    return counts
 
 
-def _histories(pipeline: Pipeline, positions: Mapping[Place, Loaded]) -> Iterator[str]:
+def _histories(pipeline: Pipeline, positions: Mapping[TopicAndPartition, Loaded]) -> Iterator[str]:
     """What parts of the pipeline that were restored apart have to say. Raises LogError."""
     yield from group_problems(pipeline)
     yield from state_problems(pipeline)
@@ -158,7 +158,7 @@ def _histories(pipeline: Pipeline, positions: Mapping[Place, Loaded]) -> Iterato
 
 
 def _group(
-    pipeline: Pipeline, group: str, topics: Sequence[str], reached: Mapping[Place, int] | None = None
+    pipeline: Pipeline, group: str, topics: Sequence[str], reached: Mapping[TopicAndPartition, int] | None = None
 ) -> tuple[GroupStatus, dict[tuple[str, int], int]]:
     """A group and, by place, the messages behind what it has acknowledged, or behind `reached` where that is given."""
     progress = pipeline.connections.group(group)
@@ -176,32 +176,37 @@ def _recorded_at(log: InputLog, partition: int, bounds: tuple[int, int], behind:
 
 def _books(pipeline: Pipeline) -> list[BookStatus]:
     counts: dict[str, int] = {}
-    found = {}
+    books = {}
     for book in BookLog.of(pipeline).in_force():
         if book is not None:
             counts[book.book_id] = counts.get(book.book_id, 0) + 1
-            found[book.book_id] = book
+            books[book.book_id] = book
     return [
-        BookStatus(each.book_id, each.published_at, [version.version for version in each.book.versions], counts[name])
-        for name, each in found.items()
+        BookStatus(
+            publication.book_id,
+            publication.published_at,
+            [version.version for version in publication.book.versions],
+            counts[name],
+        )
+        for name, publication in books.items()
     ]
 
 
 def _checkpoints(pipeline: Pipeline, problems: list[str]) -> list[CheckpointStatus]:
-    found: list[CheckpointStatus] = []
+    checkpoints: list[CheckpointStatus] = []
     try:
         kept = pipeline.checkpoints()
         if kept is None:
-            return found
-        for each in range(pipeline.partitions):
-            newest = kept.newest(each)
+            return checkpoints
+        for partition in range(pipeline.partitions):
+            newest = kept.newest(partition)
             if newest is None:
-                found.append(CheckpointStatus(each, None, None, None))
+                checkpoints.append(CheckpointStatus(partition, None, None, None))
             else:
-                found.append(CheckpointStatus(each, newest.applied, newest.made_at, newest.size))
+                checkpoints.append(CheckpointStatus(partition, newest.applied, newest.made_at, newest.size))
     except CheckpointError as error:
         problems.append(f"checkpoints: {error}")
-    return found
+    return checkpoints
 
 
 def _problems(
@@ -218,15 +223,15 @@ def _problems(
         yield "no price book is in force: events are unpriced; `creditmeter prices publish BOOK.yaml`"
     if books and (len(books) > 1 or books[0].partitions < partitions):
         yield "partitions have different price books: publish again, which goes on where it was cut short"
-    for each in inputs:
-        if each.held_back:
-            since = "" if each.held_since is None else f" since {shown_time(each.held_since)}"
+    for status in inputs:
+        if status.held_back:
+            since = "" if status.held_since is None else f" since {shown_time(status.held_since)}"
             yield (
-                f"partition {each.partition}: {each.held_back:,} messages held back by an open transaction{since}: "
+                f"partition {status.partition}: {status.held_back:,} messages held back by an open transaction{since}: "
                 "they are decided when it is committed or aborted (kafka-transactions.sh find-hanging, abort)"
             )
-        if each.first > 0 and each.to_rate and each.to_rate >= each.end - each.first:
-            yield f"partition {each.partition}: the log begins at {each.first}, and nothing of it is rated yet"
+        if status.first > 0 and status.to_rate and status.to_rate >= status.end - status.first:
+            yield f"partition {status.partition}: the log begins at {status.first}, and nothing of it is rated yet"
     for endpoint in endpoints:
         # Without a loader in the group it is known already why the embedded store does not answer.
         if not endpoint.well and (endpoint.what != "ClickHouse" or loading.processes):

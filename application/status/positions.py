@@ -1,4 +1,4 @@
-"""Whether log, states and store are of one history, and how far the store is: what a group's offsets do not tell.
+"""Whether log, states and store are of one history, and how far the store is: which a group's offsets do not show.
 
 A consumer group's offsets live in Kafka and come back with a restored copy of it; states and ClickHouse do not. So a
 pipeline whose parts were restored apart has no message behind by its groups, and is asked here what it really has.
@@ -15,7 +15,7 @@ from application.errors import Failed
 from application.pipeline import Pipeline
 from sinks.sink import SinkRejected, SinkUnavailable
 from streams.loading.continuity import LogTopics, check_loaded
-from streams.loading.positions import READ, Loaded, Place
+from streams.loading.positions import READ, Loaded, TopicAndPartition
 from streams.log.protocols import LogChanged, LogError
 from streams.state.read_only import StateView
 from streams.state.rocks_folder import state_folder
@@ -25,7 +25,7 @@ from streams.state.store import Identity, StateError
 _SECONDS = 5.0
 
 
-def loaded_positions(settings: Settings, pipeline: Pipeline) -> dict[Place, Loaded] | None:
+def loaded_positions(settings: Settings, pipeline: Pipeline) -> dict[TopicAndPartition, Loaded] | None:
     """The last offset that ClickHouse has loaded of each output partition; None where it cannot be asked now.
 
     The embedded store is asked through its loader alone: one that starts must not find its folder taken.
@@ -41,7 +41,7 @@ def loaded_positions(settings: Settings, pipeline: Pipeline) -> dict[Place, Load
     return {(row["topic"], int(row["log_partition"])): Loaded(int(row["log_offset"]), row["digest"]) for row in rows}
 
 
-def store_problems(pipeline: Pipeline, loaded: Mapping[Place, Loaded]) -> Iterator[str]:
+def store_problems(pipeline: Pipeline, loaded: Mapping[TopicAndPartition, Loaded]) -> Iterator[str]:
     """Where a topic is not the one that ClickHouse has loaded. Raises LogUnavailable."""
     topics = LogTopics({topic: pipeline.log(topic) for topic in pipeline.names.loaded})
     for place, position in sorted(loaded.items()):

@@ -28,10 +28,10 @@ class _AccountGroup(Group):
         module = _ELSEWHERE.get(cmd_name)
         if module is None:
             return super().get_command(ctx, cmd_name)
-        found = getattr(importlib.import_module(module), f"account_{cmd_name}")
-        if not isinstance(found, click.Command):
-            raise TypeError(f"{module} should hold the command account_{cmd_name}, and holds {found!r}")
-        return found
+        command = getattr(importlib.import_module(module), f"account_{cmd_name}")
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module} should hold the command account_{cmd_name}, and holds {command!r}")
+        return command
 
 
 @click.group(
@@ -73,8 +73,8 @@ def show(configuration: Configuration, account_id: str, *, claims: int, lines: i
     from cli.terminal.progress import TerminalNotices
 
     with opened(configuration.settings, TerminalNotices()) as pipeline:
-        found = read_account(pipeline, account_id, claims, lines)
+        overview = read_account(pipeline, account_id, claims, lines)
     if as_json:
-        print_json(as_plain(found))
+        print_json(as_plain(overview))
     else:
-        print_account(found)
+        print_account(overview)

@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 _LINE_COLUMNS = ("occurred_at", "event_id", "endpoint", "charge", "decision", "credits", "credit_type", "balance_after")
 
 
-def as_plain(found: AccountOverview) -> dict[str, Any]:
+def as_plain(overview: AccountOverview) -> dict[str, Any]:
     """Everything, for JSON. Times in ms, amounts in credits."""
-    account = found.account
+    account = overview.account
     return {
         "account_id": account.account_id,
-        "place": found.place,
-        "offset": found.offset,
-        "base": found.base,
-        "shown_at": found.at,
+        "place": overview.place,
+        "offset": overview.offset,
+        "base": overview.base,
+        "shown_at": overview.at,
         "stream_time": account.stream_time,
-        "balances": {name: _plain_balance(view) for name, view in found.balances.items()},
-        "plan": found.plan,
+        "balances": {name: _plain_balance(view) for name, view in overview.balances.items()},
+        "plan": overview.plan,
         "on_empty": account.on_empty,
         "alert_below": account.alert_below,
         "claims": {
-            "kept": found.claims.by_charge.total(),
-            "by_charge": dict(sorted(found.claims.by_charge.items())),
-            "newest": [claim._asdict() for claim in found.claims.newest],
+            "kept": overview.claims.by_charge.total(),
+            "by_charge": dict(sorted(overview.claims.by_charge.items())),
+            "newest": [claim._asdict() for claim in overview.claims.newest],
         },
-        "ids_remembered": found.ids,
-        "lines": found.tail.lines,
+        "ids_remembered": overview.ids,
+        "lines": overview.tail.lines,
     }
 
 
@@ -48,46 +48,46 @@ def _plain_balance(view: BalanceView) -> dict[str, Any]:
     return {"balance": view.balance, "debt": view.debt, "over": view.over, "grants": grants}
 
 
-def print_account(found: AccountOverview) -> None:
+def print_account(overview: AccountOverview) -> None:
     """The same for people."""
-    account = found.account
+    account = overview.account
     print_line(f"account      {account.account_id}")
-    print_line(f"plan         {_plan(found)}")
+    print_line(f"plan         {_plan(overview)}")
     print_line(f"on empty     {account.on_empty}")
     marks = ", ".join(f"{name} {mark:,}" for name, mark in sorted(account.alert_below.items()))
     print_line(f"alert below  {marks or 'no marks'}")
     print_line(f"stream time  {shown_time(account.stream_time)}")
-    print_line(f"remembered   {', '.join(f'{count:,} {name}' for name, count in found.ids.items())}")
+    print_line(f"remembered   {', '.join(f'{count:,} {name}' for name, count in overview.ids.items())}")
     print_line()
-    _print_balances(found)
-    _print_claims(found)
-    _print_lines(found)
-    print_status(f"True up to {found.place}@{found.offset}, replayed from {found.base}.")
+    _print_balances(overview)
+    _print_claims(overview)
+    _print_lines(overview)
+    print_status(f"True up to {overview.place}@{overview.offset}, replayed from {overview.base}.")
 
 
-def _plan(found: AccountOverview) -> str:
-    plan = found.plan
+def _plan(overview: AccountOverview) -> str:
+    plan = overview.plan
     if plan is None:
         return "none"
     until = "" if plan["ends_at"] is None else f" until {shown_time(plan['ends_at'])}"
     return f"{plan['name']} from {shown_time(plan['started_at'])}{until}{'' if plan['counts'] else ' (not now)'}"
 
 
-def _print_balances(found: AccountOverview) -> None:
-    if not found.balances:
+def _print_balances(overview: AccountOverview) -> None:
+    if not overview.balances:
         print_line("No credits have moved yet.")
         return
     rows = [
         (name, f"{view.balance:,}", f"{sum(grant.left for grant in view.grants):,}", f"{view.debt:,}")
-        for name, view in found.balances.items()
+        for name, view in overview.balances.items()
     ]
     print_table(("credit type", "balance", "left of grants", "debt"), rows, ("balance", "left of grants", "debt"))
     grants = [
-        (name, *_grant(grant)) for name, view in found.balances.items() for grant in view.grants
+        (name, *_grant(grant)) for name, view in overview.balances.items() for grant in view.grants
     ]  # in order of use
     if grants:
         print_table(("credit type", "open grant", "left", "expires", "reason"), grants, ("left",))
-    over = {name: view.over for name, view in found.balances.items() if view.over}
+    over = {name: view.over for name, view in overview.balances.items() if view.over}
     for name, credits_ in over.items():
         print_line(f"{credits_:,} {name} are over by their time; the account's next command forfeits them.")
         print_line()
@@ -98,8 +98,8 @@ def _grant(grant: OpenGrant) -> tuple[str, str, str, str]:
     return grant.grant_id, f"{grant.left:,}", expires, grant.reason
 
 
-def _print_claims(found: AccountOverview) -> None:
-    claims = found.claims
+def _print_claims(overview: AccountOverview) -> None:
+    claims = overview.claims
     if not claims.by_charge:
         print_line("No claims are kept.")
         print_line()
@@ -120,9 +120,11 @@ def _print_claims(found: AccountOverview) -> None:
         print_table(("newest claims", "subject", "paid by event", "at", "free until"), rows)
 
 
-def _print_lines(found: AccountOverview) -> None:
-    rows = [[shown_time(line["occurred_at"]), *(line[name] for name in _LINE_COLUMNS[1:])] for line in found.tail.lines]
+def _print_lines(overview: AccountOverview) -> None:
+    rows = [
+        [shown_time(line["occurred_at"]), *(line[name] for name in _LINE_COLUMNS[1:])] for line in overview.tail.lines
+    ]
     if rows:
         print_table(("last lines, at", *_LINE_COLUMNS[1:]), rows, ("credits", "balance_after"))
-    if not found.tail.is_whole:
+    if not overview.tail.is_whole:
         print_status("Older lines are far back in the log: ask ClickHouse, `creditmeter query`.")

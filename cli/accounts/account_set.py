@@ -83,19 +83,19 @@ _OPTION = {"update_id": "--id", "account_id": "ACCOUNT", "plan": "--plan", "aler
 
 def _parsed(marks: tuple[str, ...]) -> dict[str, int]:
     """`TYPE=N`, each. A credit type may hold an = itself. Raises UsageError with every mistake."""
-    found: dict[str, int] = {}
+    parsed: dict[str, int] = {}
     wrong = []
     for text in marks:
         name, _, number = text.rpartition("=")
         try:
-            found[name] = int(number)
+            parsed[name] = int(number)
         except ValueError:
             name = ""
         if not name:
             wrong.append(repr(text))
     if wrong:
         raise click.UsageError(f"--alert-below: {', '.join(wrong)} is not like credit=500")
-    return found
+    return parsed
 
 
 def _show(result: SettingsResult, *, as_json: bool) -> None:

@@ -62,25 +62,29 @@ def estimate(configuration: Configuration, account_id: str, book: str | None, fi
         if not estimator.has_prices:
             print_status("No price book is in force: everything is unpriced. Publish one, or give --prices.")
         _read(estimator, file)
-        found, place = estimator.finish(), f"{account.replay.place}@{account.replay.applied}"
+        result, place = estimator.finish(), f"{account.replay.place}@{account.replay.applied}"
     if as_json:
-        print_json({"account_id": account_id, "place": place, **as_plain(found)})
+        print_json({"account_id": account_id, "place": place, **as_plain(result)})
     else:
-        print_estimate(found, place)
+        print_estimate(result, place)
 
 
 def _read(estimator: Estimator, file: str) -> None:
     """Every line of the file. Raises Failed."""
     from application.accounts.estimate import WrongAccount
     from application.errors import Failed
-    from application.input.lines import UnreadableInputError, open_source, read_lines
+    from application.input.lines import UnreadableInputError, read_lines
     from application.input.ndjson import CommandReader
+    from cli.terminal.input import opened_input
     from cli.terminal.output import print_status
     from cli.terminal.progress import file_progress
 
     result = estimator.result
     try:
-        with open_source(file) as source, file_progress(file, source, "counted") as report:
+        with (
+            opened_input(file) as source,
+            file_progress(file, source, "counted") as report,
+        ):
             reader = CommandReader(read_lines(source.stream))
             for done, command in enumerate(reader, 1):
                 estimator.add(command)

@@ -20,7 +20,7 @@ _BALANCE_COLUMNS = (
 _COUNTED_APART = ("charged",)
 
 
-def as_plain(found: Estimate) -> dict[str, Any]:
+def as_plain(estimate: Estimate) -> dict[str, Any]:
     """Everything, for JSON. Amounts in credits, times in ms."""
     charges = [
         {
@@ -32,36 +32,36 @@ def as_plain(found: Estimate) -> dict[str, Any]:
             "saved": _plain_split(tally.saved),
             "refused": tally.refused,
         }
-        for (charge, credit_type), tally in _in_order(found)
+        for (charge, credit_type), tally in _in_order(estimate)
     ]
     balances = {
         name: {
-            "before": each.before,
-            "granted": each.granted,
-            "refunded": each.refunded,
-            "charged": each.charged,
-            "expired": each.expired,
-            "after": each.after,
-            "lowest": each.lowest,
-            "refused": each.refused,
-            "suffices": each.suffices,
+            "before": balance.before,
+            "granted": balance.granted,
+            "refunded": balance.refunded,
+            "charged": balance.charged,
+            "expired": balance.expired,
+            "after": balance.after,
+            "lowest": balance.lowest,
+            "refused": balance.refused,
+            "suffices": balance.suffices,
         }
-        for name, each in sorted(found.balances.items())
+        for name, balance in sorted(estimate.balances.items())
     }
     return {
-        "on_empty": found.on_empty,
-        "suffices": found.suffices,
-        "commands": dict(sorted(found.commands.items())),
+        "on_empty": estimate.on_empty,
+        "suffices": estimate.suffices,
+        "commands": dict(sorted(estimate.commands.items())),
         "charges": charges,
         "balances": balances,
-        "refused_events": found.refused_events,
-        "repeats": _plain_split(found.repeats),
-        "rejected_refunds": dict(sorted(found.rejected_refunds.items())),
-        "dead_letters": dict(sorted(found.dead_letters.items())),
-        "first_dead_letters": found.first_dead_letters,
-        "without_event_id": found.without_id,
-        "stream_time": found.stream_time,
-        "horizon": found.horizon,
+        "refused_events": estimate.refused_events,
+        "repeats": _plain_split(estimate.repeats),
+        "rejected_refunds": dict(sorted(estimate.rejected_refunds.items())),
+        "dead_letters": dict(sorted(estimate.dead_letters.items())),
+        "first_dead_letters": estimate.first_dead_letters,
+        "without_event_id": estimate.without_id,
+        "stream_time": estimate.stream_time,
+        "horizon": estimate.horizon,
     }
 
 
@@ -69,33 +69,33 @@ def _plain_split(split: Split) -> dict[str, int]:
     return {"in_job": split.in_job, "in_history": split.in_history}
 
 
-def _in_order(found: Estimate) -> list[tuple[tuple[str | None, str | None], ChargeTally]]:
-    return sorted(found.charges.items(), key=lambda each: (each[0][0] is None, each[0][0] or "", each[0][1] or ""))
+def _in_order(estimate: Estimate) -> list[tuple[tuple[str | None, str | None], ChargeTally]]:
+    return sorted(estimate.charges.items(), key=lambda item: (item[0][0] is None, item[0][0] or "", item[0][1] or ""))
 
 
-def print_estimate(found: Estimate, place: str) -> None:
+def print_estimate(estimate: Estimate, place: str) -> None:
     """The same for people."""
-    print_line(", ".join(f"{count:,} {name}" for name, count in sorted(found.commands.items())) or "no commands")
-    if found.charges:
+    print_line(", ".join(f"{count:,} {name}" for name, count in sorted(estimate.commands.items())) or "no commands")
+    if estimate.charges:
         rows = [
             (
                 charge or "(none)", credit_type, f"{tally.lines:,}", f"{tally.decisions['charged']:,}",
                 f"{tally.credits:,}", f"{tally.saved.in_job:,}", f"{tally.saved.in_history:,}", _others(tally),
             )
-            for (charge, credit_type), tally in _in_order(found)
+            for (charge, credit_type), tally in _in_order(estimate)
         ]  # fmt: skip
         print_table(_CHARGE_COLUMNS, rows, _CHARGE_COLUMNS[2:-1])
-    if found.balances:
+    if estimate.balances:
         lines = [
             (
-                name, f"{each.before:,}", f"{each.granted:,}", f"{each.refunded:,}", f"{each.charged:,}",
-                f"{each.expired:,}", f"{each.after:,}", "" if each.lowest is None else f"{each.lowest:,}",
-                f"{each.refused:,}", "yes" if each.suffices else "no",
+                name, f"{balance.before:,}", f"{balance.granted:,}", f"{balance.refunded:,}", f"{balance.charged:,}",
+                f"{balance.expired:,}", f"{balance.after:,}", "" if balance.lowest is None else f"{balance.lowest:,}",
+                f"{balance.refused:,}", "yes" if balance.suffices else "no",
             )
-            for name, each in sorted(found.balances.items())
+            for name, balance in sorted(estimate.balances.items())
         ]  # fmt: skip
         print_table(_BALANCE_COLUMNS, lines, _BALANCE_COLUMNS[1:-1])
-    for sentence in _sentences(found):
+    for sentence in _sentences(estimate):
         print_line(sentence)
     print_status(f"Nothing was sent. The account's state is that of {place}.")
 
@@ -106,41 +106,43 @@ def _others(tally: ChargeTally) -> str:
     )
 
 
-def _sentences(found: Estimate) -> list[str]:
-    told = []
-    if found.repeats.in_job or found.repeats.in_history:
-        told.append(
-            f"Repeats, which cost nothing: {found.repeats.in_job:,} within the job, "
-            f"{found.repeats.in_history:,} of what was sent before."
+def _sentences(estimate: Estimate) -> list[str]:
+    sentences = []
+    if estimate.repeats.in_job or estimate.repeats.in_history:
+        sentences.append(
+            f"Repeats, which cost nothing: {estimate.repeats.in_job:,} within the job, "
+            f"{estimate.repeats.in_history:,} of what was sent before."
         )
-    if found.without_id:
-        told.append(f"{found.without_id:,} requests have no event_id: each is taken for a new event.")
-    for reason, count in sorted(found.dead_letters.items()):
-        told.append(f"{count:,} would be set aside: {reason}{_horizon(found) if reason == 'too_late' else ''}.")
-    for letter in found.first_dead_letters:
+    if estimate.without_id:
+        sentences.append(f"{estimate.without_id:,} requests have no event_id: each is taken for a new event.")
+    for reason, count in sorted(estimate.dead_letters.items()):
+        sentences.append(f"{count:,} would be set aside: {reason}{_horizon(estimate) if reason == 'too_late' else ''}.")
+    for letter in estimate.first_dead_letters:
         name = "" if letter["field"] is None else f", {letter['field']}"
-        told.append(f"  line {letter['line_number']}: {letter['reason']}{name}")
-    for reason, count in sorted(found.rejected_refunds.items()):
-        told.append(f"{count:,} refunds would be rejected: {reason}.")
-    told.append(_verdict(found))
-    return told
+        sentences.append(f"  line {letter['line_number']}: {letter['reason']}{name}")
+    for reason, count in sorted(estimate.rejected_refunds.items()):
+        sentences.append(f"{count:,} refunds would be rejected: {reason}.")
+    sentences.append(_verdict(estimate))
+    return sentences
 
 
-def _horizon(found: Estimate) -> str:
-    if found.horizon is None:
+def _horizon(estimate: Estimate) -> str:
+    if estimate.horizon is None:
         return ""
-    return f" (after the job, nothing before {shown_time(found.horizon)} is accepted)"
+    return f" (after the job, nothing before {shown_time(estimate.horizon)} is accepted)"
 
 
-def _verdict(found: Estimate) -> str:
-    if found.suffices:
+def _verdict(estimate: Estimate) -> str:
+    if estimate.suffices:
         return "The balance suffices."
-    if found.refused_events:
-        amounts = ", ".join(f"{each.refused:,} {name}" for name, each in sorted(found.balances.items()) if each.refused)
-        return f"The balance does not suffice: {found.refused_events:,} events would be refused ({amounts})."
+    if estimate.refused_events:
+        amounts = ", ".join(
+            f"{balance.refused:,} {name}" for name, balance in sorted(estimate.balances.items()) if balance.refused
+        )
+        return f"The balance does not suffice: {estimate.refused_events:,} events would be refused ({amounts})."
     short = ", ".join(
-        f"{-each.lowest:,} {name}"
-        for name, each in sorted(found.balances.items())
-        if each.lowest is not None and each.lowest < 0
+        f"{-balance.lowest:,} {name}"
+        for name, balance in sorted(estimate.balances.items())
+        if balance.lowest is not None and balance.lowest < 0
     )
     return f"The balance does not suffice: the account would be short of {short}."

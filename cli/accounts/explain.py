@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @json_option
 @with_configuration
 def explain(configuration: Configuration, event_id: str, *, account: str | None, as_json: bool) -> None:
-    """Tell the whole story of the event EVENT_ID: which price and rule decided it, what is left of it, and the present.
+    """Show the whole story of the event EVENT_ID: which price and rule decided it, what is left of it, and the present.
 
     The account is replayed from the log, so that every reason is the one that decided; then the lines are compared with
     those billed. Exit code 1 where there is no such event, or where the bill says something else. With --json: times in

@@ -1,4 +1,4 @@
-"""`creditmeter audit`: everything decided again from the log, and compared with all that came of it."""
+"""`creditmeter audit`: replays the log and compares outputs and rows with it."""
 
 from __future__ import annotations
 

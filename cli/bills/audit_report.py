@@ -19,12 +19,17 @@ class Printer:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
-    def difference(self, found: Difference) -> None:
+    def difference(self, difference: Difference) -> None:
         """One line on standard output."""
         if not self._as_json:
-            print_line(str(found))
+            print_line(str(difference))
             return
-        fields = {"found": str(found.found), "place": found.place, "source": found.source, "detail": found.detail}
+        fields = {
+            "found": str(difference.finding),
+            "place": difference.place,
+            "source": difference.source,
+            "detail": difference.detail,
+        }
         print_json({"type": "difference", **fields})
 
     def result(self, result: AuditResult, began: Manifest | None, keep: Path | None) -> None:

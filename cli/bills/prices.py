@@ -49,8 +49,8 @@ def check(ctx: click.Context, book: str, *, as_json: bool) -> None:
 
     text, checked, mistakes = try_book_file(book)
     if as_json:
-        found = [each._asdict() for each in mistakes]
-        result: dict[str, Any] = {"good": not mistakes, "book_id": book_id(text), "mistakes": found}
+        plain = [mistake._asdict() for mistake in mistakes]
+        result: dict[str, Any] = {"good": not mistakes, "book_id": book_id(text), "mistakes": plain}
         known = {"versions": _plain(checked), "rate_limits": _plain_limits(checked)} if checked else {}
         print_json(result | known)
     elif checked is None:

@@ -44,11 +44,11 @@ def rerate(
     configuration: Configuration, *, book: str, start: int, end: int, accounts: tuple[str, ...], net: str,
     plan: Path | None, is_applied: bool, wait: float, as_json: bool,
 ) -> None:  # fmt: skip
-    """Decide the events from --from to before --to with another price book, and tell what they would have cost.
+    """Decide the events from --from to before --to with another price book, and show what they would have cost.
 
     The log is replayed to its end, so that refunds and earlier corrections count. Differences are shown by account,
     charge and credit type. With --apply what was charged too much is given back: as refunds while they are possible,
-    else as grants, one a day and charge. Nothing can be taken: what was charged too little is told as not collected.
+    else as grants, one a day and charge. Nothing can be taken: what was charged too little is shown as not collected.
     Doing it again does nothing. An order for a book that changes the past: --plan, `prices publish --rerated`, --apply.
     """
     from application.pipeline import opened

@@ -12,14 +12,14 @@ from cli.terminal.output import print_json, print_line, print_status
 if TYPE_CHECKING:
     from application.rerating.applying import SentCorrections
     from replay.rerating.corrections import Correction, Row
-    from replay.rerating.run import Outcome
+    from replay.rerating.run import RerateResult
     from replay.rerating.tallies import Changes
 
 _ROWS = 50
 
 
 class RerateReport:
-    """Told each row and correction as it is found: JSON prints them at once, text keeps the largest differences."""
+    """Takes rows and corrections as they come: JSON prints them at once, text keeps the largest differences."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -32,7 +32,7 @@ class RerateReport:
         return self._as_json and sys.stdout.isatty()
 
     def row(self, row: Row) -> None:
-        """A charge of an account that would have come to something else."""
+        """A charge of an account that would have been different."""
         if self._as_json:
             fields = {
                 "account_id": row.account_id, "charge": row.charge, "credit_type": row.credit_type,
@@ -53,7 +53,7 @@ class RerateReport:
         if self._as_json:
             print_json(correction.as_json())
 
-    def result(self, plan: dict[str, Any], outcome: Outcome) -> None:
+    def result(self, plan: dict[str, Any], outcome: RerateResult) -> None:
         """The totals, and for people the differences kept."""
         for overlap in sorted(outcome.overlaps):
             stretch = f"{shown_time(overlap.start)} to {shown_time(overlap.end)}"
@@ -70,7 +70,7 @@ class RerateReport:
         _print_totals(outcome)
 
     def sent(self, sent: SentCorrections, plan: str) -> None:
-        """What came of the corrections."""
+        """The outcome of the corrections."""
         if self._as_json:
             counts = {"refunds": sent.refunds, "grants": sent.grants, "refused": sent.refused}
             print_json({"type": "applied", "plan_id": plan, **counts})
@@ -118,7 +118,7 @@ def _print_changes(title: str, changes: Changes) -> None:
         print_table(columns, rows, right=columns[3:])
 
 
-def _print_totals(outcome: Outcome) -> None:
+def _print_totals(outcome: RerateResult) -> None:
     from cli.terminal.tables import print_table
 
     columns = ("credit type", "was", "would be", "difference", "to refund", "to grant", "not collected")

@@ -150,7 +150,7 @@ class Demo:
         """How long single events take from being sent until a query sees them (s)."""
         from application.clickhouse.asking import rows_of
 
-        found = []
+        seconds = []
         template = next(event for event in demo_events(0, 100) if isinstance(event, dict))
         with pipeline.connections.command_sender("demo") as producer:
             for number in range(_PROBES):
@@ -160,8 +160,8 @@ class Demo:
                 sql = f"SELECT 1 FROM billed_rows WHERE account_id = '{PROBE_ACCOUNT}' AND event_id = '{event_id}'"  # noqa: S608
                 while not rows_of(pipeline.sql, sql) and clock.monotonic() - began < _DONE_SECONDS:
                     clock.sleep(0.005)
-                found.append(clock.monotonic() - began)
-        return tuple(found)
+                seconds.append(clock.monotonic() - began)
+        return tuple(seconds)
 
     def _compare(self, bill: Bill) -> bool:
         print_status("Rating the same events with `creditmeter rate` …")

@@ -1,4 +1,4 @@
-"""The demo's bill: what ClickHouse has, what `creditmeter rate` says it should have, and the two side by side."""
+"""Two bills of the demo side by side: from ClickHouse, and from `creditmeter rate`."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ class Bill:
 
     def differences(self, other: Bill) -> list[str]:
         """Where the other bill differs from this one, in words."""
-        found = []
+        sentences = []
         for name in ("lines", "credits", "dead_letters"):
             ours, theirs = getattr(self, name), getattr(other, name)
-            found += [
+            sentences += [
                 f"{name} of {key}: {theirs[key]:,}, and {ours[key]:,} was expected"
                 for key in sorted(ours.keys() | theirs.keys())
                 if ours[key] != theirs[key]
             ]
-        return found
+        return sentences
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ _FILTERS = (
 
 
 def filtered(command: Any) -> Any:
-    """Gives the command the options."""
+    """Adds the options to the command."""
     for option in reversed(_FILTERS):
         command = option(command)
     return command

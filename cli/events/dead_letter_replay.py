@@ -15,7 +15,7 @@ from cli.terminal.options import NumberRange, json_option, with_configuration
 
 if TYPE_CHECKING:
     from application.configuration.sources import Configuration
-    from application.dead_letters.corrections import Correction
+    from application.dead_letters.corrections import CorrectedLetter
     from application.dead_letters.reading import DeadLetter, DeadLetterLog
     from application.dead_letters.resent import Replay, Replays
     from application.pipeline import Pipeline
@@ -89,7 +89,7 @@ def replay(
         raise click.exceptions.Exit(1)
 
 
-def _read(path: str, letter: DeadLetter, log: DeadLetterLog, pipeline: Pipeline) -> Correction:
+def _read(path: str, letter: DeadLetter, log: DeadLetterLog, pipeline: Pipeline) -> CorrectedLetter:
     """The correction of one letter; shows what it changes."""
     from application.dead_letters.corrections import changed_fields, read_correction
     from application.errors import Misconfigured
@@ -108,7 +108,7 @@ def _read(path: str, letter: DeadLetter, log: DeadLetterLog, pipeline: Pipeline)
 
 def _announce(
     pipeline: Pipeline, log: DeadLetterLog, letters: Sequence[DeadLetter], before: Replays,
-    correction: Correction | None,
+    correction: CorrectedLetter | None,
 ) -> None:  # fmt: skip
     from cli.terminal.output import print_status
 
@@ -121,19 +121,19 @@ def _announce(
 
 
 def _print(results: Sequence[Replay], *, as_json: bool) -> bool:
-    """Prints the outcomes; gives whether any was set aside again."""
+    """Prints the outcomes; returns whether any was set aside again."""
     from application.dead_letters.resent import ReplayOutcome
     from application.input.file_rating import to_line
     from cli.terminal.output import data_output, print_line, print_status
 
     if as_json:
         with data_output() as out:
-            for each in results:
-                out.write(to_line({"place": str(each.of), **each.row()}))
+            for replay in results:
+                out.write(to_line({"place": str(replay.of), **replay.row()}))
     else:
-        for each in results[:_SHOWN]:
-            print_line(f"{each.of}: {each.sentence()}")
+        for replay in results[:_SHOWN]:
+            print_line(f"{replay.of}: {replay.sentence()}")
     if len(results) > 1:
-        counts: Counter[Any] = Counter(each.outcome for each in results)
+        counts: Counter[Any] = Counter(replay.outcome for replay in results)
         print_status(", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items())))
-    return any(each.outcome is ReplayOutcome.SET_ASIDE for each in results)
+    return any(replay.outcome is ReplayOutcome.SET_ASIDE for replay in results)

@@ -83,7 +83,7 @@ def list_(
         earliest = log.earliest() if needs_all else None
         replays = {} if earliest is None else replay_log.since(earliest)
         letters = (
-            each for each in log.matching(reason, account, producer) if not only_open or each.place not in replays
+            letter for letter in log.matching(reason, account, producer) if not only_open or letter.place not in replays
         )
         partitions = pipeline.partitions
         if as_json and not only_counts and limit is None:
@@ -137,7 +137,7 @@ def show(configuration: Configuration, place: str, *, as_json: bool) -> None:
         replays = ReplayLog(pipeline).of([letter]).get(letter.place, [])
     if as_json:
         read = None if decoded is None else {"name": decoded[0], "record": decoded[1]}
-        rows = [each.row() for each in replays]
+        rows = [replay.row() for replay in replays]
         shown = row | {"replays": rows, "original": original.hex(), "decoded": read}
         print_json(shown, default=_as_text)
         return
@@ -155,7 +155,7 @@ def _write_rows(letters: Iterable[DeadLetter], replays: Replays, partitions: int
     with data_output() as out:
         for letter in letters:
             row = row_with_hint(letter, partitions)
-            out.write(to_line(row | {"replays": [each.row() for each in replays.get(letter.place, ())]}))
+            out.write(to_line(row | {"replays": [replay.row() for replay in replays.get(letter.place, ())]}))
 
 
 def _hidden(newest: Newest) -> str | None:
@@ -207,7 +207,7 @@ def _print_outcomes(counts: Counter[tuple[str, str, str]], none: str, *, as_json
         print_status(none)
     rows: list[dict[str, Any]] = []
     for reason, producer in sorted({key[:2] for key in counts}):
-        of = {each: counts[reason, producer, each] for each in ("open", *_OUTCOMES_IN_ORDER)}
+        of = {outcome: counts[reason, producer, outcome] for outcome in ("open", *_OUTCOMES_IN_ORDER)}
         rows.append({"reason": reason, "producer": producer or None, "count": sum(of.values()), **of})
     if as_json:
         for row in rows:
@@ -238,8 +238,8 @@ def _print_one(
         if name == "hint" and value is None:
             continue
         print_line(f"{name:12} {shown_time(value) if name == 'recorded_at' else '' if value is None else value}")
-    for each in replays:
-        print_line(f"{'replayed':12} {shown_time(each.recorded_at)}, {each.sentence()}")
+    for resent in replays:
+        print_line(f"{'replayed':12} {shown_time(resent.recorded_at)}, {resent.sentence()}")
     print_line()
     if decoded is None:
         print_line("The bytes hold no command of creditmeter.")

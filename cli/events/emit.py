@@ -82,7 +82,7 @@ def emit(
     an envelope of CRI, Docker or syslog, or in JSON of nginx, Envoy or Caddy: the status gives the outcome, the
     client's address the ip, and a line's content and its place among identical lines give its event_id, so that
     sending a log again, under another name or after it has grown, changes nothing. A last line of a log without its end
-    may still be being written: it is not sent. Bad lines are reported with their numbers and passed over. gzip, bzip2
+    may still be being written: it is not sent. Bad lines are reported with their numbers and skipped. gzip, bzip2
     and xz are read through. Answers when every event is acknowledged.
     """
     from cli.events.emitting import Emission, Wanted

@@ -1,4 +1,4 @@
-"""The work of `emit`: from the lines of a file to a sender, with progress, a speed limit and a report of bad lines."""
+"""The work of `emit`: sends the lines of a file, with progress, a speed limit and a report of bad lines."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from application.input.file_events import (
 )
 from application.input.file_rating import to_line
 from application.input.json_shape import checked_shape
-from application.input.lines import Source, UnreadableInputError, open_source, read_lines
+from application.input.lines import Source, UnreadableInputError, read_lines
 from application.input.log_formats import ACCESS_LOG, AUTO, LOG_FORMATS, NDJSON, LogFormat, is_ndjson, with_pattern
 from application.input.log_patterns import LogPattern
+from cli.terminal.input import opened_input
 from cli.terminal.output import data_output, print_status
 from cli.terminal.progress import FileProgress, file_progress
 from metering.records import Command
@@ -39,7 +40,7 @@ _UNKNOWN_FORMAT = (
 
 
 class Wanted(NamedTuple):
-    """What the person asked for; `log_format` is a pattern of fields."""
+    """The options of the command; `log_format` is a pattern of fields."""
 
     file: str
     file_format: str
@@ -87,7 +88,7 @@ class Emission:
         with ExitStack() as stack:
             sender = self._sender(stack, settings)
             try:
-                source = stack.enter_context(open_source(self._wanted.file))
+                source = stack.enter_context(opened_input(self._wanted.file))
                 rejects = stack.enter_context(_kept(self._rejects)) if self._rejects else None
                 self._send_all(source, sender, rejects)
             except KeyboardInterrupt:

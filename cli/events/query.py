@@ -24,9 +24,9 @@ class _SqlCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put SQL that begins with a comment behind `--`, where nothing is taken for an option."""
-        comments = [each for each in args if each.startswith("--") and each[2:3].isspace()]
+        comments = [argument for argument in args if argument.startswith("--") and argument[2:3].isspace()]
         if comments and "--" not in args:
-            args = [*(each for each in args if each not in comments), "--", *comments]
+            args = [*(argument for argument in args if argument not in comments), "--", *comments]
         return super().parse_args(ctx, args)
 
 

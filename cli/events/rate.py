@@ -41,15 +41,16 @@ def rate(ctx: click.Context, book: str, *, recorded_at: int | None, strict: bool
     """
     from application.errors import Failed
     from application.input.file_rating import Rater, to_line
-    from application.input.lines import UnreadableInputError, open_source, read_lines
+    from application.input.lines import UnreadableInputError, read_lines
     from application.input.ndjson import CommandReader
     from application.prices.files import read_book_file
+    from cli.terminal.input import opened_input
     from cli.terminal.output import data_output, print_status
 
     text, _ = read_book_file(book)
     rater = Rater(text)
     try:
-        with data_output() as out, open_source(file) as source:
+        with data_output() as out, opened_input(file) as source:
             reader = CommandReader(read_lines(source.stream), recorded_at)
             for record in rater.rate(reader):
                 out.write(to_line(record))

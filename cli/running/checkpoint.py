@@ -80,8 +80,8 @@ def list_(configuration: Configuration, *, chosen: tuple[int, ...], url: str | N
     from cli.running.checkpoint_report import print_list
 
     with opened(configuration.settings) as pipeline, opened_checkpoints(pipeline, url) as place:
-        found = place.listed(chosen)
-        print_list(found, place.log_ends(found), None, as_json=as_json)
+        listed = place.listed(chosen)
+        print_list(listed, place.log_ends(listed), None, as_json=as_json)
 
 
 @checkpoint.command(
@@ -106,9 +106,9 @@ def verify(configuration: Configuration, *, chosen: tuple[int, ...], url: str | 
     from streams.checkpoints.manifest import Condition
 
     with opened(configuration.settings, TerminalNotices()) as pipeline, opened_checkpoints(pipeline, url) as place:
-        found = place.verified(chosen)
-        print_list(found, place.log_ends(found), "every byte read", as_json=as_json)
-    if any(each.condition is Condition.DAMAGED for own in found.values() for each in own):
+        listed = place.verified(chosen)
+        print_list(listed, place.log_ends(listed), "every byte read", as_json=as_json)
+    if any(checkpoint.condition is Condition.DAMAGED for own in listed.values() for checkpoint in own):
         raise click.exceptions.Exit(1)
 
 

@@ -11,29 +11,46 @@ from cli.terminal.output import print_json
 from cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from streams.checkpoints.manifest import Checkpoint, Found
+    from streams.checkpoints.manifest import Checkpoint, ListedCheckpoint
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def print_made(made: Sequence[Checkpoint], *, as_json: bool) -> None:
     if as_json:
-        print_json([_as_json(each) for each in made], indent=2)
+        print_json([_as_json(checkpoint) for checkpoint in made], indent=2)
         return
-    rows = [(each.partition, each.applied, _time(each.recorded_at), shown_size(each.size), each.place) for each in made]
+    rows = [
+        (
+            checkpoint.partition,
+            checkpoint.applied,
+            _time(checkpoint.recorded_at),
+            shown_size(checkpoint.size),
+            checkpoint.place,
+        )
+        for checkpoint in made
+    ]
     print_table(("partition", "offset", "log time", "size", "place"), rows, {"partition", "offset", "size"})
 
 
 def print_list(
-    found: Mapping[int, Sequence[Found]], ends: Mapping[int, LogEnds], checked: str | None, *, as_json: bool
+    listed: Mapping[int, Sequence[ListedCheckpoint]], ends: Mapping[int, LogEnds], checked: str | None, *, as_json: bool
 ) -> None:
     """`checked`: the heading of what a reading of every byte says; None where only a look was taken."""
-    needed = {partition: needed_from(each) for partition, each in found.items()}
+    needed = {partition: needed_from(checkpoints) for partition, checkpoints in listed.items()}
     if as_json:
-        listed = [_found_json(partition, each, ends[partition]) for partition, own in found.items() for each in own]
-        print_json({"checkpoints": listed, "log_needed_from": needed}, indent=2)
+        plain = [
+            _found_json(partition, checkpoint, ends[partition])
+            for partition, checkpoints in listed.items()
+            for checkpoint in checkpoints
+        ]
+        print_json({"checkpoints": plain, "log_needed_from": needed}, indent=2)
         return
-    rows = [_row(partition, each, ends[partition]) for partition, own in found.items() for each in own]
+    rows = [
+        _row(partition, checkpoint, ends[partition])
+        for partition, checkpoints in listed.items()
+        for checkpoint in checkpoints
+    ]
     columns = ("partition", "offset", "log time", "age", "messages behind", "size", checked or "condition", "place")
     print_table(columns, rows, {"partition", "offset", "messages behind", "size", "age"})
     kept = [(p, ends[p].first, "everything" if offset is None else offset) for p, offset in needed.items()]
@@ -55,33 +72,33 @@ def shown_age(ms: int) -> str:
     return " ".join(f"{amount}{unit}" for amount, unit in parts[first : first + 2])
 
 
-def _row(partition: int, found: Found, ends: LogEnds) -> tuple[Any, ...]:
-    kept = found.checkpoint
-    condition = f"{found.condition}: {found.detail}" if found.detail else str(found.condition)
+def _row(partition: int, listed: ListedCheckpoint, ends: LogEnds) -> tuple[Any, ...]:
+    kept = listed.checkpoint
+    condition = f"{listed.condition}: {listed.detail}" if listed.detail else str(listed.condition)
     recorded_at = None if kept is None else kept.recorded_at
     age = _age(recorded_at, ends)
     return (
         partition,
-        found.applied,
+        listed.applied,
         _time(recorded_at),
         "" if age is None else shown_age(age),
-        max(0, ends.end - 1 - found.applied),
+        max(0, ends.end - 1 - listed.applied),
         "" if kept is None else shown_size(kept.size),
         condition,
-        found.place,
+        listed.place,
     )
 
 
-def _found_json(partition: int, found: Found, ends: LogEnds) -> dict[str, Any]:
-    kept = {} if found.checkpoint is None else _as_json(found.checkpoint)
-    age = _age(None if found.checkpoint is None else found.checkpoint.recorded_at, ends)
+def _found_json(partition: int, listed: ListedCheckpoint, ends: LogEnds) -> dict[str, Any]:
+    kept = {} if listed.checkpoint is None else _as_json(listed.checkpoint)
+    age = _age(None if listed.checkpoint is None else listed.checkpoint.recorded_at, ends)
     return {
         "partition": partition,
-        "applied": found.applied,
-        "place": found.place,
-        "condition": str(found.condition),
-        "detail": found.detail,
-        "messages_behind": max(0, ends.end - 1 - found.applied),
+        "applied": listed.applied,
+        "place": listed.place,
+        "condition": str(listed.condition),
+        "detail": listed.detail,
+        "messages_behind": max(0, ends.end - 1 - listed.applied),
         "age_ms": age,
     } | kept
 

@@ -1,4 +1,4 @@
-"""The ports that the configuration names, looked at before anything is started."""
+"""Checks the configured ports before anything is started."""
 
 from __future__ import annotations
 

@@ -63,14 +63,14 @@ def _print(ledger: SealLedger, *, as_json: bool) -> None:
     notes = ledger.notes
     if as_json:
         shown = [
-            {"offset": each.offset, "key": each.key, "ends": [[t, p, end] for (t, p), end in sorted(each.ends.items())]}
-            for each in notes
+            {"offset": note.offset, "key": note.key, "ends": [[t, p, end] for (t, p), end in sorted(note.ends.items())]}
+            for note in notes
         ]
         click.echo(json.dumps({"notes": shown}))
         return
     if not notes:
         click.echo("nothing is noted yet: the first worker or loader does it; until then every record counts")
-    for number, each in enumerate(notes):
-        records = sum(each.ends.values())
+    for number, note in enumerate(notes):
+        records = sum(note.ends.values())
         before = "no seal is asked for" if number == 0 else f"the key {notes[number - 1].key}"
-        click.echo(f"key {each.key}, behind {records:,} records of output topics; for those before: {before}")
+        click.echo(f"key {note.key}, behind {records:,} records of output topics; for those before: {before}")

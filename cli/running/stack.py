@@ -13,12 +13,12 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from application.configuration.settings import ENV_PREFIX
 from application.configuration.sources import RUN_RECORD
+from application.wording import shown_time
 from local.answers import wait_until
 from local.broker import LocalBroker
 from local.ports import free_ports, is_free
@@ -74,11 +74,11 @@ class _Part:
 
 @dataclass
 class Stack:
-    """The processes of one data directory. `begin_broker` gives a broker that answers; `say` tells people."""
+    """The processes of one data directory. `begin_broker` returns a broker that answers; `report` prints a line."""
 
     settings: Settings
     begin_broker: Callable[[], Broker]
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     config: Sequence[str] = ()
     broker: Broker | None = None
     addresses: dict[str, str | int] = field(default_factory=dict)
@@ -96,13 +96,13 @@ class Stack:
         for name in ("logs", "ready"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / ".gitignore").write_text("*\n")
-        self.say("Starting Kafka …")
+        self.report("Starting Kafka …")
         self.broker = self.begin_broker()
         if isinstance(self.broker, LocalBroker):
             self._own_broker = Record.of(self.broker.pid, self.broker.bootstrap)
         port = self._query_port()
         self.addresses = {"bootstrap_servers": self.broker.bootstrap, "query_port": port}
-        self.say(f"Kafka answers at {self.broker.bootstrap}. Starting worker and loader …")
+        self.report(f"Kafka answers at {self.broker.bootstrap}. Starting worker and loader …")
         self.start_worker()
         self._start("loader")
         self.wait_for_worker()
@@ -145,7 +145,7 @@ class Stack:
                     self._mourn(part, part.process, code, now)
                 elif part.ready_at is None and self._ready_file(name).exists():
                     part.ready_at = now
-                    self.say(f"{_time()} the {name} runs again (pid {part.process.pid})")
+                    self.report(f"{_time()} the {name} runs again (pid {part.process.pid})")
             elif part.due is not None and now >= part.due:
                 self._start(name)
 
@@ -191,7 +191,7 @@ class Stack:
             minutes = Deaths.WITHIN_SECONDS / 60
             raise ServerFailed(f"{what}, for the {Deaths.AT_MOST}th time within {minutes:.0f} minutes; {end}")
         part.due = now + pause
-        self.say(f"{what}; starting it again in {pause:.0f} s; {end}")
+        self.report(f"{what}; starting it again in {pause:.0f} s; {end}")
 
     def _start(self, name: str) -> None:
         ready = self._ready_file(name)
@@ -245,9 +245,9 @@ def _end_orphan(who: Record) -> None:
 def _exit_code(code: int) -> str:
     """The exit code in words, with the signal's name where one ended it."""
     number = -code if code < 0 else code - 128
-    name = next((f" ({each.name})" for each in signal.Signals if each == number), "")
+    name = next((f" ({known.name})" for known in signal.Signals if known == number), "")
     return f"exit code {code}{name}"
 
 
 def _time() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return shown_time(clock.now_ms() // 1_000 * 1_000)

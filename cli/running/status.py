@@ -37,39 +37,39 @@ def status(configuration: Configuration, *, no_book: bool, as_json: bool) -> Non
 
     settings, notices = configuration.settings, TerminalNotices()
     with opened(settings, notices) as pipeline, notices.waiting("looking"):
-        found = pipeline_status(settings, pipeline, with_books=not no_book)
+        report = pipeline_status(settings, pipeline, with_books=not no_book)
     if as_json:
-        print_json(found.as_json())
+        print_json(report.as_json())
     else:
-        _print(found)
-    if found.problems:
+        _print(report)
+    if report.problems:
         raise click.exceptions.Exit(1)
 
 
-def _print(found: PipelineStatus) -> None:
+def _print(status: PipelineStatus) -> None:
     from application.wording import shown_time
     from cli.terminal.output import print_line
     from cli.terminal.tables import print_table
 
-    print_line(f"Kafka      {found.bootstrap}, {len(found.input)} partitions")
-    print_line(f"topics     {', '.join(f'{name} {count:,}' for name, count in found.topics.items())}")
-    print_line(f"rating     {_group(found.rating, 'worker', 'messages')}")
-    print_line(f"loading    {_group(found.loading, 'loader', 'records')}")
-    for topic, places in _loaded(found).items():
+    print_line(f"Kafka      {status.bootstrap}, {len(status.input)} partitions")
+    print_line(f"topics     {', '.join(f'{name} {count:,}' for name, count in status.topics.items())}")
+    print_line(f"rating     {_group(status.rating, 'worker', 'messages')}")
+    print_line(f"loading    {_group(status.loading, 'loader', 'records')}")
+    for topic, places in _loaded(status).items():
         print_line(f"loaded     {topic} up to {' '.join(places)}")
-    for book in found.books or ():
+    for book in status.books or ():
         versions = ", ".join(book.versions)
         print_line(f"prices     {book.book_id[:12]}… since {shown_time(book.published_at)}: versions {versions}")
-    for each in found.endpoints:
-        print_line(f"{each.what:10} {'' if each.well else 'NOT WELL: '}{each.detail} ({each.url})")
-    newest = {each.partition: each for each in found.checkpoints}
+    for endpoint in status.endpoints:
+        print_line(f"{endpoint.what:10} {'' if endpoint.well else 'NOT WELL: '}{endpoint.detail} ({endpoint.url})")
+    newest = {checkpoint.partition: checkpoint for checkpoint in status.checkpoints}
     columns = ["partition", "log begins", "log ends", "to rate", "waiting since", "to load"]
     if newest:
         columns += ["checkpoint at", "made"]
     rows = []
-    for part in found.input:
+    for part in status.input:
         since = "" if part.waiting_since is None else shown_time(part.waiting_since)
-        row = [str(part.partition), *(f"{each:,}" for each in (part.first, part.end, part.to_rate)), since]
+        row = [str(part.partition), *(f"{offset:,}" for offset in (part.first, part.end, part.to_rate)), since]
         row.append(f"{part.to_load:,}")
         if newest:
             kept = newest[part.partition]
@@ -77,14 +77,14 @@ def _print(found: PipelineStatus) -> None:
             row += [f"{kept.applied:,}", shown_time(kept.made_at or 0)] if is_there else ["none", ""]
         rows.append(row)
     print_table(columns, rows, right=[*columns[:4], "to load", "checkpoint at"])
-    for problem in found.problems:
+    for problem in status.problems:
         print_line(f"problem: {problem}")
 
 
-def _loaded(found: PipelineStatus) -> dict[str, list[str]]:
+def _loaded(status: PipelineStatus) -> dict[str, list[str]]:
     """By topic, how far ClickHouse is in each partition: partition@offset."""
     by_topic: dict[str, list[str]] = {}
-    for position in found.loaded or ():
+    for position in status.loaded or ():
         by_topic.setdefault(position.topic, []).append(f"{position.partition}@{position.offset}")
     return by_topic
 

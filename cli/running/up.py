@@ -157,7 +157,7 @@ def _detach(configuration: Configuration) -> None:
 
 
 def _already(folder: Path, running: Record) -> str:
-    """What to say where everything runs already."""
+    """The message where everything runs already."""
     import json
 
     from application.configuration.sources import RUN_RECORD

@@ -55,13 +55,13 @@ def worker(
 
     folder = settings.data_dir / "ready"
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"worker-{each}" for each in range(count)]
+    files = [folder / f"worker-{index}" for index in range(count)]
     for path in files:
         path.unlink(missing_ok=True)
     config = ["--config", str(configuration.file)] if configuration.file else []
     commands = [
-        ["worker", "--processes", "1", "--number", str(each), "--ready-file", str(path), *config]
-        for each, path in enumerate(files)
+        ["worker", "--processes", "1", "--number", str(index), "--ready-file", str(path), *config]
+        for index, path in enumerate(files)
     ]
     ctx.exit(Crew().run(commands, files, ready_file))
 

@@ -1,4 +1,4 @@
-"""What a use case's error is in a terminal: its message on standard error and an exit code."""
+"""Translates a use case's error into a message on standard error and an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What long-running commands tell: one line an event on standard error."""
+"""Logging of long-running commands: one line for each event, on standard error."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ def _instant_or_now(text: str) -> int:
 
 
 INSTANT = _Parsed("time", _instant)
-"""`2026-01-31T12:00:00Z`, or `2026-01-31` for its first moment (UTC); gives ms."""
+"""`2026-01-31T12:00:00Z`, or `2026-01-31` for its first moment (UTC); converted to ms."""
 INSTANT_OR_NOW = _Parsed("time or now", _instant_or_now)
-"""As INSTANT, or `now`; gives ms."""
+"""As INSTANT, or `now`; converted to ms."""
 DURATION = _Parsed("duration", _duration)
-"""`30d`, `24h`, `5m`, `30s`; gives ms."""
+"""`30d`, `24h`, `5m`, `30s`; converted to ms."""

@@ -20,10 +20,10 @@ class NumberRange(click.FloatRange):
     """Numbers in a range; NaN is none, though no comparison finds it outside."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = float(super().convert(value, param, ctx))
-        if math.isnan(found):
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
             self.fail(f"{value} is no number", param, ctx)
-        return found
+        return seconds
 
 
 def with_configuration(command: Callable[Concatenate[Configuration, P], R]) -> Callable[P, R]:

@@ -83,7 +83,7 @@ def for_terminal(data: bytes, *, is_json: bool) -> bytes:
 
 
 def _escaped_in_json(text: str) -> str:
-    return _RAW_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _RAW_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def escape_unencodable() -> None:

@@ -1,4 +1,4 @@
-"""What an audit finds and counts. Nothing here grows with the length of the log: differences are told as they come."""
+"""What an audit finds and counts. Memory does not grow with the log: differences are reported as they come."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metering.records import Kind, Output
 
 
 class Finding(StrEnum):
-    """How something differs from what the input log says it must be."""
+    """How an output, a row or a state differs from the replay."""
 
     MISSING = "missing"
     UNEXPECTED = "unexpected"
@@ -21,19 +21,19 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as the replay says. `place` finds it: topic[partition]@offset, a table's row, a state key.
+    """One difference from the replay. `place` says where: topic[partition]@offset, a table's row, a state key.
 
     `source` is the input message behind it, `partition@offset/part` (a row: `partition@offset`), where there is one.
     """
 
-    found: Finding
+    finding: Finding
     place: str
     source: str | None
     detail: str
 
     def __str__(self) -> str:
         behind = "" if self.source is None else f" (of input {self.source})"
-        return f"{self.found}: {self.place}{behind}: {self.detail}"
+        return f"{self.finding}: {self.place}{behind}: {self.detail}"
 
 
 Note = Callable[[Difference], None]
@@ -80,21 +80,21 @@ class Totals:
 
     def add(self, other: Totals) -> None:
         """Adds the counts of another replay."""
-        for each in fields(self):
-            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+        for counter in fields(self):
+            mine, theirs = getattr(self, counter.name), getattr(other, counter.name)
             if isinstance(mine, Counter):
                 mine.update(theirs)
             else:
-                setattr(self, each.name, mine + theirs)
+                setattr(self, counter.name, mine + theirs)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, counters in order of name."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {k: {str(n): v[n] for n in sorted(v)} if isinstance(v, Counter) else v for k, v in values.items()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Totals:
-        """What `as_json` gave."""
+        """The counts that `as_json` wrote."""
         values: dict[str, Any] = {n: Counter(v) if isinstance(v, dict) else v for n, v in data.items()}
         return cls(**values)
 

@@ -1,4 +1,4 @@
-"""One output partition held against the replay, in one pass, as a reader takes it.
+"""Compares one output partition with the replay, in one pass, as a reader reads it.
 
 A reader skips a record whose (source_offset, part) is not greater than the last one that it saw. Such doubles are fine
 where they have the bytes of what they double; the replay keeps a digest of every output to know.
@@ -50,7 +50,7 @@ class _Taken(NamedTuple):
 
 
 class OutputAudit:
-    """Compares one output partition with what is expected, given in order by `expect`; `finish` tells what is left.
+    """Compares one output partition with the expected outputs, passed in order to `expect`; `finish` reports the rest.
 
     `judged` is the source offset before which everything is judged, `exists` the end of the input log: an output that
     names a message from there on cannot have come from a worker.
@@ -81,7 +81,7 @@ class OutputAudit:
             self.kept_from = _BEYOND_ALL if self._head is None else self._head.position
 
     def expect(self, position: Position, value: bytes) -> None:
-        """The next output that the replay gives; its digest must be known already. Notes every difference up to it."""
+        """The next output of the replay; its digest must be known already. Notes every difference up to it."""
         while self._head is not None and self._head.position < position:
             self._unexpected(self._head)
             self._advance()
@@ -113,13 +113,13 @@ class OutputAudit:
         except Undecodable:
             return False
 
-    def _is_same_of_before(self, found: bytes, wanted: bytes) -> bool:
+    def _is_same_of_before(self, actual: bytes, wanted: bytes) -> bool:
         """Whether the found bytes are an older version's, and say the same as far as it knew."""
         record = self._codec.decode(wanted)[1]
         try:
             # How many parts there are may depend on answers, which the version before did not have.
-            parts = read_head(found).parts
-            return self._codec.is_as_written_before(found, record | {"parts": parts})
+            parts = read_head(actual).parts
+            return self._codec.is_as_written_before(actual, record | {"parts": parts})
         except Undecodable:
             return False
 
@@ -132,7 +132,7 @@ class OutputAudit:
         return self._answers is not None or (name == "BilledBatch" and not batch["events"])
 
     def finish(self) -> None:
-        """What is left is unexpected where it is judged at all; doubles are looked at up to the end."""
+        """Reports the remaining records as unexpected, as far as they are judged; checks doubles up to the end."""
         while self._head is not None and self._head.position[0] < self._judged:
             self._unexpected(self._head)
             self._advance()
@@ -171,7 +171,7 @@ class OutputAudit:
             return None
         position = (head.source_offset, head.part)
         if head.source_partition != self._partition or not 0 <= head.source_offset < self._exists:
-            detail = f"it names input [{head.source_partition}]@{head.source_offset}, which there is not"
+            detail = f"it names input [{head.source_partition}]@{head.source_offset}, which does not exist"
             self._tell(Finding.UNEXPECTED, message.offset, position, detail)
             return None
         return position
@@ -191,36 +191,38 @@ class OutputAudit:
     def _unexpected(self, head: _Taken) -> None:
         self._tell(Finding.UNEXPECTED, head.offset, head.position, "nothing of this name comes from the input log")
 
-    def _tell(self, found: Finding, offset: int, position: Position | None, detail: str) -> None:
+    def _tell(self, finding: Finding, offset: int, position: Position | None, detail: str) -> None:
         place = f"{self._topic}[{self._partition}]@{offset}"
-        self._note(Difference(found, place, None if position is None else self._source(position), detail))
+        self._note(Difference(finding, place, None if position is None else self._source(position), detail))
 
     def _source(self, position: Position) -> str:
         return f"{self._partition}@{position[0]}/{position[1]}"
 
 
-def explain_bytes(codec: Codec, wanted: bytes, found: bytes) -> str:
-    """Which item and field differ, where the found bytes can be read; else where the bytes part."""
+def explain_bytes(codec: Codec, wanted: bytes, actual_bytes: bytes) -> str:
+    """Which item and field differ, where the actual bytes can be read; else the first byte that differs."""
     try:
-        (name, expected), (other, actual) = codec.decode(wanted), codec.decode(found)
+        (name, expected), (other, actual) = codec.decode(wanted), codec.decode(actual_bytes)
     except Undecodable as error:
-        at = next((n for n, (a, b) in enumerate(zip(wanted, found, strict=False)) if a != b), len(found))
+        at = next((n for n, (a, b) in enumerate(zip(wanted, actual_bytes, strict=False)) if a != b), len(actual_bytes))
         return f"cannot be read ({error.detail}); its bytes part from the replay's at byte {at}"
     if name != other:
         return f"it is a {other}, and should be a {name}"
     for field, value in expected.items():
         if isinstance(value, list):
-            told = _explain_items(field, value, actual[field])
+            sentence = _explain_items(field, value, actual[field])
         else:
-            told = "" if value == actual[field] else _changed(field, value, actual[field])
-        if told:
-            return told
+            sentence = "" if value == actual[field] else _changed(field, value, actual[field])
+        if sentence:
+            return sentence
     return "the same content in other bytes (another encoding, or another order)"
 
 
 def _explain_items(field: str, expected: list[Any], actual: list[Any]) -> str:
-    for number, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
-        changes = [_changed(name, wanted[name], found[name]) for name in wanted if wanted[name] != found[name]]
+    for number, (wanted, actual_item) in enumerate(zip(expected, actual, strict=False)):
+        changes = [
+            _changed(name, wanted[name], actual_item[name]) for name in wanted if wanted[name] != actual_item[name]
+        ]
         if changes:
             return f"{field}[{number}] ({name_of(wanted)}): {'; '.join(changes)}"
     return "" if len(expected) == len(actual) else f"{len(actual)} {field}, and should be {len(expected)}"
@@ -232,8 +234,8 @@ def name_of(item: dict[str, Any]) -> str:
     return " ".join(f"{name}={item[name]}" for name in ids if item.get(name) is not None)
 
 
-def _changed(field: str, wanted: Any, found: Any) -> str:
-    return f"{field} is {_short(found)}, should be {_short(wanted)}"
+def _changed(field: str, wanted: Any, actual: Any) -> str:
+    return f"{field} is {_short(actual)}, should be {_short(wanted)}"
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The audit: the input log replayed into fresh state, and everything that came of it compared with the replay.
+"""Audits one partition: replays the input log into a fresh state and compares outputs, rows and state with it.
 
 Same code as the worker's (`apply_message`, `encoded`), another disk, nothing sent. A partition's outputs are compared
 byte by byte as the replay goes on, its rows stretch by stretch, its state (where asked) at the offset where it stands.
@@ -30,13 +30,13 @@ _DIGEST = b"~"
 """The table letter of digests, which no table of `metering` has."""
 _REPORT_EVERY = 64
 
-Progress = Callable[[int, int], None]
-"""Told (partition, next offset) as the replay goes on."""
+ProgressCallback = Callable[[int, int], None]
+"""Called with (partition, next offset) as the replay goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditLogs:
-    """What is read: the input, and each output topic by name, as it is; `seals` tells which of its records are ours."""
+    """The logs to read: the input, and each output topic by name; `seals` recognises the records of this pipeline."""
 
     names: TopicNames
     partitions: int
@@ -63,13 +63,13 @@ class Against:
 class PartitionAudit:
     """Audits one partition, once. `store` is fresh, or as a checkpoint of an earlier audit left it.
 
-    `run` tells every difference to `note`; afterwards `store` is the state at the scope's end, to be kept, and `resume`
+    `run` passes each difference to `note`; afterwards `store` is the state at the scope's end, to be kept, and `resume`
     says where a later audit goes on. `compare_state` comes last: it may take `store` further.
     """
 
     def __init__(
         self, logs: AuditLogs, scope: Scope, store: StateStore, against: Against, note: Note,
-        progress: Progress = lambda _partition, _offset: None,
+        progress: ProgressCallback = lambda _partition, _offset: None,
     ) -> None:  # fmt: skip
         self._logs = logs
         self._scope = scope
@@ -112,10 +112,10 @@ class PartitionAudit:
             self._applied(message.offset)
         totals.events = counts.events
         self._commit(max(scope.stop - 1, self._store.applied))
-        for topic, each in outputs.items():
-            each.finish()
-            self.resume[topic] = Stretch(each.resume, each.resume, each.seen)
-            totals.doubles += each.doubles
+        for topic, reader in outputs.items():
+            reader.finish()
+            self.resume[topic] = Stretch(reader.resume, reader.resume, reader.seen)
+            totals.doubles += reader.doubles
         if rows is not None:
             rows.compare(scope.stop)
             totals.rows, totals.doubled_rows = rows.rows, rows.doubled
@@ -123,14 +123,14 @@ class PartitionAudit:
 
     def compare_state(self) -> None:
         """Compares the worker's state, after taking the replay on to where it stands. Raises LogError, StateError."""
-        found = self._against.state
-        if self._state_compared or found is None:
+        state = self._against.state
+        if self._state_compared or state is None:
             return
         self._compare_state_before(self._next)
-        for message in self._logs.input_log.read(self._scope.partition, self._next, found.applied + 1):
+        for message in self._logs.input_log.read(self._scope.partition, self._next, state.applied + 1):
             apply_message(self._wiring, self._state, message)
             self._applied(message.offset)
-        self._commit(max(found.applied, self._store.applied))
+        self._commit(max(state.applied, self._store.applied))
         self._compare_state_before(self._next)
 
     def _check_beginning(self) -> None:
@@ -175,7 +175,7 @@ class PartitionAudit:
             self._progress(self._scope.partition, offset + 1)
 
     def _commit(self, applied: int) -> None:
-        """Writes what was replayed, as a worker does; offsets that hold no record are passed over."""
+        """Writes what was replayed, as a worker does; offsets that hold no record are skipped."""
         self._sweeper.sweep(self._uncommitted * SWEEP_ROWS_PER_MESSAGE)
         self._store.commit(self._state.changes(), applied)
         self._state.commit()
@@ -184,16 +184,16 @@ class PartitionAudit:
 
     def _compare_state_before(self, offset: int) -> None:
         """Compares the worker's state where everything up to its applied offset, and nothing more, is replayed."""
-        found = self._against.state
-        if self._state_compared or found is None or found.applied >= offset:
+        state = self._against.state
+        if self._state_compared or state is None or state.applied >= offset:
             return
         self._state_compared = True
         place = f"state of {self._logs.names.requests}[{self._scope.partition}]"
-        if self._replayed_already(found.applied + 1, self._start):  # it lies before the checkpoint that we began from
-            self.gaps.append(f"{place}: it stands at {found.applied}, before the checkpoint that the audit began from")
+        if self._replayed_already(state.applied + 1, self._start):  # it lies before the checkpoint that we began from
+            self.gaps.append(f"{place}: it stands at {state.applied}, before the checkpoint that the audit began from")
             return
         self._commit(max(offset - 1, self._store.applied))
-        compare_states(self._store, found, place, self._note)
+        compare_states(self._store, state, place, self._note)
 
     def _replayed_already(self, first: int, stop: int) -> bool:
         """Whether any record that is kept has first <= offset < stop."""
@@ -205,12 +205,12 @@ class PartitionAudit:
         return _DIGEST + self._numbers[topic] + offset.to_bytes(8, "big") + part.to_bytes(4, "big")
 
     def _digest_of(self, topic: str, position: Position) -> bytes | None:
-        found: bytes | None = self._state.get(self._digest_key(topic, position))
-        return found
+        digest: bytes | None = self._state.get(self._digest_key(topic, position))
+        return digest
 
 
 class _NowhereLog:
-    """An audit sends nothing; where something tried to, it would say so."""
+    """The output log of an audit, which sends nothing: raises where something tries to."""
 
     def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
         raise RuntimeError(f"an audit does not send to {topic}[{partition}]")

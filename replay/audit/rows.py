@@ -1,4 +1,4 @@
-"""The rows of ClickHouse held against the replay, stretch by stretch of source offsets.
+"""Compares the rows of ClickHouse with the replay, by ranges of source offsets.
 
 The base tables are read without FINAL: a row that is there twice must be the same twice, and a row that FINAL would
 hide, or show in place of the right one, is found too.
@@ -18,14 +18,14 @@ Row = tuple[Any, ...]
 _PLACE = 2
 """The first columns of every row read: source_offset and position, which name a row."""
 _SHOWN = 1_000
-"""Rows named one by one in each table that come from nowhere; how many there are is told too."""
+"""At most so many rows without a source are named for each table; their number is reported too."""
 STRETCH_ITEMS = 10_000
 STRETCH_BYTES = 16 << 20
 """What is held in memory between two looks at the tables."""
 
 
 class RowStore(Protocol):
-    """What the audit asks ClickHouse with."""
+    """Reads ClickHouse for the audit."""
 
     def rows(self, sql: str) -> list[Row]:
         """The rows of one reading statement: int, str, None and lists of them."""
@@ -67,7 +67,7 @@ class RowAudit:
         for name, batches in self._batches.items():
             end = min(stop, self._horizons[name])
             if end > self._first:
-                self._compare(name, [each for each in batches if each["source_offset"] < end], end)
+                self._compare(name, [batch for batch in batches if batch["source_offset"] < end], end)
             batches.clear()
         self._first = max(self._first, stop)
         self._items = self._bytes = 0
@@ -77,30 +77,32 @@ class RowAudit:
         columns, names = _expected(name, batches)
         where = f"source_partition = {self._partition} AND source_offset >= {self._first} AND source_offset < {end}"
         sql = f"SELECT {_selected(shape, names)} FROM {shape.table} WHERE {where} ORDER BY source_offset, position"  # noqa: S608 -- names and numbers of our own
-        found = iter(self._store.rows(sql))
-        head = next(found, None)
+        actual_rows = iter(self._store.rows(sql))
+        head = next(actual_rows, None)
         for row in zip(*columns, strict=True):
             while head is not None and head[:_PLACE] < row[:_PLACE]:
                 self._tell(Finding.UNEXPECTED, shape, names, head, "no such row comes from the input log")
-                head = next(found, None)
+                head = next(actual_rows, None)
             if head is None or head[:_PLACE] != row[:_PLACE]:
                 self._tell(Finding.MISSING, shape, names, row, "the table has no such row")
                 continue
             self.rows += 1
-            head = self._same(shape, names, row, head, found)
+            head = self._same(shape, names, row, head, actual_rows)
         while head is not None:
             self._tell(Finding.UNEXPECTED, shape, names, head, "no such row comes from the input log")
-            head = next(found, None)
+            head = next(actual_rows, None)
 
-    def _same(self, shape: Shape, names: list[str], row: Row, head: Row | None, found: Iterator[Row]) -> Row | None:
-        """Compares every row found under the name of `row`; gives the first one of another name."""
+    def _same(
+        self, shape: Shape, names: list[str], row: Row, head: Row | None, actual_rows: Iterator[Row]
+    ) -> Row | None:
+        """Compares every row found under the name of `row`; returns the first one of another name."""
         times = 0
         while head is not None and head[:_PLACE] == row[:_PLACE]:
             times += 1
             if head != row:
                 changed = (f"{n} is {b!r}, should be {a!r}" for n, a, b in zip(names, row, head, strict=True) if a != b)
                 self._tell(Finding.DIFFERENT, shape, names, row, "; ".join(changed))
-            head = next(found, None)
+            head = next(actual_rows, None)
         self.doubled += times - 1
         return head
 
@@ -111,7 +113,7 @@ class RowAudit:
 
 
 def stray_rows(store: RowStore, partitions: int, end_of: Callable[[int], int], note: Note) -> None:
-    """Notes rows of input messages that do not exist. `end_of` gives the present end of an input partition."""
+    """Notes rows of input messages that do not exist. `end_of` returns the present end of an input partition."""
     for shape in SHAPES.values():
         sql = f"SELECT source_partition, min(source_offset), max(source_offset) FROM {shape.table} GROUP BY source_partition"  # noqa: S608, E501
         for partition, lowest, highest in store.rows(sql):

@@ -10,7 +10,7 @@ from pathlib import Path
 from replay.audit.checkpoint import CheckpointWriter, Manifest, restore
 from replay.audit.findings import Difference, Note, Totals
 from replay.audit.outputs import Stretch
-from replay.audit.partition import Against, AuditLogs, PartitionAudit, Progress
+from replay.audit.partition import Against, AuditLogs, PartitionAudit, ProgressCallback
 from replay.audit.rows import RowStore, stray_rows
 from replay.audit.scope import Scope
 from replay.audit.views import compare_views
@@ -42,7 +42,7 @@ class AuditPlan:
 
 @dataclass(slots=True)
 class AuditResult:
-    """What came of it: counts of this replay, how many differences, what could not be judged, whether it was kept."""
+    """Counts of this replay, number of differences, what could not be judged, whether a checkpoint was kept."""
 
     totals: Totals = field(default_factory=Totals)
     differences: int = 0
@@ -50,7 +50,7 @@ class AuditResult:
     is_kept: bool = False
 
 
-def run_audit(plan: AuditPlan, scopes: Iterable[Scope], note: Note, progress: Progress) -> AuditResult:
+def run_audit(plan: AuditPlan, scopes: Iterable[Scope], note: Note, progress: ProgressCallback) -> AuditResult:
     """Audits the scopes; differences go to `note` as they are found. Raises LogError, StateError, CheckpointError.
 
     A checkpoint is kept only of an audit that is clean and left no gap: what a later one does not look at was right.
@@ -89,7 +89,12 @@ def run_audit(plan: AuditPlan, scopes: Iterable[Scope], note: Note, progress: Pr
 
 
 def _one(
-    plan: AuditPlan, scope: Scope, folder: RocksFolder, writer: CheckpointWriter | None, note: Note, progress: Progress
+    plan: AuditPlan,
+    scope: Scope,
+    folder: RocksFolder,
+    writer: CheckpointWriter | None,
+    note: Note,
+    progress: ProgressCallback,
 ) -> tuple[PartitionAudit, int]:
     identity = Identity(plan.logs.names.requests, scope.partition, plan.log_id)
     path = folder.path(identity)

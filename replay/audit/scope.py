@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from replay.audit.outputs import Stretch
-from schemas.batches import read_head
-from schemas.errors import Undecodable
 from streams import clock
-from streams.log.protocols import InputLog, Message
+from streams.log.protocols import InputLog
+from streams.log.source_position import NO_OUTPUT, source_position
 from streams.log.topics import TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PAUSE = 0.3
-_UNREADABLE = (-1, -1)
 Places = Mapping[tuple[str, int], int]
 
 
@@ -60,11 +58,11 @@ class Surveyor:
     positions: Positions
     wait: float
     with_rows: bool
-    say: Callable[[str], None] = lambda _text: None
+    remark: Callable[[str], None] = lambda _text: None
     resumed: Mapping[tuple[str, int], Stretch] = field(default_factory=dict)
 
     def scopes(self) -> list[Scope]:
-        """Waits, then gives every partition's scope. Raises LogError."""
+        """Waits, then returns every partition's scope. Raises LogError."""
         deadline = clock.monotonic() + self.wait
         asked = {p: self.input_log.bounds(p) for p in range(self.partitions)}
         rated = self._until_rated({p: end for p, (_, end) in asked.items()}, deadline)
@@ -104,10 +102,11 @@ class Surveyor:
         log = self.output_logs[topic]
         kept = log.bounds(partition)[0]
         seen = max(
-            (_position(each) for each in log.read(partition, max(offset - 1, kept), offset)), default=_UNREADABLE
+            (source_position(record) for record in log.read(partition, max(offset - 1, kept), offset)),
+            default=NO_OUTPUT,
         )
         for message in log.read(partition, max(offset, kept), end):
-            position = _position(message)
+            position = source_position(message)
             if position > seen:
                 return position[0]
         return stop
@@ -125,7 +124,7 @@ class Surveyor:
             left = sum(ends[p] - offset for p, offset in rated.items())
             if not left or over:
                 return rated
-            self.say(f"waiting for the worker: {left:,} messages")
+            self.remark(f"waiting for the worker: {left:,} messages")
             clock.sleep(_PAUSE)
 
     def _until_loaded(self, ends: Places, deadline: float) -> dict[tuple[str, int], int]:
@@ -137,17 +136,9 @@ class Surveyor:
             left = sum(end - loaded[place] for place, end in ends.items())
             if not left or clock.monotonic() >= deadline:
                 return loaded
-            self.say(f"waiting for the loader: {left:,} records")
+            self.remark(f"waiting for the loader: {left:,} records")
             clock.sleep(_PAUSE)
 
 
 def _holds_record(log: InputLog, partition: int, first: int, stop: int) -> bool:
     return next(iter(log.read(partition, first, stop)), None) is not None
-
-
-def _position(message: Message) -> tuple[int, int]:
-    try:
-        head = read_head(message.value)
-    except Undecodable:
-        return _UNREADABLE
-    return head.source_offset, head.part

@@ -1,7 +1,7 @@
-"""A worker's own state held against the replay: what both must remember is the same, row by row.
+"""Compares a worker's own state with the replay, row by row.
 
-Clean-up removes rows that can never matter again, and when it does so is no part of what is true. So what is forgotten
-by the account's floor is left out on both sides.
+Clean-up removes rows that can no longer matter, at no fixed time. So rows that lie before an account's floor are left
+out on both sides.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from metering.account import BEGINNING, Account
 from metering.cleanup import is_same_row, live_rows
-from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, HOLD, Store
+from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, HOLD, Store, account_id_of, key_parts
 from replay.audit.findings import Difference, Finding, Note
 
 _TABLES = {
@@ -37,13 +37,13 @@ class ReadableState(Protocol):
     def close(self) -> None: ...
 
 
-def compare_states(replayed: Store, found: ReadableState, place: str, note: Note) -> int:
-    """Notes every row that differs; gives how many rows are the same. `place` names the state for people."""
+def compare_states(replayed: Store, state: ReadableState, place: str, note: Note) -> int:
+    """Notes every row that differs; returns how many rows are the same. `place` names the state for people."""
     same = 0
     accounts = _Accounts(replayed)
     for prefix, table in _TABLES.items():
         wanted = live_rows(prefix, replayed.scan(prefix), accounts.floor_of, accounts.is_open)
-        actual_rows = live_rows(prefix, found.scan(prefix), accounts.floor_of, accounts.is_open)
+        actual_rows = live_rows(prefix, state.scan(prefix), accounts.floor_of, accounts.is_open)
         for key, expected, actual in _paired(wanted, actual_rows):
             if is_same_row(prefix, expected, actual):
                 same += 1
@@ -67,37 +67,36 @@ class _Accounts:
 
     def is_open(self, key: bytes) -> bool:
         account = self._account(key)
-        return account is not None and key[len(account.hold_prefix) :].decode() in account.holds.by_id
+        return account is not None and key_parts(key)[1].decode() in account.holds.by_id
 
     def _account(self, key: bytes) -> Account | None:
         """The account that a key belongs to; None for one that the replay does not know."""
-        end = 3 + int.from_bytes(key[1:3], "big")
-        owner = key[1:end]
+        owner, _ = key_parts(key)
         if owner != self._last[0]:
             row = self._store.get(ACCOUNT + owner)
-            self._last = (owner, None if row is None else Account(owner[2:].decode(), row))
+            self._last = (owner, None if row is None else Account(account_id_of(owner), row))
         return self._last[1]
 
 
-def _paired(wanted: Rows, found: Rows) -> Iterator[tuple[bytes, Any, Any]]:
-    """Both sides by key, in order: (key, expected or None, found or None)."""
-    left, right = next(wanted, None), next(found, None)
+def _paired(wanted: Rows, actual: Rows) -> Iterator[tuple[bytes, Any, Any]]:
+    """Both sides by key, in order: (key, expected or None, actual or None)."""
+    left, right = next(wanted, None), next(actual, None)
     while left is not None or right is not None:
         if left is not None and (right is None or left[0] < right[0]):
             yield left[0], left[1], None
             left = next(wanted, None)
         elif right is not None and (left is None or right[0] < left[0]):
             yield right[0], None, right[1]
-            right = next(found, None)
+            right = next(actual, None)
         elif left is not None and right is not None:
             yield left[0], left[1], right[1]
-            left, right = next(wanted, None), next(found, None)
+            left, right = next(wanted, None), next(actual, None)
 
 
 def _readable(key: bytes) -> str:
-    end = 3 + int.from_bytes(key[1:3], "big")
-    text = key[3:end].decode("utf-8", "replace")
-    return f"{text} {key[end:]!r}" if key[end:] else text
+    owner, own = key_parts(key)
+    text = account_id_of(owner)
+    return f"{text} {own!r}" if own else text
 
 
 def _short(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""The views of ClickHouse held against the migrations: definitions, and the rows that people read through them.
+"""Compares the views of ClickHouse with the migrations: their definitions, and the rows that people read through them.
 
 The base tables have been compared with the log row by row; a view's rows are right where they are those that the
-migrations' own statement gives on these tables.
+migrations' own statement selects from these tables.
 """
 
 from __future__ import annotations
@@ -28,14 +28,16 @@ _SHOWN = 1_000
 
 def compare_views(store: RowStore, names: TopicNames, scopes: Iterable[Scope], note: Note) -> None:
     """Notes each view that is not the migrations', and each row of `scopes` that a view hides, adds or changes."""
-    definitions = {each.name: each for each in view_definitions(store.rows)}
-    for each in definitions.values():
-        if not each.is_right:
-            note(_wrong_definition(each))
-    readable = {name: each for name, each in definitions.items() if each.actual is not None}
+    definitions = {definition.name: definition for definition in view_definitions(store.rows)}
+    for definition in definitions.values():
+        if not definition.is_right:
+            note(_wrong_definition(definition))
+    readable = {name: definition for name, definition in definitions.items() if definition.actual is not None}
     topics = {BATCH_NAME[kind]: topic for kind, topic in topics_by_kind(names).items()}
     all_scopes = list(scopes)
-    row_views = {found[1]: name for name, each in definitions.items() if (found := _ROW_VIEW.search(each.expected))}
+    row_views = {
+        match[1]: name for name, definition in definitions.items() if (match := _ROW_VIEW.search(definition.expected))
+    }
     for batch, shape in SHAPES.items():
         view = readable.get(row_views.get(shape.table, ""))
         if view is None:
@@ -61,7 +63,7 @@ def _wrong_definition(view: ViewDefinition) -> Difference:
 
 
 def _around(actual: str, expected: str, context: int = 60) -> str:
-    """Where the two statements part, with a few characters before and after."""
+    """Where the two statements differ first, with a few characters before and after."""
     first = next((at for at, (a, b) in enumerate(zip(actual, expected, strict=False)) if a != b), None)
     if first is None:
         first = min(len(actual), len(expected))

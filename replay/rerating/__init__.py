@@ -1,1 +1,1 @@
-"""Re-ratings: the log replayed with other prices, and the corrections that this comes to."""
+"""Re-ratings: the log replayed with other prices, and the corrections that follow."""

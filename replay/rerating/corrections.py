@@ -1,9 +1,9 @@
-"""What a re-rating comes to for one account: its rows, and the commands that put right what was charged too much.
+"""The result of a re-rating for one account: its rows, and the commands that correct what was charged too much.
 
 Too much is given back as a refund of the line while the state machine would accept one, else as an adjustment grant:
 one for an account, charge, credit type and UTC day. Nothing can be taken afterwards: what was charged too little is
 set off against what was charged too much, within a charge or within the credit type (`Netting`), and what is left of
-it is told as not collected.
+it is reported as not collected.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class _Bucket:
     events: list[str] = field(default_factory=list)
 
 
-class AccountOutcome:
+class AccountCorrections:
     """The outcome for one account. `at` (ms) is when corrections are asked for: `corrections` may be taken once."""
 
     def __init__(
@@ -122,11 +122,11 @@ class AccountOutcome:
     @property
     def not_collected(self) -> dict[str, int]:
         """Credits charged too little and not set off, by credit type."""
-        found: dict[str, int] = {}
+        owed: dict[str, int] = {}
         for (_, credit_type), pot in self._pots.items():
             if pot.owed < 0:
-                found[credit_type] = found.get(credit_type, 0) - pot.owed
-        return found
+                owed[credit_type] = owed.get(credit_type, 0) - pot.owed
+        return owed
 
     def corrections(self) -> Iterator[Correction]:
         """Refunds and grants by time of their events, oldest first. Each day's grants stand behind its refunds."""

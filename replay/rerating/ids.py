@@ -1,4 +1,4 @@
-"""The ids of corrections: what names them, and how a later re-rating knows in the log what was given back already.
+"""The ids of corrections, by which a later re-rating recognises in the log what was given back already.
 
 They follow from the re-rating (its book and range) and from what they correct, so that corrections sent twice are the
 same commands: the second ones are repeats. The number at the end counts the corrections that the log holds of the same

@@ -1,4 +1,4 @@
-"""What a re-rating remembers of the events in its range: each line as it was charged and as it would be charged.
+"""The events in the range of a re-rating: each line as it was charged and as it would be charged.
 
 Kept in a scratch store, so that a range of any size is re-rated in bounded memory. Lines lie by account, then time:
 what is corrected by day comes together.

@@ -1,4 +1,4 @@
-"""What the bill would have been: one partition's log replayed twice, as it is and with other prices for some time.
+"""Replays one partition's log twice, as it is and with other prices for some time: what the bill would have been.
 
 The *actual* side is the books of the log, decided as the worker decides them. The *shadow* side takes the same
 commands, but every event in the range is decided with the new book. Four rules keep the two comparable:
@@ -13,19 +13,19 @@ commands, but every event in the range is decided with the new book. Four rules 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from metering import Book, Sweeper
 from metering.records import Command, Decision, HoldStatus, Kind, OnEmpty, Outcome, Output, Record
-from metering.refunds import CHARGE, CREDITS, RETURNED
+from metering.refunds import left_of_charge
 from metering.state import State
 from metering.store import Store
 from replay.account import ReplaySource
+from replay.commands import ReplayedCommand, commands_of
 from replay.rerating.ids import is_correction, parse_grant_id, plan_id
 from replay.rerating.ledger import Ledger, LedgerEvent, LedgerLine
 from replay.rerating.tallies import Tallies, compare
-from schemas.errors import Undecodable
 from streams.log.protocols import LostPrefix, Message
 from streams.rating.partition import SWEEP_ROWS_PER_MESSAGE, apply_one
 
@@ -33,13 +33,13 @@ COMMIT_MESSAGES = 256
 COMMIT_COMMANDS = 20_000
 _REPORT_EVERY = 64
 
-Progress = Callable[[int, int], None]
-"""Told (partition, next offset) as the replay goes on."""
+ProgressCallback = Callable[[int, int], None]
+"""Called with (partition, next offset) as the replay goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rerate:
-    """What is asked: `book` for events from `start` to before `end` (ms), of these accounts (None: of all)."""
+    """What is re-rated: `book` for events from `start` to before `end` (ms), of these accounts (None: of all)."""
 
     book_id: str
     book: Book
@@ -66,7 +66,7 @@ class PartitionRerating:
 
     def __init__(
         self, source: ReplaySource, asked: Rerate, partition: int, stores: Stores,
-        progress: Progress = lambda _partition, _offset: None,
+        progress: ProgressCallback = lambda _partition, _offset: None,
     ) -> None:  # fmt: skip
         self._source = source
         self._asked = asked
@@ -89,8 +89,8 @@ class PartitionRerating:
                 f"{place}: the log begins at {kept}; what is deleted cannot be re-rated, nor what depends on it"
             )
         for message in self._source.input_log.read(self._partition, 0, stop):
-            for index, command, record, digest in self._commands(message):
-                self._take(message, index, command, record, digest)
+            for step in filter(self._is_asked_for, commands_of(self._source.codec, message)):
+                self._take(step)
                 self._commands_taken += 1
             self._messages += 1
             if self._messages >= COMMIT_MESSAGES or self._commands_taken >= COMMIT_COMMANDS:
@@ -100,24 +100,17 @@ class PartitionRerating:
         self._commit()
         self._progress(self._partition, stop)
 
-    def _commands(self, message: Message) -> Iterator[tuple[int, str, Record, bytes]]:
-        """(index in its batch, command, record, digest) of a message, those of other accounts left out."""
-        try:
-            command, records, digests = self._source.codec.decode_commands(message.value)
-        except Undecodable:  # a dead letter, of no account
-            return
+    def _is_asked_for(self, step: ReplayedCommand) -> bool:
         accounts = self._asked.accounts
-        for index, (record, digest) in enumerate(zip(records, digests, strict=True)):
-            if accounts is None or command == Command.PRICE_BOOK or record.get("account_id") in accounts:
-                yield index, command, record, digest
+        return accounts is None or step.command == Command.PRICE_BOOK or step.record.get("account_id") in accounts
 
-    def _take(self, message: Message, index: int, command: str, record: Record, digest: bytes) -> None:
-        place = index if command == Command.REQUEST else None
-        outputs = apply_one(self._source.partitions, self.actual, command, record, message, place, digest)
+    def _take(self, step: ReplayedCommand) -> None:
+        message, command, record = step.message, step.command, step.record
+        outputs = apply_one(self._source.partitions, self.actual, command, record, message, step.index, step.digest)
         if any(kind in (Kind.DEAD_LETTER, Kind.REPEATED) for kind, _ in outputs):
-            return  # it changed nothing; a second application would tell the same
+            return  # it changed nothing; a second application would come to the same
         if command == Command.REQUEST:
-            self._take_event(message, index, record, outputs)
+            self._take_event(step, outputs)
         elif command == Command.REFUND:
             self._take_refund(message, record, outputs)
         elif command == Command.GRANT and (adjustment := parse_grant_id(record["grant_id"])) is not None:
@@ -128,7 +121,8 @@ class PartitionRerating:
         else:
             self._apply_to_shadow(message, command, record)
 
-    def _take_event(self, message: Message, index: int, event: Record, outputs: list[Output]) -> None:
+    def _take_event(self, step: ReplayedCommand, outputs: list[Output]) -> None:
+        message, event = step.message, step.record
         was = _billed(outputs)
         account_id, event_id, occurred_at = event["account_id"], event["event_id"], event["occurred_at"]
         self.ledger.pass_on_id(account_id, event_id)
@@ -146,7 +140,7 @@ class PartitionRerating:
         compare(was, would, self.tallies.decisions)
         lines = _lines(was, would)
         if lines:
-            self.ledger.put(account_id, LedgerEvent(event_id, occurred_at, lines), (message.offset, index))
+            self.ledger.put(account_id, LedgerEvent(event_id, occurred_at, lines), (message.offset, step.index or 0))
 
     def _decided_anew(self, message: Message, event: Record) -> list[Record]:
         """The lines of a served event under the new book, on the shadow side."""
@@ -161,7 +155,7 @@ class PartitionRerating:
 
     def _take_refund(self, message: Message, record: Record, outputs: list[Output]) -> None:
         account_id, event_id = record["account_id"], record["event_id"]
-        done = [each for kind, each in outputs if kind is Kind.REFUND and each["status"] == "refunded"]
+        done = [output for kind, output in outputs if kind is Kind.REFUND and output["status"] == "refunded"]
         self.ledger.note_refunds(account_id, event_id, done, shadow=False)
         if is_correction(record["refund_id"]):
             self.ledger.note_correction(account_id, event_id, record["charge"])
@@ -169,7 +163,7 @@ class PartitionRerating:
             self._move_time(message, account_id, record["requested_at"])
             return
         outputs = self._apply_to_shadow(message, Command.REFUND, self._as_far_as_possible(record, done))
-        done = [each for kind, each in outputs if kind is Kind.REFUND and each["status"] == "refunded"]
+        done = [output for kind, output in outputs if kind is Kind.REFUND and output["status"] == "refunded"]
         self.ledger.note_refunds(account_id, event_id, done, shadow=True)
 
     def _as_far_as_possible(self, request: Record, done: list[Record]) -> Record:
@@ -184,10 +178,7 @@ class PartitionRerating:
         return request | {"credits": min(left, request["credits"])}
 
     def _left_in_shadow(self, request: Record) -> int:
-        account = self._shadow.account(request["account_id"])
-        row = self._shadow.get(account.event_prefix + request["event_id"].encode())
-        lines = row[1] if row is not None and len(row) > 1 else ()
-        return sum(line[CREDITS] - line[RETURNED] for line in lines if line[CHARGE] == request["charge"])
+        return left_of_charge(self._shadow.event(request["account_id"], request["event_id"]), request["charge"])
 
     def _apply_to_shadow(self, message: Message, command: str, record: Record) -> list[Output]:
         return apply_one(self._source.partitions, self._shadow, command, record, message)
@@ -195,7 +186,7 @@ class PartitionRerating:
     def _take_hold(self, message: Message, record: Record, outputs: list[Output]) -> None:
         """A hold that was held stays held on the shadow side, whatever is available there: its work was done."""
         account = self._shadow.account(record["account_id"])
-        was_held = any(kind is Kind.HOLD and each["status"] == HoldStatus.HELD for kind, each in outputs)
+        was_held = any(kind is Kind.HOLD and output["status"] == HoldStatus.HELD for kind, output in outputs)
         on_empty = account.on_empty
         account.on_empty = OnEmpty.ALLOW.value if was_held else on_empty
         try:
@@ -204,7 +195,7 @@ class PartitionRerating:
             account.on_empty = on_empty
 
     def _move_time(self, message: Message, account_id: str, at: int) -> None:
-        """What accepting a command does before the command itself: so that both sides accept the same events."""
+        """Moves the shadow side's time as accepting a command does, so that both sides accept the same events."""
         shadow = self._shadow
         shadow.touch(account_id)
         shadow.account(account_id).advance(at, shadow.accept_window, message.timestamp)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from replay.account import ReplaySource
-from replay.rerating.corrections import AccountOutcome, Correction, Netting, Overlap, Row
-from replay.rerating.partition import PartitionRerating, Progress, Rerate, Stores
+from replay.rerating.corrections import AccountCorrections, Correction, Netting, Overlap, Row
+from replay.rerating.partition import PartitionRerating, ProgressCallback, Rerate, Stores
 from replay.rerating.tallies import Tallies
 from streams.log.partitioner import partition_of
 from streams.state.rocks import RocksState
@@ -36,15 +36,14 @@ class Money:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a re-rating comes to. `ends` are the offsets before which each partition was read."""
+class RerateResult:
+    """The result of a re-rating. `ends` are the offsets before which each partition was read."""
 
     ends: dict[int, int]
     tallies: Tallies = field(default_factory=Tallies)
     money: dict[str, Money] = field(default_factory=dict)
     refunds: int = 0
     grants: int = 0
-    rows: int = 0
     overlaps: set[Overlap] = field(default_factory=set)
 
     def of(self, credit_type: str) -> Money:
@@ -54,11 +53,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told: each row and correction as it is found, and how far the replay is."""
+    """Callbacks: for each row and each correction, and for the progress of the replay."""
 
     row: Callable[[Row], None]
     correction: Callable[[Correction], None]
-    progress: Progress = lambda _partition, _offset: None
+    progress: ProgressCallback = lambda _partition, _offset: None
 
 
 def partitions_of(asked: Rerate, partitions: int) -> list[int]:
@@ -71,12 +70,12 @@ def partitions_of(asked: Rerate, partitions: int) -> list[int]:
 def run_rerating(
     source: ReplaySource, asked: Rerate, ends: dict[int, int], scratch: Path, netting: Netting, at: int,
     listener: Listener,
-) -> Outcome:  # fmt: skip
+) -> RerateResult:  # fmt: skip
     """Re-rates the partitions in `ends`, each up to its offset. `at` (ms) is when corrections are asked for.
 
     Raises LogError, StateError. Nothing is sent.
     """
-    outcome = Outcome(dict(ends))
+    outcome = RerateResult(dict(ends))
     for partition, stop in ends.items():
         place = scratch / str(partition)
         folder = RocksFolder(place, _LIMITS)
@@ -96,11 +95,11 @@ def run_rerating(
 
 
 def settle(
-    asked: Rerate, rerating: PartitionRerating, netting: Netting, at: int, outcome: Outcome, listener: Listener
+    asked: Rerate, rerating: PartitionRerating, netting: Netting, at: int, outcome: RerateResult, listener: Listener
 ) -> None:
-    """Adds what a partition's accounts come to, account by account."""
+    """Adds the result of a partition, account by account."""
     for account_id in rerating.ledger.accounts():
-        account = AccountOutcome(asked, rerating.ledger, rerating.actual, account_id, netting, at)
+        account = AccountCorrections(asked, rerating.ledger, rerating.actual, account_id, netting, at)
         outcome.overlaps |= account.overlaps
         _note_rows(outcome, account.rows, listener)
         for credit_type, credits_ in account.not_collected.items():
@@ -116,11 +115,10 @@ def settle(
             listener.correction(correction)
 
 
-def _note_rows(outcome: Outcome, rows: Iterable[Row], listener: Listener) -> None:
+def _note_rows(outcome: RerateResult, rows: Iterable[Row], listener: Listener) -> None:
     for row in rows:
         money = outcome.of(row.credit_type)
         money.was += row.was
         money.would_be += row.would_be
         if row.difference:
-            outcome.rows += 1
             listener.row(row)

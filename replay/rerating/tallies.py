@@ -1,4 +1,4 @@
-"""Counts of a re-rating: how many events it decided anew, and which lines came out otherwise."""
+"""Counts of a re-rating: how many events it decided anew, and which lines were decided otherwise."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from metering.records import Record
 
 _NO_LINE = "no line"
 
-Changes = dict[tuple[str, str, str], "Change"]
+Changes = dict[tuple[str, str, str], "DecisionChange"]
 """By (charge, decision, decision that it would be)."""
 
 
 @dataclass(slots=True)
-class Change:
-    """Lines that came out otherwise, and their credits before refunds."""
+class DecisionChange:
+    """Lines that were decided otherwise, and their credits before refunds."""
 
     lines: int = 0
     was: int = 0
@@ -41,7 +41,7 @@ class Tallies:
         self.kept_refusals += other.kept_refusals
         for mine, theirs in ((self.decisions, other.decisions), (self.after, other.after)):
             for key, change in theirs.items():
-                mine.setdefault(key, Change()).add(change.lines, change.was, change.would)
+                mine.setdefault(key, DecisionChange()).add(change.lines, change.was, change.would)
 
 
 def compare(was: list[Record], would: list[Record], changes: Changes) -> None:
@@ -51,10 +51,10 @@ def compare(was: list[Record], would: list[Record], changes: Changes) -> None:
     for charge in dict.fromkeys((*before, *after)):
         old, new = before.get(charge), after.get(charge)
         if charge is None and (old is None or new is None):
-            continue  # told with each charge of the other side
+            continue  # counted with each charge of the other side
         old = old or before.get(None)
         new = new or after.get(None)
         decisions = (str(old["decision"]) if old else _NO_LINE, str(new["decision"]) if new else _NO_LINE)
         if decisions[0] != decisions[1]:
             credits_ = (old["credits"] if old else 0, new["credits"] if new else 0)
-            changes.setdefault((charge or "", *decisions), Change()).add(1, *credits_)
+            changes.setdefault((charge or "", *decisions), DecisionChange()).add(1, *credits_)

@@ -29,7 +29,7 @@ from streams.metrics import Metrics
 from streams.state.rocks import RocksState
 from streams.state.store import StateStore
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0
@@ -61,7 +61,7 @@ class CheckpointSettings:
 
 
 class Turns:
-    """A copy is made between two groups, as soon as it asks for that; and no state is closed while it is copied."""
+    """Lets a copy be made between two groups, before the next one begins; no state is closed while it is copied."""
 
     def __init__(self) -> None:
         self._gate = threading.Lock()  # else a busy rating thread would take its lock again before any other does
@@ -70,7 +70,7 @@ class Turns:
 
     @contextmanager
     def rating(self) -> Iterator[None]:
-        """Around the rating of a group."""
+        """Enclose the rating of a group."""
         with self._gate:
             pass
         with self._group:
@@ -78,13 +78,13 @@ class Turns:
 
     @contextmanager
     def between_groups(self) -> Iterator[None]:
-        """Around the instant of a copy."""
+        """Enclose the making of a copy."""
         with self._gate, self._group:
             yield
 
 
 @dataclass(slots=True)
-class _Plan:
+class _Schedule:
     """When a partition's next checkpoint is due (monotonic s), what is in the newest one, how often it failed."""
 
     due: float
@@ -93,7 +93,7 @@ class _Plan:
 
 
 class Checkpointer:
-    """Makes the checkpoints of the partitions at hand."""
+    """Makes the checkpoints of this worker's partitions."""
 
     def __init__(
         self, checkpoints: Checkpoints, settings: CheckpointSettings, scratch: Scratch, metrics: Metrics, turns: Turns
@@ -103,11 +103,11 @@ class Checkpointer:
         self._scratch = scratch
         self._metrics = metrics
         self._turns = turns
-        self._plans: dict[int, _Plan] = {}
+        self._schedules: dict[int, _Schedule] = {}
         self._stopped = threading.Event()
 
     def start(self, raters: Callable[[], Mapping[int, RatedPartition]]) -> None:
-        """Looks from now on, in the background, at the partitions that `raters` gives."""
+        """Looks from now on, in the background, at the partitions that `raters` returns."""
 
         def run() -> None:
             while not self._stopped.is_set():
@@ -123,30 +123,30 @@ class Checkpointer:
 
     def look(self, raters: Mapping[int, RatedPartition]) -> None:
         """Makes every checkpoint that is due now, one after another."""
-        for partition in [each for each in self._plans if each not in raters]:
-            del self._plans[partition]  # it is another worker's now: should it come back, the store knows better
+        for partition in [known for known in self._schedules if known not in raters]:
+            del self._schedules[partition]  # it is another worker's now: should it come back, the store knows better
         for partition, rater in dict(raters).items():
             try:
-                plan = self._plans.get(partition) or self._planned(partition)
-                if plan.due <= clock.monotonic() and rater.store.applied > plan.applied:
-                    self._make(partition, rater, plan)
+                schedule = self._schedules.get(partition) or self._scheduled(partition)
+                if schedule.due <= clock.monotonic() and rater.store.applied > schedule.applied:
+                    self._make(partition, rater, schedule)
             except Exception as error:  # noqa: BLE001 - whatever it is, rating goes on without it
                 if self._stopped.is_set():
                     return
                 self._failed(partition, error)
 
-    def _planned(self, partition: int) -> _Plan:
+    def _scheduled(self, partition: int) -> _Schedule:
         """Due when the newest one is old enough, by whichever worker it was made; at once where there is none."""
         newest = self._checkpoints.newest(partition)
         left = 0.0
         if newest is not None:
             age = max(0.0, (clock.now_ms() - newest.made_at) / 1_000)
             left = max(0.0, self._settings.every - age)
-        plan = _Plan(clock.monotonic() + left, -1 if newest is None else newest.applied)
-        self._plans[partition] = plan
-        return plan
+        schedule = _Schedule(clock.monotonic() + left, -1 if newest is None else newest.applied)
+        self._schedules[partition] = schedule
+        return schedule
 
-    def _make(self, partition: int, rater: RatedPartition, plan: _Plan) -> None:
+    def _make(self, partition: int, rater: RatedPartition, schedule: _Schedule) -> None:
         began = clock.monotonic()
         copy = self._scratch.new(f"upload-{partition}")
         try:
@@ -155,7 +155,7 @@ class Checkpointer:
                 return
             applied, recorded_at = place
             kept = self._checkpoints.save(partition, applied, recorded_at, copy)
-            plan.applied, plan.due, plan.pause = applied, began + self._settings.every, FIRST_PAUSE
+            schedule.applied, schedule.due, schedule.pause = applied, began + self._settings.every, FIRST_PAUSE
             self._made(kept, clock.monotonic() - began)
         finally:
             shutil.rmtree(copy, ignore_errors=True)
@@ -179,14 +179,14 @@ class Checkpointer:
         self._metrics.checkpoints.labels("kept").inc()
         self._metrics.checkpoint_offset.labels(str(kept.partition)).set(kept.applied)
         self._metrics.checkpoint_seconds.observe(seconds)
-        log.info("checkpoint of partition %d at offset %d: %s", kept.partition, kept.applied, kept.place)
+        logger.info("checkpoint of partition %d at offset %d: %s", kept.partition, kept.applied, kept.place)
 
     def _failed(self, partition: int, error: Exception) -> None:
         self._metrics.checkpoints.labels("failed").inc()
-        plan = self._plans.setdefault(partition, _Plan(0.0, -1))
-        log.warning(
+        schedule = self._schedules.setdefault(partition, _Schedule(0.0, -1))
+        logger.warning(
             "no checkpoint of partition %d now: %s; rating goes on, and it is tried again in %.0f s",
-            partition, error, plan.pause,
+            partition, error, schedule.pause,
         )  # fmt: skip
-        plan.due = clock.monotonic() + plan.pause
-        plan.pause = min(2 * plan.pause, LONGEST_PAUSE)
+        schedule.due = clock.monotonic() + schedule.pause
+        schedule.pause = min(2 * schedule.pause, LONGEST_PAUSE)

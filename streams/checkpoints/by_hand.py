@@ -1,4 +1,4 @@
-"""A checkpoint of a state on this machine that a worker may hold: read from beside it, row by row, into a fresh one."""
+"""Makes a checkpoint of a state on this machine while a worker may hold it: copies it row by row into a fresh state."""
 
 from __future__ import annotations
 
@@ -76,6 +76,6 @@ def _copy(view: StateView, folder: RocksFolder, identity: Identity) -> None:
 def _recorded_at(log: InputLog, partition: int, applied: int) -> int | None:
     """The log's time of the message at that offset; None where it is not kept, or the offset holds none."""
     try:
-        return next((each.timestamp for each in log.read(partition, applied, applied + 1)), None)
+        return next((message.timestamp for message in log.read(partition, applied, applied + 1)), None)
     except LostPrefix:
         return None

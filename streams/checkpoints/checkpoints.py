@@ -1,4 +1,4 @@
-"""Checkpoints of partitions' states in a folder or an object store: written whole, found, checked, fetched, pruned.
+"""Checkpoints of partitions' states in a folder or an object store: written whole, listed, checked, fetched, pruned.
 
 `<url>/<topic>/<log_id>/<partition>/<applied>-<seal>/` holds the files of a RocksDB checkpoint, `manifest.json` (whose
 state it is, how far it goes, size and SHA-256 of every file) and the seal, written last: without it a folder is no
@@ -17,7 +17,7 @@ from streams.checkpoints.manifest import (
     Checkpoint,
     CheckpointDamaged,
     Condition,
-    Found,
+    ListedCheckpoint,
     StoredFile,
     applied_of,
     checkpoint_of,
@@ -58,13 +58,13 @@ class Checkpoints:
         """The partitions that have any. Raises StoreUnavailable."""
         return sorted(int(name) for name in self._store.listed(self._root) if name.isdecimal())
 
-    def found(self, partition: int) -> Iterator[Found]:
+    def listed(self, partition: int) -> Iterator[ListedCheckpoint]:
         """All of a partition, whatever their condition, the newest first, each looked at when it is asked for.
 
         Raises StoreUnavailable.
         """
         names = self._store.listed(self._folder(partition))
-        for name in sorted((each for each in names if applied_of(each) is not None), reverse=True):
+        for name in sorted((candidate for candidate in names if applied_of(candidate) is not None), reverse=True):
             yield self._look(partition, name)
 
     def whole(self, partition: int, before: int | None = None) -> Iterator[Checkpoint]:
@@ -72,10 +72,10 @@ class Checkpoints:
 
         Raises StoreUnavailable.
         """
-        for each in self.found(partition):
-            fits = before is None or each.applied < before
-            if fits and each.checkpoint is not None and each.condition is Condition.WHOLE:
-                yield each.checkpoint
+        for checkpoint in self.listed(partition):
+            fits = before is None or checkpoint.applied < before
+            if fits and checkpoint.checkpoint is not None and checkpoint.condition is Condition.WHOLE:
+                yield checkpoint.checkpoint
 
     def newest(self, partition: int, before: int | None = None) -> Checkpoint | None:
         """The newest that looks whole, with `applied` < `before` where that is given. Raises StoreUnavailable."""
@@ -129,8 +129,8 @@ class Checkpoints:
         name = folder_name(applied, seal)
         folder = self._folder(partition, name)
         self._store.write(f"{folder}/{MANIFEST}", text)
-        for each in files:
-            self._store.upload(source / each, f"{folder}/{each}")
+        for file in files:
+            self._store.upload(source / file, f"{folder}/{file}")
         differing = first_differing(files, self._store.listed(folder))
         if differing:
             raise StoreUnavailable(f"{self._store.place(folder)}/{differing}: it is not there as it was written")
@@ -138,43 +138,45 @@ class Checkpoints:
         return checkpoint_of(content, identity, name, self._store.place(folder))
 
     def prune(self, partition: int, keep: int) -> list[str]:
-        """Removes what is older than the newest `keep` that look whole, the seal first; gives the places removed.
+        """Removes what is older than the newest `keep` that look whole, the seal first; returns the places removed.
 
         Also what an ended writer left behind them. Raises StoreUnavailable.
         """
         wholes, removed = 0, []
-        for each in list(self.found(partition)):
+        for checkpoint in list(self.listed(partition)):
             if wholes >= keep:
-                self._remove(partition, each.name)
-                removed.append(each.place)
-            elif each.condition is Condition.WHOLE:
+                self._remove(partition, checkpoint.name)
+                removed.append(checkpoint.place)
+            elif checkpoint.condition is Condition.WHOLE:
                 wholes += 1
         return removed
 
     def _remove(self, partition: int, name: str) -> None:
         folder = self._folder(partition, name)
-        for each in sorted(self._store.listed(folder), key=lambda file: (file != SEAL, file)):
-            self._store.remove(f"{folder}/{each}")
+        for file_name in sorted(self._store.listed(folder), key=lambda file: (file != SEAL, file)):
+            self._store.remove(f"{folder}/{file_name}")
         self._store.remove_folder(folder)
 
-    def _look(self, partition: int, name: str) -> Found:
+    def _look(self, partition: int, name: str) -> ListedCheckpoint:
         folder = self._folder(partition, name)
         place, applied = self._store.place(folder), applied_of(name) or 0
         listed = self._store.listed(folder)
         if SEAL not in listed:
-            return Found(place, name, applied, Condition.INCOMPLETE, "it has no seal", None)
+            return ListedCheckpoint(place, name, applied, Condition.INCOMPLETE, "it has no seal", None)
         try:
             content = unsealed(self._store.read(f"{folder}/{MANIFEST}"), self._store.read(f"{folder}/{SEAL}"))
             checkpoint = checkpoint_of(content, self._identity(partition), name, place)
         except (Damaged, MissingObject):
-            return Found(place, name, applied, Condition.DAMAGED, f"{MANIFEST} is not what its seal says", None)
+            return ListedCheckpoint(
+                place, name, applied, Condition.DAMAGED, f"{MANIFEST} is not what its seal says", None
+            )
         except CheckpointDamaged as error:
-            return Found(place, name, applied, Condition.DAMAGED, str(error), None)
+            return ListedCheckpoint(place, name, applied, Condition.DAMAGED, str(error), None)
         differing = first_differing(checkpoint.files, listed)
         if differing:
             detail = f"{differing} is missing, or has another size"
-            return Found(place, name, applied, Condition.DAMAGED, detail, checkpoint)
-        return Found(place, name, applied, Condition.WHOLE, "", checkpoint)
+            return ListedCheckpoint(place, name, applied, Condition.DAMAGED, detail, checkpoint)
+        return ListedCheckpoint(place, name, applied, Condition.WHOLE, "", checkpoint)
 
     def _download(self, checkpoint: Checkpoint, name: str, stored: StoredFile, target: Path) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What a checkpoint of a partition's state says of itself, and what a look at one says of it."""
+"""The manifest of a checkpoint of a partition's state, and the condition in which a checkpoint is found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CheckpointDamaged(CheckpointError):
 
 
 class Condition(StrEnum):
-    """What a look at a checkpoint's seal and at the sizes of its files says of it."""
+    """The condition of a checkpoint by its seal and the sizes of its files."""
 
     WHOLE = "whole"
     INCOMPLETE = "incomplete"  # no seal: being written, or its writer ended
@@ -53,11 +53,11 @@ class Checkpoint:
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum(each.size for each in self.files.values())
+        return sum(file.size for file in self.files.values())
 
 
-class Found(NamedTuple):
-    """A folder that is, was or will be a checkpoint. `checkpoint` is there where the manifest can be believed."""
+class ListedCheckpoint(NamedTuple):
+    """A folder that is, was or will be a checkpoint. `checkpoint` is None where the manifest is missing or damaged."""
 
     place: str
     name: str
@@ -84,17 +84,17 @@ def content_of(
 
 
 def checkpoint_of(content: Mapping[str, Any], wanted: Identity, name: str, place: str) -> Checkpoint:
-    """What a manifest in the folder `name` says. Raises CheckpointDamaged where it cannot be that partition's."""
+    """Reads the manifest of the folder `name`. Raises CheckpointDamaged where it cannot be that partition's."""
     if content.get("format") != FORMAT:
         raise CheckpointDamaged(f"format {content.get('format')}, this version reads {FORMAT}")
     if Identity(content["topic"], content["partition"], content["log_id"]) != wanted:
         raise CheckpointDamaged(f"it is of {content['topic']}[{content['partition']}] (log {content['log_id']})")
     if content["applied"] != applied_of(name):
         raise CheckpointDamaged(f"it reaches offset {content['applied']}, not that of its name")
-    files = {each: StoredFile(**stored) for each, stored in content["files"].items()}
-    for each in files:
-        if "/" in each or each.startswith("."):
-            raise CheckpointDamaged(f"it names a file outside of its folder: {each}")
+    files = {file_name: StoredFile(**stored) for file_name, stored in content["files"].items()}
+    for file_name in files:
+        if "/" in file_name or file_name.startswith("."):
+            raise CheckpointDamaged(f"it names a file outside of its folder: {file_name}")
     recorded_at, made_at = content["recorded_at"], content["made_at"]
     return Checkpoint(wanted.partition, content["applied"], recorded_at, made_at, files, name, place)
 

@@ -22,11 +22,11 @@ _FOLDERS_FIRST = {"ftp", "hdfs", "arrow_hdfs", "sftp", "smb", "ssh", "webhdfs"}
 
 
 class DriverMissing(CheckpointError):
-    """The URL names a store whose driver is not installed, or that nobody knows."""
+    """The URL names a store that is unknown, or whose driver is not installed."""
 
 
 class StoreUnavailable(CheckpointError):
-    """The store did not do what it was asked. Trying again later may be right."""
+    """A request to the store failed. It may succeed later."""
 
 
 class MissingObject(CheckpointError):
@@ -67,13 +67,13 @@ class ObjectStore:
         try:
             with self._asked(name):
                 self._fs.invalidate_cache()  # another machine writes here, too
-                found = self._fs.ls(path, detail=True)
+                entries_here = self._fs.ls(path, detail=True)
         except MissingObject:
             return {}
         entries = {
-            each["name"].rstrip("/").rpartition("/")[2]: None if each["type"] == "directory" else int(each["size"])
-            for each in found
-            if each["name"].strip("/") != path.strip("/")
+            entry["name"].rstrip("/").rpartition("/")[2]: None if entry["type"] == "directory" else int(entry["size"])
+            for entry in entries_here
+            if entry["name"].strip("/") != path.strip("/")
         }
         entries.pop("", None)
         return entries

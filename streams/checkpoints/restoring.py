@@ -1,4 +1,4 @@
-"""Opening a partition's state; from the newest checkpoint where this machine's own is absent or too far behind."""
+"""Opening a partition's state; from the newest checkpoint where this machine's own is missing or too far behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.state.rocks_folder import RocksFolder
 from streams.state.same_log import check_same_log
 from streams.state.store import NOTHING_APPLIED, Identity, StateError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FAR_BEHIND = 10_000
 """Messages that a state may lack before a newer checkpoint is looked for; fewer are sooner read from the log."""
@@ -66,31 +66,31 @@ class Restorer:
         try:
             for checkpoint in self._checkpoints.whole(identity.partition):
                 if checkpoint.applied < least:
-                    log.info("%s reaches offset %d only: not used", checkpoint.place, checkpoint.applied)
+                    logger.info("%s reaches offset %d only: not used", checkpoint.place, checkpoint.applied)
                     return None
                 if checkpoint.applied >= end:
-                    log.error("%s reaches beyond the log, which ends at %d: not used", checkpoint.place, end)
+                    logger.error("%s reaches beyond the log, which ends at %d: not used", checkpoint.place, end)
                     continue
                 source = self._fetched(identity, checkpoint)
                 if source is not None:
                     return self._moved(identity, source, held)
         except CheckpointError as error:
             self._metrics.restores.labels("failed").inc()
-            log.error("no checkpoint for %s[%d]: %s", identity.topic, identity.partition, error)  # noqa: TRY400
+            logger.error("no checkpoint for %s[%d]: %s", identity.topic, identity.partition, error)  # noqa: TRY400
         return None
 
     def _fetched(self, identity: Identity, checkpoint: Checkpoint) -> Path | None:
         """The state in a folder beside, after it was compared and opened; None, and reported, where it is damaged."""
         folder = RocksFolder(self._scratch.new(f"restore-{identity.partition}"))
         path = folder.path(identity)
-        log.info("restoring %s[%d] from %s", identity.topic, identity.partition, checkpoint.place)
+        logger.info("restoring %s[%d] from %s", identity.topic, identity.partition, checkpoint.place)
         try:
             self._checkpoints.fetch(checkpoint, path)
             self._check(folder, identity, checkpoint)
         except (CheckpointDamaged, StateError, LogChanged) as error:
             shutil.rmtree(path, ignore_errors=True)
             self._metrics.restores.labels("damaged").inc()
-            log.error("%s; the checkpoint before it is tried", error)  # noqa: TRY400 - the error says it all
+            logger.error("%s; the checkpoint before it is tried", error)  # noqa: TRY400 - the error says it all
             return None
         return path
 

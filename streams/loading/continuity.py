@@ -1,4 +1,4 @@
-"""Whether what the loader reads follows on what the store has loaded: nothing goes unseen, and no other log is loaded.
+"""Checks that the loader reads on where the store is: no record is missed, and no other log is loaded.
 
 The loader begins behind the store's own position, not the consumer group's. Faust goes on at a topic's beginning where
 the offset that it wants is gone, and says nothing; so holes are looked for here. Offsets without a record (the markers
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from streams import clock
-from streams.loading.positions import Loaded, Place, loaded_of
+from streams.loading.positions import Loaded, TopicAndPartition, loaded_of
 from streams.log.protocols import InputLog, LogChanged, LostPrefix, Message
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 SETTLING = 10.0
 """Seconds that a partition's end may seem to lie before what was read already, while its leader comes back."""
@@ -25,11 +25,11 @@ _PAUSE = 0.2
 class OutputTopics(Protocol):
     """The output topics as the loader checks them."""
 
-    def bounds(self, place: Place) -> tuple[int, int]:
+    def bounds(self, place: TopicAndPartition) -> tuple[int, int]:
         """The first offset that is kept and the next one to be given. Raises LogUnavailable."""
         ...
 
-    def record(self, place: Place, offset: int) -> Message | None:
+    def record(self, place: TopicAndPartition, offset: int) -> Message | None:
         """The record at an offset that is kept; None where it holds none. Raises LogUnavailable."""
         ...
 
@@ -40,11 +40,11 @@ class LogTopics:
     def __init__(self, logs: Mapping[str, InputLog]) -> None:
         self._logs = logs
 
-    def bounds(self, place: Place) -> tuple[int, int]:
+    def bounds(self, place: TopicAndPartition) -> tuple[int, int]:
         topic, partition = place
         return self._logs[topic].bounds(partition)
 
-    def record(self, place: Place, offset: int) -> Message | None:
+    def record(self, place: TopicAndPartition, offset: int) -> Message | None:
         topic, partition = place
         return next(iter(self._logs[topic].read(partition, offset, offset + 1)), None)
 
@@ -60,15 +60,17 @@ class Continuity:
         self._topics = topics
         self._skip_lost = skip_lost
         self._patience = patience
-        self._next: dict[Place, int] = {}
+        self._next: dict[TopicAndPartition, int] = {}
 
-    def begin(self, places: Sequence[Place], loaded: Mapping[Place, Loaded]) -> dict[Place, int]:
+    def begin(
+        self, places: Sequence[TopicAndPartition], loaded: Mapping[TopicAndPartition, Loaded]
+    ) -> dict[TopicAndPartition, int]:
         """Where to go on reading each place. Raises LogChanged, LostPrefix, LogUnavailable."""
         for place in places:
             self._next[place] = self._begin(place, loaded.get(place))
         return {place: self._next[place] for place in places}
 
-    def follow(self, place: Place, offset: int) -> None:
+    def follow(self, place: TopicAndPartition, offset: int) -> None:
         """Notes a record that is read. Raises LostPrefix where others before it were deleted unread."""
         expected = self._next.get(place)
         if expected is not None and offset > expected:
@@ -77,16 +79,16 @@ class Continuity:
                 self._lose(place, expected, first)
         self._next[place] = offset + 1
 
-    def release(self, places: Iterable[Place]) -> None:
+    def release(self, places: Iterable[TopicAndPartition]) -> None:
         """Forgets places that another process may carry on."""
         for place in places:
             self._next.pop(place, None)
 
-    def _begin(self, place: Place, loaded: Loaded | None) -> int:
+    def _begin(self, place: TopicAndPartition, loaded: Loaded | None) -> int:
         if loaded is None:
             first, _ = self._topics.bounds(place)
             if first > 0:
-                log.warning(
+                logger.warning(
                     "%s[%d] begins at offset %d: what stood before is deleted, and is not loaded into this store now",
                     *place, first,
                 )  # fmt: skip
@@ -97,7 +99,7 @@ class Continuity:
             self._lose(place, loaded.offset + 1, first)
         return max(first, loaded.offset + 1)
 
-    def _lose(self, place: Place, expected: int, first: int) -> None:
+    def _lose(self, place: TopicAndPartition, expected: int, first: int) -> None:
         topic, partition = place
         lost = f"{topic}[{partition}]: retention deleted offsets {expected} to {first - 1} before they were loaded"
         if not self._skip_lost:
@@ -105,10 +107,10 @@ class Continuity:
                 f"{lost}: their rows are missing in ClickHouse (`creditmeter audit` names them). Give the topic a "
                 "longer retention. To go on without them: `creditmeter load --skip-lost`"
             )
-        log.error("%s: their rows are missing in ClickHouse, and are left out as --skip-lost says", lost)
+        logger.error("%s: their rows are missing in ClickHouse, and are left out as --skip-lost says", lost)
 
 
-def check_loaded(topics: OutputTopics, place: Place, loaded: Loaded, patience: float = SETTLING) -> None:
+def check_loaded(topics: OutputTopics, place: TopicAndPartition, loaded: Loaded, patience: float = SETTLING) -> None:
     """Raises LogChanged where the topic is not the one that the store has loaded; LogUnavailable.
 
     Where retention has deleted the record only the end is compared. `patience` in seconds.

@@ -18,7 +18,7 @@ from sinks.rows import to_columns
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
 from streams.loading.continuity import Continuity, LogTopics
-from streams.loading.positions import Loaded, Place, Positions, SinkPositions, loaded_of
+from streams.loading.positions import Loaded, Positions, SinkPositions, TopicAndPartition, loaded_of
 from streams.log.input_log import KafkaInputLog
 from streams.log.protocols import LogError, Message
 from streams.log.reader import KafkaReader
@@ -27,7 +27,7 @@ from streams.log.topics import TopicNames, check_topics
 from streams.metrics import Metrics, MetricsServer
 from streams.shell.shell import Groups, Shell, ShellSettings
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between tries while the store is unavailable: doubled from the first to the longest."""
@@ -84,18 +84,18 @@ class LoadingHandler:
     def process(self, groups: Groups) -> None:
         """Stores every record of every batch, then how far the store is; returns only when all of it is stored.
 
-        A crash between the two loads the same rows again. Stray records are passed over.
+        A crash between the two loads the same rows again. Stray records are skipped.
 
         Raises ForeignRecord, LostPrefix where retention took records before they were loaded, and SinkRejected where
         the store will never take the rows.
         """
-        reached: dict[Place, Loaded] = {}
+        reached: dict[TopicAndPartition, Loaded] = {}
         for topic, messages in groups.items():
             by_name: dict[str, list[dict[str, Any]]] = {}
             for message in messages:
                 self._continuity.follow((topic, message.partition), message.offset)
                 if not self._seals.is_ours(topic, message):
-                    log.warning("%s", stray(topic, message))
+                    logger.warning("%s", stray(topic, message))
                     self._metrics.stray_records.labels(topic).inc()
                     continue
                 name, batch = self._decode(topic, message)
@@ -107,18 +107,18 @@ class LoadingHandler:
             reached |= {(topic, partition): loaded_of(message) for partition, message in last.items()}
         self._patiently("positions", lambda: self._positions.write(reached))
 
-    def starts(self, places: Sequence[Place]) -> dict[Place, int]:
+    def starts(self, places: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
         """Where the store goes on. Raises LogChanged where the log is not the one that is loaded, LostPrefix."""
-        found: dict[Place, Loaded] = {}
-        self._patiently("positions", lambda: found.update(self._positions.read()))
-        begins = self._continuity.begin(places, found)
+        positions: dict[TopicAndPartition, Loaded] = {}
+        self._patiently("positions", lambda: positions.update(self._positions.read()))
+        begins = self._continuity.begin(places, positions)
         for topic, partition in places:
-            loaded = found.get((topic, partition))
-            log.info("loading %s[%d] from offset %d", topic, partition, begins[topic, partition])
+            loaded = positions.get((topic, partition))
+            logger.info("loading %s[%d] from offset %d", topic, partition, begins[topic, partition])
             self._metrics.loaded_offset.labels(topic, str(partition)).set(-1 if loaded is None else loaded.offset)
         return begins
 
-    def assign(self, places: Iterable[Place]) -> None:
+    def assign(self, places: Iterable[TopicAndPartition]) -> None:
         """Nothing: `starts` has looked at them."""
 
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
@@ -164,7 +164,7 @@ class LoadingHandler:
             try:
                 return ask()
             except SinkUnavailable as error:
-                log.warning("the store does not take %s now (%s): trying again in %.1f s", what, error, pause)
+                logger.warning("the store does not take %s now (%s): trying again in %.1f s", what, error, pause)
                 self._metrics.load_retries.inc()
                 if self._stopped.is_set():
                     raise StoppedWaiting(f"stopped while the store did not take {what}: {error}") from error

@@ -1,4 +1,4 @@
-"""How far a store is: what it keeps, with its rows, of the last record that it has loaded from each partition."""
+"""The positions of a store: the last record that it has loaded from each partition, kept beside its rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streams.log.protocols import Message
 TABLE = "loaded_positions"
 READ = f"SELECT topic, log_partition, log_offset, digest FROM {TABLE} FINAL"  # noqa: S608 -- a name of our own
 
-Place = tuple[str, int]
+TopicAndPartition = tuple[str, int]
 """Topic and partition."""
 
 
@@ -24,18 +24,18 @@ class Loaded(NamedTuple):
 
 
 def loaded_of(message: Message) -> Loaded:
-    """What a store keeps of a record whose rows are in it, or that has none."""
+    """The position after this record."""
     return Loaded(message.offset, blake2b(message.value, digest_size=16).hexdigest())
 
 
 class Positions(Protocol):
     """The positions of one store."""
 
-    def read(self) -> dict[Place, Loaded]:
+    def read(self) -> dict[TopicAndPartition, Loaded]:
         """By place; absent where nothing is loaded. Raises SinkUnavailable, SinkRejected."""
         ...
 
-    def write(self, positions: Mapping[Place, Loaded]) -> None:
+    def write(self, positions: Mapping[TopicAndPartition, Loaded]) -> None:
         """Keeps them; the rows must be stored already. Raises SinkUnavailable, SinkRejected."""
         ...
 
@@ -46,11 +46,11 @@ class SinkPositions:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
-    def read(self) -> dict[Place, Loaded]:
+    def read(self) -> dict[TopicAndPartition, Loaded]:
         rows = self._sink.query(READ, readonly=False).rows
         return {(topic, partition): Loaded(offset, digest) for topic, partition, offset, digest in rows}
 
-    def write(self, positions: Mapping[Place, Loaded]) -> None:
+    def write(self, positions: Mapping[TopicAndPartition, Loaded]) -> None:
         offsets = [loaded.offset for loaded in positions.values()]
         columns: dict[str, list[Any]] = {
             "topic": [topic for topic, _ in positions],

@@ -1,4 +1,4 @@
-"""What every Kafka client of this process is made with: addresses, security, and librdkafka's log in ours."""
+"""Settings that all Kafka clients of this process share: addresses, security, and librdkafka's messages in our log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _OVERHEAD = 64 << 10
 
 _REPEAT_AFTER = 10.0
 
-log = logging.getLogger("creditmeter.kafka")
+logger = logging.getLogger("creditmeter.kafka")
 
 
 class _Quiet(logging.Filter):
-    """Keeps librdkafka's log readable while a broker is away: a failed connection is said every 10 s, not every time.
+    """Keeps librdkafka's log readable while a broker is away: a failed connection is logged every 10 s, not every time.
 
     Drops its remarks on settings, which are ours and meant (`enable.gapless.guarantee` is called experimental).
     """
@@ -41,7 +41,7 @@ class _Quiet(logging.Filter):
         return True
 
 
-log.addFilter(_Quiet())
+logger.addFilter(_Quiet())
 
 
 def client_config(bootstrap: str, security: Mapping[str, str] | None = None, **settings: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def client_config(bootstrap: str, security: Mapping[str, str] | None = None, **s
         "message.max.bytes": MESSAGE_BYTES + _OVERHEAD,  # the client counts framing that the broker does not
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 2_000,
-        "logger": log,
+        "logger": logger,
         **(security or {}),
         **{name.replace("_", "."): value for name, value in settings.items()},
     }

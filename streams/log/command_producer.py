@@ -1,4 +1,4 @@
-"""Sends commands: what `emit` and users' own programs put events into the input log with."""
+"""The producer with which `emit` and users' own programs put commands into the input log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metering.records import Command
 from schemas.errors import Unencodable
 from schemas.reading import MAX_EVENTS
 from streams import clock
-from streams.log.client import MESSAGE_BYTES, log
+from streams.log.client import MESSAGE_BYTES, logger
 from streams.log.output_log import ordered_config
 from streams.log.partitioner import partition_of
 from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed, LogError
@@ -41,7 +41,7 @@ _TICK = 0.005
 
 
 class TooLarge(LogError):
-    """A record that no broker of ours takes."""
+    """A record that is too large for a message."""
 
 
 class Delivery(NamedTuple):
@@ -74,13 +74,13 @@ class _Waiting:
 
 
 class CommandProducer:
-    """Sends commands to the partitions of their accounts, in the order in which they are given. Thread-safe.
+    """Sends commands to the partitions of their accounts, in the order of the calls. Thread-safe.
 
     Blocks, and never drops, while Kafka is slower than the caller. After a failed delivery nothing more is sent: every
     later call raises DeliveryFailed. Sending everything again that was not reported as delivered is always right, since
     repeats are dropped by their ids.
 
-    `on_delivery` is told of every message, from whichever thread has the turn; it must be quick and not call back.
+    `on_delivery` is called for every message, from any of its threads; it must be quick and must not call back.
     `producer` goes into each message's `creditmeter-producer` header and so into dead letters. `delivery_timeout` in
     seconds bounds how long a broker that went away is waited for. Raises LogUnavailable and TopicMissing when made.
     """
@@ -172,9 +172,9 @@ class CommandProducer:
         else:
             partitions = [partition_of(record["account_id"], self.partitions)]
         with self._lock:
-            for each in partitions:
-                self._send_waiting(each)
-                self._send(each, value, [record])
+            for number in partitions:
+                self._send_waiting(number)
+                self._send(number, value, [record])
 
     def flush(self) -> None:
         """Return when everything that was given is acknowledged. Raises DeliveryFailed. Bounded by delivery_timeout."""
@@ -238,7 +238,7 @@ class CommandProducer:
             try:
                 self._on_delivery(Delivery(partition, -1 if text or offset is None else offset, records, text))
             except Exception:  # noqa: BLE001 - else the client raises it from whatever call has the turn, and forgets reports
-                log.exception("on_delivery failed")
+                logger.exception("on_delivery failed")
 
     def _explain(self, partition: int, error: KafkaError) -> str:
         place = f"{self._topic}[{partition}]"

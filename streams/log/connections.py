@@ -1,4 +1,4 @@
-"""Everything that one pipeline's topics are reached through, behind one protocol: Kafka, and a twin in memory."""
+"""The clients of one pipeline's topics behind one protocol: `KafkaConnections`, and a twin in memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class RawSender(Protocol):
     def finish(self) -> Mapping[str, tuple[int, int]]: ...
 
 
-class GroupProgress(Protocol):
+class ConsumerGroup(Protocol):
     """How far a consumer group is; see `GroupOffsets`."""
 
     def committed(self, topics: Sequence[str], partitions: int) -> Mapping[tuple[str, int], int]: ...
@@ -78,10 +78,10 @@ class Connections(Protocol):
         ...
 
     def seals(self) -> SealCheck:
-        """Tells output records of this pipeline from stray ones. Raises LogError."""
+        """Recognises output records of this pipeline; others are stray. Raises LogError."""
         ...
 
-    def group(self, name: str) -> GroupProgress:
+    def group(self, name: str) -> ConsumerGroup:
         """How far a consumer group is."""
         ...
 
@@ -180,9 +180,9 @@ def lag_behind(
 ) -> dict[tuple[str, int], int]:
     """By topic and partition, the messages from `reached` on, which is the next offset of each. Raises LogError."""
     return {
-        (topic, each): _behind(connections.log(topic), each, reached.get((topic, each), 0))
+        (topic, partition): _behind(connections.log(topic), partition, reached.get((topic, partition), 0))
         for topic in topics
-        for each in range(partitions)
+        for partition in range(partitions)
     }
 
 

@@ -48,15 +48,15 @@ class GroupOffsets:
         deadline = clock.monotonic() + self._timeout
         while True:
             # a fresh list each time: the client writes offsets and errors into the places that it is given
-            places = [TopicPartition(topic, each) for topic in topics for each in range(partitions)]
+            places = [TopicPartition(topic, partition) for topic in topics for partition in range(partitions)]
             left = max(0.1, min(_ONE_CALL, deadline - clock.monotonic()))
             try:
-                found = self._consumer.committed(places, timeout=left)
-                wrong = next((place.error for place in found if place.error is not None), None)
+                offsets = self._consumer.committed(places, timeout=left)
+                wrong = next((place.error for place in offsets if place.error is not None), None)
             except KafkaException as error:
-                wrong, found = error.args[0], []
+                wrong, offsets = error.args[0], []
             if wrong is None:
-                return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+                return {(place.topic, place.partition): place.offset for place in offsets if place.offset >= 0}
             if not (_passes(wrong) and clock.monotonic() + _PAUSE < deadline):
                 raise LogUnavailable(
                     f"how far {self._group} is cannot be asked of {self._bootstrap}: {wrong.str()} ({wrong.name()}); "

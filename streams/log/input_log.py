@@ -65,7 +65,7 @@ class KafkaInputLog:
 
 
 def as_message(record: Record) -> Message:
-    """A record of the client's as ours."""
+    """Converts a record of the Kafka client."""
     headers = cast("Iterable[tuple[str, bytes | None]] | None", record.headers())
     return Message(
         record.partition() or 0,

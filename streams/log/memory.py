@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streams.log.seals import Sealer
 
 
-class Step(StrEnum):
+class FaultPoint(StrEnum):
     """Where a fault may strike: each is the instant just before the named thing happens."""
 
     SEND = "send"  # before the record is in the worker's queue
@@ -28,7 +28,7 @@ class Step(StrEnum):
     RETURN = "return"  # everything is acknowledged; `wait` has not returned yet
 
 
-def no_fault(step: Step, topic: str, partition: int) -> None:
+def no_fault(step: FaultPoint, topic: str, partition: int) -> None:
     """Let everything pass."""
 
 
@@ -138,7 +138,7 @@ class MemoryOutputLog:
         self,
         broker: MemoryBroker,
         position_of: Callable[[bytes], tuple[int, int]],
-        fault: Callable[[Step, str, int], None] = no_fault,
+        fault: Callable[[FaultPoint, str, int], None] = no_fault,
         seals: Sealer | None = None,
     ) -> None:
         self._broker = broker
@@ -156,7 +156,7 @@ class MemoryOutputLog:
 
     def send(self, topic: str, partition: int, value: bytes) -> None:
         self._check()
-        self._strike(Step.SEND, topic, partition)
+        self._strike(FaultPoint.SEND, topic, partition)
         self._queue.append((topic, partition, value))
 
     def push(self, records: int = 1) -> None:
@@ -164,15 +164,15 @@ class MemoryOutputLog:
         self._check()
         for _ in range(min(records, len(self._queue))):
             topic, partition, value = self._queue[0]
-            self._strike(Step.APPEND, topic, partition)
+            self._strike(FaultPoint.APPEND, topic, partition)
             self._append(topic, partition, value)
             self._queue.popleft()
-            self._strike(Step.ACKNOWLEDGE, topic, partition)
+            self._strike(FaultPoint.ACKNOWLEDGE, topic, partition)
 
     def wait(self) -> None:
         self.push(len(self._queue))
         self._check()
-        self._strike(Step.RETURN, "", -1)
+        self._strike(FaultPoint.RETURN, "", -1)
 
     def abandon(self) -> None:
         self._ended = self._ended or "it was abandoned"
@@ -183,7 +183,7 @@ class MemoryOutputLog:
     def send_late(self, records: int | None = None) -> int:
         """What was queued goes out after all, as from a worker that has lost its partition and does not know it.
 
-        Gives how many records went out.
+        Returns how many records went out.
         """
         count = len(self._queue) if records is None else min(records, len(self._queue))
         for _ in range(count):
@@ -198,7 +198,7 @@ class MemoryOutputLog:
         if self._ended is not None:
             raise DeliveryFailed(f"nothing more is sent: {self._ended}")
 
-    def _strike(self, step: Step, topic: str, partition: int) -> None:
+    def _strike(self, step: FaultPoint, topic: str, partition: int) -> None:
         try:
             self._fault(step, topic, partition)
         except BaseException as error:

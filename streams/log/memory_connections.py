@@ -84,7 +84,7 @@ class MemoryGroup:
         self._offsets = offsets
 
     def committed(self, topics: Sequence[str], partitions: int) -> dict[tuple[str, int], int]:
-        wanted = {(topic, each) for topic in topics for each in range(partitions)}
+        wanted = {(topic, partition) for topic in topics for partition in range(partitions)}
         return {place: offset for place, offset in self._offsets.items() if place in wanted}
 
     def members(self) -> int:

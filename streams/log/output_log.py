@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from streams import clock
-from streams.log.client import client_config, log
+from streams.log.client import client_config, logger
 from streams.log.input_log import as_message
 from streams.log.protocols import DeliveryFailed
 from streams.log.reader import KafkaReader
@@ -95,8 +95,8 @@ class KafkaOutputLog:
         def counts(message: Message) -> bool:
             return seals is None or seals.is_ours(topic, as_message(message))
 
-        found = self._reader.last(topic, partition, counts)
-        return None if found is None else self._position_of(found.value() or b"")
+        record = self._reader.last(topic, partition, counts)
+        return None if record is None else self._position_of(record.value() or b"")
 
     def send(self, topic: str, partition: int, value: bytes) -> None:
         headers: dict[str, str | bytes | None] | None = None
@@ -120,7 +120,7 @@ class KafkaOutputLog:
             self._check()
             if clock.monotonic() >= say_at:
                 say_at += _SAY_EVERY
-                log.warning("%d outputs wait for Kafka at %s", len(self._producer), self._bootstrap)
+                logger.warning("%d outputs wait for Kafka at %s", len(self._producer), self._bootstrap)
         self._check()
 
     def abandon(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streams.log.protocols import InputLog, Message
     from streams.log.topics import TopicNames
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0
 """Seconds that the first process with seals waits for workers of an earlier version to leave."""
@@ -48,8 +48,8 @@ class PipelineSeals:
 
     def close(self) -> None:
         """Lets go of the clients of every ledger opened."""
-        for each in self._opened:
-            each.close()
+        for opened in self._opened:
+            opened.close()
 
     def opened(self) -> SealLedger:
         """For readers. Before any process with seals has run every record counts. Raises SealKeyWrong, LogError."""
@@ -71,7 +71,7 @@ class PipelineSeals:
                     f"{members} workers of a version that does not seal its outputs are in {self._names.rating_group}: "
                     "stop every worker and loader, then start those of this version (docs/operations.md, Seals)"
                 )
-            log.warning("%d workers in %s: waiting until they have left", members, self._names.rating_group)
+            logger.warning("%d workers in %s: waiting until they have left", members, self._names.rating_group)
             clock.sleep(_PAUSE)
             ledger.refresh()
         if not ledger.notes:
@@ -104,7 +104,7 @@ class PipelineSeals:
         with closing(out):
             out.send(self._names.seals, 0, note_of(self._keys, ends))
             out.wait()
-        log.info("noted in %s: outputs are sealed from their present ends on", self._names.seals)
+        logger.info("noted in %s: outputs are sealed from their present ends on", self._names.seals)
 
     def _members(self) -> int:
         with closing(GroupOffsets(self._bootstrap, self._names.rating_group, self._security)) as group:

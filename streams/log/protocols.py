@@ -49,7 +49,7 @@ class DeliveryFailed(LogError):
     """An output was not acknowledged. It may or may not be in the log; nothing later was sent after it."""
 
 
-class GaveWay(Exception):
+class CatchUpInterrupted(Exception):
     """A long catch-up ended early, between two writes, because it was asked to. What it wrote is good; no failure."""
 
 
@@ -64,7 +64,7 @@ class InputLog(Protocol):
         ...
 
     def read(self, partition: int, first: int, stop: int) -> Iterator[Message]:
-        """Every record with first <= offset < stop, in order; offsets that hold no record are passed over.
+        """Every record with first <= offset < stop, in order; offsets that hold no record are skipped.
 
         Raises LostPrefix when `first` is no longer kept, LogChanged when the log ends before `stop`, LogUnavailable.
         """

@@ -108,8 +108,8 @@ class KafkaReader:
         try:
             _, end = self._bounds(consumer, topic, partition)
             asked = [TopicPartition(topic, partition, max(0, timestamp))]
-            found = self._settled(lambda left: consumer.offsets_for_times(asked, timeout=left), topic, partition)
-            return end if found[0].offset < 0 else min(found[0].offset, end)
+            offsets = self._settled(lambda left: consumer.offsets_for_times(asked, timeout=left), topic, partition)
+            return end if offsets[0].offset < 0 else min(offsets[0].offset, end)
         finally:
             self._give_back(consumer)
 
@@ -122,16 +122,16 @@ class KafkaReader:
         step = 1
         while stop > low:
             first = max(low, stop - step)
-            found = None
+            newest = None
             try:
                 for message in self.read(topic, partition, first, stop):
                     if counts(message):
-                        found = message
+                        newest = message
             except LostPrefix:  # retention went on meanwhile
                 low = self.bounds(topic, partition)[0]
                 continue
-            if found is not None:
-                return found
+            if newest is not None:
+                return newest
             stop, step = first, step * _BACK_FACTOR
         return None
 
@@ -187,18 +187,18 @@ class KafkaReader:
         deadline = clock.monotonic() + self._timeout
         while (left := deadline - clock.monotonic()) > 0:
             try:
-                found = ask(left)
+                answer = ask(left)
             except KafkaException as error:
                 if not (_passes(error.args[0]) or self._may_be_there(error.args[0], topic, partition)):
                     raise self._explain(error.args[0], topic, partition) from error
                 clock.sleep(_PAUSE)
             else:
-                if found is not None:
-                    return found
+                if answer is not None:
+                    return answer
         raise self._unavailable(topic, partition)
 
     def _may_be_there(self, error: KafkaError, topic: str, partition: int) -> bool:
-        """Whether a partition that the client does not know is there, or no broker answers that could tell."""
+        """Whether a partition that the client does not know is there, or no broker answers."""
         if error.code() not in _UNKNOWN:
             return False
         consumer = self._take()

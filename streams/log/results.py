@@ -2,7 +2,7 @@
 
 Every message but a price book is answered in `credits.billed` (SPEC 4), so that its decision is seen there as soon as
 it is made, whether it has lines or was a repeat, set aside or applied. Where there is no answer (a price book, a worker
-of the version before, a topic that was trimmed) the rating group's progress tells: a worker acknowledges an input
+of the version before, a topic that was trimmed) the rating group's group tells: a worker acknowledges an input
 message only after everything that it caused is in the output topics.
 """
 
@@ -16,7 +16,8 @@ from schemas.batches import read_head
 from schemas.catalog import ANSWERS, BATCHES
 from schemas.errors import Undecodable
 from streams import clock
-from streams.log.protocols import InputLog, LogError, LostPrefix, Message, TimedLog
+from streams.log.protocols import InputLog, LogError, LostPrefix, TimedLog
+from streams.log.source_position import NO_OUTPUT, source_position
 
 if TYPE_CHECKING:
     from schemas.codec import Codec
@@ -46,7 +47,7 @@ class NotDecided(LogError):
     """No worker has decided the command in time. It is in the log and loses nothing by the wait."""
 
 
-class Progress(Protocol):
+class CommittedOffsets(Protocol):
     """How far the worker is."""
 
     def committed(self, topics: Sequence[str], partitions: int) -> Mapping[tuple[str, int], int]:
@@ -64,28 +65,28 @@ class Results:
         codec: Codec,
         input_log: InputLog,
         outputs: Mapping[str, TimedLog],
-        progress: Progress,
+        group: CommittedOffsets,
     ) -> None:
-        """`outputs`: each output topic's log, by its name; `progress`: the rating group's."""
+        """`outputs`: each output topic's log, by its name; `group`: the rating group's."""
         self._input = input_log
         self._names = names
         self._partitions = partitions
         self._codec = codec
         self._outputs = outputs
-        self._progress = progress
+        self._group = group
 
     def wait(
-        self, partition: int, offset: int, timeout: float, say: Callable[[str], None] = lambda _text: None
+        self, partition: int, offset: int, timeout: float, remark: Callable[[str], None] = lambda _text: None
     ) -> Caused:
         """Everything that the message at (partition, offset) caused, once it is decided; empty for a repeat.
 
         `timeout` in seconds. Raises NotDecided, LogError.
         """
-        self.wait_until_decided({partition: offset}, timeout, say)
+        self.wait_until_decided({partition: offset}, timeout, remark)
         return self.caused_by(partition, [offset]).get(offset, {})
 
     def wait_until_decided(
-        self, offsets: Mapping[int, int], timeout: float, say: Callable[[str], None] = lambda _text: None
+        self, offsets: Mapping[int, int], timeout: float, remark: Callable[[str], None] = lambda _text: None
     ) -> None:
         """Return when the message at the offset of each partition is decided, with all before it.
 
@@ -101,23 +102,19 @@ class Results:
             now = clock.monotonic()
             if asked_at is None or now >= asked_at + _PAUSE_FOR_PROGRESS:
                 asked_at, rated = now, self.rated()
-                tails = {each: tail for each, tail in tails.items() if rated.get(each, 0) <= offsets[each]}
+                tails = {number: tail for number, tail in tails.items() if rated.get(number, 0) <= offsets[number]}
                 if not tails:
                     return
             if now >= deadline:
                 raise NotDecided(self._undecided({partition: offsets[partition] for partition in tails}, timeout))
-            say("waiting for the worker")
+            remark("waiting for the worker")
             clock.sleep(_PAUSE)
 
     def rated(self) -> dict[int, int]:
         """By partition, the next offset that the worker has not passed; absent where it has none. Raises LogError."""
         topic = self._names.requests
-        found = self._progress.committed((topic,), self._partitions)
-        return {partition: offset for (_, partition), offset in found.items()}
-
-    def decided(self, partition: int, offset: int) -> bool:
-        """Whether the worker has passed the offset. Raises LogError."""
-        return self.rated().get(partition, 0) > offset
+        offsets = self._group.committed((topic,), self._partitions)
+        return {partition: offset for (_, partition), offset in offsets.items()}
 
     def caused_by(self, partition: int, offsets: Collection[int]) -> dict[int, Caused]:
         """What is in the output topics of these input messages, by their offset; those without any are left out.
@@ -132,18 +129,18 @@ class Results:
         since = self._recorded_at(partition, min(offsets))
         deadline = clock.monotonic() + _OTHER_TOPICS_SECONDS
         while True:
-            found: dict[int, Caused] = {}
+            caused: dict[int, Caused] = {}
             answers = self._answers(partition, offsets, since)
             for offset, answer in answers.items():
                 if answer.lines:
-                    found[offset] = {self._names.billed: answer.lines}
+                    caused[offset] = {self._names.billed: answer.lines}
             for topic in self._names.outputs:
                 if topic != self._names.billed:
                     for offset, records in self._in_topic(topic, partition, frozenset(offsets), since).items():
-                        found.setdefault(offset, {})[topic] = records
-            lacking = any(self._topics_of(answer) - found.get(at, {}).keys() for at, answer in answers.items())
+                        caused.setdefault(offset, {})[topic] = records
+            lacking = any(self._topics_of(answer) - caused.get(at, {}).keys() for at, answer in answers.items())
             if not lacking or clock.monotonic() >= deadline:
-                return found
+                return caused
             clock.sleep(_PAUSE)
 
     def answers(self, partition: int, offsets: Collection[int]) -> dict[int, Answer]:
@@ -156,12 +153,12 @@ class Results:
         return self._answers(partition, offsets, self._recorded_at(partition, min(offsets)))
 
     def _answers(self, partition: int, offsets: Collection[int], since: int) -> dict[int, Answer]:
-        found: dict[int, Answer] = {}
+        answers: dict[int, Answer] = {}
         for offset, batch in self._batches(self._names.billed, partition, frozenset(offsets), since):
-            answer = found.setdefault(offset, Answer([], [], [], []))
+            answer = answers.setdefault(offset, Answer([], [], [], []))
             for array, name in zip(answer, (BATCHES["BilledBatch"], *ANSWERS), strict=True):
                 array.extend(batch[name])
-        return found
+        return answers
 
     def _topics_of(self, answer: Answer) -> set[str]:
         """The topics that must hold something of an answered message."""
@@ -172,7 +169,7 @@ class Results:
             Command.GRANT: names.grants,
             Command.ACCOUNT: names.accounts,
         }
-        return {topics[Command(each["command"])] for each in answer.applied} | (
+        return {topics[Command(applied["command"])] for applied in answer.applied} | (
             {names.dead_letters} if answer.set_aside else set()
         )
 
@@ -187,7 +184,9 @@ class Results:
         raise LostPrefix(f"{self._names.requests}[{partition}]@{offset}: there is no record at this offset")
 
     def _undecided(self, behind: Mapping[int, int], timeout: float) -> str:
-        places = ", ".join(f"{self._names.requests}[{each}]@{offset}" for each, offset in sorted(behind.items()))
+        places = ", ".join(
+            f"{self._names.requests}[{partition}]@{offset}" for partition, offset in sorted(behind.items())
+        )
         return (
             f"Not decided within {timeout:g} s: no worker has reached {places}. The command is in the log there and "
             "will be decided when a worker runs; sending it again with the same id is safe. `creditmeter status` "
@@ -209,9 +208,9 @@ class Results:
         """(source offset, batch) of each wanted one. Offsets only rise for a reader: it stops behind the last."""
         log = self._outputs[topic]
         start = self._start(log, partition, min(offsets), since)
-        latest, seen = max(offsets), (-1, -1)
+        latest, seen = max(offsets), NO_OUTPUT
         for message in log.read(partition, start, log.bounds(partition)[1]):
-            position = _position(message)
+            position = source_position(message)
             if position <= seen:
                 continue  # a worker that had lost its partition sent it again: every reader skips it
             if position[0] > latest:
@@ -232,7 +231,10 @@ class Results:
         length = _LOOK_BACK
         while start > low:
             first = max(low, start - length)
-            if max((_position(each)[0] for each in log.read(partition, first, start)), default=-1) < earliest:
+            if (
+                max((source_position(message)[0] for message in log.read(partition, first, start)), default=-1)
+                < earliest
+            ):
                 break
             start, length = first, length * _LOOK_BACK_FACTOR
         return start
@@ -261,12 +263,3 @@ class _Tail:
                 return True
         self._next = max(end, self._next)
         return False
-
-
-def _position(message: Message) -> tuple[int, int]:
-    """(source_offset, part); a record that no worker wrote comes before all, so that it is passed over."""
-    try:
-        head = read_head(message.value)
-    except Undecodable:
-        return -1, -1
-    return head.source_offset, head.part

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streams.log.protocols import InputLog, Message
     from streams.log.topics import TopicNames
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 Ends = Mapping[tuple[str, int], int]
@@ -132,7 +132,7 @@ class SealLedger:
         place = f"{self._topic}[0]@{message.offset}"
         note = _read(message)
         if note is None:
-            log.warning("%s: not a note of seals: passed over; find out who else may write to this topic", place)
+            logger.warning("%s: not a note of seals: skipped; find out who else may write to this topic", place)
             return
         key = self._keys.by_id().get(note.key)
         if note.log_id != self._keys.log_id:
@@ -144,7 +144,7 @@ class SealLedger:
         if key is None:
             raise self._other_key(note)
         if not Sealer(key).is_ours(self._topic, message):
-            log.warning("%s: a note with a wrong seal: passed over; find out who else may write to this topic", place)
+            logger.warning("%s: a note with a wrong seal: skipped; find out who else may write to this topic", place)
         elif not self.notes or self.notes[-1].key != note.key:  # else two processes began at once: the first counts
             self.notes.append(note)
 

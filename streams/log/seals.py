@@ -22,7 +22,7 @@ SEAL_BYTES = 16
 LONGEST_KEY = 64
 """Bytes of a key: what BLAKE2b takes."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Era(NamedTuple):
@@ -87,12 +87,12 @@ def check_key(key: bytes) -> None:
 
 
 def key_id(key: bytes) -> str:
-    """A name for a key that tells nothing of it."""
+    """A name for a key that reveals nothing of it."""
     return blake2b(b"id of a seal key", digest_size=8, key=key).hexdigest()
 
 
 class SealedLog:
-    """An output topic as its readers take it: stray records are logged, once each, and passed over."""
+    """An output topic as its readers take it: stray records are logged, once each, and skipped."""
 
     def __init__(self, log_: RecordLog, topic: str, seals: SealCheck) -> None:
         self._log = log_
@@ -109,7 +109,7 @@ class SealedLog:
         place = message.partition, message.offset
         if place not in self._reported:
             self._reported.add(place)
-            log.warning("%s", stray(self._topic, message))
+            logger.warning("%s", stray(self._topic, message))
         return False
 
     def read(self, partition: int, first: int, stop: int) -> Iterator[Message]:
@@ -134,6 +134,6 @@ def stray(topic: str, message: Message) -> str:
     wrong = "without a seal" if message.seal is None else "with a wrong seal"
     return (
         f"{topic}[{message.partition}]@{message.offset}: a stray record {wrong}, not written by this pipeline's "
-        "workers: it is passed over and counts nowhere. Find out who else may write to this topic (docs/operations.md, "
+        "workers: it is skipped and counts nowhere. Find out who else may write to this topic (docs/operations.md, "
         "Stray records)"
     )

@@ -44,16 +44,16 @@ class TopicAdmin:
     def describe(self, names: Iterable[str]) -> dict[str, TopicDescription]:
         """The topics that are there."""
         asked = self._call(lambda left: self._admin.describe_topics(TopicCollection(list(names)), request_timeout=left))
-        return {name: found for name, future in asked.items() if (found := self._result(name, future)) is not None}
+        return {name: answer for name, future in asked.items() if (answer := self._result(name, future)) is not None}
 
     def must_describe(self, names: Iterable[str]) -> dict[str, TopicDescription]:
         """The topics, all of which must be there. Raises TopicMissing."""
         names = list(names)
-        found = self.describe(names)
-        missing = [name for name in names if name not in found]
+        topics = self.describe(names)
+        missing = [name for name in names if name not in topics]
         if missing:
             raise TopicMissing(f"no such topic: {', '.join(missing)}; make the topics first, or see topic_prefix")
-        return found
+        return topics
 
     def wait_for(self, names: Iterable[str]) -> None:
         """Return once topics that were just made show everywhere, with all their partitions. Raises TopicMissing."""
@@ -74,8 +74,10 @@ class TopicAdmin:
     def config(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         asked = self._call(lambda left: self._admin.describe_configs(resources, request_timeout=left))
-        found = {resource.name: self._result(resource.name, future) for resource, future in asked.items()}
-        return {name: {key: entry.value for key, entry in entries.items()} for name, entries in found.items()}
+        entries_by_topic = {resource.name: self._result(resource.name, future) for resource, future in asked.items()}
+        return {
+            name: {key: entry.value for key, entry in entries.items()} for name, entries in entries_by_topic.items()
+        }
 
     def _call(self, ask: Callable[[float], dict[Any, Future[Any]]]) -> dict[Any, Future[Any]]:
         left = self._deadline - clock.monotonic()

@@ -130,12 +130,12 @@ class Mismatch:
 
     topic: str
     setting: str
-    found: str
+    actual: str
     wanted: str
     advice: str
 
     def __str__(self) -> str:
-        return f"{self.topic}: {self.setting} is {self.found}, {self.wanted} is needed; {self.advice}"
+        return f"{self.topic}: {self.setting} is {self.actual}, {self.wanted} is needed; {self.advice}"
 
 
 class TopicMismatch(LogError):
@@ -163,8 +163,8 @@ def ensure_topics(
     settings = settings or TopicSettings()
     admin = TopicAdmin(bootstrap, security, timeout)
     wanted = (*names.all, names.seals)
-    found = admin.describe(wanted)
-    missing = [name for name in wanted if name not in found]
+    described = admin.describe(wanted)
+    missing = [name for name in wanted if name not in described]
     if missing:
         admin.create(
             [
@@ -197,23 +197,23 @@ def partition_count(
     bootstrap: str, topic: str, *, security: Mapping[str, str] | None = None, timeout: float = 15.0
 ) -> int:
     """How many partitions the topic has. Raises TopicMissing, LogUnavailable."""
-    found = TopicAdmin(bootstrap, security, timeout).must_describe([topic])
-    return len(found[topic].partitions)
+    described = TopicAdmin(bootstrap, security, timeout).must_describe([topic])
+    return len(described[topic].partitions)
 
 
 def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> dict[str, str]:
-    found = admin.must_describe(names.all)
-    wanted = len(found[names.requests].partitions) if partitions is None else partitions
+    described = admin.must_describe(names.all)
+    wanted = len(described[names.requests].partitions) if partitions is None else partitions
     mismatches = [
         Mismatch(
             name,
             "the number of partitions",
-            str(len(found[name].partitions)),
+            str(len(described[name].partitions)),
             str(wanted),
             "it is fixed when a topic is made: set `partitions` to what is there, or choose another topic_prefix",
         )
         for name in names.all
-        if len(found[name].partitions) != wanted
+        if len(described[name].partitions) != wanted
     ]
     config = admin.config(names.all)
     mismatches += [
@@ -235,4 +235,4 @@ def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> di
     ]
     if mismatches:
         raise TopicMismatch(mismatches)
-    return {name: str(found[name].topic_id) for name in names.all}
+    return {name: str(described[name].topic_id) for name in names.all}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from streams.log.protocols import GaveWay, Message
+from streams.log.protocols import CatchUpInterrupted, Message
 from streams.rating.outputs import Counts
 from streams.rating.partition import PartitionRater, Wiring
 from streams.state.store import StateStore
@@ -45,8 +45,8 @@ class RatingLoop:
         3. wait until the broker has acknowledged every one of them;
         4. write each partition's changes together with its applied offset.
 
-        Raises GaveWay where a catch-up did: then nothing of the group may be acknowledged, and all that was applied is
-        written, so that it is passed over when it is delivered again.
+        Raises CatchUpInterrupted where a catch-up was interrupted: then nothing of the group may be acknowledged. All
+        that was applied is written, so that it is skipped when it is delivered again.
         """
         group: dict[int, list[Message]] = {}
         for message in messages:
@@ -57,7 +57,7 @@ class RatingLoop:
                 rater = self._rater(partition)
                 raters.append(rater)
                 rater.rate(own)
-        except GaveWay:
+        except CatchUpInterrupted:
             self._settle(raters)
             raise
         self._settle(raters)
@@ -81,7 +81,7 @@ class RatingLoop:
                 rater.close()
 
     def close(self) -> None:
-        """Closes every partition. What was not committed is told again by the log."""
+        """Closes every partition. What was not committed is read from the log again."""
         self.release(list(self._raters))
 
     def _rater(self, partition: int) -> PartitionRater:

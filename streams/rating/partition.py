@@ -17,13 +17,13 @@ from metering.state import ReadBook, State
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from streams.log.partitioner import partition_of
-from streams.log.protocols import GaveWay, InputLog, LostPrefix, Message, OutputLog
+from streams.log.protocols import CatchUpInterrupted, InputLog, LostPrefix, Message, OutputLog
 from streams.log.topics import TopicNames
 from streams.rating.outputs import Counts, Decided, Outbox, answers_to, encoded, topics_by_kind
 from streams.state.same_log import SETTLING, check_same_log, last_message_of
 from streams.state.store import StateStore
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ORIGINAL_BYTES = 64 * 1024
 """A dead letter keeps this much of the message that brought it; source partition and offset find the rest."""
@@ -57,7 +57,7 @@ class Wiring:
 class PartitionRater:
     """Rates one partition's messages over its state.
 
-    Throw it away after any exception: what is not committed then is told again by the log.
+    Discard it after any exception: what is not committed is read from the log again.
     """
 
     def __init__(self, wiring: Wiring, partition: int, store: StateStore) -> None:
@@ -99,9 +99,9 @@ class PartitionRater:
     def rate(self, messages: Sequence[Message]) -> None:
         """Applies the messages on the overlay and queues their outputs; nothing is written yet.
 
-        A message that is applied already is passed over: its outputs were acknowledged before the state said so. A
+        A message that is applied already is skipped: its outputs were acknowledged before the state said so. A
         message beyond the next one is preceded by a catch-up from the log. Raises LostPrefix, LogError, StateError, and
-        GaveWay, after which it may go on: everything up to there is written.
+        CatchUpInterrupted, after which it may go on: everything up to there is written.
         """
         for message in messages:
             if message.offset <= self._applied:
@@ -142,14 +142,14 @@ class PartitionRater:
                 f"offset {first_kept - 1} (`creditmeter checkpoint list` shows those that are kept), "
                 "or move this partition back to the machine that has it"
             )
-        log.info("catching up partition %d from offset %d to %d", self._partition, self._applied + 1, stop)
+        logger.info("catching up partition %d from offset %d to %d", self._partition, self._applied + 1, stop)
         for message in self._wiring.input_log.read(self._partition, self._applied + 1, stop):
             self._rate_one(message)
             self.caught_up += 1
             if self._uncommitted >= self._wiring.catch_up_messages:
                 self._write()
                 if self._wiring.leaving.is_set():
-                    raise GaveWay(f"partition {self._partition} gave way at offset {self._applied} of {stop}")
+                    raise CatchUpInterrupted(f"partition {self._partition} stopped at offset {self._applied} of {stop}")
         self._applied = stop - 1
         self._write()
 
@@ -186,7 +186,7 @@ class PartitionRater:
 
 
 def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts | None = None) -> Decided:
-    """Everything that one input message causes, in order; bad content ends as dead letters, never as an exception."""
+    """Everything that one input message causes, in order. Bad content becomes dead letters, never an exception."""
     try:
         command, records, digests = wiring.codec.decode_commands(message.value)
     except Undecodable as error:
@@ -219,10 +219,10 @@ def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts
 def _apply_alone(
     partitions: int, state: State, command: str, record: Record, message: Message, digest: bytes
 ) -> Decided:
-    """What a message of one command that is no event comes to."""
+    """The outputs of a message that holds one command other than events."""
     own_id = record[ID_FIELD[Command(command)]]
     caused = apply_one(partitions, state, command, record, message, None, digest)
-    outputs = [with_place(each, message, None, message.value) for each in caused]
+    outputs = [with_place(output, message, None, message.value) for output in caused]
     if command == Command.PRICE_BOOK:
         return Decided(outputs, None)
     return Decided(outputs, answers_to(outputs, {"command": command, "id": own_id}))

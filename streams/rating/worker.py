@@ -29,7 +29,7 @@ from streams.shell.shell import Groups, Shell, ShellSettings
 from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity, StateStore
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +110,10 @@ class RatingHandler:
             metrics.applied.labels(str(partition)).set(rater.applied)
             metrics.catch_up.inc(rater.caught_up)
             rater.caught_up = 0
-        bare = [each for each in self._loop.without_prices() if each not in self._warned]
+        bare = [name for name in self._loop.without_prices() if name not in self._warned]
         if counts.decisions.get("unpriced") and bare:
             self._warned.update(bare)
-            log.warning(
+            logger.warning(
                 "partitions %s decide events without any price book: every line is `unpriced` and costs nothing. "
                 "Publish one with `creditmeter prices publish BOOK.yaml`; what is decided already stays unpriced",
                 bare,

@@ -1,7 +1,7 @@
 """The Faust shell: groups of waiting messages from Kafka, one handler call for each group, acknowledgement behind it.
 
-Faust is used for what it is good at (group membership, fetching, committing) and kept from what would lose charges: it
-decodes nothing, acknowledges nothing by itself, keeps no table and sends nothing.
+Faust handles group membership, fetching and commits. Its other features can lose charges, so here it decodes nothing,
+acknowledges nothing by itself, keeps no table and sends nothing.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import faust
 from faust.types import EventT
 from mode import CrashingSupervisor
 
-from streams.log.protocols import GaveWay, Message, producer_of, seal_of
+from streams.log.protocols import CatchUpInterrupted, Message, producer_of, seal_of
 from streams.shell import garbage_collection
 from streams.shell.credentials import faust_credentials
 from streams.shell.transport import CarriedThrough, exact_transport
 from streams.shell.waiting_queue import WaitingQueue, event_bytes
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class _NoTrace(logging.Filter):
-    """Faust logs a crash with its trace here; what ended the process comes out of `Shell.run`, and is told once."""
+    """Faust logs a crash with its trace here; `Shell.run` raises what ended the process, so that it is shown once."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if "Crashed reason=" in str(record.msg):
@@ -38,7 +38,7 @@ class _NoTrace(logging.Filter):
         return True
 
 
-log.addFilter(_NoTrace())
+logger.addFilter(_NoTrace())
 
 PATIENCE = 20.0
 """Seconds that a stop waits for the group in flight before the handler is asked to abandon it."""
@@ -51,12 +51,13 @@ Groups = dict[str, list[Message]]
 
 
 class GroupHandler(Protocol):
-    """What is done with groups. All calls come from one thread, one after another."""
+    """Processes groups of messages. All calls come from one thread, one after another."""
 
     def process(self, groups: Groups) -> None:
         """Carries every message through; on return they may be acknowledged.
 
-        GaveWay, only while the shell's ``leaving`` is set: they are not through. Any other exception ends the process.
+        Raises CatchUpInterrupted, only while the shell's ``leaving`` is set: then they may not be acknowledged. Any
+        other exception ends the process.
         """
 
     def starts(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
@@ -100,7 +101,7 @@ class ShellSettings:
 
 
 class _StoppableApp(faust.App):
-    """Tells when a stop begins, before anything is waited for, and bounds what waits."""
+    """Signals the beginning of a stop before anything is waited for, and bounds the waiting queue."""
 
     begin_stop: Callable[[], None]
     most_waiting_bytes: int
@@ -210,8 +211,8 @@ class Shell:
         """Whether the group may be acknowledged; else it is delivered again, here or to another worker."""
         try:
             self._handler.process(groups)
-        except GaveWay as gave_way:
-            log.info("%s", gave_way)
+        except CatchUpInterrupted as interrupted:
+            logger.info("%s", interrupted)
             return False
         return True
 
@@ -261,7 +262,7 @@ class Shell:
             task.add_done_callback(self._taking_on.discard)
         if not self._stopping:
             self._leaving.clear()
-        log.info("partitions assigned: %s", sorted(partition for _, partition in now))
+        logger.info("partitions assigned: %s", sorted(partition for _, partition in now))
 
     async def _assign(self, places: Sequence[tuple[str, int]]) -> None:
         """Lets the handler take partitions on, between two groups; Kafka does not wait for it."""

@@ -1,4 +1,4 @@
-"""Faust's Kafka transport, made exact: committed records are read, and offsets carried through are committed.
+"""Faust's Kafka transport, made exact: committed records are read, and the offsets of processed messages are committed.
 
 Faust's own consumer reads records of aborted transactions, and guesses the offset to commit from acknowledgements: it
 acknowledges messages that it drops in a rebalance, and commits nothing more behind some offsets without a record.
@@ -29,7 +29,7 @@ class CarriedThrough:
 
 
 Begins = Callable[[Sequence[tuple[str, int]]], Awaitable[Mapping[tuple[str, int], int]]]
-"""Gives the offsets at which to begin partitions that do not begin at the group's own."""
+"""Returns the offsets at which to begin partitions that do not begin at the group's own."""
 
 
 def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[], None], begins: Begins) -> Any:

@@ -95,7 +95,7 @@ def _opened(path: Path) -> Rdict:
 
 
 def _logs(path: Path) -> set[str]:
-    return {each.name for each in path.glob("*.log")}
+    return {file.name for file in path.glob("*.log")}
 
 
 def _options() -> Options:

@@ -167,19 +167,19 @@ class RocksState:
 
     def _identify(self, identity: Identity) -> None:
         """Hold a new folder to this identity, or check that an old one has it; read the applied offset."""
-        found, owner = self._meta(FORMAT_KEY), self._meta(IDENTITY_KEY)
-        if found is None and owner is None:
+        actual_format, owner = self._meta(FORMAT_KEY), self._meta(IDENTITY_KEY)
+        if actual_format is None and owner is None:
             if next(iter(self._db.keys()), None) is not None:
                 raise StateError(f"{self.path}: not a state folder of creditmeter; configure another folder")
             owner = [identity.topic, identity.partition, identity.log_id]
             self._set_meta({FORMAT_KEY: FORMAT, IDENTITY_KEY: owner})
-        elif found not in READABLE_FORMATS:
+        elif actual_format not in READABLE_FORMATS:
             raise StateError(
-                f"{self.path}: the state has format {found}, this version reads {FORMAT}; "
+                f"{self.path}: the state has format {actual_format}, this version reads {FORMAT}; "
                 "use the version that wrote it, or remove the folder: the state is made anew from the input log"
             )
         self._compare(owner, identity)
-        if found is not None and found != FORMAT:
+        if actual_format is not None and actual_format != FORMAT:
             self._set_meta({FORMAT_KEY: FORMAT})
         applied, last = self._meta(APPLIED_KEY), self._meta(LAST_MESSAGE_KEY)
         self._applied = NOTHING_APPLIED if applied is None else applied
@@ -218,7 +218,7 @@ class RocksState:
 
 
 def explain(path: Path, what: str, error: Exception) -> StateError:
-    """What RocksDB said, with what to do about it."""
+    """An error of RocksDB, with its remedy."""
     text = str(error)
     lowered = text.lower()
     if "no space left" in lowered or "file too large" in lowered or "quota" in lowered:

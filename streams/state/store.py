@@ -156,7 +156,7 @@ class MemoryState:
         self._strike("after")
 
     def lose(self, commits: int) -> int:
-        """Forget the last writes, as power loss may: whole writes, latest first. Gives how many there were."""
+        """Forget the last writes, as power loss may: whole writes, latest first. Returns how many there were."""
         count = min(commits, len(self._undo))
         for _ in range(count):
             self._put(*self._undo.pop())

@@ -69,7 +69,7 @@ def rows(store: Store, account_id: str) -> dict[bytes, Any]:
 
 
 def replayed(replay: AccountReplay, stop: int) -> list[tuple[int, Output]]:
-    outputs = [(step.message.offset, output) for step in replay.steps(stop) for output in replay.apply(step)]
+    outputs = [(step.message.offset, output) for step in replay.commands(stop) for output in replay.apply(step)]
     replay.flush()
     return outputs
 
@@ -126,7 +126,7 @@ def test_it_says_how_far_it_is_and_passes_over_offsets_without_a_record(cluster:
 
 def test_an_account_that_nobody_knows_has_no_steps(cluster: Cluster) -> None:
     replay = AccountReplay(source(cluster), "nobody", beginning())
-    assert {step.command for step in replay.steps(end(cluster, "nobody"))} == {"price_book"}
+    assert {step.command for step in replay.commands(end(cluster, "nobody"))} == {"price_book"}
 
 
 @pytest.mark.parametrize("account_id", ["", "a" * (MAX_ID + 1)])

@@ -17,7 +17,8 @@ import pytest
 from metering.explaining import explain_event
 from metering.explanation import Explanation, LineStory, LockReason, VersionReason
 from metering.records import YEAR_2000, Decision
-from replay.account import AccountReplay, ReplaySource, Step, beginning
+from replay.account import AccountReplay, ReplaySource, beginning
+from replay.commands import ReplayedCommand
 from replay.event_story import differences, replay_story
 from schemas.batches import read_position
 from schemas.catalog import BATCHES
@@ -139,10 +140,10 @@ class Run:
     def end(self, partition: int) -> int:
         return self.source.input_log.bounds(partition)[1]
 
-    def walk(self, account_id: str) -> Iterator[tuple[Step, Explanation | None]]:
+    def walk(self, account_id: str) -> Iterator[tuple[ReplayedCommand, Explanation | None]]:
         """The account's commands; of events what is explained, each given before it is applied."""
         replay = AccountReplay(self.source, account_id, beginning())
-        for step in replay.steps(self.end(replay.partition)):
+        for step in replay.commands(self.end(replay.partition)):
             is_event = step.command == "request"
             yield step, explain_event(replay.state, step.record, step.message.timestamp) if is_event else None
             replay.apply(step)

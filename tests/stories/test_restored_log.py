@@ -121,12 +121,12 @@ def test_clickhouse_emptied_and_restored_loads_itself_again(kafka: SharedKafka, 
     messages = Traffic(SEED + 1, 2, cluster.codec).messages(90)
     try:
         run_through(cluster, messages[:40])
-        shutil.copytree(data, tmp_path / "backup")
+        shutil.copytree(data, tmp_path / "backup", symlinks=True)  # ClickHouse links its databases
         run_through(cluster, messages[40:])
         for restore in (False, True):
             shutil.rmtree(data)
             if restore:
-                shutil.copytree(tmp_path / "backup", data)
+                shutil.copytree(tmp_path / "backup", data, symlinks=True)
             cluster.start_with("loader")
             cluster.wait_for(lambda: up_to_date(cluster, tmp_path), "the store has everything", 60)
             _, found = status_of(tmp_path / "one" / "loader.toml")

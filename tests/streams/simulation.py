@@ -16,15 +16,15 @@ from schemas.catalog import BATCHES
 from schemas.codec import Codec
 from schemas.price_book import read_book
 from sinks.sink import SinkUnavailable
-from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
-from streams.log.protocols import DeliveryFailed, GaveWay, Message
+from streams.log.memory import FaultPoint, MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.log.protocols import CatchUpInterrupted, DeliveryFailed, Message
 from streams.log.seals import SEAL_HEADER, Sealer
 from streams.log.topics import TopicNames
 from streams.rating.loop import RatingLoop
 from streams.rating.outputs import BATCH_NAME, topics_by_kind
 from streams.rating.partition import Wiring
 from streams.state.store import MemoryState
-from tests.streams.loading_simulation import MemoryStore, SimulatedLoader
+from tests.streams.loading.loading_simulation import MemoryStore, SimulatedLoader
 from tests.streams.traffic import Traffic
 
 NAMES = TopicNames("sim")
@@ -60,7 +60,7 @@ class Fuse:
         self.left -= 1
         if self.left < 0:
             self.left = None
-            if self.lost and where == Step.ACKNOWLEDGE:
+            if self.lost and where == FaultPoint.ACKNOWLEDGE:
                 raise DeliveryFailed("simulated: the acknowledgement was lost")
             raise Crash(where)
 
@@ -222,7 +222,7 @@ class Cluster:
             machine.leaving.set()  # a rebalance begins while the group is in work
         try:
             done = machine.step(owned, self.random.randrange(1, 8))
-        except GaveWay:
+        except CatchUpInterrupted:
             self.accidents.append("gave way")
             machine.positions = {}  # nothing of the group was acknowledged: it is delivered again
             machine.fuse.left = None

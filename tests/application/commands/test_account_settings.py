@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from application.commands.account_settings import AccountPlan, AccountSettings, SettingsChange, differences
+from application.commands.account_settings import AccountSettings, PlanSetting, SettingsChange, differences
 from application.errors import Failed
 from metering.account import Account
 from metering.records import LAST_INSTANT, YEAR_2000
 from metering.validation import check_account_update
 
 AT = 1_767_225_600_000
-SETTINGS = AccountSettings(AccountPlan("team", AT, None), "allow", {"credit": 50, "email": 5})
+SETTINGS = AccountSettings(PlanSetting("team", AT, None), "allow", {"credit": 50, "email": 5})
 
 
 @pytest.mark.parametrize(
@@ -38,15 +38,15 @@ def test_a_change_leaves_the_rest_as_it_is(change: SettingsChange, told: list[st
 @pytest.mark.parametrize(
     ("kept", "sent"),
     [
-        (["team", 0, 2**63 - 1], AccountPlan("team", YEAR_2000, None)),
-        (["team", AT, LAST_INSTANT + 1], AccountPlan("team", AT, None)),
-        (["team", AT, LAST_INSTANT], AccountPlan("team", AT, LAST_INSTANT)),
+        (["team", 0, 2**63 - 1], PlanSetting("team", YEAR_2000, None)),
+        (["team", AT, LAST_INSTANT + 1], PlanSetting("team", AT, None)),
+        (["team", AT, LAST_INSTANT], PlanSetting("team", AT, LAST_INSTANT)),
         (["team", 0, 5], None),  # over before any event could be
         (["team", 2**62, None], None),  # never begins
     ],
 )
 def test_times_that_an_earlier_version_took_are_sent_on_as_what_they_mean(
-    kept: list[Any], sent: AccountPlan | None
+    kept: list[Any], sent: PlanSetting | None
 ) -> None:
     account = Account("acme")
     account.plan = kept

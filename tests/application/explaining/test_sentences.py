@@ -34,7 +34,7 @@ LOOKUP = meter.charge(
     unique=(["ip"], "24h"),
 )
 BOOK = meter.book(LOOKUP)
-RECORDS = {"refund": "RefundRequest", "grant": "Grant", "account": "AccountUpdate"}
+RECORDS = {"hold": "Hold", "refund": "RefundRequest", "grant": "Grant", "account": "AccountUpdate"}
 
 
 def explained(book: Json | None, *commands: Json | tuple[Json, int], event_id: str = "e1") -> Explained:
@@ -46,9 +46,12 @@ def explained(book: Json | None, *commands: Json | tuple[Json, int], event_id: s
         broker.append(NAMES.requests, 0, CODEC.encode("PriceBook", record), YEAR_BEGIN)
     for command in commands:
         record, recorded_at = command if isinstance(command, tuple) else (command, None)
-        at = next(record[name] for name in ("requested_at", "granted_at", "at", "occurred_at") if name in record)
+        at = next(
+            record[name] for name in ("requested_at", "granted_at", "held_at", "at", "occurred_at") if name in record
+        )
         fields = {"refund_id": "refund", "grant_id": "grant", "update_id": "account"}
         kind = next((word for field, word in fields.items() if field in record), None)
+        kind = "hold" if "held_at" in record else kind
         name, value = (RECORDS[kind], record) if kind else ("RequestBatch", {"events": [record]})
         broker.append(NAMES.requests, 0, CODEC.encode(name, value), recorded_at or at, producer="emit")
     log = MemoryInputLog(broker, NAMES.requests)
@@ -282,3 +285,44 @@ def test_rows_that_come_from_no_event_are_found() -> None:
     assert stray_rows(story, EventLocation(meter.ME, None, None)) == []
     (said,) = stray_rows(story, EventLocation(meter.ME, [row, row | {"source_offset": 2}], 1))
     assert "it has lines of input offset 2, where the log has no such event" in said, "the repeat made none"
+
+
+@pytest.mark.parametrize(
+    ("fields", "recorded_at", "said"),
+    [
+        ({"hold_id": "h1"}, NOON, "It drew on hold h1, which still set aside 60 credits; the hold is settled by it."),
+        ({"hold_id": "h1", "keeps_hold": True}, NOON, "which still set aside 60 credits; the hold stays open."),
+        ({"hold_id": "h1", "outcome": "failed"}, NOON, "the hold is released by it."),
+        ({"hold_id": "h9"}, NOON, "It names hold h9, which was not open then, so that it was decided as if it named"),
+        (
+            {"hold_id": "h1"},
+            NOON + HOUR,
+            "By the log's clock hold h1 had expired, and what it set aside was free again.",
+        ),
+    ],
+)
+def test_holds(fields: Json, recorded_at: int, said: str) -> None:
+    event = meter.request("e1", NOON, **IP, **fields)
+    assert said in flat(words(BOOK, meter.hold("h1", 60, NOON), (event, recorded_at)))
+
+
+def test_what_a_hold_leaves_available_is_told_of_an_event_that_is_refused() -> None:
+    settings, given = meter.account("u1", NOON, on_empty="reject"), meter.grant("g1", 20, NOON)
+    held = meter.hold("h1", 5, NOON)
+    text = flat(words(BOOK, settings, given, held, meter.request("e1", NOON, **IP)))
+    assert "would have cost 20 credits, and 15 credits were available." in text
+    dear = meter.request("e1", NOON, hold_id="h2", **IP)
+    text = flat(words(BOOK, settings, given, held, meter.hold("h2", 1, NOON), meter.hold("h3", 5, NOON), dear))
+    assert "would have cost 20 credits, and 9 credits were available, beside 1 that its hold set aside." in text
+
+
+def test_a_version_that_overrides_the_lock_says_so() -> None:
+    book = meter.book_of(
+        meter.version("one", YEAR_BEGIN, LOOKUP),
+        meter.version("two", NOON - HOUR, LOOKUP | {"credits": 30}) | {"overrides_lock": True},
+        price_lock="plan_period",
+    )
+    plan = {"name": "small", "started_at": NOON - DAY, "ends_at": None}
+    text = flat(words(book, meter.account("u1", NOON, plan=plan), meter.request("e1", NOON, **IP)))
+    assert "Price version two applies: the plan small keeps its prices, and this version," in text
+    assert "overrides that for everybody." in text

@@ -6,7 +6,7 @@ import pytest
 
 from application.errors import Failed
 from application.prices.publishing import BookLog, Publication, Rerated
-from application.rerating.plan import Plan
+from application.rerating.plan import RerateScope
 from schemas.codec import Codec
 from schemas.price_book import book_id
 from streams.log.memory import MemoryBroker, MemoryInputLog
@@ -45,7 +45,13 @@ class Log:
         self.books = BookLog(MemoryInputLog(self.broker, TOPIC), self.codec, TOPIC, PARTITIONS)
 
     def publish(
-        self, text: str, at: int = NOW, *, fail_after: int = 99, broker_at: int | None = None, plan: Plan | None = None
+        self,
+        text: str,
+        at: int = NOW,
+        *,
+        fail_after: int = 99,
+        broker_at: int | None = None,
+        plan: RerateScope | None = None,
     ) -> Publication:
         rerated = None if plan is None else Rerated(plan, "this log")
         return self.books.publish(Sender(self.broker, broker_at or at, fail_after), text, at, rerated)
@@ -189,12 +195,12 @@ CHEAPER = BOOK.replace("credits: 20", "credits: 15")
 YEAR_BEGIN = 1_767_225_600_000
 
 
-def plan_of(text: str = CHEAPER, **fields: Any) -> Plan:
+def plan_of(text: str = CHEAPER, **fields: Any) -> RerateScope:
     said: dict[str, Any] = {
         "book_id": book_id(text), "log_id": "this log", "start": YEAR_BEGIN, "end": NOW + DAY, "accounts": None,
         "log_ends": dict.fromkeys(range(PARTITIONS), 9),
     }  # fmt: skip
-    return Plan(**(said | fields))
+    return RerateScope(**(said | fields))
 
 
 def test_a_refusal_names_the_line_and_both_values(log: Log) -> None:

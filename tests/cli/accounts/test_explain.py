@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from cli.main import main
 from local.shared import SharedKafka
 from streams.log.partitioner import partition_of
+from streams.log.reader import KafkaReader
 from streams.log.seals import Sealer
 from tests.command import BOOK
 from tests.harness import Pipeline
@@ -105,6 +106,19 @@ def test_a_charge_with_its_refund(explain: Run) -> None:
     assert text.stdout.startswith("Event paid of account acme: charged 20 credits.\n")
     assert "Refund r at 2026-01-05T00:00:00Z: 20 credits given back for ip-lookup: all of the charge" in text.stdout
     assert "Compared with the bill: the billed topic says the same; ClickHouse says the same." in text.stdout
+
+
+def test_one_reader_of_the_log_serves_a_whole_question(explain: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[KafkaReader] = []
+    begin = KafkaReader.__init__
+
+    def counted(self: KafkaReader, *arguments: Any, **options: Any) -> None:
+        made.append(self)
+        begin(self, *arguments, **options)
+
+    monkeypatch.setattr(KafkaReader, "__init__", counted)
+    assert explain("paid").exit_code == 0
+    assert len(made) == 1
 
 
 def test_a_free_one_with_its_owner_and_its_repeat(explain: Run, without_clickhouse: Run) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from application.wording import shown_duration, shown_time
 from tests.command import BOOK
 
 Run = Callable[..., Result]
@@ -126,16 +125,3 @@ def test_diff_wants_two_books(run: Run, book: Path) -> None:
     assert run("prices", "diff", book).exit_code == 2
     assert run("prices", "diff", book, book, book).exit_code == 2
     assert run("prices", "diff", "--published", book, book).exit_code == 2
-
-
-def test_durations_and_times_in_words() -> None:
-    assert [shown_duration(ms) for ms in (0, 1, 1_500, 300_000, 86_400_000, 35 * 86_400_000)] == [
-        "0s", "1ms", "1500ms", "5m", "24h", "35d",
-    ]  # fmt: skip
-    assert shown_time(1_767_225_600_001) == "2026-01-01T00:00:00.001Z"
-
-
-@pytest.mark.parametrize("ms", [253_402_300_800_000, 1_795_600_801_000_000, 2**63 - 1, 2**63, 10**30])
-def test_a_time_beyond_all_calendars_is_shown_too(ms: int) -> None:
-    assert shown_time(ms) == "after the year 9999"
-    assert shown_time(-ms) == ("before the year 1" if ms > 10**15 else shown_time(-ms))

@@ -90,6 +90,59 @@ def test_every_kind_of_output_in_its_shape_and_order(run: Run, book: Path) -> No
     assert (refund["status"], refund["credits"], refund["balance_after"]) == ("refunded", 20, 60)
 
 
+def hold(hold_id: str, credits_: int, **fields: Any) -> dict[str, Any]:
+    plain = {"account_id": "a", "credits": {"credit": credits_}, "held_at": JANUARY_2, "expires_at": JANUARY_2 + 10}
+    return {"type": "hold", "hold_id": hold_id, **plain, **fields}
+
+
+def test_holds_come_in_the_order_in_which_things_happen(run: Run, book: Path) -> None:
+    """Grants expired, holds expired, lines, the hold's change, what expires on arrival, alerts."""
+    settings = {"type": "account", "update_id": "u", "account_id": "a", "on_empty": "reject",
+                "alert_below": {"credit": 50}, "at": JANUARY_2}  # fmt: skip
+    grant = {"type": "grant", "account_id": "a", "credit_type": "credit", "granted_at": JANUARY_2}
+    lines = as_lines(
+        settings,
+        grant | {"grant_id": "g", "credits": 60},
+        grant | {"grant_id": "short", "credits": 5, "expires_at": JANUARY_2 + 10},
+        hold("h1", 30, expires_at="2026-02-01T00:00:00Z"),
+        hold("h2", 10),
+        hold("h3", 26, reason="too much"),
+        event("e1", occurred_at=JANUARY_2 + 10, hold_id="h1"),
+        hold("h4", 5, recorded_at=JANUARY_2 + 20),
+        hold("h1", 30, expires_at="2026-02-01T00:00:00Z"),
+        hold("h1", 31),
+        hold("h5", 0),
+    )
+    result = run("rate", "--prices", book, stdin=lines)
+    found = [(each["type"], each.get("status") or each.get("kind") or each.get("field")) for each in outputs(result)]
+    assert found == [
+        ("grant", "applied"), ("grant", "applied"), ("hold", "held"), ("hold", "held"), ("hold", "rejected"),
+        ("grant", "expired"), ("hold", "expired"), ("billed", None), ("hold", "settled"), ("alert", "below"),
+        ("hold", "held"), ("hold", "expired"), ("repeated", None), ("repeated", None), ("dead_letter", "credits"),
+    ]  # fmt: skip
+    assert outputs(result)[4] == {
+        "type": "hold", "hold_id": "h3", "account_id": "a", "status": "rejected", "credits": {"credit": 26},
+        "charged": {}, "available_after": {"credit": 25}, "event_id": None, "reject_reason": "insufficient_credits",
+        "expires_at": JANUARY_2 + 10, "at": JANUARY_2, "reason": "too much",
+    }  # fmt: skip
+    repeats = [each for each in outputs(result) if each["type"] == "repeated"]
+    assert [(each["id"], each["same_content"], each["first_line_number"]) for each in repeats] == [
+        ("h1", True, 4), ("h1", False, 4),
+    ]  # fmt: skip
+    assert "repeated with other content: 1" in result.stderr
+    assert "holds: 2 expired, 3 held, 1 rejected, 1 settled" in result.stderr
+
+
+def test_the_same_content_is_that_of_the_command_and_not_of_its_line(run: Run, book: Path) -> None:
+    first = event("e1", ip="192.0.2.9")
+    backwards = dict(reversed(first.items()))
+    plain = first | {"user_id": None, "quantities": {}, "outcome": "processed"}
+    again = [first, backwards, plain, first | {"ip": "192.0.2.8"}]
+    result = run("rate", "--prices", book, stdin=as_lines(first, *again))
+    repeats = [each["same_content"] for each in outputs(result) if each["type"] == "repeated"]
+    assert repeats == [True, True, True, False]
+
+
 def test_dead_letters_name_their_line(run: Run, book: Path) -> None:
     bad = [b"nope", b"", b'{"type": "x"}', b'{"event_id": ""}', b"[]"]
     result = run("rate", "--prices", book, stdin=b"\n".join([*bad, b""]))

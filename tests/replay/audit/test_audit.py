@@ -55,7 +55,7 @@ def test_one_altered_byte_is_found_with_its_place_and_field(cluster: Cluster) ->
     line = wanted["events"][0]
     replace(cluster, BILLED, 0, at, [altered(cluster, value, credits=line["credits"] + 1)])
     (found,) = Audited(cluster).run().differences
-    assert (found.found, found.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{at}")
+    assert (found.finding, found.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{at}")
     assert found.source == f"0@{wanted['source_offset']}/0"
     assert f"event_id={line['event_id']}" in found.detail
     assert f"credits is {line['credits'] + 1}, should be {line['credits']}" in found.detail
@@ -73,7 +73,7 @@ def test_a_missing_record_is_found(cluster: Cluster) -> None:
     source_offset, part = read_position(billed(cluster)[2])
     replace(cluster, BILLED, 0, 2, [])
     (found,) = Audited(cluster).run().differences
-    assert (found.found, found.place, found.source) == (Finding.MISSING, f"{BILLED}[0]", f"0@{source_offset}/{part}")
+    assert (found.finding, found.place, found.source) == (Finding.MISSING, f"{BILLED}[0]", f"0@{source_offset}/{part}")
 
 
 def test_the_missing_end_of_a_topic_is_found(cluster: Cluster) -> None:
@@ -92,7 +92,7 @@ def test_a_double_with_the_same_bytes_is_fine(cluster: Cluster) -> None:
 def test_a_double_with_other_bytes_is_found(cluster: Cluster) -> None:
     offset = cluster.append(BILLED, 0, altered(cluster, billed(cluster)[1], credits=77))
     (found,) = Audited(cluster).run().differences
-    assert (found.found, found.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{offset}")
+    assert (found.finding, found.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{offset}")
 
 
 def test_records_that_no_worker_wrote_are_found(cluster: Cluster) -> None:

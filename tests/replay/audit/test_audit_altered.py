@@ -86,7 +86,7 @@ def test_a_record_missing_replaced_or_out_of_order(
     partition, values = busiest(cluster, topic)
     replace(cluster, topic, partition, 1, alter(values))
     found = Audited(cluster).run().differences
-    assert Finding.MISSING in {each.found for each in found}
+    assert Finding.MISSING in {each.finding for each in found}
     assert all(each.place.startswith(f"{topic}[{partition}]") for each in found)
 
 
@@ -167,9 +167,9 @@ def test_every_column_altered(stored: Stored, table: tuple[str, Columns]) -> Non
     for column, source in sources.items():
         here = [each for each in found if each.source == source and each.place.startswith(f"{name} ")]
         if column in PLACE:
-            assert Finding.MISSING in {each.found for each in here}, column
+            assert Finding.MISSING in {each.finding for each in here}, column
         else:
-            told = [each.detail for each in here if each.found is Finding.DIFFERENT]
+            told = [each.detail for each in here if each.finding is Finding.DIFFERENT]
             assert any(f"{column} is " in detail for detail in told), (column, told)
 
 
@@ -177,7 +177,7 @@ def test_a_row_missing(stored: Stored, table: tuple[str, Columns]) -> None:
     name, columns = table
     put(stored[1], name, rows_of(columns, *range(1, len(columns["version"]))))
     (found,) = found_in(stored)
-    assert (found.found, found.place.split()[0]) == (Finding.MISSING, name)
+    assert (found.finding, found.place.split()[0]) == (Finding.MISSING, name)
 
 
 def test_a_row_too_much(stored: Stored, table: tuple[str, Columns]) -> None:
@@ -185,7 +185,7 @@ def test_a_row_too_much(stored: Stored, table: tuple[str, Columns]) -> None:
     stray = rows_of(columns, 0)
     put(stored[1], name, columns, stray | {"position": [stray["position"][0] + 1_000]})
     (found,) = found_in(stored)
-    assert (found.found, found.place.split()[0]) == (Finding.UNEXPECTED, name)
+    assert (found.finding, found.place.split()[0]) == (Finding.UNEXPECTED, name)
 
 
 def test_rows_twice_are_fine_and_twice_differently_are_not(stored: Stored, table: tuple[str, Columns]) -> None:
@@ -197,7 +197,7 @@ def test_rows_twice_are_fine_and_twice_differently_are_not(stored: Stored, table
     field = next(each for each in ("credits", "size", "balance") if each in columns)
     put(stored[1], name, columns, again | {field: [again[field][0], again[field][1] + 1]})
     (found,) = found_in(stored)
-    assert (found.found, found.place.split()[0]) == (Finding.DIFFERENT, name)
+    assert (found.finding, found.place.split()[0]) == (Finding.DIFFERENT, name)
 
 
 # -- the worker's state -----------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def on_disk(cluster: Cluster, folder: Path, alter: Alteration, applied: int | No
 def test_a_state_altered(whole: Cluster, tmp_path: Path, alter: Alteration, finding: Finding, table: str) -> None:
     with closing(on_disk(whole, tmp_path, alter)) as view:
         (found,) = Audited(whole).run(lambda p: Against(state=view if p == PARTITION else None)).differences
-        assert found.found is finding
+        assert found.finding is finding
         assert found.place.startswith(f"state of {NAMES.requests}[{PARTITION}] {table}")
 
 

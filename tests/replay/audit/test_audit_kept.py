@@ -58,12 +58,12 @@ def test_rows_are_compared_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
         alter_rows(sink, cluster)
         audited = Audited(cluster)
         run(audited, plan(audited, tmp_path, rows=rows), rows)
-        places = sorted((each.found, each.place.split()[0]) for each in audited.differences)
+        places = sorted((each.finding, each.place.split()[0]) for each in audited.differences)
         assert places == [
             (Finding.DIFFERENT, "billed_rows"), (Finding.MISSING, "refund_rows"), (Finding.UNEXPECTED, "billed_rows"),
             (Finding.UNEXPECTED, "grant_rows"),
         ]  # fmt: skip
-        different = next(each for each in audited.differences if each.found is Finding.DIFFERENT)
+        different = next(each for each in audited.differences if each.finding is Finding.DIFFERENT)
         assert "credits is 999, should be" in different.detail
     finally:
         sink.close()

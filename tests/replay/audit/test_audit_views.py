@@ -69,10 +69,10 @@ def test_a_view_that_hides_a_row_is_found_and_the_row_named(
     sink.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM ({definition}) WHERE toString({key}) != '{value}'")
     found = audited(cluster, sink, tmp_path)
     (first, *rows) = found
-    assert (first.found, first.place) == (Finding.DIFFERENT, f"view {view}")
+    assert (first.finding, first.place) == (Finding.DIFFERENT, f"view {view}")
     assert "should be" in first.detail
     assert len(rows) == hidden >= 1
-    assert {each.found for each in rows} == {Finding.MISSING}
+    assert {each.finding for each in rows} == {Finding.MISSING}
     if key != "position":
         assert all(f"{key}={value}" in each.place for each in rows)
 
@@ -100,7 +100,7 @@ def test_every_other_change_of_a_view_is_found(
     parts: dict[str, Any] = {"definition": definition, "not_final": definition.replace(" FINAL", "")}
     sink.execute(f"CREATE OR REPLACE VIEW {view} AS {statement.format(**parts)}")
     found = audited(cluster, sink, tmp_path)
-    assert (found[0].found, found[0].place) == (kind, f"view {view}")
+    assert (found[0].finding, found[0].place) == (kind, f"view {view}")
 
 
 def test_a_column_that_is_cast_is_found(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
@@ -117,5 +117,5 @@ def test_a_view_that_is_gone_is_missing(cluster: Cluster, sink: EmbeddedSink, tm
     sink.execute("DROP VIEW balances")
     sink.execute("DROP VIEW daily_usage")
     sink.execute("CREATE TABLE daily_usage (day Date) ENGINE = Memory")
-    found = sorted((each.found, each.place) for each in audited(cluster, sink, tmp_path))
+    found = sorted((each.finding, each.place) for each in audited(cluster, sink, tmp_path))
     assert found == [(Finding.DIFFERENT, "view daily_usage"), (Finding.MISSING, "view balances")]

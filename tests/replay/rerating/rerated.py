@@ -11,7 +11,7 @@ from metering.records import TIME_FIELD, Command, Output
 from replay.account import ReplaySource
 from replay.rerating.corrections import Correction, Netting, Row
 from replay.rerating.partition import PartitionRerating, Rerate, Stores
-from replay.rerating.run import Listener, Outcome, settle
+from replay.rerating.run import Listener, RerateResult, settle
 from schemas.codec import Codec
 from schemas.price_book import book_id, read_book
 from streams.log.memory import MemoryBroker, MemoryInputLog
@@ -29,7 +29,7 @@ RECORD_NAMES = {"refund": "RefundRequest", "grant": "Grant", "account": "Account
 class Rerated:
     """One re-rating: what it told, and what it comes to."""
 
-    outcome: Outcome
+    outcome: RerateResult
     rows: list[Row] = field(default_factory=list)
     corrections: list[Correction] = field(default_factory=list)
 
@@ -114,7 +114,7 @@ class Books:
         stores = Stores(MemoryState(), MemoryState(), MemoryState())
         rerating = PartitionRerating(self.source, asked, 0, stores)
         rerating.run(len(records))
-        found = Rerated(Outcome({0: len(records)}))
+        found = Rerated(RerateResult({0: len(records)}))
         listener = Listener(found.rows.append, found.corrections.append)
         moment = records[-1].timestamp if at is None else at
         settle(asked, rerating, netting, moment, found.outcome, listener)

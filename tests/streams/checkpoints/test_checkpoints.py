@@ -106,7 +106,7 @@ def test_what_was_saved_comes_back(kept: Checkpoints, disk: Disk, tmp_path: Path
 def test_the_same_offset_is_written_once(kept: Checkpoints, disk: Disk) -> None:
     (first,) = saved(kept, disk, 10)
     assert kept.save(3, 10, None, disk.grow_to(10)) == first
-    assert len(list(kept.found(3))) == 1
+    assert len(list(kept.listed(3))) == 1
 
 
 def test_another_log_sees_nothing(kept: Checkpoints, url: str, disk: Disk) -> None:
@@ -119,12 +119,12 @@ def test_prune_keeps_the_newest_whole_ones(kept: Checkpoints, url: str, disk: Di
     one, two, three, four = saved(kept, disk, 1, 2, 3, 4)
     alter(url, three, SEAL, lambda _: None)
     assert kept.prune(3, 2) == [one.place]
-    assert [(each.applied, each.condition) for each in kept.found(3)] == [
+    assert [(each.applied, each.condition) for each in kept.listed(3)] == [
         (4, Condition.WHOLE), (3, Condition.INCOMPLETE), (2, Condition.WHOLE),
     ]  # fmt: skip
     assert kept.prune(3, 2) == []
     assert kept.prune(3, 1) == [three.place, two.place]
-    assert [each.place for each in kept.found(3)] == [four.place]
+    assert [each.place for each in kept.listed(3)] == [four.place]
 
 
 KINDS = ("CURRENT", "MANIFEST-*", "OPTIONS-*", "*.sst", MANIFEST, SEAL)
@@ -145,7 +145,7 @@ def test_damage_to_any_file_is_found_and_the_one_before_is_untouched(
         (newest,) = saved(kept, disk, offset)
         (name, *_) = fnmatch.filter([*newest.files, MANIFEST, SEAL], kind)
         alter(url, newest, name, DAMAGES[damage])
-        (shown, *_) = kept.found(3)
+        (shown, *_) = kept.listed(3)
         if shown.condition is Condition.WHOLE:  # a look at sizes does not see it
             assert damage == "another byte"
             with pytest.raises(CheckpointDamaged, match=name):
@@ -171,7 +171,7 @@ def test_a_manifest_of_another_partition_or_with_paths_is_refused(
     elsewhere = path.replace(f"{LOG_ID}/3", f"{LOG_ID}/4")
     for name in [*there.files, MANIFEST, SEAL]:
         store.pipe_file(f"{elsewhere}/{name}", store.cat_file(f"{path}/{name}"))
-    (found,) = kept.found(4)
+    (found,) = kept.listed(4)
     assert (found.condition, found.detail) == (Condition.DAMAGED, "it is of credits.requests[3] (log log-1)")
     assert kept.newest(4) is None
 
@@ -239,7 +239,7 @@ def test_an_upload_that_ends_anywhere_leaves_the_one_before(
         except (StoreUnavailable, Ended):
             FailingStore.left = None
             assert kept.newest(3) == before, step
-            left_behind = {each.name: each.condition for each in kept.found(3) if each.applied == 20}
+            left_behind = {each.name: each.condition for each in kept.listed(3) if each.applied == 20}
             assert set(left_behind.values()) <= {Condition.INCOMPLETE, Condition.DAMAGED}
             for name in left_behind:  # else each makes the next try longer
                 kept._remove(3, name)
@@ -253,7 +253,7 @@ def test_an_upload_that_ends_anywhere_leaves_the_one_before(
     assert opened(tmp_path / "into", tmp_path) == (20, 20)
     kept.prune(3, 1)
     assert kept.newest(3) == whole
-    assert before.place not in {each.place for each in kept.found(3)}
+    assert before.place not in {each.place for each in kept.listed(3)}
 
 
 def test_a_fetch_that_ends_anywhere_leaves_nothing(disk: Disk, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sinks.migrate import migrate
 from sinks.server import ServerAddress, ServerSink
 from sinks.sink import Sink
 from streams.loading.continuity import Continuity
-from streams.loading.positions import Loaded, Place, SinkPositions, loaded_of
+from streams.loading.positions import Loaded, SinkPositions, TopicAndPartition, loaded_of
 from streams.log.group_offsets import GroupOffsets
 from streams.log.input_log import KafkaInputLog
 from streams.log.memory import MemoryBroker
@@ -41,14 +41,14 @@ class MemoryTopics:
         for number in range(records):
             self.broker.append(*HERE, b"%d" % number)
 
-    def bounds(self, place: Place) -> tuple[int, int]:
+    def bounds(self, place: TopicAndPartition) -> tuple[int, int]:
         self.asked += 1
         return self.broker.bounds(*place)
 
-    def record(self, place: Place, offset: int) -> Message | None:
+    def record(self, place: TopicAndPartition, offset: int) -> Message | None:
         return next((each for each in self.broker.records(*place) if each.offset == offset), None)
 
-    def loaded(self, offset: int) -> dict[Place, Loaded]:
+    def loaded(self, offset: int) -> dict[TopicAndPartition, Loaded]:
         """The position of a store that has loaded up to there; none for -1."""
         message = self.record(HERE, offset)
         return {} if message is None else {HERE: loaded_of(message)}
@@ -212,7 +212,7 @@ def test_the_loader_stops_where_retention_was_quicker(cluster: Cluster, tmp_path
     assert len(missing) == sum(len(cluster.codec.decode(value)[1]["events"]) for value in lost)
 
 
-def delete_unread(cluster: Cluster) -> tuple[TopicPartition, list[bytes]]:
+def delete_unread(cluster: Cluster) -> tuple[TopicAndPartition, list[bytes]]:
     """Deletes all but the last of the billed records of a partition that the loader has not read; where, and what."""
     topic, group = cluster.names.billed, cluster.names.loading_group
     offsets = GroupOffsets(cluster.bootstrap, group)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog, Step
+from streams.log.memory import FaultPoint, MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.protocols import DeliveryFailed, Message, OutputLog
 from streams.log.seals import Sealer
 from tests.streams.log.contract_logs import InputLogContract, InputSide, OutputLogContract, OutputSide, position_of
@@ -63,10 +63,10 @@ class TestMemoryOutputLog(OutputLogContract):
 class Strike:
     """Ends the process at the n-th time that a step comes."""
 
-    def __init__(self, step: Step, count: int, error: BaseException) -> None:
+    def __init__(self, step: FaultPoint, count: int, error: BaseException) -> None:
         self.step, self.count, self.error = step, count, error
 
-    def __call__(self, step: Step, topic: str, partition: int) -> None:
+    def __call__(self, step: FaultPoint, topic: str, partition: int) -> None:
         if step is self.step:
             self.count -= 1
             if self.count == 0:
@@ -81,14 +81,19 @@ def send_all(log: OutputLog, values: list[bytes]) -> None:
 
 @pytest.mark.parametrize(
     ("step", "there"),
-    [(Step.SEND, []), (Step.APPEND, [b"0,0"]), (Step.ACKNOWLEDGE, [b"0,0", b"1,0"]), (Step.RETURN, None)],
+    [
+        (FaultPoint.SEND, []),
+        (FaultPoint.APPEND, [b"0,0"]),
+        (FaultPoint.ACKNOWLEDGE, [b"0,0", b"1,0"]),
+        (FaultPoint.RETURN, None),
+    ],
 )
 @pytest.mark.parametrize("error", [DeliveryFailed("lost"), KeyboardInterrupt()], ids=["failed", "killed"])
 def test_a_fault_leaves_a_prefix_and_nothing_goes_out_after_it(
-    step: Step, there: list[bytes] | None, error: BaseException
+    step: FaultPoint, there: list[bytes] | None, error: BaseException
 ) -> None:
     broker = MemoryBroker()
-    log = MemoryOutputLog(broker, position_of, Strike(step, 1 if step is Step.RETURN else 2, error))
+    log = MemoryOutputLog(broker, position_of, Strike(step, 1 if step is FaultPoint.RETURN else 2, error))
     everything = [b"0,0", b"1,0", b"2,0"]
     with pytest.raises(type(error)):
         send_all(log, everything)

@@ -22,7 +22,7 @@ PARTITIONS = 2
 PROGRAM = """
 import json, sys, threading, time
 from pathlib import Path
-from streams.log.protocols import GaveWay
+from streams.log.protocols import CatchUpInterrupted
 from streams.shell.shell import Shell, ShellSettings
 
 bootstrap, topic, folder, mode = sys.argv[1:]
@@ -35,7 +35,7 @@ class Handler:
             mode = "healthy"
             Path(folder, "begun").touch()
             assert leaving.wait(3_600)
-            raise GaveWay("simulated")
+            raise CatchUpInterrupted("simulated")
         for messages in groups.values():
             if mode == "fail" or (mode == "fail-later" and any(m.offset > 30 for m in messages)):
                 time.sleep(1.5)  # the messages behind it are waiting in Faust's queue by then

@@ -11,7 +11,7 @@ from typing import Any
 from schemas.codec import Codec
 from streams.loading.continuity import Continuity
 from streams.loading.loader import LoadingHandler
-from streams.loading.positions import Loaded, Place
+from streams.loading.positions import Loaded, TopicAndPartition
 from streams.log.memory import MemoryBroker
 from streams.log.protocols import Message
 from streams.log.seals import Sealer
@@ -35,7 +35,7 @@ class MemoryStore:
 
     def __init__(self, strike: Callable[[str], None]) -> None:
         self.rows: dict[str, dict[tuple[Any, ...], Row]] = {}
-        self.positions: dict[Place, Loaded] = {}
+        self.positions: dict[TopicAndPartition, Loaded] = {}
         self.strike = strike
 
     def insert(self, table: str, columns: Mapping[str, Any]) -> None:
@@ -49,10 +49,10 @@ class MemoryStore:
                 kept[key] = row
         self.strike("after rows")
 
-    def read(self) -> dict[Place, Loaded]:
+    def read(self) -> dict[TopicAndPartition, Loaded]:
         return dict(self.positions)
 
-    def write(self, positions: Mapping[Place, Loaded]) -> None:
+    def write(self, positions: Mapping[TopicAndPartition, Loaded]) -> None:
         self.strike("before positions")
         for place, loaded in positions.items():
             if loaded.offset >= self.positions.get(place, loaded).offset:
@@ -90,10 +90,10 @@ class MemoryTopics:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
 
-    def bounds(self, place: Place) -> tuple[int, int]:
+    def bounds(self, place: TopicAndPartition) -> tuple[int, int]:
         return self._broker.bounds(*place)
 
-    def record(self, place: Place, offset: int) -> Message | None:
+    def record(self, place: TopicAndPartition, offset: int) -> Message | None:
         return next((each for each in self._broker.records(*place) if each.offset == offset), None)
 
 

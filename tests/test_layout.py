@@ -1,0 +1,57 @@
+"""The shape of the code: sizes of modules and functions, and tests that mirror the rooms."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("metering", "schemas", "sinks", "streams", "replay", "application", "cli", "local")
+WITHOUT_ROOM = {"stories", "examples"}
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 70
+
+
+def modules(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_no_module_is_too_long_to_be_about_one_thing() -> None:
+    lengths = {path: path.read_text().count("\n") for path in modules(*ROOMS, "bench")}
+    assert len(lengths) > 250
+    assert {str(path): length for path, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_no_function_is_too_long_to_be_seen_at_once() -> None:
+    long = {
+        f"{path.relative_to(ROOT)}: {node.name}": node.end_lineno - node.lineno + 1
+        for path in modules(*ROOMS, "bench")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
+        if node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
+    }
+    assert long == {}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_folders_of_tests_are_folders_of_code(room: str) -> None:
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests" / room).rglob("test_*.py")}
+    assert folders
+    assert {str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()} == set()
+
+
+def test_every_folder_of_tests_is_a_room_or_known_to_be_none() -> None:
+    folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("*/test_*.py")}
+    assert folders == {*ROOMS, *WITHOUT_ROOM}
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_vague_words_are_no_names(package: str) -> None:
+    """A name says what it holds: `letters` and not `found`, `letter` and not `each`."""
+    vague = {
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.id}"
+        for path in modules(package)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in {"told", "found", "each"}
+    }
+    assert vague == set()
