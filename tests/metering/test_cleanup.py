@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.metering.meter import DAY, ME, NOON, StoredMeter, book, charge
+from tests.metering.meter import DAY, ME, NOON, StoredMeter, book, charge, hold, refusal
 
 PER_RESULT = book(charge("record", 1, per="results"), accept_window="2d")
 
@@ -62,3 +62,15 @@ def test_a_grant_with_something_left_is_kept(mine: StoredMeter) -> None:
     assert mine.line("e2", at=NOON + 300 * DAY, quantities={"results": 1})["grants_used"] == [
         {"grant_id": "g1", "credits": 1}
     ]
+
+
+def test_hold_ids_are_removed_when_they_are_forgotten_and_their_holds_are_over(mine: StoredMeter) -> None:
+    mine.hold("over", 1, at=NOON, expires_at=NOON + 1)
+    mine.hold("open", 1, at=NOON, expires_at=NOON + 20 * DAY)
+    prefix = mine.state.account(ME).hold_prefix
+    clean(mine, NOON + 2 * DAY)
+    assert [key[len(prefix) :] for key, _ in mine.store.scan(prefix)] == [b"open", b"over"]
+    clean(mine, NOON + 2 * DAY + 1)
+    clean(mine, NOON + 4 * DAY)
+    assert [key[len(prefix) :] for key, _ in mine.store.scan(prefix)] == [b"open"]
+    assert refusal(mine.apply("hold", hold("open", 1, NOON + 4 * DAY))) == "repeated"

@@ -349,6 +349,14 @@ def test_types_that_were_not_asked_for_are_charged_and_told(meter: NewMeter) -> 
     assert change["available_after"] == {"credit": 76}
 
 
+def test_a_hold_that_is_drawn_beyond_what_it_holds_sets_nothing_aside(meter: NewMeter) -> None:
+    mine = rejecting(meter)
+    mine.hold("h1", 10, at=NOON)
+    change = own_change(mine.event("e1", at=NOON, hold_id="h1", keeps_hold=True, **find(30)))
+    assert (change["charged"], change["available_after"]) == ({"credit": 30}, {"credit": 70})
+    assert mine.decision("e2", at=NOON, **find(70)) == "charged"
+
+
 @pytest.mark.parametrize(
     ("fields", "decision"),
     [

@@ -271,3 +271,30 @@ def test_the_lock_prices_nothing_that_happened_before_all_prices(meter: NewMeter
     mine = meter(LOCKED)
     mine.account("u1", at=MIDNIGHT, plan=plan(YEAR_BEGIN))
     assert mine.decision("e1", at=MIDNIGHT - 1) == "unpriced"
+
+
+# -- versions that override the lock ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overriding", "started_at", "occurred_at", "priced_by"),
+    [
+        pytest.param([2], MIDNIGHT, MIDNIGHT + 3 * DAY - 1, "v1", id="not before it begins"),
+        pytest.param([2], MIDNIGHT, MIDNIGHT + 3 * DAY, "v3", id="from its beginning"),
+        pytest.param([1], MIDNIGHT, MIDNIGHT + 3 * DAY, "v2", id="later versions are locked out as before"),
+        pytest.param([1, 2], MIDNIGHT, MIDNIGHT + 3 * DAY, "v3", id="the last of several"),
+        pytest.param([1], MIDNIGHT + 3 * DAY, MIDNIGHT + 4 * DAY, "v3", id="a plan that began after it keeps its own"),
+        pytest.param([0], YEAR_BEGIN, MIDNIGHT + 3 * DAY, "v1", id="the first version for a plan before all prices"),
+        pytest.param([], MIDNIGHT, MIDNIGHT + 3 * DAY, "v1", id="none"),
+    ],
+)
+def test_overrides_lock(
+    meter: NewMeter, overriding: list[int], started_at: int, occurred_at: int, priced_by: str
+) -> None:
+    starts = (MIDNIGHT, MIDNIGHT + 2 * DAY, MIDNIGHT + 3 * DAY)
+    versions = [version(f"v{n + 1}", start, charge("lookup", n + 1)) for n, start in enumerate(starts)]
+    for number in overriding:
+        versions[number]["overrides_lock"] = True
+    mine = meter(book_of(*versions, price_lock="plan_period"))
+    mine.account("u1", at=MIDNIGHT, plan=plan(started_at))
+    assert mine.line("e1", at=occurred_at)["price_version"] == priced_by
