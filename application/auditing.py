@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from application.clickhouse.store_reader import StoreReader
-from application.errors import Failed, Misconfigured
+from application.errors import ErrorCode, Failed, Misconfigured
 from application.pipeline import Pipeline
 from application.scratch import scratch_folder
 from replay.audit.checkpoint import load
@@ -113,7 +113,8 @@ class _Rows:
         try:
             return [tuple(json.loads(line).values()) for line in self._store.text(sql, "JSONEachRow").splitlines()]
         except (SinkUnavailable, SinkRejected) as error:
-            raise Failed(f"{error}\n  (--no-clickhouse audits without the rows)") from error
+            code = ErrorCode.UNAVAILABLE if isinstance(error, SinkUnavailable) else ErrorCode.FAILED
+            raise Failed(f"{error}\n  (--no-clickhouse audits without the rows)", code) from error
 
 
 @contextmanager

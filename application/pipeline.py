@@ -8,7 +8,7 @@ use case over both.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.sealed import CheckpointError
 from streams.log.connections import Connections, KafkaConnections, group_lag
 from streams.log.pipeline_seals import PipelineSeals
-from streams.log.protocols import LogError, LogUnavailable, RecordLog
+from streams.log.protocols import DeliveryFailed, LogError, LogUnavailable, RecordLog
 from streams.log.results import NotDecided, Results
 from streams.log.seal_ledger import SealSettings
 from streams.log.seals import SealCheck, SealedLog
@@ -141,11 +141,8 @@ def opened(settings: Settings, notices: Notices | None = None) -> Iterator[Pipel
     pipeline = Pipeline(
         names, codec, connections, ConfiguredSql(settings), places, topic_settings=topic_settings, notices=notices
     )
-    try:
-        with translated_causes():
-            yield pipeline
-    finally:
-        connections.close()
+    with translated_causes(), closing(connections):
+        yield pipeline
 
 
 @contextmanager
@@ -157,7 +154,7 @@ def translated_causes() -> Iterator[None]:
         raise
     except NotDecided as error:
         raise Failed(str(error), ErrorCode.UNDECIDED) from error
-    except (LogUnavailable, RegistryUnavailable) as error:
+    except (LogUnavailable, DeliveryFailed, RegistryUnavailable) as error:
         raise Failed(str(error), ErrorCode.UNAVAILABLE) from error
     except (LogError, StateError, CheckpointError) as error:
         raise Failed(str(error)) from error

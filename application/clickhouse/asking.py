@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from application.clickhouse.opening import has_data, opened_sink, store_id_of
 from application.configuration.settings import Settings
-from application.errors import Failed, Misconfigured
+from application.errors import ErrorCode, Failed, Misconfigured
 from sinks.http import StoreIdentity, remote_query
 from sinks.sink import SinkRejected, SinkUnavailable
 
@@ -32,7 +32,7 @@ def answer(settings: Settings, sql: str, output_format: str, seconds: float = SE
             raise Failed(str(error)) from error
         except SinkUnavailable as error:
             if settings.query_url is not None or not has_data(settings):
-                raise Failed(str(error)) from error
+                raise Failed(str(error), ErrorCode.UNAVAILABLE) from error
     with opened_sink(settings) as sink:
         return sink.query_text(sql, output_format)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from application.errors import Failed
+from application.errors import ErrorCode, Failed
 from sinks.sink import Sink, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
@@ -94,5 +94,7 @@ def opened_sink(settings: Settings) -> Iterator[Sink]:
             yield sink
         finally:
             sink.close()
-    except (SinkUnavailable, SinkRejected) as error:
+    except SinkUnavailable as error:
+        raise Failed(str(error), ErrorCode.UNAVAILABLE) from error
+    except SinkRejected as error:
         raise Failed(str(error)) from error

@@ -14,7 +14,7 @@ from typing import Any
 from application.accounts.opening import OpenedReplay, opened_replay
 from application.commands.fields import raise_on_bad_field
 from application.commands.submitting import printed, submit
-from application.errors import Failed
+from application.errors import ErrorCode, Failed
 from application.pipeline import Pipeline
 from application.wording import shown_time
 from metering.account import Account
@@ -102,7 +102,7 @@ class SettingsChange:
         if self.started_at is None and self.ends_at is None:
             return present
         if present is None:
-            raise Failed("The account has no plan whose times could change: give --plan NAME too.")
+            raise Failed("The account has no plan whose times could change: give --plan NAME too.", ErrorCode.CONFLICT)
         changed = present if self.started_at is None else replace(present, started_at=self.started_at)
         return changed if self.ends_at is None else replace(changed, ends_at=self.ends_at)
 

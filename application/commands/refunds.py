@@ -211,7 +211,10 @@ def _events_of(pipeline: Pipeline, wanted: RefundOrder) -> tuple[str, list[str],
     events = [row["event_id"] for row in rows if int(row["charged"])]
     if not events:
         for_charge = f" for {wanted.charge}" if wanted.charge is not None else ""
-        raise Failed(f"Nothing was charged{for_charge} by the {len(rows):,} events of {what}: nothing to refund.")
+        raise Failed(
+            f"Nothing was charged{for_charge} by the {len(rows):,} events of {what}: nothing to refund.",
+            ErrorCode.CONFLICT,
+        )
     return account, events, len(rows) - len(events)
 
 
@@ -224,5 +227,5 @@ def _only(accounts: list[str], what: str) -> str:
         )
     if len(accounts) > 1:
         shown = ", ".join(accounts[:_ACCOUNTS_SHOWN]) + (", …" if len(accounts) > _ACCOUNTS_SHOWN else "")
-        raise Failed(f"Several accounts have {what}: {shown}. Say which with --account.")
+        raise Failed(f"Several accounts have {what}: {shown}. Say which with --account.", ErrorCode.CONFLICT)
     return accounts[0]

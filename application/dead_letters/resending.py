@@ -24,6 +24,9 @@ def resend(
 
     Headers say who sent a letter first, what it is a replay of, and whether it was edited. Raises LogError.
     """
+    for letter in letters:
+        if correction is None and letter.is_cut:
+            log.original(letter)  # where it cannot be had, this ends before any letter is sent
     sender = pipeline.connections.raw_sender()
     for letter in letters:
         headers = {REPLAY_HEADER: str(letter.place).encode()}

@@ -46,7 +46,9 @@ def locate(pipeline: Pipeline, event_id: str, account_id: str | None) -> EventLo
         rows, letters = _billed(pipeline, event_id, account_id), _set_aside(pipeline, event_id, account_id)
     except Failed as error:
         if account_id is None:
-            raise Failed(f"{error.message}\n  Without ClickHouse, say whose event it is: --account") from error
+            raise Failed(
+                f"{error.message}\n  Without ClickHouse, say whose event it is: --account", error.code
+            ) from error
         why = error.message.splitlines()[0]
         pipeline.notices.remark(f"ClickHouse cannot be asked, so the log is read from further back: {why}")
         return EventLocation(account_id, None, None)

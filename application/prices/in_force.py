@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from application.errors import Failed
+from application.errors import ErrorCode, Failed
 from application.prices.files import charge_facts
 from application.rerating.plan import RerateScope
 from application.wording import shown_time
@@ -41,12 +41,18 @@ def check_past(
             "To change the past nevertheless, see what it comes to with `creditmeter rerate --plan FILE`, then publish "
             "with --rerated FILE."
         )
-        raise Failed("\n  ".join(["Refused: the book would change prices in force.", *refused]) + f"\n{advice}")
+        raise Failed(
+            "\n  ".join(["Refused: the book would change prices in force.", *refused]) + f"\n{advice}",
+            ErrorCode.CONFLICT,
+        )
     reasons = list(_not_covered(plan, others, text, published_at, log_id))
     if is_stale:
         reasons.append("a book was published since it was made: make it again")
     if reasons:
-        raise Failed("\n  ".join(["Refused: the re-rating does not cover what the book would change.", *reasons]))
+        raise Failed(
+            "\n  ".join(["Refused: the re-rating does not cover what the book would change.", *reasons]),
+            ErrorCode.CONFLICT,
+        )
 
 
 def _not_covered(

@@ -132,7 +132,8 @@ class BookLog:
         if others:
             raise Failed(
                 f"The book was sent and is not in force in {', '.join(others)}. Either another book was published at "
-                "the same time, or this machine's clock is far ahead of the broker's: look, and publish again."
+                "the same time, or this machine's clock is far ahead of the broker's: look, and publish again.",
+                ErrorCode.CONFLICT,
             )
 
     def _in_force(self, partition: int) -> PublishedBook | None:

@@ -127,14 +127,7 @@ class CommandProducer:
         Raises Unencodable for a record that does not fit the schema, with the sentence that `emit` has for the first
         wrong field (metering/mistakes.py), TooLarge, DeliveryFailed. The mapping must not be changed afterwards.
         """
-        try:
-            size = len(self._codec.encode_event_alone(event))
-        except Unencodable as error:
-            raise _in_words(Command.REQUEST, event, error) from error
-        if size > MESSAGE_BYTES:
-            raise TooLarge(
-                f"event {event['event_id']!r} has {size} bytes, {MESSAGE_BYTES} is the most; shorten its fields"
-            )
+        size = len(encoded(self._codec, Command.REQUEST, event))
         partition = partition_of(event["account_id"], self.partitions)
         with self._lock:
             self._check()
@@ -159,12 +152,7 @@ class CommandProducer:
         if command is Command.REQUEST:
             self.add(record)
             return
-        try:
-            value = self._codec.encode(RECORD_NAME[command], record)
-        except Unencodable as error:
-            raise _in_words(command, record, error) from error
-        if len(value) > MESSAGE_BYTES:
-            raise TooLarge(f"the {name} has {len(value)} bytes, {MESSAGE_BYTES} is the most")
+        value = encoded(self._codec, command, record)
         if partition is not None:
             partitions = [partition]
         elif command is Command.PRICE_BOOK:
@@ -272,6 +260,24 @@ class CommandProducer:
         if self._failure is not None:
             self._producer.purge(in_flight=False, blocking=False)
             raise DeliveryFailed(self._failure)
+
+
+def encoded(codec: Codec, command: Command, record: Mapping[str, Any]) -> bytes:
+    """The message of one command, an event alone in its batch. Raises as `CommandProducer.add`."""
+    try:
+        if command is Command.REQUEST:
+            value = codec.encode_event_alone(record)
+        else:
+            value = codec.encode(RECORD_NAME[command], record)
+    except Unencodable as error:
+        raise _in_words(command, record, error) from error
+    if len(value) > MESSAGE_BYTES:
+        if command is Command.REQUEST:
+            what, advice = f"event {record['event_id']!r}", "; shorten its fields"
+        else:
+            what, advice = f"the {command}", ""
+        raise TooLarge(f"{what} has {len(value)} bytes, {MESSAGE_BYTES} is the most{advice}")
+    return value
 
 
 def _in_words(command: Command, record: Mapping[str, Any], error: Unencodable) -> Unencodable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streams.log import topics
@@ -117,12 +118,12 @@ class KafkaConnections:
         self._ledger: SealLedger | None = None
         self._reader: KafkaReader | None = None
         self._groups: dict[str, GroupOffsets] = {}
-        self._to_close: list[Callable[[], None]] = []
+        self._open = ExitStack()
 
     def log(self, topic: str) -> KafkaInputLog:
         if self._reader is None:
             self._reader = KafkaReader(self.address, security=self._security)
-            self._to_close.append(self._reader.close)
+            self._open.callback(self._reader.close)
         return KafkaInputLog.over(self._reader, topic)
 
     def partition_count(self) -> int:
@@ -138,14 +139,14 @@ class KafkaConnections:
         if self._ledger is None:
             keys = self._seal_settings.for_log(self.log_id())
             seals = PipelineSeals(self.address, self._names, keys, self._security)
-            self._to_close.append(seals.close)
+            self._open.callback(seals.close)
             self._ledger = seals.opened()
         return self._ledger
 
     def group(self, name: str) -> GroupOffsets:
         if name not in self._groups:
             self._groups[name] = GroupOffsets(self.address, name, self._security)
-            self._to_close.append(self._groups[name].close)
+            self._open.callback(self._groups[name].close)
         return self._groups[name]
 
     def command_sender(self, producer: str, on_delivery: Callable[[Delivery], None] | None = None) -> CommandProducer:
@@ -160,12 +161,12 @@ class KafkaConnections:
         out = KafkaOutputLog(
             self.address, self._codec.read_position, security=self._security, message_timeout_ms=_DELIVERY_MS
         )
-        self._to_close.append(out.close)
+        self._open.callback(out.close)
         return out
 
     def close(self) -> None:
-        while self._to_close:
-            self._to_close.pop()()
+        # Every client is closed, the newest first, also where closing one of them fails.
+        self._open.close()
 
 
 def group_lag(

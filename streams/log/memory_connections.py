@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from metering.records import Command
-from streams.log.command_producer import RECORD_NAME, Delivery
+from streams.log.command_producer import Delivery, encoded
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.partitioner import partition_of
-from streams.log.protocols import PRODUCER_HEADER
+from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed
 from streams.log.seals import Sealer
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from streams.log.topics import TopicNames, TopicSettings
 
 LOG_ID = "memory"
+logger = logging.getLogger(__name__)
 
 
 class MemoryConnections:
@@ -95,7 +97,10 @@ class MemoryGroup:
 
 
 class MemoryCommandSender:
-    """The twin of `CommandProducer`: each event is a batch of one."""
+    """The twin of `CommandProducer`: nothing is in the log before `flush`, and `on_delivery` is called only then.
+
+    Events wait in a batch for each partition. What `on_delivery` raises is logged, and ends nothing.
+    """
 
     def __init__(
         self, connections: MemoryConnections, producer: str, on_delivery: Callable[[Delivery], None] | None
@@ -103,28 +108,50 @@ class MemoryCommandSender:
         self._connections = connections
         self._producer = producer
         self._on_delivery = on_delivery
+        self._events: dict[int, list[Mapping[str, Any]]] = {}
+        self._queued: list[tuple[int, bytes, list[Mapping[str, Any]]]] = []
+        self._closed = False
 
     def add(self, event: Mapping[str, Any]) -> None:
         self.send_command(Command.REQUEST, event)
 
     def send_command(self, name: str, record: Mapping[str, Any], partition: int | None = None) -> None:
-        codec, command = self._connections.codec, Command(name)
+        self._check()
+        command, partitions = Command(name), self._connections.partitions
+        value = encoded(self._connections.codec, command, record)
         if command is Command.REQUEST:
-            value = codec.encode("RequestBatch", {"events": [record]})
+            self._events.setdefault(partition_of(record["account_id"], partitions), []).append(record)
+            return
+        if partition is not None:
+            targets = [partition]
+        elif command is Command.PRICE_BOOK:
+            targets = list(range(partitions))
         else:
-            value = codec.encode(RECORD_NAME[command], record)
-        if partition is None:
-            partition = partition_of(record["account_id"], self._connections.partitions)
-        headers = {PRODUCER_HEADER: self._producer.encode()}
-        offset = self._connections.append(partition, value, self._producer, headers)
-        if self._on_delivery is not None:
-            self._on_delivery(Delivery(partition, offset, [record], None))
+            targets = [partition_of(record["account_id"], partitions)]
+        for target in targets:
+            self._queue_events(target)
+            self._queued.append((target, value, [record]))
 
     def flush(self) -> None:
-        self._connections.after_sending()
+        self._check()
+        for partition in list(self._events):
+            self._queue_events(partition)
+        queued, self._queued = self._queued, []
+        headers = {PRODUCER_HEADER: self._producer.encode()}
+        for partition, value, records in queued:
+            offset = self._connections.append(partition, value, self._producer, headers)
+            if self._on_delivery is not None:
+                try:
+                    self._on_delivery(Delivery(partition, offset, records, None))
+                except Exception:
+                    logger.exception("on_delivery failed")
+        if queued:
+            self._connections.after_sending()
 
     def close(self) -> None:
-        self.flush()
+        if not self._closed:
+            self.flush()
+            self._closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -132,23 +159,37 @@ class MemoryCommandSender:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.flush()
+        self.close()
+
+    def _queue_events(self, partition: int) -> None:
+        events = self._events.pop(partition, [])
+        if events:
+            self._queued.append((partition, self._connections.codec.encode("RequestBatch", {"events": events}), events))
+
+    def _check(self) -> None:
+        if self._closed:
+            raise DeliveryFailed("the producer is closed")
 
 
 class MemoryRawSender:
-    """The twin of `KafkaRawSender`."""
+    """The twin of `KafkaRawSender`: nothing is there before `finish`."""
 
     def __init__(self, connections: MemoryConnections) -> None:
         self._connections = connections
+        self._queued: list[tuple[int, bytes, Mapping[str, bytes], str]] = []
         self._places: dict[str, tuple[int, int]] = {}
 
     def send(self, partition: int, value: bytes, headers: Mapping[str, bytes], name: str) -> None:
-        producer = headers.get(PRODUCER_HEADER)
-        offset = self._connections.append(partition, value, None if producer is None else producer.decode(), headers)
-        self._places[name] = partition, offset
+        self._queued.append((partition, value, headers, name))
 
     def finish(self) -> dict[str, tuple[int, int]]:
-        self._connections.after_sending()
+        queued, self._queued = self._queued, []
+        for partition, value, headers, name in queued:
+            producer = headers.get(PRODUCER_HEADER)
+            text = None if producer is None else producer.decode()
+            self._places[name] = partition, self._connections.append(partition, value, text, headers)
+        if queued:
+            self._connections.after_sending()
         return self._places
 
 

@@ -84,8 +84,9 @@ class UseCaseContract:
         again = publish_book(world.pipeline, BOOK, clock.now_ms())
         assert (again.written, again.partitions) == (0, world.pipeline.partitions)
         assert [version.version for version in book_in_force(world.pipeline).versions] == ["2026-01"]
-        with pytest.raises(Failed, match="would change prices in force"):
+        with pytest.raises(Failed, match="would change prices in force") as raised:
             publish_book(world.pipeline, BOOK.replace("credits: 20", "credits: 21"), clock.now_ms())
+        assert raised.value.code is ErrorCode.CONFLICT
 
     def test_a_grant_is_decided_and_repeated(self, world: World) -> None:
         order = GrantOrder("granted", "credit", 500, clock.now_ms(), grant_id="g1", reason="welcome")
