@@ -1,4 +1,4 @@
-"""Python source under construction: lines, indentation, constants, fresh variables."""
+"""Builds the source of the functions that `writing` and `reading` compile: lines, indentation, fresh variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema, step by step: numbered files that are applied once, in order, and never change afterwards."""
+"""Migrations of the schema: numbered files that are applied once, in order, and never change afterwards."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from typing import NamedTuple
 
 from application.prices.files import charge_facts, shown_rate_limit
@@ -10,14 +11,22 @@ from application.wording import shown_duration, shown_time
 from metering.prices import Book, Version
 
 
+class ChangeKind(StrEnum):
+    """What happened to a version, a charge or a field."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
 class BookChange(NamedTuple):
     """One difference. Without a charge it is about the version, without a version about the book.
 
-    `kind` is added, removed or changed; `field` is None where a whole charge or version came or went. A version that is
+    `field` is None where a whole charge or version came or went. A version that is
     new has the name of the version before it as `old`, and its charges are compared with that one's.
     """
 
-    kind: str
+    kind: ChangeKind
     version: str | None
     charge: str | None
     field: str | None
@@ -33,14 +42,14 @@ def book_changes(old: Book, new: Book) -> list[BookChange]:
     for name in sorted(old_versions.keys() | new_versions.keys(), key=lambda name: _start(name, old, new)):
         before, after = old_versions.get(name), new_versions.get(name)
         if after is None:
-            changes.append(BookChange("removed", name, None, None, None, None))
+            changes.append(BookChange(ChangeKind.REMOVED, name, None, None, None, None))
             changes.extend(_charges(before, None, name))
             continue
         if before is None:
             previous = new.version_at(after.effective_from - 1)
-            changes.append(BookChange("added", name, None, None, previous.version if previous else None, None))
+            changes.append(BookChange(ChangeKind.ADDED, name, None, None, previous.version if previous else None, None))
             if after.overrides_lock:
-                changes.append(BookChange("changed", name, None, "overrides_lock", "false", "true"))
+                changes.append(BookChange(ChangeKind.CHANGED, name, None, "overrides_lock", "false", "true"))
             changes.extend(_charges(previous, after, name))
             continue
         changes.extend(_fields(name, None, _version_facts(before), _version_facts(after)))
@@ -81,7 +90,7 @@ def shown_changes(changes: list[BookChange], new: Book, old: Book) -> Iterator[s
             yield f"      {change.field}: {change.old or '(none)'} -> {change.new or '(none)'}"
 
 
-_MARKS = {"added": "+", "removed": "-", "changed": "~"}
+_MARKS = {ChangeKind.ADDED: "+", ChangeKind.REMOVED: "-", ChangeKind.CHANGED: "~"}
 
 
 def _start(name: str, old: Book, new: Book) -> tuple[int, str]:
@@ -116,15 +125,15 @@ def _charges(before: Version | None, after: Version | None, version: str) -> Ite
     news = {charge.charge: charge_facts(charge) for charge in after.charges} if after else {}
     for name in [*news, *(name for name in olds if name not in news)]:
         if name not in olds:
-            yield BookChange("added", version, name, None, None, _in_short(news[name]))
+            yield BookChange(ChangeKind.ADDED, version, name, None, None, _in_short(news[name]))
         elif name not in news:
-            yield BookChange("removed", version, name, None, _in_short(olds[name]), None)
+            yield BookChange(ChangeKind.REMOVED, version, name, None, _in_short(olds[name]), None)
         else:
             yield from _fields(version, name, olds[name], news[name])
     kept = [name for name in news if name in olds]
     if kept != [name for name in olds if name in news]:
         old_order = ", ".join(name for name in olds if name in news)
-        yield BookChange("changed", version, None, "order of charges", old_order, ", ".join(kept))
+        yield BookChange(ChangeKind.CHANGED, version, None, "order of charges", old_order, ", ".join(kept))
 
 
 def _fields(
@@ -132,7 +141,7 @@ def _fields(
 ) -> Iterator[BookChange]:
     for field, before in old.items():
         if new[field] != before:
-            yield BookChange("changed", version, charge, field, before, new[field])
+            yield BookChange(ChangeKind.CHANGED, version, charge, field, before, new[field])
 
 
 def _in_short(facts: dict[str, str | None]) -> str:

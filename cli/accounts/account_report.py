@@ -1,4 +1,4 @@
-"""How an account is shown: as text for people, and as plain data for programs."""
+"""Shows an account: as text for people, and as plain data for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINE_COLUMNS = ("occurred_at", "event_id", "endpoint", "charge", "decision", "c
 
 
 def as_plain(overview: AccountOverview) -> dict[str, Any]:
-    """Everything, for JSON. Times in ms, amounts in credits."""
+    """The account as plain data, for JSON. Times in ms, amounts in credits."""
     account = overview.account
     return {
         "account_id": account.account_id,
@@ -49,7 +49,7 @@ def _plain_balance(view: BalanceView) -> dict[str, Any]:
 
 
 def print_account(overview: AccountOverview) -> None:
-    """The same for people."""
+    """Prints the account for people."""
     account = overview.account
     print_line(f"account      {account.account_id}")
     print_line(f"plan         {_plan(overview)}")

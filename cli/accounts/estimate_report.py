@@ -1,4 +1,4 @@
-"""How an estimate is shown: as tables for people, and as plain data for programs."""
+"""Shows an estimate: as tables for people, and as plain data for programs."""
 
 from __future__ import annotations
 

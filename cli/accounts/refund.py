@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--credits", "credits_", type=click.IntRange(min=1), help="So many. Without it: all that is left.")
 @click.option("--reason", default="", help="Kept with the refund, for whoever looks later.")
 @click.option("--id", "refund_id", help="The refund's id: the same again changes nothing. Without it: a random one.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be refunded or rejected; nothing is sent.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be refunded or rejected; nothing is sent.")
 @wait_option
 @json_option
 @with_configuration

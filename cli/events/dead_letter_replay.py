@@ -1,4 +1,4 @@
-"""`creditmeter dead-letters replay`: send what was set aside again, after its cause is mended or with it corrected."""
+"""`creditmeter dead-letters replay`: sends dead letters again, after their cause is mended, or corrected."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _SHOWN = 20
     "--corrected", type=click.Path(exists=True, dir_okay=False, allow_dash=True),
     help="Send this instead: JSON as `show --json` prints it, edited. One PLACE.",
 )  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Only tell what would be sent.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be sent.")
 @click.option(
     "--wait", type=NumberRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long to wait for what becomes of them; 0 does not wait.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     creditmeter migrate
     """,
 )
-@click.option("--dry-run", is_flag=True, help="Only tell what would be applied.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be applied.")
 @json_option
 @with_configuration
 def migrate(configuration: Configuration, *, dry_run: bool, as_json: bool) -> None:

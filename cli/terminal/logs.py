@@ -21,7 +21,7 @@ class _Lines(logging.Formatter):
 
 
 def set_up_logs() -> None:
-    """Our own from INFO on, the libraries' from WARNING on."""
+    """Log our own messages from INFO on, those of libraries from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

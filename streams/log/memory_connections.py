@@ -1,4 +1,4 @@
-"""The twin of `KafkaConnections` on a `MemoryBroker`: for tests, and for whoever wants a pipeline without a broker."""
+"""The twin of `KafkaConnections` on a `MemoryBroker`: for tests, and for a pipeline without a broker."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What one command caused, for whoever sent it: waits until it is decided, then finds its outputs in the topics.
+"""Waits until a command is decided, then reads what it caused from the output topics.
 
 Every message but a price book is answered in `credits.billed` (SPEC 4), so that its decision is seen there as soon as
 it is made, whether it has lines or was a repeat, set aside or applied. Where there is no answer (a price book, a worker
-of the version before, a topic that was trimmed) the rating group's group tells: a worker acknowledges an input
+of the version before, a topic that was trimmed) the offset of the rating group decides: a worker acknowledges an input
 message only after everything that it caused is in the output topics.
 """
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from metering.records import AlertKind, DeadLetterReason, Decision, GrantStatus, RejectReason
+from metering.records import AlertKind, DeadLetterReason, Decision, GrantStatus, HoldStatus, RejectReason
 from replay.audit.partition import Against
 from tests.replay.audit.audited import Audited, items
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster, Machine
@@ -82,6 +82,11 @@ def test_the_simulation_has_outcomes_of_every_kind() -> None:
         met += outcomes(cluster)
     wanted = {str(each) for kind in (Decision, RejectReason, GrantStatus, AlertKind, DeadLetterReason) for each in kind}
     wanted |= {"refunded in part", "refunded in full", "forfeited", "several grants used", "a refund's grant used"}
+    wanted |= {f"hold {status}" for status in HoldStatus} | {
+        "a line on a hold",
+        "the same again",
+        "another under its id",
+    }
     assert not wanted - met.keys(), "no traffic of these kinds in 59 runs"
 
 
@@ -95,6 +100,10 @@ def outcomes(cluster: Cluster) -> Counter[str]:
     for refund in items(cluster, NAMES.refunds, "refunds"):
         met[refund["reject_reason"] or ("refunded in part" if refund["remaining_charge"] else "refunded in full")] += 1
         met["forfeited"] += refund["forfeited"] > 0
+    met.update(f"hold {hold['status']}" for hold in items(cluster, NAMES.holds, "holds"))
+    met["a line on a hold"] += sum(line["hold_id"] is not None for line in items(cluster, NAMES.billed, "events"))
+    for repeat in items(cluster, NAMES.billed, "repeated"):
+        met["the same again" if repeat["same_content"] else "another under its id"] += 1
     met.update(grant["status"] for grant in items(cluster, NAMES.grants, "grants"))
     met.update(alert["kind"] for alert in items(cluster, NAMES.alerts, "alerts"))
     met.update(letter["reason"] for letter in items(cluster, NAMES.dead_letters, "dead_letters"))

@@ -107,6 +107,11 @@ def billed(cluster: Cluster, partition: int = 0) -> list[bytes]:
     return [message.value for message in cluster.broker.records(BILLED, partition)]
 
 
+def billed_with_lines(cluster: Cluster, partition: int = 0) -> list[bytes]:
+    """The billed batches that have lines: one that only answers commands has none."""
+    return [value for value in billed(cluster, partition) if cluster.codec.decode(value)[1]["events"]]
+
+
 def altered(cluster: Cluster, value: bytes, **changes: Any) -> bytes:
     """The same batch with other values in its first item, and a valid encoding."""
     name, batch = cluster.codec.decode(value)

@@ -11,7 +11,7 @@ from replay.audit.findings import Finding, Totals
 from replay.audit.partition import Against
 from schemas.batches import read_position
 from streams.log.protocols import LostPrefix
-from tests.replay.audit.audited import BILLED, Audited, Everything, altered, billed, items, replace
+from tests.replay.audit.audited import BILLED, Audited, Everything, altered, billed, billed_with_lines, items, replace
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 
 
@@ -90,7 +90,7 @@ def test_a_double_with_the_same_bytes_is_fine(cluster: Cluster) -> None:
 
 
 def test_a_double_with_other_bytes_is_found(cluster: Cluster) -> None:
-    offset = cluster.append(BILLED, 0, altered(cluster, billed(cluster)[1], credits=77))
+    offset = cluster.append(BILLED, 0, altered(cluster, billed_with_lines(cluster)[1], credits=77))
     (found,) = Audited(cluster).run().differences
     assert (found.finding, found.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{offset}")
 

@@ -21,7 +21,18 @@ from sinks.rows import to_columns
 from streams.state.read_only import StateView
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
-from tests.replay.audit.audited import BILLED, Audited, Everything, SinkRows, altered, billed, filled, items, replace
+from tests.replay.audit.audited import (
+    BILLED,
+    Audited,
+    Everything,
+    SinkRows,
+    altered,
+    billed,
+    billed_with_lines,
+    filled,
+    items,
+    replace,
+)
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 from tests.streams.traffic import HOUR, START
 
@@ -76,7 +87,7 @@ def test_the_statements_of_the_finance_page(cluster: Cluster, tmp_path: Path) ->
     sink = filled(cluster, tmp_path / "clickhouse")
     try:
         closing, later, net = (sink.query(each).dicts() for each in statements)
-        ends = {p: max(read_position(value)[0] for value in billed(cluster, p)) for p in range(PARTITIONS)}
+        ends = {p: max(read_position(value)[0] for value in billed_with_lines(cluster, p)) for p in range(PARTITIONS)}
         assert {row["source_partition"]: row["invoiced_to"] for row in closing} == ends
         assert later == [], "nothing came after the offset of the example"
         january = range(START, START + 31 * 24 * HOUR)  # late events reach back into December
@@ -105,8 +116,7 @@ def alter_rows(sink: EmbeddedSink, cluster: Cluster) -> None:
     sink.execute(f"ALTER TABLE billed_rows UPDATE credits = 999 WHERE {where} {sync}")
     refund = sink.query("SELECT refund_id FROM refund_rows WHERE status = 'rejected' LIMIT 1").rows[0][0]
     sink.execute(f"ALTER TABLE refund_rows DELETE WHERE refund_id = '{refund}' {sync}")
-    message = cluster.broker.records(BILLED, 0)[0].value
-    name, batch = cluster.codec.decode(message)
+    name, batch = cluster.codec.decode(billed_with_lines(cluster)[0])
     sink.insert(*to_columns(name, [batch | {"part": 3, "events": batch["events"][:1]}]))
     grants = next(p for p in range(PARTITIONS) if cluster.broker.records(NAMES.grants, p))
     name, batch = cluster.codec.decode(cluster.broker.records(NAMES.grants, grants)[0].value)
@@ -145,8 +155,8 @@ def test_a_later_audit_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     both = load(tmp_path / "again").totals
     assert (both.charged, both.lines, both.records) == (everything.charged, everything.lines, everything.records)
     # Doubles of what stands before the checkpoint are still known.
-    cluster.append(BILLED, 0, billed(cluster)[0])
-    cluster.append(BILLED, 0, altered(cluster, billed(cluster)[0], credits=5))
+    cluster.append(BILLED, 0, billed_with_lines(cluster)[0])
+    cluster.append(BILLED, 0, altered(cluster, billed_with_lines(cluster)[0], credits=5))
     third = Audited(cluster)
     assert run(third, plan(third, tmp_path, **going_on)).totals.doubles == 1
     assert third.found == [Finding.DIFFERENT]

@@ -212,7 +212,7 @@ def test_the_loader_stops_where_retention_was_quicker(cluster: Cluster, tmp_path
     assert len(missing) == sum(len(cluster.codec.decode(value)[1]["events"]) for value in lost)
 
 
-def delete_unread(cluster: Cluster) -> tuple[TopicAndPartition, list[bytes]]:
+def delete_unread(cluster: Cluster) -> tuple[TopicPartition, list[bytes]]:
     """Deletes all but the last of the billed records of a partition that the loader has not read; where, and what."""
     topic, group = cluster.names.billed, cluster.names.loading_group
     offsets = GroupOffsets(cluster.bootstrap, group)

@@ -102,7 +102,7 @@ def test_all_that_is_wrong_is_said_at_once(kafka: SharedKafka) -> None:
     time.sleep(0.3)  # until the broker tells the new settings
     with pytest.raises(TopicMismatch) as caught:
         check_topics(kafka.bootstrap, names)
-    assert [(m.topic, m.setting, m.found, m.wanted) for m in caught.value.mismatches] == [
+    assert [(m.topic, m.setting, m.actual, m.wanted) for m in caught.value.mismatches] == [
         (names.billed, "the number of partitions", "4", "2"),
         (names.requests, "message.timestamp.type", "CreateTime", "LogAppendTime"),
         (names.requests, "cleanup.policy", "compact", "delete"),
