@@ -14,9 +14,12 @@ from application.input.json_shape import is_object_end
 from application.input.lines import LONGEST_LINE, Line
 from application.input.log_formats import LogFormat
 from application.input.logged_request import LoggedRequest, NotALogLineError, to_event
-from application.input.ndjson import BadLine, InputCommand, read_command
+from application.input.ndjson import BadLine, InputCommand, read_command, why_undecodable
 from metering.records import Command, DeadLetterReason, Record
 
+_NO_COMMAND = (
+    "has neither event_id nor account_id: it is no command, and no request as nginx, Envoy or Caddy write it in JSON"
+)
 _LINES_REMEMBERED = 65_536
 
 
@@ -98,13 +101,15 @@ def _is_undecodable(command: InputCommand | BadLine) -> bool:
 
 def _checked(command: InputCommand | BadLine, line: Line) -> InputCommand | Rejected:
     if isinstance(command, InputCommand):
+        if command.record.keys().isdisjoint(("event_id", "account_id")) and command.name == Command.REQUEST:
+            return Rejected(line.number, line.content, _NO_COMMAND)
         wrong = first_mistake(Command(command.name), command.record)
         return command if wrong is None else Rejected(line.number, line.content, wrong)
     if not _is_undecodable(command):
         return Rejected(line.number, line.content, "type: is not request, hold, refund, grant or account")
     if is_object_end(line.content):
         return Rejected(line.number, line.content, "is the end of a JSON object whose beginning is missing")
-    return Rejected(line.number, line.content, "is not a JSON object")
+    return Rejected(line.number, line.content, why_undecodable(line.content))
 
 
 def log_commands(

@@ -97,6 +97,19 @@ def read_command(line_number: int, content: bytes, recorded_at: int | None = Non
     return _command(line_number, Command(name), data, recorded_at)
 
 
+def why_undecodable(content: bytes) -> str:
+    """What is wrong with a line that is `undecodable`, for people."""
+    try:
+        _decode(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return f"is not a JSON object: its byte {error.start + 1} is not UTF-8"
+    except _NotJsonError as error:
+        return f"is not a JSON object: {error}"
+    except (ValueError, RecursionError):
+        pass
+    return "is not a JSON object"
+
+
 def _command(
     line_number: int, command: Command, record: dict[str, Any], default_recorded_at: int | None
 ) -> InputCommand:

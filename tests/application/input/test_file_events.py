@@ -123,3 +123,22 @@ def test_what_metering_refuses_is_refused_with_its_field() -> None:
     (bad,) = items_of([Line(1, b'1.2.3.4 - - [17/May/1999:10:05:03 +0000] "GET / HTTP/1.1" 200 5')])
     assert isinstance(bad, Rejected)
     assert bad.why.startswith("makes no event: occurred_at: is 926935503000, should be a time of the years")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"event_id": "a", "event_id": "b"}', "is not a JSON object: a key stands twice"),
+        (b'{"event_id": NaN}', "is not a JSON object: NaN is not JSON"),
+        (b'{"event_id": "\xe9"}', "is not a JSON object: its byte 15 is not UTF-8"),
+        (b'{"event_id": "a",}', "is not a JSON object"),
+        (b'{"ClientHost": "203.0.113.9", "DownstreamStatus": 200}', "has neither event_id nor account_id: it is no"),
+        (b'{"MESSAGE": "1.2.3.4 - -", "_HOSTNAME": "web1"}', "has neither event_id nor account_id: it is no"),
+        (b'{"account_id": "a"}', "event_id: is missing"),
+        (b'{"type": "grant"}', "grant_id: is missing"),
+    ],
+)
+def test_why_a_line_is_no_command(content: bytes, why: str) -> None:
+    (rejected,) = ndjson_commands(iter([Line(1, content)]), last_line_complete=False)
+    assert isinstance(rejected, Rejected)
+    assert rejected.why.startswith(why)
