@@ -138,7 +138,8 @@ class KafkaConnections:
     def seals(self) -> SealLedger:
         if self._ledger is None:
             keys = self._seal_settings.for_log(self.log_id())
-            seals = PipelineSeals(self.address, self._names, keys, self._security)
+            ledger_log = self.log(self._names.seals)
+            seals = PipelineSeals(self.address, self._names, keys, self._security, ledger_log)
             self._open.callback(seals.close)
             self._ledger = seals.opened()
         return self._ledger

@@ -38,12 +38,19 @@ class PipelineSeals:
     """One pipeline's seals. `keys` are those of the configuration."""
 
     def __init__(
-        self, bootstrap: str, names: TopicNames, keys: SealKeys, security: Mapping[str, str] | None = None
+        self,
+        bootstrap: str,
+        names: TopicNames,
+        keys: SealKeys,
+        security: Mapping[str, str] | None = None,
+        ledger_log: KafkaInputLog | None = None,
     ) -> None:
+        """`ledger_log`: the caller's log of the topic of seals, which stays the caller's; None: a client of its own."""
         self._bootstrap = bootstrap
         self._names = names
         self._keys = keys
         self._security = security
+        self._ledger_log = ledger_log
         self._opened: list[KafkaInputLog] = []
 
     def close(self) -> None:
@@ -113,6 +120,8 @@ class PipelineSeals:
     def _ledger(self) -> InputLog:
         if self._names.seals not in TopicAdmin(self._bootstrap, self._security, _TIMEOUT).describe([self._names.seals]):
             return _NoLedger()
+        if self._ledger_log is not None:
+            return self._ledger_log
         made = KafkaInputLog(self._bootstrap, self._names.seals, security=self._security)
         self._opened.append(made)
         return made
