@@ -56,5 +56,5 @@ def outcomes(
         replays.append(Replay(letter.place, topic, *sent[letter.place], now, correction is not None, command))
     with pipeline.notices.waiting("waiting for the worker"):
         pipeline.results.wait_until_decided(last, seconds)
-        judged = {replay.of: replay for replay in ReplayLog(pipeline).judged(replays)}
+        judged = {replay.of: replay for replay in ReplayLog(pipeline).judged(replays, last)}
     return [judged[letter.place] for letter in letters]

@@ -135,8 +135,11 @@ class ReplayLog:
         share_success(by_place)
         return by_place
 
-    def judged(self, replays: Iterable[Replay]) -> list[Replay]:
-        """The same, with the outcomes as they are now."""
+    def judged(self, replays: Iterable[Replay], decided: Mapping[int, int] | None = None) -> list[Replay]:
+        """The same, with the outcomes as they are now.
+
+        `decided`: by partition, the last offset whose decision was seen, perhaps before the worker acknowledged it.
+        """
         results = self._pipeline.results
         rated = results.rated()
         by_partition: dict[int, list[Replay]] = {}
@@ -144,7 +147,7 @@ class ReplayLog:
             by_partition.setdefault(replay.partition, []).append(replay)
         judged = []
         for partition, those in by_partition.items():
-            stop = rated.get(partition, 0)
+            stop = max(rated.get(partition, 0), (decided or {}).get(partition, -1) + 1)
             caused = results.caused_by(partition, [replay.offset for replay in those if replay.offset < stop])
             judged += [
                 self._judge(replay, caused.get(replay.offset, {})) if replay.offset < stop else replay
