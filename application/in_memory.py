@@ -14,7 +14,7 @@ from application.notices import Notices
 from application.pipeline import LocalPlaces, Pipeline
 from schemas.codec import Codec
 from schemas.price_book import read_book
-from sinks.rows import to_columns
+from sinks.inserts import inserts_of
 from sinks.sink import Sink, SinkRejected
 from streams import clock
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
@@ -81,7 +81,8 @@ class MemoryWorker:
                         continue
                     if self._sink is not None:
                         name, batch = codec.decode(message.value)
-                        self._sink.insert(*to_columns(name, [batch]))
+                        for rows in inserts_of(name, [batch]):
+                            self._sink.insert(*rows)
                     loaded[place] = message.offset + 1
 
 

@@ -43,6 +43,9 @@ class Shape(NamedTuple):
     """The field that the row's day is taken from."""
     optional_times: tuple[str, ...] = ()
     expand: Callable[[Sequence[Record], dict[str, list[Any]]], None] | None = None
+    """Adds the columns that no field of an item is as it stands."""
+    arrays: tuple[str, ...] = ()
+    """The columns of ``expand`` that hold arrays."""
 
 
 def _expand_billed(events: Sequence[Record], columns: dict[str, list[Any]]) -> None:
@@ -61,6 +64,25 @@ def _expand_billed(events: Sequence[Record], columns: dict[str, list[Any]]) -> N
     columns["grant_credits"] = [[use["credits"] for use in uses] if uses else () for uses in used]
 
 
+def _expand_hold(changes: Sequence[Record], columns: dict[str, list[Any]]) -> None:
+    for field, column in (("credits", "credit"), ("charged", "charged"), ("available_after", "available")):
+        _split_map(changes, field, columns, f"{column}_types", f"{column}_amounts")
+
+
+def _expand_account(changes: Sequence[Record], columns: dict[str, list[Any]]) -> None:
+    plans = [change["plan"] or {} for change in changes]
+    columns["plan"] = [plan.get("name") for plan in plans]
+    columns["plan_started_at"] = [plan.get("started_at") for plan in plans]
+    columns["plan_ends_at"] = [plan.get("ends_at") for plan in plans]
+    _split_map(changes, "alert_below", columns, "mark_types", "mark_amounts")
+
+
+def _split_map(items: Sequence[Record], field: str, columns: dict[str, list[Any]], keys: str, values: str) -> None:
+    maps = [item[field] for item in items]
+    columns[keys] = maps
+    columns[values] = list(map(dict.values, maps))
+
+
 SHAPES: dict[str, Shape] = {
     "BilledBatch": Shape(
         "billed_rows",
@@ -69,10 +91,15 @@ SHAPES: dict[str, Shape] = {
             *("event_id", "line", "account_id", "occurred_at", "endpoint", "channel", "outcome", "request_id", "actor"),
             *("user_id", "ip", "domain", "plan", "decision", "charge", "feature", "action", "credit_type"),
             *("price_version", "units", "unit_credits", "credits", "owner_event_id", "window_ends_at", "balance_after"),
+            "hold_id",
         ),
         "occurred_at",
         ("window_ends_at",),
         _expand_billed,
+        (
+            *("quantity_names", "quantity_values", "attribute_names", "attribute_values", "grant_ids"),
+            "grant_credits",
+        ),
     ),
     "RefundBatch": Shape(
         "refund_rows",
@@ -80,8 +107,10 @@ SHAPES: dict[str, Shape] = {
         (
             *("refund_id", "account_id", "event_id", "line", "charge", "status", "reject_reason", "credits"),
             *("forfeited", "credit_type", "remaining_charge", "balance_after", "reason", "requested_at"),
+            "occurred_at",
         ),
         "requested_at",
+        ("occurred_at",),
     ),
     "GrantBatch": Shape(
         "grant_rows",
@@ -108,6 +137,27 @@ SHAPES: dict[str, Shape] = {
         ("account_id", "kind", "credit_type", "mark", "balance", "at"),
         "at",
     ),
+    "HoldBatch": Shape(
+        "hold_rows",
+        "holds",
+        ("account_id", "hold_id", "status", "event_id", "reject_reason", "expires_at", "at", "reason"),
+        "at",
+        ("expires_at",),
+        _expand_hold,
+        (
+            *("credit_types", "credit_amounts", "charged_types", "charged_amounts", "available_types"),
+            "available_amounts",
+        ),
+    ),
+    "AccountBatch": Shape(
+        "account_rows",
+        "accounts",
+        ("account_id", "update_id", "on_empty", "at"),
+        "at",
+        ("plan_started_at", "plan_ends_at"),
+        _expand_account,
+        ("mark_types", "mark_amounts"),
+    ),
 }
 """By the name of the batch's Avro record."""
 
@@ -121,10 +171,10 @@ def to_columns(name: str, batches: Iterable[Record]) -> tuple[str, dict[str, lis
     batches = list(batches)
     items: list[Record] = list(chain.from_iterable(batch[shape.items] for batch in batches))
     columns: dict[str, list[Any]] = {field: list(map(itemgetter(field), items)) for field in shape.fields}
-    for field in (shape.time, *shape.optional_times):
-        columns[field] = _within_range(columns[field])
     if shape.expand is not None:
         shape.expand(items, columns)
+    for field in (shape.time, *shape.optional_times):
+        columns[field] = _within_range(columns[field])
     columns["day"] = [_DAYS[time // DAY] for time in columns[shape.time]]
     _add_source(columns, batches, shape.items)
     return shape.table, columns

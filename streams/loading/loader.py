@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from schemas.codec import Codec
 from schemas.errors import Undecodable
-from sinks.rows import to_columns
+from sinks.inserts import Insert, inserts_of
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
 from streams.loading.continuity import Continuity, LogTopics
@@ -102,7 +102,8 @@ class LoadingHandler:
                 if self._is_new(topic, message.partition, batch):
                     by_name.setdefault(name, []).append(batch)
             for name, batches in by_name.items():
-                self._insert(name, batches)
+                for insert in inserts_of(name, batches):
+                    self._insert(insert)
             last = {message.partition: message for message in messages}
             reached |= {(topic, partition): loaded_of(message) for partition, message in last.items()}
         self._patiently("positions", lambda: self._positions.write(reached))
@@ -150,12 +151,9 @@ class LoadingHandler:
         self._seen[topic, partition] = position
         return True
 
-    def _insert(self, name: str, batches: list[dict[str, Any]]) -> None:
-        table, columns = to_columns(name, batches)
-        if not columns["version"]:  # answers alone, which have no rows
-            return
-        self._patiently(f"rows of {table}", lambda: self._sink.insert(table, columns))
-        self._metrics.loaded_rows.labels(table).inc(len(columns["version"]))
+    def _insert(self, insert: Insert) -> None:
+        self._patiently(f"rows of {insert.table}", lambda: self._sink.insert(*insert))
+        self._metrics.loaded_rows.labels(insert.table).inc(insert.rows)
 
     def _patiently(self, what: str, ask: Callable[[], None]) -> None:
         """Asks the store again, with growing pauses, until it answers. Raises StoppedWaiting, SinkRejected."""

@@ -78,8 +78,8 @@ class TopicNames:
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """The output topics that have a table in ClickHouse."""
-        return (self.billed, self.refunds, self.grants, self.alerts, self.dead_letters)
+        """The output topics that have a table in ClickHouse: all of them."""
+        return self.outputs
 
     @property
     def all(self) -> tuple[str, ...]:

@@ -9,13 +9,15 @@ import pytest
 
 from local.shared import SharedClickHouse
 from sinks.embedded import EmbeddedSink
+from sinks.inserts import LATEST_BALANCES
 from sinks.migrate import migrate
+from sinks.rows import SHAPES
 from sinks.server import ServerAddress, ServerSink
 from sinks.sink import Sink
 from tests.sinks.native_client import CurrentServerSink
 from tests.sinks.old_server import OldServerSink
 
-TABLES = ("billed_rows", "refund_rows", "grant_rows", "dead_letter_rows", "alert_rows")
+TABLES = (*(shape.table for shape in SHAPES.values()), LATEST_BALANCES)
 
 
 def server_sink(server: SharedClickHouse) -> ServerSink:

@@ -13,6 +13,8 @@ _REWRITES = (
     (r"Date32", "Date"),
     (r"LowCardinality\(((?:[^()]|\([^()]*\))*)\)", r"\1"),
     (r"mapFromArrays\(", "arrayMap((k, v) -> (k, v), "),
+    (r"^DROP VIEW", "DROP TABLE"),
+    (r"ADD COLUMN IF NOT EXISTS", "ADD COLUMN"),
 )
 
 

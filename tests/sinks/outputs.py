@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from sinks.rows import SHAPES, to_columns
+from sinks.inserts import inserts_of
+from sinks.rows import SHAPES
 from sinks.sink import Sink
 from tests.metering.meter import DAY, HOUR, NOON, MachineMeter, account, book, charge, grant, refund, request
 
@@ -21,6 +22,8 @@ RECORD_OF = {
     "grant": "GrantBatch",
     "alert": "AlertBatch",
     "dead_letter": "DeadLetterBatch",
+    "hold": "HoldBatch",
+    "account": "AccountBatch",
 }
 BOOK = book(
     charge("lookup", 20, feature="Identification", action="IP lookup", unique=(["ip"], "24h")),
@@ -37,10 +40,9 @@ class Log:
         self.next_offset = 0
         self.batches: list[Batch] = []
 
-    def message(self, *commands: tuple[str, Json], part_size: int = 2) -> None:
-        """One message: several request events, or one other command."""
+    def message(self, *commands: tuple[str, Json], part_size: int = 2, recorded_at: int = NOON + 300 * DAY) -> None:
+        """One message: several request events, or one other command. `recorded_at` in ms."""
         outputs: dict[str, list[Json]] = defaultdict(list)
-        recorded_at = NOON + 300 * DAY
         for index, (command, record) in enumerate(commands):
             for kind, item in self.meter.apply(command, record, recorded_at):
                 if kind != "repeated":
@@ -72,7 +74,8 @@ def load(sink: Sink, batches: Iterable[Batch], name: str | None = None) -> None:
         by_name[record_name].append(batch)
     for record_name, some in by_name.items():
         if name is None or record_name == name:
-            sink.insert(*to_columns(record_name, some))
+            for rows in inserts_of(record_name, some):
+                sink.insert(*rows)
 
 
 def random_log(seed: int, messages: int = 60) -> Log:

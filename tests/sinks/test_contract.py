@@ -6,9 +6,11 @@ import random
 
 import pytest
 
+from sinks.balances import account_balances
 from sinks.migrate import check_schema, migrate, migrations
 from sinks.sink import Limits, Sink, SinkRejected
-from tests.metering.meter import DAY, HOUR, NOON, account, book, charge, grant, refund, request
+from streams.clock import now_ms
+from tests.metering.meter import DAY, HOUR, NOON, account, book, charge, grant, hold, refund, request
 from tests.sinks.conftest import empty
 from tests.sinks.outputs import Log, load, random_log
 
@@ -20,6 +22,10 @@ ORDERED_VIEWS = {
     "alerts": "source_offset, position",
     "daily_usage": "day, account_id, endpoint, feature, action, credit_type",
     "balances": "account_id, credit_type",
+    "hold_changes": "source_offset, position",
+    "holds": "account_id, hold_id",
+    "account_changes": "source_offset, position",
+    "accounts": "account_id",
 }
 
 
@@ -42,7 +48,9 @@ def test_the_same_batches_again_in_pieces_or_in_another_order_change_no_view(sin
     batches = random_log(seed).batches
     load(sink, batches)
     expected = contents(sink)
-    assert all(expected[view] for view in ORDERED_VIEWS if view not in ("alerts", "dead_letters"))
+    assert all(
+        expected[view] for view in ORDERED_VIEWS if view not in ("alerts", "dead_letters", "holds", "hold_changes")
+    )
 
     rng = random.Random(seed)
     load(sink, batches)
@@ -69,6 +77,91 @@ def test_balances_are_the_machine_s_own_with_lapsed_grants_gone(sink: Sink, seed
         assert lapsed == balance_after - balance >= 0
 
 
+def held_log(seed: int, now: int) -> Log:
+    """Two accounts' commands of the last five days, recorded as they happened; holds end before `now` or after."""
+    rng = random.Random(seed)
+    log = Log()
+    at = now - 5 * DAY
+    for number in range(80):
+        at += rng.randrange(HOUR)
+        who = rng.choice(["acme", "zenith"])
+        kind = rng.choices(["request", "grant", "refund", "hold", "account"], [6, 2, 2, 5, 1])[0]
+        if kind == "request":
+            events = [_drawing(rng, f"e{number}-{i}", who, at + i, number) for i in range(rng.randrange(1, 4))]
+            log.message(*(("request", event) for event in events), recorded_at=at)
+        elif kind == "hold":
+            some = {name: rng.randrange(1, 60) for name in rng.choice([["credit"], ["email"], ["credit", "email"]])}
+            ends = at + rng.choice([HOUR, 2 * DAY, 20 * DAY])
+            log.message(("hold", hold(f"h{number}", some, at, account_id=who, expires_at=ends)), recorded_at=at)
+        elif kind == "grant":
+            ends = rng.choice([None, at + rng.randrange(1, 5 * DAY), now + 300 * DAY])
+            given = grant(f"g{number}", rng.randrange(1, 150), at, account_id=who, expires_at=ends)
+            log.message(("grant", given), recorded_at=at)
+        elif kind == "refund":
+            log.message(("refund", refund(f"r{number}", f"e{number - 2}-0", at, account_id=who)), recorded_at=at)
+        else:
+            on_empty = rng.choice(["allow", "reject"])
+            update = account(f"u{number}", at, account_id=who, on_empty=on_empty, alert_below={"credit": number})
+            log.message(("account", update), recorded_at=at)
+    return log
+
+
+def _drawing(rng: random.Random, event_id: str, who: str, at: int, number: int) -> dict[str, object]:
+    fields = {"account_id": who, "ip": f"10.0.0.{rng.randrange(60)}", "channel": rng.choice(["api", "js"])}
+    drawn = {"hold_id": f"h{rng.randrange(number + 1)}", "keeps_hold": rng.random() < 0.5}
+    return request(event_id, at, **fields, **drawn)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_held_and_available_are_the_machine_s_own_at_this_moment(sink: Sink, seed: int) -> None:
+    log = held_log(seed, now_ms())
+    load(sink, log.batches)
+    load(sink, random.Random(seed).sample(log.batches, len(log.batches)))
+    rows = sink.query("SELECT account_id, credit_type, balance, held, available, source_offset FROM balances").rows
+    now = now_ms()
+    assert sum(row[3] for row in rows) > 0
+    for account_id, credit_type, balance, held, available, _ in rows:
+        state = log.meter.state.account(account_id)
+        assert balance == log.balance_at(account_id, credit_type, now)
+        assert held == state.holds.set_aside_at(credit_type, now)
+        assert available == balance - held
+    for who in ("acme", "zenith"):
+        read = account_balances(lambda sql: sink.query(sql).rows, who)
+        own = {row[1]: row[2:5] for row in rows if row[0] == who}
+        assert {name: (each.balance, each.held, each.available) for name, each in read.items()} == own
+    opened = sink.query("SELECT account_id, hold_id FROM holds WHERE is_open = 1 ORDER BY account_id, hold_id").rows
+    assert opened == sorted(
+        (who, name)
+        for who in ("acme", "zenith")
+        for name, each in log.meter.state.account(who).holds.by_id.items()
+        if each.expires_at > now
+    )
+    changes = sink.query("SELECT count(), uniqExact(status) FROM hold_changes").rows
+    assert changes[0][0] == sum(len(batch["holds"]) for name, batch in log.batches if name == "HoldBatch")
+    assert changes[0][1] >= 5
+    settings = {who: log.meter.state.account(who) for who in ("acme", "zenith")}
+    for who, on_empty in sink.query("SELECT account_id, on_empty FROM accounts").rows:
+        assert on_empty == settings[who].on_empty
+
+
+def test_a_refund_names_the_call_of_its_line_also_where_the_event_id_came_again(sink: Sink) -> None:
+    log = Log(book(charge("lookup", 20, feature="Identification", action="IP lookup"), accept_window="1h"))
+    log.message(("request", request("same", NOON, actor="ann", endpoint="/v1/lookup")))
+    log.message(("refund", refund("r1", "same", NOON + 1)))
+    log.message(("account", account("u1", NOON + 3 * HOUR)))
+    log.message(("request", request("same", NOON + 3 * HOUR, actor="bob", endpoint="/v2/lookup")))
+    log.message(("refund", refund("r2", "same", NOON + 3 * HOUR + 1)))
+    log.message(("refund", refund("r3", "never", NOON + 3 * HOUR + 2)))
+    load(sink, log.batches)
+    load(sink, log.batches)
+    columns = "refund_id, actor, feature, action, endpoint, isNull(occurred_at)"
+    assert sink.query(f"SELECT {columns} FROM refunds ORDER BY refund_id").rows == [
+        ("r1", "ann", "Identification", "IP lookup", "/v1/lookup", 0),
+        ("r2", "bob", "Identification", "IP lookup", "/v2/lookup", 0),
+        ("r3", None, None, None, None, 1),
+    ]
+
+
 def test_a_grant_past_its_end_is_gone_though_no_command_has_come(sink: Sink) -> None:
     log = Log()
     log.message(("grant", grant("ends", 100, NOON, expires_at=NOON + DAY)))
@@ -83,6 +176,8 @@ def test_a_grant_past_its_end_is_gone_though_no_command_has_come(sink: Sink) -> 
             "balance": 50,
             "lapsed": 85,
             "balance_after": 135,
+            "held": 0,
+            "available": 50,
             "source_offset": 3,
         }
     ]

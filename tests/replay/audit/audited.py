@@ -11,8 +11,8 @@ from replay.audit.findings import Difference, Finding, Totals
 from replay.audit.partition import Against, AuditLogs, PartitionAudit
 from replay.audit.scope import Scope, Surveyor
 from sinks.embedded import EmbeddedSink
+from sinks.inserts import inserts_of
 from sinks.migrate import migrate
-from sinks.rows import to_columns
 from streams.log.memory import MemoryInputLog
 from streams.state.store import MemoryState
 from tests.streams.simulation import NAMES, PARTITIONS, SEALS, Cluster, read_book_once
@@ -99,7 +99,8 @@ def filled(cluster: Cluster, path: Path) -> EmbeddedSink:
         for partition in range(PARTITIONS):
             decoded = [cluster.codec.decode(m.value) for m in cluster.broker.records(topic, partition)]
             if decoded:
-                sink.insert(*to_columns(decoded[0][0], [batch for _, batch in decoded]))
+                for rows in inserts_of(decoded[0][0], [batch for _, batch in decoded]):
+                    sink.insert(*rows)
     return sink
 
 

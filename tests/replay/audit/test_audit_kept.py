@@ -17,7 +17,7 @@ from replay.audit.run import AuditPlan, AuditResult, run_audit
 from replay.audit.scope import Surveyor
 from schemas.batches import read_position
 from sinks.embedded import EmbeddedSink
-from sinks.rows import to_columns
+from sinks.rows import SHAPES, to_columns
 from streams.state.read_only import StateView
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
@@ -103,7 +103,7 @@ def test_the_statements_of_the_finance_page(cluster: Cluster, tmp_path: Path) ->
         sink.close()
 
 
-TABLES = ("billed_rows", "refund_rows", "grant_rows", "dead_letter_rows", "alert_rows")
+TABLES = tuple(shape.table for shape in SHAPES.values())
 
 
 def alter_rows(sink: EmbeddedSink, cluster: Cluster) -> None:
