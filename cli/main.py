@@ -32,6 +32,7 @@ COMMANDS = {
     "explain": "cli.accounts.explain",
     "grant": "cli.accounts.grant",
     "refund": "cli.accounts.refund",
+    "hold": "cli.accounts.hold",
     "account": "cli.accounts.account",
     "dead-letters": "cli.events.dead_letters",
     "estimate": "cli.accounts.estimate",

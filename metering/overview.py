@@ -14,6 +14,7 @@ from metering.account import BEGINNING, Account
 from metering.balances import OpenGrant
 from metering.book import Unique
 from metering.claims import Owner, describe_claim_key, is_forgotten
+from metering.holds import Hold
 from metering.state import State
 
 _EVENTS, _COMMANDS = "events", {b"r": "refunds", b"g": "grants", b"u": "account updates"}
@@ -24,12 +25,19 @@ class BalanceView:
     """One credit type at an instant, open grants in order of use.
 
     `over`: credits of grants whose time has passed, forfeited by the next command; neither in `balance` nor `grants`.
+    `held`: credits that open holds set aside (SPEC 11).
     """
 
     balance: int
     debt: int
     over: int
     grants: list[OpenGrant]
+    held: int = 0
+
+    @property
+    def available(self) -> int:
+        """The balance less what open holds set aside."""
+        return self.balance - self.held
 
 
 class ClaimView(NamedTuple):
@@ -56,14 +64,24 @@ def is_known(account: Account) -> bool:
 
 
 def balances_at(account: Account, at: int) -> dict[str, BalanceView]:
-    """By credit type in order of name, as of `at` (ms): a grant past its time is gone even if no command has come."""
+    """By credit type in order of name, as of `at` (ms): grants and holds past their time are gone."""
     views = {}
-    for name, balance in sorted(account.balances.items()):
+    held = {name: account.holds.set_aside_at(name, at) for name in account.holds.set_aside}
+    for name, amount in held.items():
+        if amount and name not in account.balances:
+            views[name] = BalanceView(0, 0, 0, [], amount)
+    for name, balance in account.balances.items():
         is_open = [grant.expires_at is None or grant.expires_at > at for grant in balance.grants]
         grants = [grant for grant, still in zip(balance.grants, is_open, strict=True) if still]
         left = sum(grant.left for grant in grants)
-        views[name] = BalanceView(left - balance.debt, balance.debt, balance.amount + balance.debt - left, grants)
-    return views
+        over = balance.amount + balance.debt - left
+        views[name] = BalanceView(left - balance.debt, balance.debt, over, grants, held.get(name, 0))
+    return dict(sorted(views.items()))
+
+
+def open_holds_at(account: Account, at: int) -> list[Hold]:
+    """The account's holds that are open at `at` (ms), in order of expiry, then arrival."""
+    return sorted((hold for hold in account.holds.by_id.values() if hold.expires_at > at), key=lambda hold: hold.order)
 
 
 def claims_of(state: State, account: Account, newest: int) -> ClaimsView:

@@ -13,7 +13,17 @@ from typing import Any
 from application.input.ndjson import BadLine, InputCommand
 from metering import State, apply
 from metering.account import Account
-from metering.records import TIME_FIELD, Command, DeadLetterReason, Decision, GrantStatus, Kind, Output, RefundStatus
+from metering.records import (
+    TIME_FIELD,
+    Command,
+    DeadLetterReason,
+    Decision,
+    GrantStatus,
+    HoldStatus,
+    Kind,
+    Output,
+    RefundStatus,
+)
 from metering.store import Store, event_key
 from replay.account import AccountReplay
 from replay.layered_store import LayeredStore
@@ -57,10 +67,12 @@ class ChargeTally:
 class BalanceTally:
     """One credit type, in credits: before + granted + refunded - charged - expired = after.
 
-    `lowest` is the lowest balance that a charge of the job left, None where it charges nothing.
+    `held` is what open holds set aside before the job. `lowest` is the least that a charge of the job left available
+    (the balance less open holds, SPEC 11), None where it charges nothing.
     """
 
     before: int = 0
+    held: int = 0
     after: int = 0
     granted: int = 0
     charged: int = 0
@@ -87,6 +99,7 @@ class Estimate:
     repeats: Split = field(default_factory=Split)
     refused_events: int = 0
     rejected_refunds: Counter[str] = field(default_factory=Counter)
+    rejected_holds: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     first_dead_letters: list[dict[str, Any]] = field(default_factory=list)
     without_id: int = 0
@@ -94,8 +107,8 @@ class Estimate:
 
     @property
     def suffices(self) -> bool:
-        """Whether the balances cover the whole job."""
-        return all(balance.suffices for balance in self.balances.values())
+        """Whether what is available covers the whole job, its own holds included."""
+        return not self.rejected_holds and all(balance.suffices for balance in self.balances.values())
 
     def balance(self, credit_type: str) -> BalanceTally:
         """The tally of a credit type, new where it is the first time."""
@@ -116,6 +129,8 @@ class Estimator:
         self.result = Estimate(account.on_empty, account.stream_time if account.stream_time >= 0 else None)
         for name, amount in account.amounts().items():
             self.result.balance(name).before = amount
+        for name in account.holds.set_aside:
+            self.result.balance(name).held = account.holds.set_aside_at(name, now)
 
     @property
     def has_prices(self) -> bool:
@@ -187,6 +202,8 @@ class Estimator:
                     tally.expired += record["credits"]
             elif kind is Kind.REFUND:
                 self._count_refund(record)
+            elif kind is Kind.HOLD:
+                self.result.rejected_holds += record["status"] == HoldStatus.REJECTED
             elif kind is Kind.REPEATED:
                 of_job = command.name == Command.REQUEST and self._is_of_job(record["id"])
                 self.result.repeats.add(1, of_job=of_job)
@@ -207,8 +224,9 @@ class Estimator:
             tally.credits += line["credits"]
             balance = self.result.balance(line["credit_type"])
             balance.charged += line["credits"]
-            if balance.lowest is None or line["balance_after"] < balance.lowest:
-                balance.lowest = line["balance_after"]
+            available = line["balance_after"] - self._account.holds.set_aside.get(line["credit_type"], 0)
+            if balance.lowest is None or available < balance.lowest:
+                balance.lowest = available
         elif decision is Decision.DUPLICATE:
             saved = line["units"] * line["unit_credits"]
             tally.saved.add(saved, of_job=self._is_of_job(line["owner_event_id"]))

@@ -10,7 +10,8 @@ from application.accounts.opening import OpenedReplay, opened_replay
 from application.errors import ErrorCode, Failed
 from application.pipeline import Pipeline
 from metering.account import Account
-from metering.overview import BalanceView, ClaimsView, balances_at, claims_of, ids_of, is_known
+from metering.holds import Hold
+from metering.overview import BalanceView, ClaimsView, balances_at, claims_of, ids_of, is_known, open_holds_at
 from metering.records import Kind, Record
 from replay.recent_lines import Tail, newest_lines
 from streams import clock
@@ -18,7 +19,7 @@ from streams import clock
 
 @dataclass(frozen=True, slots=True)
 class AccountOverview:
-    """An account at the instant `at` (ms), by which grants are shown as over.
+    """An account at the instant `at` (ms), by which grants and holds are shown as over.
 
     It is true up to `offset` of `place`, the log's partition; `base` is where the replay began.
     """
@@ -29,6 +30,7 @@ class AccountOverview:
     base: str
     at: int
     balances: dict[str, BalanceView]
+    holds: list[Hold]
     claims: ClaimsView
     ids: dict[str, int]
     tail: Tail
@@ -66,7 +68,15 @@ def read_account(pipeline: Pipeline, account_id: str, claims: int, lines: int) -
             counted = claims_of(state, account, claims), ids_of(state, account)
         tail = _with_older(opened, newest, lines, applied)
         return AccountOverview(
-            account, replay.place, replay.applied, replay.base.name, at, balances_at(account, at), *counted, tail
+            account,
+            replay.place,
+            replay.applied,
+            replay.base.name,
+            at,
+            balances_at(account, at),
+            open_holds_at(account, at),
+            *counted,
+            tail,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from application.wording import amount, shown_time
-from metering.records import GrantStatus, Kind, RejectReason
+from metering.records import GrantStatus, HoldStatus, Kind, RejectReason
 
 REJECTED = {
     RejectReason.UNKNOWN_CHARGE: (
@@ -70,9 +70,19 @@ def _account(output: Mapping[str, Any]) -> str:
 
 
 def _hold(output: Mapping[str, Any]) -> str:
-    asked = ", ".join(amount(credits_, name) for name, credits_ in output["credits"].items())
-    left = ", ".join(amount(credits_, name) for name, credits_ in output["available_after"].items())
-    return f"hold {output['hold_id']} {output['status']}: {asked}; available {left}"
+    who, status = f"hold {output['hold_id']}", HoldStatus(output["status"])
+    asked, left = _amounts(output["credits"]), f"available {_amounts(output['available_after'])}"
+    if status is HoldStatus.HELD:
+        return f"held: {asked} by {who} until {shown_time(output['expires_at'])}; {left}"
+    if status is HoldStatus.REJECTED:
+        return f"rejected: {who} asks for {asked} ({output['reject_reason']}); {left}"
+    charged = _amounts(output["charged"]) if output["charged"] else "nothing"
+    by = "" if output["event_id"] is None else f" by event {output['event_id']}"
+    return f"{status}: {who}{by}, {charged} charged of {asked}; {left}"
+
+
+def _amounts(by_type: Mapping[str, int]) -> str:
+    return ", ".join(amount(credits_, name) for name, credits_ in by_type.items())
 
 
 def _dead_letter(output: Mapping[str, Any]) -> str:

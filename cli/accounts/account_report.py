@@ -9,8 +9,11 @@ from cli.terminal.output import print_line, print_status
 from cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from application.accounts.overview import AccountOverview
     from metering.balances import OpenGrant
+    from metering.holds import Hold
     from metering.overview import BalanceView
 
 _LINE_COLUMNS = ("occurred_at", "event_id", "endpoint", "charge", "decision", "credits", "credit_type", "balance_after")
@@ -27,6 +30,7 @@ def as_plain(overview: AccountOverview) -> dict[str, Any]:
         "shown_at": overview.at,
         "stream_time": account.stream_time,
         "balances": {name: _plain_balance(view) for name, view in overview.balances.items()},
+        "holds": [_plain_hold(hold) for hold in overview.holds],
         "plan": overview.plan,
         "on_empty": account.on_empty,
         "alert_below": account.alert_below,
@@ -45,7 +49,17 @@ def _plain_balance(view: BalanceView) -> dict[str, Any]:
         {"grant_id": grant.grant_id, "left": grant.left, "expires_at": grant.expires_at, "reason": grant.reason}
         for grant in view.grants
     ]
-    return {"balance": view.balance, "debt": view.debt, "over": view.over, "grants": grants}
+    return {
+        "balance": view.balance, "held": view.held, "available": view.available, "debt": view.debt, "over": view.over,
+        "grants": grants,
+    }  # fmt: skip
+
+
+def _plain_hold(hold: Hold) -> dict[str, Any]:
+    return {
+        "hold_id": hold.hold_id, "credits": dict(hold.credits), "held": dict(hold.remaining),
+        "charged": dict(hold.charged), "expires_at": hold.expires_at, "reason": hold.reason,
+    }  # fmt: skip
 
 
 def print_account(overview: AccountOverview) -> None:
@@ -78,19 +92,33 @@ def _print_balances(overview: AccountOverview) -> None:
         print_line("No credits have moved yet.")
         return
     rows = [
-        (name, f"{view.balance:,}", f"{sum(grant.left for grant in view.grants):,}", f"{view.debt:,}")
+        (
+            name, f"{view.balance:,}", f"{view.held:,}", f"{view.available:,}",
+            f"{sum(grant.left for grant in view.grants):,}", f"{view.debt:,}",
+        )
         for name, view in overview.balances.items()
-    ]
-    print_table(("credit type", "balance", "left of grants", "debt"), rows, ("balance", "left of grants", "debt"))
+    ]  # fmt: skip
+    numbers = ("balance", "held", "available", "left of grants", "debt")
+    print_table(("credit type", *numbers), rows, numbers)
     grants = [
         (name, *_grant(grant)) for name, view in overview.balances.items() for grant in view.grants
     ]  # in order of use
     if grants:
         print_table(("credit type", "open grant", "left", "expires", "reason"), grants, ("left",))
+    holds = [
+        (hold.hold_id, _amounts(hold.remaining), _amounts(hold.charged), shown_time(hold.expires_at), hold.reason)
+        for hold in overview.holds
+    ]
+    if holds:
+        print_table(("open hold", "held", "charged so far", "expires", "reason"), holds)
     over = {name: view.over for name, view in overview.balances.items() if view.over}
     for name, credits_ in over.items():
         print_line(f"{credits_:,} {name} are over by their time; the account's next command forfeits them.")
         print_line()
+
+
+def _amounts(by_type: Mapping[str, int]) -> str:
+    return ", ".join(f"{credits_:,} {name}" for name, credits_ in by_type.items())
 
 
 def _grant(grant: OpenGrant) -> tuple[str, str, str, str]:

@@ -15,7 +15,8 @@ _CHARGE_COLUMNS = (
     "charge", "credit type", "lines", "charged", "credits", "saved in the job", "saved by history", "other decisions",
 )  # fmt: skip
 _BALANCE_COLUMNS = (
-    "credit type", "before", "granted", "refunded", "charged", "expired", "after", "lowest", "refused", "suffices",
+    "credit type", "before", "held", "granted", "refunded", "charged", "expired", "after", "lowest", "refused",
+    "suffices",
 )  # fmt: skip
 _COUNTED_APART = ("charged",)
 
@@ -37,6 +38,7 @@ def as_plain(estimate: Estimate) -> dict[str, Any]:
     balances = {
         name: {
             "before": balance.before,
+            "held": balance.held,
             "granted": balance.granted,
             "refunded": balance.refunded,
             "charged": balance.charged,
@@ -56,6 +58,7 @@ def as_plain(estimate: Estimate) -> dict[str, Any]:
         "balances": balances,
         "refused_events": estimate.refused_events,
         "repeats": _plain_split(estimate.repeats),
+        "rejected_holds": estimate.rejected_holds,
         "rejected_refunds": dict(sorted(estimate.rejected_refunds.items())),
         "dead_letters": dict(sorted(estimate.dead_letters.items())),
         "first_dead_letters": estimate.first_dead_letters,
@@ -88,8 +91,9 @@ def print_estimate(estimate: Estimate, place: str) -> None:
     if estimate.balances:
         lines = [
             (
-                name, f"{balance.before:,}", f"{balance.granted:,}", f"{balance.refunded:,}", f"{balance.charged:,}",
-                f"{balance.expired:,}", f"{balance.after:,}", "" if balance.lowest is None else f"{balance.lowest:,}",
+                name, f"{balance.before:,}", f"{balance.held:,}", f"{balance.granted:,}", f"{balance.refunded:,}",
+                f"{balance.charged:,}", f"{balance.expired:,}", f"{balance.after:,}",
+                "" if balance.lowest is None else f"{balance.lowest:,}",
                 f"{balance.refused:,}", "yes" if balance.suffices else "no",
             )
             for name, balance in sorted(estimate.balances.items())
@@ -122,6 +126,8 @@ def _sentences(estimate: Estimate) -> list[str]:
         sentences.append(f"  line {letter['line_number']}: {letter['reason']}{name}")
     for reason, count in sorted(estimate.rejected_refunds.items()):
         sentences.append(f"{count:,} refunds would be rejected: {reason}.")
+    if estimate.rejected_holds:
+        sentences.append(f"{estimate.rejected_holds:,} holds would be rejected: less is available than they ask for.")
     sentences.append(_verdict(estimate))
     return sentences
 
@@ -135,6 +141,8 @@ def _horizon(estimate: Estimate) -> str:
 def _verdict(estimate: Estimate) -> str:
     if estimate.suffices:
         return "The balance suffices."
+    if estimate.rejected_holds and all(balance.suffices for balance in estimate.balances.values()):
+        return "The balance does not suffice for every hold."
     if estimate.refused_events:
         amounts = ", ".join(
             f"{balance.refused:,} {name}" for name, balance in sorted(estimate.balances.items()) if balance.refused

@@ -23,6 +23,7 @@ from application.commands.account_settings import SettingsChange, change_setting
 from application.commands.bulk_sending import KafkaSender
 from application.commands.fields import BadField
 from application.commands.grants import GrantOrder, grant_credits
+from application.commands.holds import HoldOrder, ReleaseOrder, place_hold, release_hold
 from application.commands.refunds import RefundOrder, make_refunds, refund_requests, rehearse_refunds
 from application.dead_letters.corrections import read_correction
 from application.dead_letters.reading import DeadLetterLog
@@ -103,6 +104,51 @@ class UseCaseContract:
             grant_credits(world.pipeline, GrantOrder("granted", "", 1, clock.now_ms()), SECONDS)
         assert (raised.value.field, raised.value.code) == ("credit_type", ErrorCode.INVALID)
         assert (world.pipeline.input_log.bounds(0), world.pipeline.input_log.bounds(1)) == before
+
+    def test_a_hold_is_placed_repeated_drawn_on_and_released(self, world: World) -> None:
+        pipeline, now = world.pipeline, clock.now_ms()
+        change_settings(pipeline, "holding", SettingsChange(on_empty="reject"), None, SECONDS)
+        grant_credits(pipeline, GrantOrder("holding", "credit", 100, now), SECONDS)
+        order = HoldOrder("holding", {"credit": 60}, clock.now_ms(), now + 86_400_000, hold_id="h-1", reason="bulk")
+        placed = place_hold(pipeline, order, SECONDS)
+        assert (placed.is_held, placed.change["available_after"] if placed.change else None) == (True, {"credit": 40})
+        world.settle()
+        again = place_hold(pipeline, order, SECONDS)
+        assert (again.is_repeated, again.is_held, [row["status"] for row in again.first]) == (True, False, ["held"])
+        dear = HoldOrder("holding", {"credit": 41}, clock.now_ms(), now + 86_400_000)
+        rejected = place_hold(pipeline, dear, SECONDS)
+        assert (rejected.is_rejected, rejected.decided.is_set_aside) == (True, False)
+        world.send("holding", "h-e1", hold_id="h-1", keeps_hold=True)
+        rows = rows_of(pipeline.sql, "SELECT balance, held, available FROM balances WHERE account_id = 'holding'")
+        assert [{name: int(value) for name, value in row.items()} for row in rows] == [
+            {"balance": 80, "held": 40, "available": 40}
+        ]
+        overview = read_account(pipeline, "holding", 0, 0)
+        assert [(hold.hold_id, dict(hold.remaining)) for hold in overview.holds] == [("h-1", {"credit": 40})]
+        assert (overview.balances["credit"].held, overview.balances["credit"].available) == (40, 40)
+        released = release_hold(pipeline, ReleaseOrder("holding", "h-1", clock.now_ms()), SECONDS)
+        assert released.is_over
+        assert released.change is not None
+        assert (released.change["status"], released.change["available_after"]) == ("settled", {"credit": 80})
+        nothing = release_hold(pipeline, ReleaseOrder("holding", "h-1", clock.now_ms()), SECONDS)
+        assert (nothing.is_over, nothing.change) == (False, None)
+        assert read_account(pipeline, "holding", 0, 0).holds == []
+        with pytest.raises(BadField) as raised:
+            place_hold(pipeline, HoldOrder("holding", {}, now, now + 1), SECONDS)
+        assert raised.value.field == "credits"
+
+    def test_an_estimate_counts_with_what_is_available(self, world: World) -> None:
+        pipeline, now = world.pipeline, clock.now_ms()
+        grant_credits(pipeline, GrantOrder("reserved", "credit", 50, now), SECONDS)
+        place_hold(pipeline, HoldOrder("reserved", {"credit": 40}, now, now + 86_400_000), SECONDS)
+        with opened_replay(pipeline, "reserved") as opened, scratch_store(pipeline.places.data) as upper:
+            opened.run()
+            estimator = Estimator(opened.replay, upper, clock.now_ms())
+            event = {"endpoint": "/v1/ip-lookup", "channel": "api", "outcome": "processed", "ip": "203.0.113.60"}
+            estimator.add(InputCommand(1, Command.REQUEST, event, 0))
+            tally = estimator.finish().balances["credit"]
+        assert (tally.before, tally.after, tally.held, tally.lowest) == (50, 30, 40, -10)
+        assert not tally.suffices
 
     def test_a_refund_is_rehearsed_made_repeated_and_rejected(self, world: World) -> None:
         pipeline = world.pipeline

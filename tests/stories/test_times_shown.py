@@ -35,7 +35,7 @@ def old_account(**kept: Any) -> AccountOverview:
     lines = [mine.line("e2", at=NOON + DAY, user_id="u") | {"occurred_at": kept.get("line_at", NOON)}]
     mine.commit()
     account.stream_time = kept.get("stream_time", account.stream_time)
-    found = (balances_at(account, NOON), claims_of(state, account, 5), ids_of(state, account), Tail(lines, True))
+    found = (balances_at(account, NOON), [], claims_of(state, account, 5), ids_of(state, account), Tail(lines, True))
     return AccountOverview(account, "credits.requests[0]", 5, "the beginning", NOON, *found)
 
 
