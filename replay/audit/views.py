@@ -19,6 +19,8 @@ from streams.rating.outputs import BATCH_NAME, topics_by_kind
 
 _ROW_VIEW = re.compile(r"FROM (\w+) FINAL$")
 """The end of the statement of a view that shows each row of a table, one for one."""
+_WIDER_VIEW = {"refund_rows": "refunds"}
+"""By table, the view that shows each of its rows, one for one, with columns of other tables beside them."""
 _CLOCK_COLUMNS = frozenset({"is_open"})
 """Columns that change by the clock alone."""
 _TRIES = 5
@@ -35,7 +37,7 @@ def compare_views(store: RowStore, names: TopicNames, scopes: Iterable[Scope], n
     readable = {name: definition for name, definition in definitions.items() if definition.actual is not None}
     topics = {BATCH_NAME[kind]: topic for kind, topic in topics_by_kind(names).items()}
     all_scopes = list(scopes)
-    row_views = {
+    row_views = _WIDER_VIEW | {
         match[1]: name for name, definition in definitions.items() if (match := _ROW_VIEW.search(definition.expected))
     }
     for batch, shape in SHAPES.items():
