@@ -249,6 +249,7 @@ class UseCaseContract:
         sent = resend(pipeline, log, [letter], correction)
         (replay,) = outcomes(pipeline, sent, [letter], correction, SECONDS)
         assert (replay.outcome, replay.corrected) == (ReplayOutcome.ACCEPTED, True)
+        world.settle()
         assert [each.outcome for each in ReplayLog(pipeline).of([letter])[letter.place]] == [ReplayOutcome.ACCEPTED]
         with pytest.raises(Failed, match="no dead letter"):
             log.at("0@999999")
