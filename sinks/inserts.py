@@ -55,17 +55,17 @@ def _latest_balances(name: str, batches: list[Record]) -> dict[str, list[Any]]:
     for batch in sorted(batches, key=itemgetter("source_offset", "part")):
         for place, item in enumerate(batch[shape.items]):
             newest[item["account_id"], item["credit_type"]] = item, batch, place
-    found = [(item, batch, place) for item, batch, place in newest.values() if item["credit_type"] is not None]
-    if not found:
+    newest_rows = [(item, batch, place) for item, batch, place in newest.values() if item["credit_type"] is not None]
+    if not newest_rows:
         return {}
     return {
-        "account_id": [item["account_id"] for item, _, _ in found],
-        "credit_type": [item["credit_type"] for item, _, _ in found],
-        "origin": [shape.table] * len(found),
-        "balance_after": [item["balance_after"] for item, _, _ in found],
-        "at": [min(item[shape.time], LAST_TIME) for item, _, _ in found],
-        "source_partition": [batch["source_partition"] for _, batch, _ in found],
-        "source_offset": [batch["source_offset"] for _, batch, _ in found],
-        "position": [(batch["part"] << PART_SHIFT) + place for _, batch, place in found],
-        "version": [(batch["source_offset"] << _PARTS) + batch["part"] for _, batch, _ in found],
+        "account_id": [item["account_id"] for item, _, _ in newest_rows],
+        "credit_type": [item["credit_type"] for item, _, _ in newest_rows],
+        "origin": [shape.table] * len(newest_rows),
+        "balance_after": [item["balance_after"] for item, _, _ in newest_rows],
+        "at": [min(item[shape.time], LAST_TIME) for item, _, _ in newest_rows],
+        "source_partition": [batch["source_partition"] for _, batch, _ in newest_rows],
+        "source_offset": [batch["source_offset"] for _, batch, _ in newest_rows],
+        "position": [(batch["part"] << PART_SHIFT) + place for _, batch, place in newest_rows],
+        "version": [(batch["source_offset"] << _PARTS) + batch["part"] for _, batch, _ in newest_rows],
     }

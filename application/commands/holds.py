@@ -80,7 +80,7 @@ class HoldResult:
     @property
     def change(self) -> Mapping[str, Any] | None:
         """The first change of this hold that the command caused; None for a repeat, a dead letter, or no open hold."""
-        changes = (each for each in self.decided.of(Kind.HOLD) if each["hold_id"] == self.hold_id)
+        changes = (change for change in self.decided.of(Kind.HOLD) if change["hold_id"] == self.hold_id)
         return next(changes, None)
 
     @property

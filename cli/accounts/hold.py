@@ -154,19 +154,19 @@ _OPTION = {
 
 def _parsed(texts: tuple[str, ...]) -> dict[str, int]:
     """`TYPE=N`, each. A credit type may hold an = itself. Raises UsageError with every mistake."""
-    found: dict[str, int] = {}
+    amounts: dict[str, int] = {}
     wrong = []
     for text in texts:
         name, _, number = text.rpartition("=")
         if not name or not number.isascii() or not number.isdigit():
             wrong.append(f"{text!r} is not like credit=100")
-        elif name in found:
+        elif name in amounts:
             wrong.append(f"{name!r} is given twice")
         else:
-            found[name] = int(number)
+            amounts[name] = int(number)
     if wrong:
         raise click.UsageError(f"--credits: {'; '.join(wrong)}")
-    return found
+    return amounts
 
 
 def _print_placed(result: HoldResult) -> None:
