@@ -43,12 +43,20 @@ OTHERS = [
     EVENT | {"event_id": "second", "account_id": "a2", "user_id": "somebody"},
     EVENT | {"event_id": "early", "account_id": "a2", "occurred_at": 4_102_444_800_000},
     {"type": "refund", "refund_id": "r", "account_id": "a2", "event_id": "first", "requested_at": NOON, "reason": "no"},
+    {
+        "type": "hold",
+        "hold_id": "h",
+        "account_id": "a2",
+        "credits": {"credit": 10},
+        "held_at": NOON,
+        "expires_at": NOON + 3_600_000,
+    },
 ]
-"""What makes an alert, a grant, a refund and a dead letter."""
+"""What makes account settings, a grant, an alert, a dead letter, a refund and a hold."""
 COMMANDS = EVENTS + len(OTHERS) + 2  # a price book in each partition
 ALTERED = {
     "billed_rows": "credits", "refund_rows": "credits", "grant_rows": "credits", "alert_rows": "balance",
-    "dead_letter_rows": "size",
+    "dead_letter_rows": "size", "hold_rows": "at", "account_rows": "at",
 }  # fmt: skip
 
 
@@ -139,7 +147,7 @@ def alter_state() -> None:
     key = ACCOUNT + account_prefix("a1")
     row = state.get(key)
     assert row is not None
-    row[-1]["credit"][0] += 1
+    row[7]["credit"][0] += 1  # the balances
     state.write({key: row})
     state.close()
 
