@@ -110,11 +110,13 @@ class Meter(ABC):
     Every command has a place of its own in the log: offsets rise by one, and an event's index is arbitrary.
     """
 
-    offset = -1
+    place: tuple[int, int | None] = (-1, None)
+    """Offset and index of the last command."""
 
     def next_place(self, command: str) -> tuple[int, int | None]:
-        self.offset += 1
-        return self.offset, self.offset % 5 if command == "request" else None
+        offset = self.place[0] + 1
+        self.place = (offset, offset % 5 if command == "request" else None)
+        return self.place
 
     @abstractmethod
     def publish(self, book_mapping: Json, at: int = YEAR_BEGIN) -> None:

@@ -130,7 +130,7 @@ def test_what_is_killed_is_started_again_and_goes_on(pipeline: Run, tmp_path: Pa
     assert second != first
     said = log.read_text()
     assert re.search(
-        rf"\d\d:\d\d:\d\d the {name} ended by itself with exit code 137 \(SIGKILL\); starting it again", said
+        rf"\d\d:\d\d:\d\dZ the {name} ended by itself with exit code 137 \(SIGKILL\); starting it again", said
     )
     assert f"again in 1 s; the end of .creditmeter/logs/{name}.log:\n    " in said
     assert f"the {name} runs again (pid {second})" in said

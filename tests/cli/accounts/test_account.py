@@ -72,7 +72,9 @@ def test_everything_of_an_account(here: Run, rated: Pipeline) -> None:
         {"grant_id": "until-2100", "left": 24, "expires_at": FAR, "reason": ""},
         {"grant_id": "ever", "left": 50, "expires_at": None, "reason": ""},
     ]
-    assert found["balances"] == {"credit": {"balance": 74, "debt": 0, "over": 10, "grants": grants}}
+    amounts = {"balance": 74, "held": 0, "available": 74, "debt": 0, "over": 10}
+    assert found["balances"] == {"credit": amounts | {"grants": grants}}
+    assert found["holds"] == []
     assert found["plan"] == {"name": "small", "started_at": AT, "ends_at": AT + HOUR, "counts": False}
     assert (found["on_empty"], found["alert_below"]) == ("allow", {"credit": 10})
     assert found["stream_time"] == AT + 6 * HOUR
@@ -138,7 +140,7 @@ def test_for_people(here: Run) -> None:
     text = " ".join(shown.stdout.split())
     assert "plan small from 2026-01-02T00:00:00Z until 2026-01-02T01:00:00Z (not now)" in text
     assert "alert below credit 10" in text
-    assert "credit 74 74 0" in text
+    assert "credit 74 0 74 74 0" in text
     assert "10 credit are over by their time" in text
     assert "ip-lookup ip 192.0.2.0 e0 2026-01-02T00:00:00Z 2026-01-03T00:00:00Z" in text
     assert "2026-01-02T05:00:00Z page /v1/pageview pageview charged 1 credit" in text

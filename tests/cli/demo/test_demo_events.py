@@ -15,6 +15,8 @@ from schemas.errors import Undecodable
 
 PIXEL = Path(__file__).parents[3] / "examples" / "prices" / "pixel.yaml"
 EVENTS = 30_000
+NO_HOLD = {"hold_id": None, "keeps_hold": False}
+"""The defaults of the schema for what the demo's events leave out."""
 
 
 def test_the_same_for_a_seed() -> None:
@@ -62,4 +64,5 @@ def test_every_event_can_be_sent_and_no_poison_can_be_read() -> None:
             except Undecodable:
                 continue
             raise AssertionError(each)
-        assert codec.decode(codec.encode("RequestBatch", {"events": [each]}))[1]["events"] == [each]
+        sent = codec.decode(codec.encode("RequestBatch", {"events": [each]}))[1]["events"]
+        assert sent == [NO_HOLD | each]
