@@ -207,7 +207,7 @@ def test_plain_requests_of_an_account_that_nobody_knows(here: Run) -> None:
     assert charge["saved"] == {"in_job": 40, "in_history": 0}
     assert told["without_event_id"] == 3
     assert told["balances"]["credit"] == {
-        "before": 0, "granted": 0, "refunded": 0, "charged": 20, "expired": 0, "after": -20, "lowest": -20,
+        "before": 0, "held": 0, "granted": 0, "refunded": 0, "charged": 20, "expired": 0, "after": -20, "lowest": -20,
         "refused": 0, "suffices": False,
     }  # fmt: skip
 
