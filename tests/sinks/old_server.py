@@ -14,6 +14,12 @@ _REWRITES = (
     (r"LowCardinality\(((?:[^()]|\([^()]*\))*)\)", r"\1"),
     (r"mapFromArrays\(", "arrayMap((k, v) -> (k, v), "),
     (r"^DROP VIEW", "DROP TABLE"),
+    # It cannot send a null out of an array of tuples: the view `refunds` gives '' there.
+    (
+        r"groupArrayIf\(\(source_offset, actor_, feature_, action_, endpoint_\), is_refund = 0\)",
+        "groupArrayIf((source_offset, ifNull(actor_, ''), ifNull(feature_, ''), ifNull(action_, ''), "
+        "ifNull(endpoint_, '')), is_refund = 0)",
+    ),
     (r"ADD COLUMN IF NOT EXISTS", "ADD COLUMN"),
 )
 

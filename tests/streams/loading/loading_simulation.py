@@ -24,9 +24,12 @@ KEYS = {
     "grant_rows": ("account_id", "day", "grant_id", "credit_type", "status"),
     "dead_letter_rows": ("day", "source_partition", "source_offset", "position"),
     "alert_rows": ("account_id", "day", "source_partition", "source_offset", "position"),
+    "hold_rows": ("account_id", "expires_at", "hold_id", "source_offset", "position"),
+    "account_rows": ("account_id", "day", "update_id"),
+    "latest_balance_rows": ("account_id", "credit_type", "origin"),
 }
-"""As the migrations' ORDER BY has them; other tables are kept by the place of their rows."""
-PLACE = ("source_partition", "source_offset", "position")
+"""As the migrations' ORDER BY has them. Which rows of latest_balance_rows are inserted depends on how batches were
+grouped and loaded again; the newest of each key is always the same."""
 Row = dict[str, Any]
 
 
@@ -44,7 +47,7 @@ class MemoryStore:
         names = list(columns)
         for values in zip(*(list(columns[name]) for name in names), strict=True):
             row = {name: _plain(value) for name, value in zip(names, values, strict=True)}
-            key = tuple(row[name] for name in KEYS.get(table, PLACE))
+            key = tuple(row[name] for name in KEYS[table])
             if key not in kept or row["version"] >= kept[key]["version"]:
                 kept[key] = row
         self.strike("after rows")
