@@ -17,8 +17,10 @@ _REWRITES = (
     # It cannot send a null out of an array of tuples: the view `refunds` gives '' there.
     (
         r"groupArrayIf\(\(source_offset, actor_, feature_, action_, endpoint_\), is_refund = 0\)",
-        "groupArrayIf((source_offset, ifNull(actor_, ''), ifNull(feature_, ''), ifNull(action_, ''), "
-        "ifNull(endpoint_, '')), is_refund = 0)",
+        (
+            "groupArrayIf((source_offset, ifNull(actor_, ''), ifNull(feature_, ''), ifNull(action_, ''), "
+            "ifNull(endpoint_, '')), is_refund = 0)"
+        ),
     ),
     (r"ADD COLUMN IF NOT EXISTS", "ADD COLUMN"),
 )
