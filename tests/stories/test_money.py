@@ -90,7 +90,7 @@ def wait_for_rows(account: str, count: int) -> None:
 def test_a_grant_is_waited_for_and_counts_once() -> None:
     options = ("--credit-type", "credit", "--expires-in", "30d", "--id", "g1", "--reason", "a gift")
     granted = done("grant", "granted", "5000", *options)
-    assert "granted: 5,000 credit to granted (expires 2" in granted.stdout
+    assert "granted: 5,000 credits to granted (expires 2" in granted.stdout
     assert "balance 5,000 credit" in granted.stdout
     assert "sending grant g1\nin the log: " in granted.stderr
     (again,) = plain("grant", "granted", "5000", *options)
@@ -123,10 +123,10 @@ def test_a_machine_whose_clock_is_ahead_is_told_why(monkeypatch: pytest.MonkeyPa
         (("a", "0", "--credit-type", "c"), "CREDITS"),
         (("", "1", "--credit-type", "c"), "ACCOUNT: 1 to 128 characters"),
         (("a", "1", "--credit-type", "c", "--id", "refund:x"), "--id: 1 to 128 characters, not beginning with refund:"),
-        (("a", "1", "--credit-type", "c", "--expires-at", "2020-01-01"), "--expires-at: it must be later than now"),
+        (("a", "1", "--credit-type", "c", "--expires-at", "2020-01-01"), "--expires-at: a time later than now"),
         (("a", "1", "--credit-type", "c", "--expires-at", "soon"), "is not a time"),
         (("a", "1", "--credit-type", "c", "--expires-in", "1d", "--expires-at", "2099-01-01"), "two ways"),
-        (("a", "2000000000000", "--credit-type", "c"), "CREDITS: 1 to 1,000,000,000,000"),
+        (("a", "2000000000000", "--credit-type", "c"), "CREDITS: a whole number from 1 to 1,000,000,000,000"),
     ],
 )
 def test_what_is_no_grant_is_not_sent(arguments: tuple[str, ...], said: str) -> None:
@@ -156,11 +156,11 @@ def test_a_refund_of_an_event() -> None:
     assert "would be rejected: event never: the account has no such event" in unknown.stdout
     wait_for_rows("refunded", 2)
     rest = done("refund", "paid")  # ClickHouse knows whose it is
-    assert "refunded: event paid, ip-lookup: 15 credit (the whole charge); balance 100 credit" in rest.stdout
+    assert "refunded: event paid, ip-lookup: 15 credits (the whole charge); balance 100 credits" in rest.stdout
     (repeated,) = plain("refund", "paid", "--account", "refunded", "--id", "r1")
     assert repeated["repeated"]
     again = done("refund", "paid", "--account", "refunded", "--id", "r1").stdout
-    assert re.search(r"the first time, \d{4}-\d\d-\d\dT[\d:.]+Z: refunded ip-lookup: 5 credit$", again, re.MULTILINE)
+    assert re.search(r"the first time, \d{4}-\d\d-\d\dT[\d:.]+Z: refunded ip-lookup: 5 credits$", again, re.MULTILINE)
 
 
 def test_a_refund_of_a_call() -> None:
@@ -176,9 +176,9 @@ def test_a_refund_of_a_call() -> None:
     assert [line.split(",")[0] for line in would.stdout.splitlines()] == [
         f"would be refunded: event c{n}" for n in range(3)
     ]
-    assert "60 credit would be refunded in 3 requests; 0 rejected, 0 repeated" in would.stderr
+    assert "60 credits would be refunded in 3 requests; 0 rejected, 0 repeated" in would.stderr
     made = done("refund", "--request-id", "bulk", "--account", "caller")
-    assert "60 credit refunded in 3 requests; 0 rejected, 0 repeated" in made.stderr
+    assert "60 credits refunded in 3 requests; 0 rejected, 0 repeated" in made.stderr
     assert "left out: events of the call that cost nothing: 1" in made.stderr
     again = plain("refund", "--request-id", "bulk", "--account", "caller")
     assert [each["repeated"] for each in again] == [True] * 3
