@@ -270,8 +270,13 @@ def test_dead_letters_become_lines_after_a_fix(pipeline: Path) -> None:
 
 
 def wait_for_letters(account: str, count: int) -> list[dict[str, Any]]:
+    """The account's dead letters, once there are so many and the worker has acknowledged each of their replays."""
     deadline = time.monotonic() + 30
-    while len(letters := plain("dead-letters", "list", "--account", account)) < count:
+    while True:
+        letters = plain("dead-letters", "list", "--account", account)
+        replays = [replay for letter in letters for replay in letter["replays"]]
+        if len(letters) >= count and all(replay["outcome"] != "undecided" for replay in replays):
+            break
         assert time.monotonic() < deadline
     assert len(letters) == count
     return letters
