@@ -1,4 +1,4 @@
-"""Sending the commands of a file to Kafka, for `emit`."""
+"""Sending the commands of a file into the log, for `emit`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from application.pipeline import Pipeline
 from streams.log.connections import CommandSender
 
 
-class KafkaSender:
+class BulkSender:
     """Commands into the log, each account's in the order of the file."""
 
     def __init__(self, producer: CommandSender) -> None:

@@ -103,11 +103,11 @@ class Emission:
     def _sender(self, stack: ExitStack, settings: Settings | None) -> Sender:
         if settings is None:
             return _Printer(stack.enter_context(data_output()))
-        from application.commands.bulk_sending import KafkaSender
+        from application.commands.bulk_sending import BulkSender
         from application.pipeline import opened
 
         pipeline = stack.enter_context(opened(settings))
-        return stack.enter_context(KafkaSender.opened(pipeline))
+        return stack.enter_context(BulkSender.opened(pipeline))
 
     def _send_all(self, source: Source, sender: Sender, rejects: BinaryIO | None) -> None:
         pace = _Pace(self._wanted.rate_limit)

@@ -20,7 +20,7 @@ from application.auditing import AuditOrder, audit
 from application.clickhouse.asking import rows_of
 from application.clickhouse.store_reader import StoreReader
 from application.commands.account_settings import SettingsChange, change_settings
-from application.commands.bulk_sending import KafkaSender
+from application.commands.bulk_sending import BulkSender
 from application.commands.fields import BadField
 from application.commands.grants import GrantOrder, grant_credits
 from application.commands.holds import HoldOrder, ReleaseOrder, place_hold, release_hold
@@ -72,7 +72,7 @@ class World:
             "event_id": event_id, "account_id": account_id, "occurred_at": clock.now_ms(),
             "endpoint": "/v1/ip-lookup", "channel": "api", "outcome": "processed", "ip": "203.0.113.7",
         } | fields  # fmt: skip
-        with KafkaSender.opened(self.pipeline) as sender:
+        with BulkSender.opened(self.pipeline) as sender:
             sender.send(InputCommand(1, Command.REQUEST, event, 0))
             sender.finish()
         self.settle()
