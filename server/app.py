@@ -94,11 +94,10 @@ class _Dispatch:
             )  # fmt: skip
         authenticator = self._parts.authenticator
         try:
-            return authenticator.known(key) or await run_in_threadpool(authenticator.identify, key)
+            known = authenticator.known(key)
+            return await run_in_threadpool(authenticator.identify, key) if known is None else known
         except KeyRefused as error:
-            raise Problem(
-                ProblemType.UNAUTHENTICATED, error.message, headers={"www-authenticate": "Bearer"}
-            ) from error
+            raise Problem(ProblemType.UNAUTHENTICATED, error.message, headers={"www-authenticate": "Bearer"}) from error
         except NotAllowed as error:
             raise Problem(ProblemType.FORBIDDEN, error.message) from error
 
@@ -118,5 +117,7 @@ def _presented_key(scope: Scope) -> str | None:
                 )  # fmt: skip
             keys.append(value[len(_BEARER) :].strip())
     if len(set(keys)) > 1:
-        raise Problem(ProblemType.UNAUTHENTICATED, "two keys were sent: send one", headers={"www-authenticate": "Bearer"})
+        raise Problem(
+            ProblemType.UNAUTHENTICATED, "two keys were sent: send one", headers={"www-authenticate": "Bearer"}
+        )
     return keys[0] if keys else None

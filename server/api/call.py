@@ -1,4 +1,4 @@
-"""One request as its operation sees it: who asks, the ids of the path, parameters, and the body when it is asked for."""
+"""One request as its operation sees it: who asks, the ids of the path, parameters, and the body once asked for."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ class Call:
         """A parameter that may be given once; None where it is absent. Raises Problem."""
         values = self.query.get(name, [])
         if len(values) > 1:
-            raise Problem(ProblemType.INVALID_PARAMETERS, f"{name} is given {len(values)} times", [Mistake(name, "give it once")])
+            raise Problem(
+                ProblemType.INVALID_PARAMETERS, f"{name} is given {len(values)} times", [Mistake(name, "give it once")]
+            )
         return values[0] if values else None
 
     def only_parameters(self, *names: str) -> None:

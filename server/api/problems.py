@@ -58,6 +58,8 @@ _OF_CODE = {
     ErrorCode.NOT_FOUND: ProblemType.NOT_FOUND,
     ErrorCode.CONFLICT: ProblemType.CONFLICT,
     ErrorCode.MISMATCH: ProblemType.INTERNAL,
+    ErrorCode.UNAUTHENTICATED: ProblemType.UNAUTHENTICATED,
+    ErrorCode.FORBIDDEN: ProblemType.FORBIDDEN,
 }
 _WITH_RETRY_AFTER = {429, 503}
 
@@ -73,7 +75,7 @@ class Mistake(NamedTuple):
 
 
 @dataclass
-class Problem(Exception):  # noqa: N818 -- named as RFC 9457 names it
+class Problem(Exception):
     """Ends an operation with a problem document. `members` are further members of it."""
 
     type: ProblemType

@@ -77,8 +77,8 @@ def _ends_whole(data: bytes) -> bool:
             at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
             continue
         try:
-            has_checksum = zstandard.get_frame_parameters(data[at:at + 18]).has_checksum
-            at += zstandard.frame_header_size(data[at:at + 18])
+            has_checksum = zstandard.get_frame_parameters(data[at : at + 18]).has_checksum
+            at += zstandard.frame_header_size(data[at : at + 18])
         except zstandard.ZstdError:
             return False
         is_last = False

@@ -1,4 +1,4 @@
-"""Answers only for the hosts that this server is meant to be: a page of a stranger must not reach it by another name."""
+"""Answers only for the hosts that this server is meant to be: no stranger's page reaches it by another name."""
 
 from __future__ import annotations
 
