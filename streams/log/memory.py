@@ -44,6 +44,8 @@ class MemoryBroker:
         self._first: dict[tuple[str, int], int] = {}
         self._next: dict[tuple[str, int], int] = {}
         self._headers: dict[tuple[str, int, int], Mapping[str, bytes]] = {}
+        self.listeners: list[Callable[[], None]] = []
+        """Called after every append, by whoever appends."""
 
     def append(
         self, topic: str, partition: int, value: bytes, timestamp: int | None = None, producer: str | None = None,
@@ -58,6 +60,8 @@ class MemoryBroker:
         seal = (headers or {}).get(SEAL_HEADER)
         self._kept.setdefault(place, []).append(Message(partition, offset, at, value, producer, seal))
         self._next[place] = offset + 1
+        for listener in self.listeners:
+            listener()
         return offset
 
     def copy(self) -> MemoryBroker:
