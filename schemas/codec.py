@@ -150,7 +150,7 @@ class Codec:
         return self.encode("RequestBatch", {"events": [event]})
 
     def encode_event(self, event: Mapping[str, Any]) -> bytes:
-        """One event as it stands within a RequestBatch, without framing: `join_events` makes messages. Raises as `encode`."""
+        """One event as it stands within a RequestBatch, without framing. Raises as `encode`."""
         return _event_writer()(event)
 
     def join_events(self, events: Sequence[bytes]) -> bytes:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from application.access.authenticator import Authenticator
+from application.configuration.settings import Settings
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
 from application.pipeline import Pipeline
 from server.limits import Bounds
+from server.local_key import OPERATOR_KEY, LocalKey
 from server.parts import Parts, PublicFace
 from streams.log.decision_tail import DecisionTail
 from streams.log.event_sender import EventSender
 
 _FLUSH_SECONDS = 8.0
+
+
+@contextmanager
+def opened_authenticator(settings: Settings, _pipeline: Pipeline) -> Iterator[Authenticator]:
+    """Who tells keys apart."""
+    yield LocalKey(settings.data_dir / OPERATOR_KEY)
 
 
 @asynccontextmanager

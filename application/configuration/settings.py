@@ -135,6 +135,24 @@ class Settings(BaseSettings):
         description="The port of /metrics and /health; each further process takes the next one. 0 is off.",
     )
 
+    serve_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Where `serve` listens; elsewhere than on this machine only with seal_key and secret_key set.",
+    )
+    serve_port: Port = Field(8128, description="The port of the HTTP API.")
+    serve_hosts: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
+        description="Names that the HTTP API answers for, separated by commas, beside localhost and addresses.",
+    )
+    serve_behind_tls: bool = Field(
+        False, description="Clients come over TLS, through a proxy: browsers are told to come back so."
+    )
+    cloud_events_source_in_id: bool = Field(
+        True, description="The event_id of a CloudEvent is source#id. false: its id alone."
+    )
+
     schema_registry_url: str | None = Field(
         None,
         pattern=r"^https?://",
@@ -151,6 +169,12 @@ class Settings(BaseSettings):
     seal_keys_before: Annotated[SecretStr, AfterValidator(_seal_keys)] | None = Field(
         None,
         description="Earlier seal keys, separated by commas: records of before `creditmeter seal rotate` have theirs.",
+    )
+
+    secret_key: Annotated[SecretStr, AfterValidator(_seal_key)] | None = Field(
+        None,
+        description="The secret that the HTTP API's own secrets are derived from: links, sessions, cursors, webhooks; "
+        "16 to 64 bytes.",
     )
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

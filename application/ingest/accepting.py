@@ -81,4 +81,3 @@ def other_contents(events: Sequence[Encoded | None]) -> dict[int, int]:
         if kept is not None and kept.outgoing.event != event.outgoing.event:
             others[index] = before
     return others
-

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams import clock
@@ -37,10 +37,11 @@ class MemoryMessageSender:
         self._broker = broker
         self._topic = topic
         self._after_sending = after_sending
-        self._queue: SimpleQueue[_Sent] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._queue: deque[_Sent] = deque()
+        self._queued = threading.Event()
         self._failure: str | None = None
         self._closing = threading.Event()
-        self._under_way = 0
         self.lets_through = threading.Event()
         self.lets_through.set()
         self._reports: Reports = lambda _reports: None
@@ -53,8 +54,9 @@ class MemoryMessageSender:
     def send(self, partition: int, value: bytes, producer: str, token: int) -> None:
         if self._failure is not None:
             raise LogUnavailable(self._failure)
-        self._under_way += 1
-        self._queue.put(_Sent(partition, value, producer, token))
+        with self._lock:
+            self._queue.append(_Sent(partition, value, producer, token))
+            self._queued.set()
 
     def problem(self) -> str | None:
         return self._failure
@@ -69,7 +71,7 @@ class MemoryMessageSender:
 
     def close(self, seconds: float) -> None:
         deadline = clock.monotonic() + seconds
-        while self._under_way and clock.monotonic() < deadline:
+        while self._queue and clock.monotonic() < deadline:
             clock.sleep(_LOOK)
         self._closing.set()
         self._thread.join()
@@ -77,24 +79,24 @@ class MemoryMessageSender:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            if not self.lets_through.wait(_LOOK):
+            if not (self.lets_through.wait(_LOOK) and self._queued.wait(_LOOK)):
                 continue
-            try:
-                sent = self._queue.get(timeout=_LOOK)
-            except Empty:
+            with self._lock:
+                sent = self._queue.popleft() if self._queue and self.lets_through.is_set() else None
+                if not self._queue:
+                    self._queued.clear()
+            if sent is None:
                 continue
             headers = {PRODUCER_HEADER: sent.producer.encode()}
             offset = self._broker.append(self._topic, sent.partition, sent.value, None, sent.producer, headers)
-            self._under_way -= 1
             self._reports([Report(sent.token, offset)])
-            if self._queue.empty():
+            if not self._queue:
                 self._after_sending()
 
     def _report_lost(self) -> None:
-        lost = []
-        while not self._queue.empty():
-            lost.append(Report(self._queue.get().token, None))
-            self._under_way -= 1
+        with self._lock:
+            lost = [Report(sent.token, None) for sent in self._queue]
+            self._queue.clear()
         if lost:
             self._reports(lost)
 

@@ -13,7 +13,7 @@ from streams.log.input_log import as_message
 from streams.log.protocols import LogError, LogUnavailable
 
 _AT_ONCE = 500
-_FETCH_BYTES = 8 << 20
+_FETCH_BYTES = 32 << 20
 _QUEUE_KIB = 32 << 10
 _TIMEOUT = 15.0
 _FURTHEST_BACK = 2_000
@@ -36,7 +36,7 @@ class KafkaTailSource:
             enable_auto_commit=False, enable_auto_offset_store=False, auto_offset_reset="latest",
             isolation_level="read_committed", check_crcs=True, fetch_wait_max_ms=100, fetch_min_bytes=1,
             fetch_max_bytes=_FETCH_BYTES, max_partition_fetch_bytes=_FETCH_BYTES,
-            receive_message_max_bytes=_FETCH_BYTES * 4, queued_max_messages_kbytes=_QUEUE_KIB,
+            receive_message_max_bytes=_FETCH_BYTES * 2, queued_max_messages_kbytes=_QUEUE_KIB,
             fetch_queue_backoff_ms=10,
         )  # fmt: skip
         self._consumer: Consumer | None = None
