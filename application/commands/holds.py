@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from application.clickhouse.asking import literal, rows_or_empty
-from application.commands.fields import raise_on_bad_field
+from application.commands.fields import BadField, raise_on_bad_field
 from application.commands.submitting import Decided, submit_and_wait
 from application.pipeline import Pipeline
 from metering.records import Command, HoldStatus, Kind
@@ -62,6 +62,8 @@ class ReleaseOrder:
             "outcome": "failed",
             "hold_id": self.hold_id,
         }
+        if not self.hold_id:  # an event may be of no hold, a release may not
+            raise BadField(Command.HOLD, record, "hold_id")
         raise_on_bad_field(Command.REQUEST, record)
         return record
 
