@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("metering", "schemas", "sinks", "streams", "replay", "application", "cli", "local")
+ROOMS = ("metering", "schemas", "sinks", "streams", "replay", "application", "server", "cli", "local")
 WITHOUT_ROOM = {"stories", "examples"}
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 70
