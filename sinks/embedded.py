@@ -14,8 +14,9 @@ from sinks.errors import code_of, insert_failed, reading_failed
 from sinks.folder import FolderLock, keep_store_id, prepared, write_engine_config
 from sinks.formats import FOR_PEOPLE, SHOWN_ROWS, as_text, format_name
 from sinks.limits import check_size, engine_limits
+from sinks.parameters import Parameters, engine_texts
 from sinks.session import SESSION_TIMEZONE
-from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
+from sinks.sink import DEFAULT_LIMITS, NONE, Columns, Limits, Result, SinkRejected, SinkUnavailable
 from sinks.statements import check_canonical, check_statement, first_word, spelling_query
 from sinks.values import JSON_FORMAT, JSON_SETTINGS, result_of
 
@@ -104,16 +105,20 @@ class EmbeddedSink:
                 raise insert_failed(code_of(str(error)), str(error), "schema") from error
         self._types.clear()
 
-    def query(self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS) -> Result:
-        return result_of(self._read(sql, JSON_FORMAT, readonly=readonly, limits=limits))
+    def query(
+        self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
+    ) -> Result:
+        return result_of(self._read(sql, JSON_FORMAT, parameters, readonly=readonly, limits=limits))
 
-    def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    def query_text(
+        self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
+    ) -> bytes:
         name = format_name(output_format)
         if name not in FOR_PEOPLE:
-            return self._read(sql, name, readonly=True, limits=limits, more=TEXT)
+            return self._read(sql, name, parameters, readonly=True, limits=limits, more=TEXT)
         # One row more than is shown. (EXPLAIN would show the limit as a step of the statement.)
         fewer = {} if first_word(sql) == "explain" else {"limit": SHOWN_ROWS + 1}
-        data = self._read(sql, JSON_FORMAT, readonly=True, limits=limits, more=fewer)
+        data = self._read(sql, JSON_FORMAT, parameters, readonly=True, limits=limits, more=fewer)
         return as_text(result_of(data), name, limits)
 
     def close(self) -> None:
@@ -124,8 +129,9 @@ class EmbeddedSink:
             self._lock.release()
 
     def _read(
-        self, sql: str, engine_output: str, *, readonly: bool, limits: Limits, more: Mapping[str, int] | None = None
-    ) -> bytes:
+        self, sql: str, engine_output: str, parameters: Parameters, *, readonly: bool, limits: Limits,
+        more: Mapping[str, int] | None = None,
+    ) -> bytes:  # fmt: skip
         text = check_statement(sql) if readonly else sql
         settings = {
             **READING,
@@ -138,7 +144,7 @@ class EmbeddedSink:
             connection.query(f"USE {self._database}")
             if readonly:
                 self._guard(connection, text)
-            answer = connection.query(text, engine_output)
+            answer = connection.query(text, engine_output, params=engine_texts(parameters))
             check_size(answer.rows_read(), answer.size(), limits)
             data: bytes = answer.bytes()
         except (ChdbError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""The client is a distribution of its own: it imports nothing of the pipeline, and outside of its extras nothing at all."""
+"""The client is a distribution of its own: nothing of the pipeline is imported, nor, but for extras, any package."""
 
 import ast
 import sys
