@@ -45,6 +45,26 @@ def test_every_folder_of_tests_is_a_room_or_known_to_be_none() -> None:
     assert folders == {*ROOMS, *WITHOUT_ROOM}
 
 
+def holds_code(path: Path) -> bool:
+    """Whether a module does anything, beyond declaring what its names are."""
+    return any(
+        not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in node.body
+    )
+
+
+def test_every_use_case_has_a_test_of_its_name() -> None:
+    untested = {
+        str(path.relative_to(ROOT))
+        for path in modules("application")
+        if holds_code(path)
+        if not (ROOT / "tests" / path.relative_to(ROOT)).with_name(f"test_{path.name}").exists()
+    }
+    assert untested == set()
+
+
 @pytest.mark.parametrize("package", ROOMS)
 def test_vague_words_are_no_names(package: str) -> None:
     """A name says what it holds: `letters` and not `found`, `letter` and not `each`."""
