@@ -57,7 +57,7 @@ def check_exposure(settings: Settings) -> None:
     if missing:
         raise Misconfigured(
             f"serve_host = {settings.serve_host} is reached from other machines:",
-            [f"{name}: is needed then; set it to a secret of 16 bytes or more" for name in missing],
+            [f"{name}: is needed then; set it to a secret that nobody can guess" for name in missing],
         )
 
 

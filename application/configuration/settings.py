@@ -19,6 +19,9 @@ DEFAULT_FILE = "creditmeter.toml"
 LEAST_SEAL_KEY, MOST_SEAL_KEY = 16, 64
 """Bytes of a seal key: enough not to be guessed, and what BLAKE2b takes."""
 
+LEAST_SECRET, MOST_SECRET, MOST_SECRETS = 32, 1_024, 2
+"""Characters of secret_key, and how many may be in force at once."""
+
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -41,6 +44,15 @@ def _seal_keys(keys: SecretStr) -> SecretStr:
     for key in keys.get_secret_value().split(","):
         if key.strip() != key or not LEAST_SEAL_KEY <= len(key.encode()) <= MOST_SEAL_KEY:
             raise ValueError(f"should have {LEAST_SEAL_KEY} to {MOST_SEAL_KEY} bytes, without spaces at its ends")
+    return keys
+
+
+def _secret_keys(keys: SecretStr) -> SecretStr:
+    texts = keys.get_secret_value().split(",")
+    if len(texts) > MOST_SECRETS:
+        raise ValueError(f"should be {MOST_SECRETS} secrets at most, separated by a comma")
+    if any(text.strip() != text or not LEAST_SECRET <= len(text) <= MOST_SECRET for text in texts):
+        raise ValueError(f"should have {LEAST_SECRET} to {MOST_SECRET:,} characters, without spaces at its ends")
     return keys
 
 
@@ -171,10 +183,10 @@ class Settings(BaseSettings):
         description="Earlier seal keys, separated by commas: records of before `creditmeter seal rotate` have theirs.",
     )
 
-    secret_key: Annotated[SecretStr, AfterValidator(_seal_key)] | None = Field(
+    secret_key: Annotated[SecretStr, AfterValidator(_secret_keys)] | None = Field(
         None,
-        description="The secret that the HTTP API's own secrets are derived from: links, sessions, cursors, webhooks; "
-        "16 to 64 bytes.",
+        description="The secret that the HTTP API's own secrets are derived from (links, sessions, cursors, webhooks), "
+        "32 to 1,024 characters; while it is rotated two, separated by a comma, the new one first.",
     )
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
