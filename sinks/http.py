@@ -25,11 +25,12 @@ from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from sinks.bound_statement import read_statement, written_statement
+from sinks.errors import TOOK_TOO_MUCH
 from sinks.formats import CONTENT_TYPES, format_name
 from sinks.parameters import Parameters
 from sinks.printable import without_secrets
 from sinks.sink import CUSTOMER_LIMITS, DEFAULT_LIMITS, NONE, Limits, Sink, SinkRejected, SinkUnavailable
-from sinks.turns import AT_ONCE, CUSTOMERS_AT_ONCE, CUSTOMERS_WAIT, WAIT, Turns
+from sinks.turns import AT_ONCE, WAIT, Turns, customers_turns
 
 HOST = "127.0.0.1"
 DEFAULT_FORMAT = "TabSeparatedWithNames"
@@ -97,7 +98,7 @@ class QueryServer:
         self.identity = {} if identity is None else identity.headers()
         self._wanted = port
         self.analysts = Turns(AT_ONCE, WAIT, limits)
-        self.customers = Turns(CUSTOMERS_AT_ONCE, CUSTOMERS_WAIT, customer_limits)
+        self.customers = customers_turns(customer_limits)
         self._has_stopped = False
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
@@ -151,7 +152,7 @@ class QueryServer:
         try:
             return answers.get(timeout=seconds + GRACE)
         except Empty:
-            reason = f"the statement takes too much: it was not done after {seconds} s. Ask for less, or add a LIMIT"
+            reason = f"{TOOK_TOO_MUCH}: it was not done after {seconds} s. Ask for less, or add a LIMIT"
             return Answer(HTTPStatus.BAD_REQUEST, _TEXT, f"{reason}\n".encode())
 
     def health(self) -> Answer:

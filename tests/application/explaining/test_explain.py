@@ -1,4 +1,7 @@
-"""How much of the log an explanation reads: events are found by the places that states keep, not by a search."""
+"""What became of an event that is asked for, and how much of the log is read for it.
+
+Events are found by the places that states keep, not by a search.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,14 @@ from typing import Any
 import pytest
 
 from application.commands.bulk_sending import BulkSender
-from application.explaining.explain import explain
+from application.errors import ErrorCode, Failed
+from application.explaining.explain import BillMismatch, SetAside, explain, raise_on_mismatch
 from application.explaining.explained import Agreement, Explained
 from application.in_memory import in_memory_pipeline
 from application.input.ndjson import InputCommand
 from application.pipeline import Pipeline
 from application.prices.publishing import publish_book
-from metering.records import Command
+from metering.records import Command, Decision
 from replay.event_story import ArrivalOutcome
 from streams import clock
 from streams.checkpoints.by_hand import make_checkpoint
@@ -29,6 +33,7 @@ from streams.state.rocks import RocksState
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
 from tests.application.contract import BOOK
+from tests.application.in_memory_world import ListedRows, event, priced_pipeline, send
 
 MESSAGES = 200
 FEW = 12
@@ -62,11 +67,11 @@ class World:
 
     def send(self, *events: dict[str, Any]) -> None:
         """A message for each event."""
-        for event in events:
+        for fields in events:
             record = {
                 "account_id": "acme", "occurred_at": AT, "endpoint": "/v1/ip-lookup", "channel": "api",
                 "outcome": "processed", "ip": "203.0.113.7",
-            } | event  # fmt: skip
+            } | fields  # fmt: skip
             with BulkSender.opened(self.pipeline) as sender:
                 sender.send(InputCommand(1, Command.REQUEST, record, 0))
 
@@ -132,3 +137,57 @@ def test_an_event_that_no_state_remembers_is_searched_for(world: World) -> None:
     world.send_others("after", 3)
     story, _ = world.explained("wrong")
     assert story.subject.outcome is ArrivalOutcome.DEAD_LETTER
+
+
+def test_without_clickhouse_and_without_an_account_the_account_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="say whose event it is: --account") as raised:
+        explain(priced_pipeline(tmp_path), "e-1", None)
+    assert raised.value.code is ErrorCode.UNAVAILABLE
+
+
+def test_an_event_that_is_only_a_dead_letter_comes_with_its_letters_in_order_of_time(tmp_path: Path) -> None:
+    pipeline = priced_pipeline(tmp_path, ListedRows(), partitions=2)
+    send(pipeline, event("e-1", "other", ip="nowhere"))
+    send(pipeline, event("e-1", ip="nowhere"), event("e-2", ip="nowhere"), event("e-1", ip="elsewhere"))
+    set_aside = explain(pipeline, "e-1", None)
+    assert isinstance(set_aside, SetAside)
+    assert [letter.record["account_id"] for letter in set_aside.letters] == ["other", "acme", "acme"]
+    assert set_aside.partitions == 2
+    (own,) = [explain(pipeline, "e-2", "acme")]
+    assert isinstance(own, Explained), "with its account the log itself is read, and says what was wrong"
+
+
+def test_an_event_of_another_account_is_not_found_under_this_one(tmp_path: Path) -> None:
+    pipeline = priced_pipeline(tmp_path)
+    send(pipeline, event("e-1", "other"))
+    with pytest.raises(Failed, match="There is no event e-1 of account acme") as raised:
+        explain(pipeline, "e-1", "acme")
+    assert raised.value.code is ErrorCode.NOT_FOUND
+    assert isinstance(explain(pipeline, "e-1", "other"), Explained)
+
+
+def test_the_event_that_paid_is_found_without_clickhouse(tmp_path: Path) -> None:
+    pipeline = priced_pipeline(tmp_path)
+    send(pipeline, event("paid"), event("free"))
+    explained = explain(pipeline, "free", "acme")
+    assert isinstance(explained, Explained)
+    (line,) = explained.subject.explanation.lines
+    assert line.line["decision"] == Decision.DUPLICATE
+    assert str(explained.owners["paid"]) == "0@1/0"
+
+
+def test_rows_of_an_event_that_the_log_does_not_have_are_a_mismatch(tmp_path: Path) -> None:
+    row = {"account_id": "acme", "source_partition": 0, "source_offset": 0, "line": 0}
+    pipeline = priced_pipeline(tmp_path, ListedRows(billed_events=[row]))
+    send(pipeline, event("another"))
+    with pytest.raises(BillMismatch, match="it has lines of input offset 0, where the log has no such event") as raised:
+        explain(pipeline, "e-1", None)
+    assert raised.value.code is ErrorCode.MISMATCH
+    assert len(raised.value.differences) == 1
+
+
+def test_only_differences_are_raised() -> None:
+    raise_on_mismatch(())
+    with pytest.raises(BillMismatch, match="creditmeter audit") as raised:
+        raise_on_mismatch(("one", "two"))
+    assert raised.value.message.splitlines()[1:3] == ["  one", "  two"]
