@@ -18,8 +18,8 @@ def test_a_receipt_is_read_as_it_was_written() -> None:
     "text",
     [
         "", "x", f"log.4.1.0.{DIGEST}.", f"log.4.1.0.{DIGEST[:-1]}", f"log.4.1.0.{DIGEST.upper()}",
-        f"log.-4.1.0.{DIGEST}", f"log.4.1.{DIGEST}", f"lo/g.4.1.0.{DIGEST}", f"log.4.1.0.{DIGEST}\n", f"log.٤.1.0.{DIGEST}",
-        f".4.1.0.{DIGEST}", f"log.4.{'9' * 40}.0.{DIGEST}",
+        f"log.-4.1.0.{DIGEST}", f"log.4.1.{DIGEST}", f"lo/g.4.1.0.{DIGEST}", f"log.4.1.0.{DIGEST}\n",
+        f"log.٤.1.0.{DIGEST}", f".4.1.0.{DIGEST}", f"log.4.{'9' * 40}.0.{DIGEST}",
     ],
 )  # fmt: skip
 def test_other_text_is_no_receipt(text: str) -> None:
