@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streams.log import topics
+from streams.log.access_writer import AccessWriter, KafkaAccessWriter
 from streams.log.command_producer import CommandProducer
 from streams.log.group_offsets import GroupOffsets
 from streams.log.input_log import KafkaInputLog
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from streams.log.topics import TopicNames, TopicSettings
 
 _DELIVERY_MS = 120_000
+_ACCESS_SECONDS = 5.0
 
 
 class CommandSender(Protocol):
@@ -82,6 +84,14 @@ class Connections(Protocol):
         """Recognises output records of this pipeline; others are stray. Raises LogError."""
         ...
 
+    def access_log(self) -> RecordLog:
+        """The topic of who may do what, stray records among it. Raises LogError where the topic is missing."""
+        ...
+
+    def access_writer(self) -> AccessWriter:
+        """A new writer of that topic, which the caller closes. Raises LogError where it is missing."""
+        ...
+
     def group(self, name: str) -> ConsumerGroup:
         """How far a consumer group is."""
         ...
@@ -117,6 +127,7 @@ class KafkaConnections:
         self._seal_settings = seal_settings or SealSettings()
         self._ledger: SealLedger | None = None
         self._reader: KafkaReader | None = None
+        self._access_reader: KafkaReader | None = None
         self._groups: dict[str, GroupOffsets] = {}
         self._open = ExitStack()
 
@@ -143,6 +154,20 @@ class KafkaConnections:
             self._open.callback(seals.close)
             self._ledger = seals.opened()
         return self._ledger
+
+    def access_log(self) -> KafkaInputLog:
+        if self._access_reader is None:
+            topics.partition_count(self.address, self._names.access, security=self._security)
+            # Of its own, and impatient: what does not answer in time is said to be unavailable.
+            self._access_reader = KafkaReader(self.address, security=self._security, timeout=_ACCESS_SECONDS)
+            self._open.callback(self._access_reader.close)
+        return KafkaInputLog.over(self._access_reader, self._names.access)
+
+    def access_writer(self) -> KafkaAccessWriter:
+        seals = self.seals()
+        return KafkaAccessWriter(
+            self.address, self._names.access, self._names.access_writer, lambda: seals.access_sealer, self._security
+        )
 
     def group(self, name: str) -> GroupOffsets:
         if name not in self._groups:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from metering.records import Command
 from streams.log.command_producer import Delivery, encoded
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.log.memory_access_writer import MemoryAccessWriter
 from streams.log.partitioner import partition_of
 from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed
 from streams.log.seals import Sealer
@@ -56,6 +57,12 @@ class MemoryConnections:
 
     def seals(self) -> Sealer:
         return self.sealer
+
+    def access_log(self) -> MemoryInputLog:
+        return self.log(self.names.access)
+
+    def access_writer(self) -> MemoryAccessWriter:
+        return MemoryAccessWriter(self.broker, self.names.access, self.sealer)
 
     def group(self, name: str) -> MemoryGroup:
         return MemoryGroup(self.offsets.setdefault(name, {}))
