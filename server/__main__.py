@@ -12,6 +12,7 @@ from application.configuration.settings import Settings
 from application.configuration.sources import load
 from application.errors import ErrorCode, Misconfigured, UseCaseError
 from application.pipeline import opened
+from application.usage.store import configured_usage
 from server.logs import set_up_logs
 from server.opening import opened_authenticator, opened_parts
 from server.parts import PublicFace
@@ -43,7 +44,7 @@ def serve(settings: Settings, ready_file: Path | None) -> None:
         pipeline.ensure_topics()
         with opened_authenticator(settings, pipeline) as authenticator:
             run(
-                partial(opened_parts, pipeline, authenticator, public_face(settings)),
+                partial(opened_parts, pipeline, authenticator, configured_usage(settings), public_face(settings)),
                 listener,
                 (lambda: None) if ready_file is None else ready_file.touch,
             )

@@ -10,7 +10,10 @@ from application.access.authenticator import Authenticator
 from application.configuration.settings import Settings
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
+from application.ingest.recorded import RecordedDecisions
 from application.pipeline import Pipeline
+from application.prices.current import CurrentBook
+from application.usage.store import UsageStore
 from server.limits import Bounds
 from server.local_key import OPERATOR_KEY, LocalKey
 from server.parts import Parts, PublicFace
@@ -28,22 +31,32 @@ def opened_authenticator(settings: Settings, _pipeline: Pipeline) -> Iterator[Au
 
 @asynccontextmanager
 async def opened_parts(
-    pipeline: Pipeline, authenticator: Authenticator, face: PublicFace | None = None, bounds: Bounds | None = None
+    pipeline: Pipeline,
+    authenticator: Authenticator,
+    store: UsageStore | None = None,
+    face: PublicFace | None = None,
+    bounds: Bounds | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts of one server. Its tail follows before the block begins; its sender is flushed after it ends.
 
     Raises LogError where Kafka does not answer.
     """
     names = pipeline.names
+    _ = pipeline.input_log, pipeline.results  # made before several threads ask for them
     source = pipeline.connections.tail_source((names.billed, names.holds))
     tail = DecisionTail(source, pipeline.seals)
     await asyncio.to_thread(tail.start)
+    book = CurrentBook(pipeline)
+    book.start()
     try:
         sender = EventSender(pipeline.connections.message_sender(), pipeline.codec)
         try:
             intake = EventIntake(sender, pipeline.codec, pipeline.partitions, pipeline.log_id)
             decisions = Decisions(tail, pipeline.codec, names)
-            parts = Parts(pipeline, authenticator, intake, decisions, face or PublicFace(), bounds or Bounds())
+            recorded = None if store is None else RecordedDecisions(store, names)
+            parts = Parts(
+                pipeline, authenticator, intake, decisions, recorded, book, face or PublicFace(), bounds or Bounds()
+            )
             parts.ready_for_events.append(intake.problem)
             parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
             parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))
@@ -51,4 +64,5 @@ async def opened_parts(
         finally:
             await sender.close(_FLUSH_SECONDS)
     finally:
+        book.close()
         await asyncio.to_thread(tail.close)

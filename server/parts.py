@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from application.access.authenticator import Authenticator
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
+from application.ingest.holds import HoldDesk
+from application.ingest.lookup import ReceiptLookup
+from application.ingest.recorded import RecordedDecisions
 from application.pipeline import Pipeline
+from application.prices.current import CurrentBook
 from server.limits import Bounds, Limits
 from server.metrics import HttpMetrics
 
@@ -32,12 +36,17 @@ class PublicFace:
 
 @dataclass
 class Parts:
-    """Everything that operations use. `ready_for_events` and `ready_for_reads`: what /health/ready asks."""
+    """Everything that operations use. `ready_for_events` and `ready_for_reads`: what /health/ready asks.
+
+    `recorded`: ClickHouse, None where there is no store; `book`: the prices in force, None where nobody follows them.
+    """
 
     pipeline: Pipeline
     authenticator: Authenticator
     intake: EventIntake
     decisions: Decisions
+    recorded: RecordedDecisions | None = None
+    book: CurrentBook | None = None
     face: PublicFace = field(default_factory=PublicFace)
     bounds: Bounds = field(default_factory=Bounds)
     metrics: HttpMetrics = field(default_factory=HttpMetrics)
@@ -46,6 +55,8 @@ class Parts:
     is_draining: bool = False
 
     def __post_init__(self) -> None:
+        self.lookup = ReceiptLookup(self.pipeline, self.decisions, self.recorded)
+        self.holds = HoldDesk(self.intake, self.decisions, self.recorded)
         self.limits = Limits(self.bounds)
         self.large_bodies = asyncio.Lock()
         """Who holds it reads a large body: one at a time, so that what it takes while it is read is taken once."""

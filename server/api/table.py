@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.api import events, health
+from server.api import events, health, holds, receipts
 from server.api.routing import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*health.OPERATIONS, *events.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (*health.OPERATIONS, *events.OPERATIONS, *receipts.OPERATIONS, *holds.OPERATIONS)
