@@ -23,7 +23,7 @@ from metering.windows import parse_instant
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Mistake, Problem, ProblemType
-from server.api.reads import Reads, reads_of
+from server.api.reads import reads_of
 from server.api.routing import Operation
 from server.api.usage_text import (
     ROW_COLUMNS,
@@ -193,8 +193,12 @@ def _pointer_of(name: str) -> str:
 
 
 OPERATIONS = (
-    Operation("GET", "/v1/accounts/{account}/usage", Action.READ_USAGE, account_usage, "An account's usage, newest first"),
-    Operation("POST", "/v1/accounts/{account}/usage/query", Action.READ_USAGE, account_sums, "An account's usage added up"),
+    Operation(
+        "GET", "/v1/accounts/{account}/usage", Action.READ_USAGE, account_usage, "An account's usage, newest first"
+    ),
+    Operation(
+        "POST", "/v1/accounts/{account}/usage/query", Action.READ_USAGE, account_sums, "An account's usage added up"
+    ),
     Operation("GET", "/v1/usage", Action.LIST_ACCOUNTS, all_usage, "The usage of all accounts, newest first"),
     Operation("POST", "/v1/usage/query", Action.LIST_ACCOUNTS, all_sums, "The usage of all accounts added up"),
 )
