@@ -19,6 +19,9 @@ DEFAULT_FILE = "creditmeter.toml"
 LEAST_SEAL_KEY, MOST_SEAL_KEY = 16, 64
 """Bytes of a seal key: enough not to be guessed, and what BLAKE2b takes."""
 
+LEAST_SECRET, MOST_SECRET = 32, 1_024
+"""Characters of a secret that others are derived from."""
+
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -48,6 +51,13 @@ def _seal_key(key: SecretStr) -> SecretStr:
     if "," in key.get_secret_value():
         raise ValueError("should have no comma, which separates keys in seal_keys_before")
     return _seal_keys(key)
+
+
+def _secret_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if text.strip() != text or not LEAST_SECRET <= len(text) <= MOST_SECRET:
+        raise ValueError(f"should have {LEAST_SECRET} to {MOST_SECRET} characters, without spaces at its ends")
+    return key
 
 
 class Settings(BaseSettings):
@@ -153,6 +163,16 @@ class Settings(BaseSettings):
         description="Earlier seal keys, separated by commas: records of before `creditmeter seal rotate` have theirs.",
     )
 
+    secret_key: Annotated[SecretStr, AfterValidator(_secret_key)] | None = Field(
+        None,
+        description="The secret that links, sessions, cursors and webhooks' secrets are derived from, the same for "
+        "every server; 32 to 1,024 characters. Not set: what `creditmeter up` made in data_dir, else none.",
+    )
+    secret_key_before: Annotated[SecretStr, AfterValidator(_secret_key)] | None = Field(
+        None,
+        description="The secret_key before the present one, while it is rotated: what it made is still recognised.",
+    )
+
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to the brokers."
     )
@@ -207,6 +227,8 @@ class Settings(BaseSettings):
             problems.append((f"kafka_ssl_{missing}_location", "is needed: a certificate and its key go together"))
         if self.seal_keys_before is not None and self.seal_key is None:
             problems.append(("seal_keys_before", "has no effect without seal_key"))
+        if self.secret_key_before is not None and self.secret_key is None:
+            problems.append(("secret_key_before", "has no effect without secret_key"))
         if self.schema_registry_user is not None and self.schema_registry_url is None:
             problems.append(("schema_registry_user", "has no effect without schema_registry_url"))
         return problems
