@@ -180,5 +180,6 @@ def translated_log_errors() -> Iterator[None]:
 
 def secret_keys_of(settings: Settings) -> SecretKeys | None:
     """The configured secrets, the present one first; None where there is none."""
-    keys = [key.get_secret_value().encode() for key in (settings.secret_key, settings.secret_key_before) if key]
-    return SecretKeys(keys) if settings.secret_key else None
+    if settings.secret_key is None:
+        return None
+    return SecretKeys([secret.encode() for secret in settings.secret_key.get_secret_value().split(",")])

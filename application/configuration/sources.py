@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from application.configuration.settings import DEFAULT_FILE, ENV_PREFIX, LEAST_SECRET, MOST_SECRET, Settings
+from application.configuration.settings import DEFAULT_FILE, ENV_PREFIX, Settings, checked_secret_keys
 from application.configuration.toml_file import ConfigFileError, Entry, read_config_file
 from application.errors import Misconfigured
 from local.record import Record
@@ -155,18 +155,12 @@ def _with_secret_file(configuration: Configuration) -> Configuration:
     if settings.secret_key is not None:
         return configuration
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        secret = checked_secret_keys(SecretStr(path.read_text(encoding="utf-8").strip()))
     except FileNotFoundError:
         return configuration
     except (OSError, ValueError) as error:
-        raise Misconfigured(
-            "The configuration has a mistake:", [f"{path}: secret_key cannot be read: {error}"]
-        ) from error
-    if not LEAST_SECRET <= len(text) <= MOST_SECRET:
-        raise Misconfigured(
-            "The configuration has a mistake:",
-            [f"{path}: secret_key should have {LEAST_SECRET} to {MOST_SECRET} characters: delete it, and start again"],
-        )
-    filled = settings.model_copy(update={"secret_key": SecretStr(text)})
+        mistake = f"{path}: secret_key: {error}; delete the file where nobody needs it any more, and start again"
+        raise Misconfigured("The configuration has a mistake:", [mistake]) from error
+    filled = settings.model_copy(update={"secret_key": secret})
     origins = {**configuration.origins, "secret_key": str(path)}
     return Configuration(filled, origins, configuration.file)

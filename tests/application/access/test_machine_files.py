@@ -38,7 +38,7 @@ def test_a_secret_is_made_once_for_its_owner_alone_and_is_the_setting(
     assert load().origins["secret_key"] == "environment CREDITMETER_SECRET_KEY"
     monkeypatch.delenv("CREDITMETER_SECRET_KEY")
     path.write_text("short")
-    with pytest.raises(Misconfigured, match="delete it, and start again"):
+    with pytest.raises(Misconfigured, match="32 to 1,024 characters"):
         load()
 
 

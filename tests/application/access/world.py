@@ -10,6 +10,7 @@ from application.access.access import Access, opened_access
 from application.access.authors import Author, local_author
 from application.access.identity import Identity, Role
 from application.access.keys import KeyOrder, NewKey, create_key
+from application.access.links import LinkOrder, NewLink, create_link
 from application.access.secret_keys import SecretKeys
 from application.in_memory import in_memory_pipeline
 from application.pipeline import Pipeline
@@ -40,3 +41,8 @@ class World:
 def a_key(access: Access, role: Role = Role.OWNER, account_id: str | None = "acme", actor: str | None = None) -> NewKey:
     """A key that an operator makes."""
     return create_key(access, OPERATOR, KeyOrder(role, account_id, actor))
+
+
+def a_link(access: Access, role: Role = Role.MEMBER, actor: str | None = None) -> NewLink:
+    """A link that acme's owner makes."""
+    return create_link(access, OWNER, LinkOrder(role, "acme", actor, "Anna"))
