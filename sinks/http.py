@@ -28,7 +28,7 @@ from sinks.formats import CONTENT_TYPES, format_name
 from sinks.parameters import Parameters
 from sinks.printable import without_secrets
 from sinks.sink import CUSTOMER_LIMITS, DEFAULT_LIMITS, NONE, Limits, Sink, SinkRejected, SinkUnavailable
-from sinks.turns import AT_ONCE, CUSTOMERS_AT_ONCE, CUSTOMERS_WAIT, WAIT, Turns
+from sinks.turns import AT_ONCE, WAIT, Turns, customers_turns
 
 HOST = "127.0.0.1"
 DEFAULT_FORMAT = "TabSeparatedWithNames"
@@ -94,7 +94,7 @@ class QueryServer:
         self.identity = {} if identity is None else identity.headers()
         self._wanted = port
         self.analysts = Turns(AT_ONCE, WAIT, limits)
-        self.customers = Turns(CUSTOMERS_AT_ONCE, CUSTOMERS_WAIT, customer_limits)
+        self.customers = customers_turns(customer_limits)
         self._has_stopped = False
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None

@@ -17,6 +17,7 @@ from typing import Any
 from sinks.arrow import arrow_stream, names_of
 from sinks.channel import AnswerTooLate, ChannelClosed, raise_failure
 from sinks.engine_handle import EngineHandle, Kill
+from sinks.errors import TOOK_TOO_MUCH
 from sinks.folder import FolderLock, keep_store_id, prepared
 from sinks.parameters import Parameters
 from sinks.sink import DEFAULT_LIMITS, NONE, Columns, Limits, Result, SinkRejected, SinkUnavailable
@@ -120,9 +121,7 @@ class IsolatedSink:
                     answer = channel.ask(question, body, seconds)
             except AnswerTooLate:
                 engine.kill(Kill.TOO_LONG)
-                raise SinkRejected(
-                    f"the statement takes too much: it was not done after {limits.seconds} s. {_ADVICE}"
-                ) from None
+                raise SinkRejected(f"{TOOK_TOO_MUCH}: it was not done after {limits.seconds} s. {_ADVICE}") from None
             except ChannelClosed:
                 self._raise_if_it_was_why(engine)
                 continue
@@ -138,7 +137,7 @@ class IsolatedSink:
             raise SinkUnavailable(f"the embedded ClickHouse ended by itself ({engine.exit_words}): ask again")
         if engine.killed is Kill.TOO_LARGE and engine.readers_when_killed == 1:
             taken = f"more than {self._memory / 2**30:.1f} GiB of memory"
-            raise SinkRejected(f"the statement takes too much: {taken}. {_ADVICE}")
+            raise SinkRejected(f"{TOOK_TOO_MUCH}: {taken}. {_ADVICE}")
 
     def _running(self) -> EngineHandle:
         """The engine, started again where it has ended. Raises SinkUnavailable."""
