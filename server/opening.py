@@ -14,6 +14,7 @@ from application.ingest.recorded import RecordedDecisions
 from application.pipeline import Pipeline
 from application.prices.current import CurrentBook
 from application.usage.store import UsageStore
+from server.api.reads import Reads
 from server.limits import Bounds
 from server.local_key import OPERATOR_KEY, LocalKey
 from server.parts import Parts, PublicFace
@@ -33,9 +34,10 @@ def opened_authenticator(settings: Settings, _pipeline: Pipeline) -> Iterator[Au
 async def opened_parts(
     pipeline: Pipeline,
     authenticator: Authenticator,
-    store: UsageStore | None = None,
     face: PublicFace | None = None,
     bounds: Bounds | None = None,
+    reads: Reads | None = None,
+    store: UsageStore | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts of one server. Its tail follows before the block begins; its sender is flushed after it ends.
 
@@ -55,8 +57,9 @@ async def opened_parts(
             decisions = Decisions(tail, pipeline.codec, names)
             recorded = None if store is None else RecordedDecisions(store, names)
             parts = Parts(
-                pipeline, authenticator, intake, decisions, recorded, book, face or PublicFace(), bounds or Bounds()
-            )
+                pipeline, authenticator, intake, decisions, reads, recorded, book, face or PublicFace(),
+                bounds or Bounds(),
+            )  # fmt: skip
             parts.ready_for_events.append(intake.problem)
             parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
             parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))

@@ -14,6 +14,7 @@ from application.ingest.lookup import ReceiptLookup
 from application.ingest.recorded import RecordedDecisions
 from application.pipeline import Pipeline
 from application.prices.current import CurrentBook
+from server.api.reads import Reads
 from server.limits import Bounds, Limits
 from server.metrics import HttpMetrics
 
@@ -38,13 +39,15 @@ class PublicFace:
 class Parts:
     """Everything that operations use. `ready_for_events` and `ready_for_reads`: what /health/ready asks.
 
-    `recorded`: ClickHouse, None where there is no store; `book`: the prices in force, None where nobody follows them.
+    `reads` and `recorded` ask ClickHouse: None where the server has none. `book`: the prices in force, None where
+    nobody follows them.
     """
 
     pipeline: Pipeline
     authenticator: Authenticator
     intake: EventIntake
     decisions: Decisions
+    reads: Reads | None = None
     recorded: RecordedDecisions | None = None
     book: CurrentBook | None = None
     face: PublicFace = field(default_factory=PublicFace)

@@ -47,7 +47,8 @@ def _seal_keys(keys: SecretStr) -> SecretStr:
     return keys
 
 
-def _secret_keys(keys: SecretStr) -> SecretStr:
+def checked_secret_keys(keys: SecretStr) -> SecretStr:
+    """The secrets as they are. Raises ValueError with what is allowed."""
     texts = keys.get_secret_value().split(",")
     if len(texts) > MOST_SECRETS:
         raise ValueError(f"should be {MOST_SECRETS} secrets at most, separated by a comma")
@@ -183,10 +184,11 @@ class Settings(BaseSettings):
         description="Earlier seal keys, separated by commas: records of before `creditmeter seal rotate` have theirs.",
     )
 
-    secret_key: Annotated[SecretStr, AfterValidator(_secret_keys)] | None = Field(
+    secret_key: Annotated[SecretStr, AfterValidator(checked_secret_keys)] | None = Field(
         None,
         description="The secret that the HTTP API's own secrets are derived from (links, sessions, cursors, webhooks), "
-        "32 to 1,024 characters; while it is rotated two, separated by a comma, the new one first.",
+        "32 to 1,024 characters; while it is rotated two, separated by a comma, the new one first. Not set: what "
+        "`creditmeter up` has made in data_dir (secret.key).",
     )
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

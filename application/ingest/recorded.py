@@ -74,7 +74,7 @@ class RecordedDecisions:
     def is_loaded(self, partition: int, offset: int) -> bool:
         """Whether all lines of the message at a place, if it has any, are in the store."""
         rows = self._store.rows(
-            f"SELECT max(source_offset) AS reached FROM {TABLE} FINAL WHERE topic = {{topic:String}} "  # noqa: S608
+            f"SELECT source_offset AS reached FROM {TABLE} FINAL WHERE topic = {{topic:String}} "  # noqa: S608
             "AND log_partition = {partition:Int32}",
             {"topic": self._names.billed, "partition": partition},
         )

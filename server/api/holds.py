@@ -26,7 +26,7 @@ from server.api.preferences import USUAL_WAIT, preferences_of
 from server.api.problems import Mistake, Problem, ProblemType
 from server.api.routing import Operation
 from server.bodies.json_documents import pointer_of
-from server.bodies.json_object import read_object
+from server.bodies.plain_object import read_plain_object
 from streams import clock
 from streams.log.protocols import LogUnavailable
 
@@ -39,7 +39,7 @@ async def post_hold(call: Call) -> Response:
     """201 held, 200 for a repeat or an event that costs nothing, 202 pending, 402 too few credits, 409, 422, 503."""
     call.only_parameters("wait")
     preferences = preferences_of(call)
-    body = read_object(call.headers, await call.body())
+    body = await read_plain_object(call)
     now = clock.now_ms()
     record = _record(call, body, now)
     if "event" in body:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from server.api import events, health, holds, receipts
+from server.api import events, health, holds, receipts, usage
 from server.api.routing import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*health.OPERATIONS, *events.OPERATIONS, *receipts.OPERATIONS, *holds.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *health.OPERATIONS,
+    *events.OPERATIONS,
+    *receipts.OPERATIONS,
+    *holds.OPERATIONS,
+    *usage.OPERATIONS,
+)

@@ -1,49 +1,141 @@
-"""A body that is one JSON object, with every mistake that its text has by itself."""
+"""A body that is one JSON object, read field by field: every mistake with its pointer, all of them at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
+from metering.windows import parse_instant
+from server.api.call import Call
 from server.api.problems import Mistake, Problem, ProblemType
-from server.bodies.json_documents import Malformed, TooManyValues, check_size, mistakes_in, read_quickly, read_strictly
+from server.bodies.json_documents import (
+    BadNumber,
+    Malformed,
+    TooManyValues,
+    check_size,
+    mistakes_in,
+    pointer_of,
+    read_strictly,
+)
+
+_JSON = ("application/json", "")
 
 
-def read_object(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """The object, plain. Raises Problem: 400 for no JSON object, 413, 415, 422 with the mistakes of its values."""
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Problem(ProblemType.UNSUPPORTED_MEDIA_TYPE, "content-type: application/json is read here")
+async def read_object(call: Call) -> Fields:
+    """The object of the body; an empty body is an empty object. Raises Problem."""
+    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await call.body()
+    if kind not in _JSON and body:
+        raise Problem(ProblemType.UNSUPPORTED_MEDIA_TYPE, "send application/json")
     try:
         check_size(body)
-    except TooManyValues:
-        raise Problem(ProblemType.TOO_LARGE, "the body has too many values") from None
-    quick = read_quickly(body)
-    if quick is not None and quick.is_certain and type(quick.document) is dict and not _has_fraction(quick.document):
-        return quick.document
-    try:
-        document = read_strictly(body)
+        document = read_strictly(body) if body else {}
     except Malformed as error:
-        raise Problem(
-            ProblemType.MALFORMED, f"the body is no JSON: {error}; nothing was done", [Mistake("", str(error))]
-        ) from error
-    if not isinstance(document, dict):
-        raise Problem(ProblemType.MALFORMED, "the body is a JSON object here", [Mistake("", "should be an object")])
+        raise Problem(ProblemType.MALFORMED, f"the body is no JSON: {error}") from error
+    except TooManyValues as error:
+        raise Problem(ProblemType.TOO_LARGE, "the body holds too many values") from error
     if mistakes := mistakes_in(document, ""):
-        raise Problem(ProblemType.INVALID_ITEMS, "some values are wrong; nothing was done", mistakes)
-    return {name: _plain(value) for name, value in document.items()}
+        raise Problem(ProblemType.INVALID_ITEMS, "the body is wrong", mistakes)
+    if not isinstance(document, dict):
+        raise Problem(ProblemType.INVALID_ITEMS, "the body should be an object", [Mistake("", "should be an object")])
+    return Fields(document)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    return [_plain(member) for member in value] if isinstance(value, list) else value
+class Fields:
+    """The members of an object, taken by name. `finish` raises what was wrong, and what nobody asked for."""
 
+    def __init__(self, document: dict[str, Any], base: str = "", mistakes: list[Mistake] | None = None) -> None:
+        self._left = dict(document)
+        self._base = base
+        self.mistakes: list[Mistake] = [] if mistakes is None else mistakes
 
-def _has_fraction(value: Any) -> bool:
-    """Whether a number in it needs the strict way: a fraction, or more than 53 bits."""
-    if isinstance(value, dict):
-        return any(map(_has_fraction, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_fraction, value))
-    return isinstance(value, float) or (isinstance(value, int) and abs(value) >= 2**53)
+    def wrong(self, name: str, reason: str) -> None:
+        """Notes a mistake of a member."""
+        self.mistakes.append(Mistake(pointer_of(self._base, name), reason))
+
+    def text(self, name: str) -> str | None:
+        value = self._take(name)
+        if value is None or isinstance(value, str):
+            return value
+        self.wrong(name, "should be a text")
+        return None
+
+    def flag(self, name: str) -> bool | None:
+        value = self._take(name)
+        if value is None or isinstance(value, bool):
+            return value
+        self.wrong(name, "should be true or false")
+        return None
+
+    def whole(self, name: str) -> int | None:
+        """A whole number."""
+        value = self._take(name)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        self.wrong(name, "should be a whole number")
+        return None
+
+    def time(self, name: str) -> int | None:
+        """An instant in ms, given as RFC 3339 or as ms."""
+        value = self._take(name)
+        if isinstance(value, str):
+            try:
+                return parse_instant(value)
+            except ValueError as error:
+                self.wrong(name, str(error))
+                return None
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        self.wrong(name, "should be a time: RFC 3339, or ms since 1970")
+        return None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts, or one; none where it is absent."""
+        value = self._take(name)
+        values = [] if value is None else value if isinstance(value, list) else [value]
+        if all(isinstance(item, str) for item in values):
+            return tuple(values)
+        self.wrong(name, "should be a text, or a list of texts")
+        return ()
+
+    def amounts(self, name: str) -> dict[str, int] | None:
+        """Whole numbers by name."""
+        value = self._take(name)
+        if value is None:
+            return None
+        is_right = isinstance(value, dict) and all(
+            isinstance(amount, int) and not isinstance(amount, bool) for amount in value.values()
+        )
+        if is_right:
+            return dict(value)
+        self.wrong(name, "should be whole numbers by name")
+        return None
+
+    def nested(self, name: str) -> Fields:
+        """The members of an object; of none where it is absent."""
+        value = self._take(name)
+        if value is not None and not isinstance(value, dict):
+            self.wrong(name, "should be an object")
+            value = None
+        inner = Fields(value or {}, pointer_of(self._base, name), self.mistakes)
+        inner.is_given = value is not None
+        return inner
+
+    is_given = True
+    """Whether the object was there at all."""
+
+    def finish(self, *also: Fields, within: Sequence[str] = ()) -> None:
+        """Raises Problem with all mistakes; members that nobody took are mistakes. `within`: what may be there."""
+        for fields in (self, *also):
+            for name in fields._left:  # noqa: SLF001 -- one class
+                known = f"; there are {', '.join(within)}" if within else ""
+                fields.wrong(name, f"there is no such member{known}")
+        if self.mistakes:
+            raise Problem(ProblemType.INVALID_ITEMS, "the body is wrong", self.mistakes)
+
+    def _take(self, name: str) -> Any:
+        value = self._left.pop(name, None)
+        if isinstance(value, BadNumber):
+            self.wrong(name, value.why)
+            return None
+        return value

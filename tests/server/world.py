@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from application.pipeline import Pipeline
 from application.usage.store import UsageStore
+from server.api.reads import Reads
 from server.app import make_app
 from server.limits import Bounds
 from server.opening import opened_parts
@@ -60,6 +61,7 @@ def opened_world(
     pipeline: Pipeline,
     face: PublicFace | None = None,
     bounds: Bounds | None = None,
+    reads: Reads | None = None,
     store: UsageStore | None = None,
 ) -> Iterator[ServerWorld]:
     """A server over the pipeline for the time of the block."""
@@ -67,7 +69,7 @@ def opened_world(
     thread = threading.Thread(target=loop.run_forever, name="server-loop", daemon=True)
     thread.start()
     try:
-        context = opened_parts(pipeline, KnownKeys(), store, face, bounds)
+        context = opened_parts(pipeline, KnownKeys(), face, bounds, reads, store)
         parts = asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(60)
         try:
             yield ServerWorld(loop, parts)

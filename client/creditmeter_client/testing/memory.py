@@ -214,6 +214,8 @@ class MemoryTransport:
         units = 1 if price.per == "request" else quantities.get(price.per, 0)
         credits_ = units * price.credits
         decision = "charged" if credits_ else ("free" if units else "nothing_found")
+        if credits_ and not all(event.fields.get(name) for name in price.unique):
+            return Line("missing_subject", price.charge, price.credit_type, units)
         owner = self._claims.get(_claim(event, price)) if price.unique else None
         if owner is not None and credits_:
             decision, credits_ = "duplicate", 0
