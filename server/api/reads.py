@@ -1,0 +1,51 @@
+"""What customers' reads need beside the pipeline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from application.access.secret_keys import Purpose, SecretKeys
+from application.pipeline import Pipeline
+from application.usage.as_of import Positions
+from application.usage.cursors import CursorKeys
+from application.usage.history import UsageReader
+from application.usage.store import UsageStore
+from server.api.problems import Problem, ProblemType
+
+if TYPE_CHECKING:
+    from server.api.call import Call
+
+_RANDOM_BYTES = 32
+
+
+def _no_names(_account_id: str | None) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """`names`: an account's people, by actor. `primary_credit_type`: what /account/info counts; None: the only one.
+
+    `public_prices`: whether anybody may see the price list.
+    """
+
+    usage: UsageReader
+    names: Callable[[str | None], dict[str, str]] = _no_names
+    primary_credit_type: str | None = None
+    public_prices: bool = False
+
+
+def make_reads(pipeline: Pipeline, store: UsageStore, secrets: SecretKeys | None) -> Reads:
+    """Reads over a store. Without secrets, cursors end with this process."""
+    keys = [os.urandom(_RANDOM_BYTES)] if secrets is None else secrets.derived(Purpose.CURSOR)
+    return Reads(UsageReader(store, Positions(store, pipeline.names, pipeline.partitions), CursorKeys(keys)))
+
+
+def reads_of(call: Call) -> Reads:
+    """What this server reads with. Raises Problem 503 where it has no store."""
+    if call.parts.reads is None:
+        raise Problem(ProblemType.UNAVAILABLE, "this server has no ClickHouse to read from")
+    return call.parts.reads
