@@ -10,10 +10,7 @@ from application.access.authenticator import Authenticator
 from application.configuration.settings import Settings
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
-from application.ingest.recorded import RecordedDecisions
 from application.pipeline import Pipeline
-from application.prices.current import CurrentBook
-from application.usage.store import UsageStore
 from server.api.reads import Reads
 from server.limits import Bounds
 from server.local_key import OPERATOR_KEY, LocalKey
@@ -37,7 +34,6 @@ async def opened_parts(
     face: PublicFace | None = None,
     bounds: Bounds | None = None,
     reads: Reads | None = None,
-    store: UsageStore | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts of one server. Its tail follows before the block begins; its sender is flushed after it ends.
 
@@ -48,18 +44,12 @@ async def opened_parts(
     source = pipeline.connections.tail_source((names.billed, names.holds))
     tail = DecisionTail(source, pipeline.seals)
     await asyncio.to_thread(tail.start)
-    book = CurrentBook(pipeline)
-    book.start()
     try:
         sender = EventSender(pipeline.connections.message_sender(), pipeline.codec)
         try:
             intake = EventIntake(sender, pipeline.codec, pipeline.partitions, pipeline.log_id)
             decisions = Decisions(tail, pipeline.codec, names)
-            recorded = None if store is None else RecordedDecisions(store, names)
-            parts = Parts(
-                pipeline, authenticator, intake, decisions, reads, recorded, book, face or PublicFace(),
-                bounds or Bounds(),
-            )  # fmt: skip
+            parts = Parts(pipeline, authenticator, intake, decisions, reads, face or PublicFace(), bounds or Bounds())
             parts.ready_for_events.append(intake.problem)
             parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
             parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))
@@ -67,5 +57,4 @@ async def opened_parts(
         finally:
             await sender.close(_FLUSH_SECONDS)
     finally:
-        book.close()
         await asyncio.to_thread(tail.close)

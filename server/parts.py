@@ -13,7 +13,6 @@ from application.ingest.holds import HoldDesk
 from application.ingest.lookup import ReceiptLookup
 from application.ingest.recorded import RecordedDecisions
 from application.pipeline import Pipeline
-from application.prices.current import CurrentBook
 from server.api.reads import Reads
 from server.limits import Bounds, Limits
 from server.metrics import HttpMetrics
@@ -39,8 +38,7 @@ class PublicFace:
 class Parts:
     """Everything that operations use. `ready_for_events` and `ready_for_reads`: what /health/ready asks.
 
-    `reads` and `recorded` ask ClickHouse: None where the server has none. `book`: the prices in force, None where
-    nobody follows them.
+    `reads` is None where the server has no ClickHouse to read from.
     """
 
     pipeline: Pipeline
@@ -48,8 +46,6 @@ class Parts:
     intake: EventIntake
     decisions: Decisions
     reads: Reads | None = None
-    recorded: RecordedDecisions | None = None
-    book: CurrentBook | None = None
     face: PublicFace = field(default_factory=PublicFace)
     bounds: Bounds = field(default_factory=Bounds)
     metrics: HttpMetrics = field(default_factory=HttpMetrics)
@@ -58,8 +54,10 @@ class Parts:
     is_draining: bool = False
 
     def __post_init__(self) -> None:
-        self.lookup = ReceiptLookup(self.pipeline, self.decisions, self.recorded)
-        self.holds = HoldDesk(self.intake, self.decisions, self.recorded)
+        store = None if self.reads is None else self.reads.usage.store
+        recorded = None if store is None else RecordedDecisions(store, self.pipeline.names)
+        self.lookup = ReceiptLookup(self.pipeline, self.decisions, recorded)
+        self.holds = HoldDesk(self.intake, self.decisions, recorded)
         self.limits = Limits(self.bounds)
         self.large_bodies = asyncio.Lock()
         """Who holds it reads a large body: one at a time, so that what it takes while it is read is taken once."""

@@ -94,19 +94,6 @@ class RecordedDecisions:
             "expires_at": int(row["expires_ms"]), "source_offset": int(row["source_offset"]),
         }  # fmt: skip
 
-    def plan(self, account_id: str) -> list[Any] | None:
-        """The account's plan as last loaded: [name, started_at, ends_at] (ms); None: no plan."""
-        rows = self._store.rows(
-            "SELECT plan, toUnixTimestamp64Milli(plan_started_at) AS started, "
-            "toUnixTimestamp64Milli(plan_ends_at) AS ends "
-            "FROM accounts WHERE account_id = {account:String}",
-            {"account": account_id},
-        )
-        if not rows or rows[0]["plan"] is None:
-            return None
-        ends = rows[0]["ends"]
-        return [rows[0]["plan"], int(rows[0]["started"]), None if ends is None else int(ends)]
-
     def answers(self) -> bool:
         """Whether the store answers now. Raises Failed where it does not."""
         return bool(self._store.rows("SELECT 1 AS one", {}))

@@ -101,10 +101,6 @@ class BookLog:
         """
         return [self._in_force(partition) for partition in range(self._partitions)]
 
-    def newest(self, partition: int, after: int) -> PublishedBook | None:
-        """The book that was put in force behind the offset `after` (-1: ever); None where there is none. LogError."""
-        return self._in_force(partition, after + 1)
-
     def publish(self, out: OutputLog, text: str, now: int, rerated: Rerated | None = None) -> Publication:
         """Put the book in force in every partition. Raises Failed, LogError, BookFileError."""
         wanted = book_id(text)
@@ -140,10 +136,10 @@ class BookLog:
                 ErrorCode.CONFLICT,
             )
 
-    def _in_force(self, partition: int, least: int = 0) -> PublishedBook | None:
+    def _in_force(self, partition: int) -> PublishedBook | None:
         """A book counts unless its time is further ahead of the log than the book before it allows."""
         candidates: list[PublishedBook] = []
-        for book in self._backwards(partition, least):
+        for book in self._backwards(partition):
             candidates.append(book)
             if book.published_at <= book.recorded_at:
                 break
@@ -154,9 +150,8 @@ class BookLog:
                 in_force = book
         return in_force
 
-    def _backwards(self, partition: int, least: int) -> Iterator[PublishedBook]:
+    def _backwards(self, partition: int) -> Iterator[PublishedBook]:
         low, stop = self._log.bounds(partition)
-        low = max(low, least)
         length = _FIRST_STRETCH
         while stop > low:
             first = max(low, stop - length)

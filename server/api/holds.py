@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from application.access.identity import Action
+from application.accounts.plan import account_plan
 from application.errors import ErrorCode, Failed
 from application.ingest.decisions import Patience
 from application.ingest.holds import HoldOutcome, PlacedHold
@@ -24,6 +25,7 @@ from server.api.decision_json import hold_json
 from server.api.paths import segment_of
 from server.api.preferences import USUAL_WAIT, preferences_of
 from server.api.problems import Mistake, Problem, ProblemType
+from server.api.reads import reads_of
 from server.api.routing import Operation
 from server.bodies.json_documents import pointer_of
 from server.bodies.plain_object import read_plain_object
@@ -149,11 +151,9 @@ async def _cost(call: Call, event: Any, account_id: Any, now: int) -> dict[str, 
     if mistakes:
         raise Problem(ProblemType.INVALID_ITEMS, "the event to come is wrong; nothing was stored", mistakes)
     check_event(record)
-    parts = call.parts
-    if parts.book is None:
-        raise Failed("this server knows no prices: give credits", ErrorCode.UNAVAILABLE)
-    plan = None if parts.recorded is None else await run_in_threadpool(parts.recorded.plan, account_id)
-    return most_cost(parts.book.book(), record, plan)
+    reads = reads_of(call)
+    plan = await run_in_threadpool(account_plan, reads.usage.store, account_id)
+    return most_cost(reads.book().book, record, None if plan is None else [plan.name, plan.started_at, plan.ends_at])
 
 
 def _placed(call: Call, record: Mapping[str, Any], body: Mapping[str, Any], placed: PlacedHold) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.api import events, health, holds, receipts, usage
+from server.api import events, explanations, health, holds, prices, receipts, usage
 from server.api.routing import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -11,4 +11,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *receipts.OPERATIONS,
     *holds.OPERATIONS,
     *usage.OPERATIONS,
+    *explanations.OPERATIONS,
+    *prices.OPERATIONS,
 )

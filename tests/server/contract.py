@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import zstandard
 
 from application.commands.account_settings import SettingsChange, change_settings
 from application.commands.grants import GrantOrder, grant_credits
+from application.errors import Failed
 from application.ingest.receipts import Receipt
 from metering.windows import format_instant
 from streams import clock
@@ -53,6 +55,19 @@ class ApiWorld:
     server: ServerWorld
     settle: Callable[[], None]
     stopped_worker: Callable[[], Any]
+
+
+def wait_until_known(book: Callable[[], object]) -> None:
+    """Return when the price book is followed, which begins with the world."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            book()
+        except Failed:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
 
 
 def account() -> str:
@@ -266,7 +281,9 @@ class ApiContract:
 
     def test_a_hold_by_the_event_to_come(self, world: ApiWorld) -> None:
         who = self._rich(world, 100)
-        world.server.parts.book.look()
+        reads = world.server.parts.reads
+        assert reads is not None
+        wait_until_known(reads.book)
         coming = {"endpoint": "/v1/search", "channel": "api", "quantities": {"results": 45}}
         made = world.server.post("/v1/holds", {"account_id": who, "event": coming})
         assert (made.status, made.json["credits"]) == (201, {"credit": 90})

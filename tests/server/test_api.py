@@ -13,6 +13,7 @@ from application.pipeline import opened
 from application.prices.publishing import publish_book
 from application.usage.store import SinkUsage, configured_usage
 from local.shared import SharedKafka
+from server.api.reads import opened_reads
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from streams import clock
@@ -43,7 +44,7 @@ class TestInMemory(ApiContract):
             connections.after_sending = turn
             turn()
 
-        with opened_world(pipeline, store=SinkUsage(sink)) as server:
+        with opened_reads(pipeline, SinkUsage(sink), None) as reads, opened_world(pipeline, reads=reads) as server:
             yield ApiWorld(server, lambda: None, stopped_worker)
         sink.close()
 
@@ -74,7 +75,8 @@ class TestOnKafka(ApiContract):
             with opened(settings) as pipeline:
                 publish_book(pipeline, BOOK, clock.now_ms())
                 settle()
-                with opened_world(pipeline, store=configured_usage(settings)) as server:
+                store = configured_usage(settings)
+                with opened_reads(pipeline, store, None) as reads, opened_world(pipeline, reads=reads) as server:
                     yield ApiWorld(server, settle, stopped_worker)
         finally:
             running.close()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from application.commands.account_settings import SettingsChange, change_settings
 from application.commands.holds import HoldOrder, place_hold
 from application.errors import ErrorCode, Failed
 from application.in_memory import in_memory_pipeline
@@ -26,7 +25,7 @@ def sink(tmp_path: Path) -> Iterator[EmbeddedSink]:
     sink.close()
 
 
-def test_holds_and_plans_are_as_last_loaded(sink: EmbeddedSink, tmp_path: Path) -> None:
+def test_holds_are_as_last_loaded(sink: EmbeddedSink, tmp_path: Path) -> None:
     pipeline = in_memory_pipeline(tmp_path, sink=sink)
     recorded = RecordedDecisions(SinkUsage(sink), pipeline.names)
     now = clock.now_ms()
@@ -38,9 +37,6 @@ def test_holds_and_plans_are_as_last_loaded(sink: EmbeddedSink, tmp_path: Path) 
         "status": "held", "credits": {"credit": 5}, "charged": {}, "expires_at": now + 60_000, "reason": "bulk",
     }  # fmt: skip
     assert recorded.hold("acme", "other") is None
-    assert recorded.plan("acme") is None
-    change_settings(pipeline, "acme", SettingsChange(plan="pro", started_at=now), None, 30)
-    assert recorded.plan("acme") == ["pro", now, None]
     assert recorded.answers()
     assert recorded.is_loaded(0, 0) is False
 
