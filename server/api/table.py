@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.api import events, explanations, health, holds, prices, receipts, usage
+from server.api import commands, dead_letters, events, explanations, health, holds, prices, receipts, usage
 from server.api.routing import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -13,4 +13,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *usage.OPERATIONS,
     *explanations.OPERATIONS,
     *prices.OPERATIONS,
+    *commands.OPERATIONS,
+    *dead_letters.OPERATIONS,
 )
