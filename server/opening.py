@@ -12,6 +12,7 @@ from application.configuration.settings import Settings
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
 from application.pipeline import Pipeline
+from server.api.reads import Reads
 from server.limits import Bounds
 from server.parts import Parts, PublicFace
 from streams.log.decision_tail import DecisionTail
@@ -30,7 +31,11 @@ def opened_authenticator(settings: Settings, pipeline: Pipeline) -> Iterator[Aut
 
 @asynccontextmanager
 async def opened_parts(
-    pipeline: Pipeline, authenticator: Authenticator, face: PublicFace | None = None, bounds: Bounds | None = None
+    pipeline: Pipeline,
+    authenticator: Authenticator,
+    face: PublicFace | None = None,
+    bounds: Bounds | None = None,
+    reads: Reads | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts of one server. Its tail follows before the block begins; its sender is flushed after it ends.
 
@@ -45,7 +50,7 @@ async def opened_parts(
         try:
             intake = EventIntake(sender, pipeline.codec, pipeline.partitions, pipeline.log_id)
             decisions = Decisions(tail, pipeline.codec, names)
-            parts = Parts(pipeline, authenticator, intake, decisions, face or PublicFace(), bounds or Bounds())
+            parts = Parts(pipeline, authenticator, intake, decisions, reads, face or PublicFace(), bounds or Bounds())
             parts.ready_for_events.append(intake.problem)
             parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
             parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))
