@@ -42,6 +42,7 @@ async def opened_parts(
     Raises LogError where Kafka does not answer.
     """
     names = pipeline.names
+    _ = pipeline.input_log, pipeline.results  # made before several threads ask for them
     source = pipeline.connections.tail_source((names.billed, names.holds))
     tail = DecisionTail(source, pipeline.seals)
     await asyncio.to_thread(tail.start)
