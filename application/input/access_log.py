@@ -146,7 +146,7 @@ def _is_address(text: str) -> bool:
 
 
 def _any_head(head: str) -> Head:
-    """A client and its user; or a site that is told from one by its dot or port, and then both."""
+    """A client and its user; or first a site, which is recognised by its dot or port, and then both."""
     recognised = _client_and_user(head)
     if recognised is not None:
         return recognised

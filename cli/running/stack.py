@@ -150,12 +150,16 @@ class Stack:
                 self._start(name)
 
     def stop(self) -> None:
-        """End the loader, the worker and the broker, in order. Does nothing to what does not run."""
+        """End worker and loader at the same time, then the broker. Does nothing to what does not run."""
         (self.settings.data_dir / RUN_RECORD).unlink(missing_ok=True)
         for part in self._parts.values():
             part.due = None
             if part.process is not None:
-                part.process.terminate(_STOP_SECONDS)
+                part.process.ask_to_end()
+        deadline = clock.monotonic() + _STOP_SECONDS
+        for part in self._parts.values():
+            if part.process is not None:
+                part.process.wait_or_kill(max(0.0, deadline - clock.monotonic()))
                 part.process = None
         self._own_broker = None
         if self.broker is not None:

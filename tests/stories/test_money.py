@@ -19,7 +19,7 @@ from local.ports import free_ports
 from local.shared import SharedKafka
 from streams import clock
 from streams.log.command_producer import CommandProducer
-from tests.command import BOOK
+from tests.command import BOOK, everything_running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -54,10 +54,9 @@ def pipeline(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> It
     (folder / "book.yaml").write_text(BOOK)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        done("up", "--detach")
-        done("prices", "publish", "book.yaml")
-        yield folder
-        run("down")
+        with everything_running(run):
+            done("prices", "publish", "book.yaml")
+            yield folder
 
 
 @pytest.fixture(autouse=True)

@@ -74,16 +74,18 @@ class History:
 @pytest.fixture(scope="module")
 def history(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
     pipeline = Pipeline(kafka.bootstrap, kafka.fresh_prefix(), tmp_path_factory.mktemp("support"), partitions=2)
-    pipeline.start("worker")
-    pipeline.start("loader")
-    found = History(pipeline)
-    assert found.run(f"prices publish {ROOT / 'examples' / 'prices' / 'pixel.yaml'}").exit_code == 0
-    (commands,) = blocks("json")
-    assert found.run("emit", found.moved(commands)).exit_code == 0
-    pipeline.wait_until_rated()
-    pipeline.wait_until_loaded()
-    yield found
-    pipeline.close()
+    try:
+        pipeline.start("worker")
+        pipeline.start("loader")
+        history = History(pipeline)
+        assert history.run(f"prices publish {ROOT / 'examples' / 'prices' / 'pixel.yaml'}").exit_code == 0
+        (commands,) = blocks("json")
+        assert history.run("emit", history.moved(commands)).exit_code == 0
+        pipeline.wait_until_rated()
+        pipeline.wait_until_loaded()
+        yield history
+    finally:
+        pipeline.close()
 
 
 def compared(text: str) -> list[str]:

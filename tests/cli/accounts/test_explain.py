@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,25 +50,27 @@ def sent() -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def pipeline(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """A pipeline with everything sent, rated and loaded, and a dead letter in a partition that is not its account's."""
-    found = Pipeline(kafka.bootstrap, kafka.fresh_prefix(), tmp_path_factory.mktemp("explain"), partitions=2)
-    found.start("worker")
-    found.start("loader")
-    config = str(found.folder / "one" / "worker.toml")
-    (found.folder / "book.yaml").write_text(BOOK)
-    assert (
-        CliRunner().invoke(main, ["--config", config, "prices", "publish", str(found.folder / "book.yaml")]).exit_code
-        == 0
-    )
-    text = "\n".join(map(json.dumps, sent()))
-    assert CliRunner().invoke(main, ["--config", config, "emit"], input=text).exit_code == 0
-    lost = dict.fromkeys(("request_id", "actor", "user_id", "domain", "plan"))
-    lost |= LOOKUP | {"event_id": "lost", "occurred_at": AT, "outcome": "processed", "quantities": {}, "attributes": {}}
-    value = found.codec.encode("RequestBatch", {"events": [lost]})
-    found.send([(1 - partition_of("acme", 2), 0, value)])
-    found.wait_until_rated()
-    found.wait_until_loaded()
-    yield found
-    found.close()
+    running = Pipeline(kafka.bootstrap, kafka.fresh_prefix(), tmp_path_factory.mktemp("explain"), partitions=2)
+    with closing(running):
+        running.start("worker")
+        running.start("loader")
+        (running.folder / "book.yaml").write_text(BOOK)
+        config = ["--config", str(running.folder / "one" / "worker.toml")]
+        text = "\n".join(map(json.dumps, sent()))
+        for arguments, sent_text in (
+            (["prices", "publish", str(running.folder / "book.yaml")], None),
+            (["emit"], text),
+        ):
+            result = CliRunner().invoke(main, [*config, *arguments], input=sent_text)
+            assert result.exit_code == 0, result.stderr
+        lost = dict.fromkeys(("request_id", "actor", "user_id", "domain", "plan"))
+        lost |= LOOKUP | {"event_id": "lost", "occurred_at": AT, "outcome": "processed"}
+        lost |= {"quantities": {}, "attributes": {}}
+        value = running.codec.encode("RequestBatch", {"events": [lost]})
+        running.send([(1 - partition_of("acme", 2), 0, value)])
+        running.wait_until_rated()
+        running.wait_until_loaded()
+        yield running
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from streams.log.seals import Sealer
 from streams.log.topics import TopicNames
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
+from tests.command import everything_running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -66,13 +67,11 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
     (tmp_path / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
     )
-    started = run("up", "--detach")
-    assert started.exit_code == 0, started.stderr
-    assert run("prices", "publish", PIXEL).exit_code == 0
-    assert run("emit", stdin="\n".join(map(json.dumps, OTHERS))).exit_code == 0
-    send(run, 0)
-    yield run
-    run("down")
+    with everything_running(run):
+        assert run("prices", "publish", PIXEL).exit_code == 0
+        assert run("emit", stdin="\n".join(map(json.dumps, OTHERS))).exit_code == 0
+        send(run, 0)
+        yield run
 
 
 def send(run: Run, first: int) -> None:

@@ -11,7 +11,7 @@ from click.testing import Result
 
 from application.wording import shown_time
 from local.shared import SharedKafka
-from tests.command import BOOK
+from tests.command import BOOK, everything_running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -32,11 +32,9 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
     )
     (tmp_path / "old.yaml").write_text(OLD_BOOK)
     (tmp_path / "new.yaml").write_text(NEW_BOOK)
-    started = run("up", "--detach")
-    assert started.exit_code == 0, started.stderr
-    assert run("prices", "publish", "old.yaml").exit_code == 0
-    yield run
-    run("down")
+    with everything_running(run):
+        assert run("prices", "publish", "old.yaml").exit_code == 0
+        yield run
 
 
 def lookup(event_id: str, account_id: str, at: int, number: int) -> dict[str, Any]:
