@@ -1,4 +1,4 @@
-"""`creditmeter rerate` on a real pipeline: told, published, applied, and then nothing is left to correct."""
+"""`creditmeter rerate` on a real pipeline: rehearsed, published, applied, and then nothing is left to correct."""
 
 import json
 import time
