@@ -216,7 +216,7 @@ class UseCaseContract:
 
     def test_an_estimate_writes_nothing(self, world: World) -> None:
         world.send("estimated", "e-1")
-        before = [world.pipeline.input_log.bounds(each) for each in range(world.pipeline.partitions)]
+        before = [world.pipeline.input_log.bounds(partition) for partition in range(world.pipeline.partitions)]
         with (
             opened_replay(world.pipeline, "estimated") as opened,
             scratch_store(world.pipeline.places.data) as upper,
@@ -232,7 +232,7 @@ class UseCaseContract:
             estimate = estimator.finish()
         assert estimate.charges["ip-lookup", "credit"].credits == 20
         assert estimate.charges["ip-lookup", "credit"].saved.in_history == 20
-        assert [world.pipeline.input_log.bounds(each) for each in range(world.pipeline.partitions)] == before
+        assert [world.pipeline.input_log.bounds(partition) for partition in range(world.pipeline.partitions)] == before
 
     def test_a_dead_letter_is_corrected_resent_and_settled(self, world: World) -> None:
         pipeline = world.pipeline
@@ -250,7 +250,7 @@ class UseCaseContract:
         (replay,) = outcomes(pipeline, sent, [letter], correction, SECONDS)
         assert (replay.outcome, replay.corrected) == (ReplayOutcome.ACCEPTED, True)
         world.settle()
-        assert [each.outcome for each in ReplayLog(pipeline).of([letter])[letter.place]] == [ReplayOutcome.ACCEPTED]
+        assert [replay.outcome for replay in ReplayLog(pipeline).of([letter])[letter.place]] == [ReplayOutcome.ACCEPTED]
         with pytest.raises(Failed, match="no dead letter"):
             log.at("0@999999")
         with pytest.raises(Misconfigured, match="not a place"):

@@ -91,7 +91,7 @@ def test_with_reject_nothing_is_held_or_charged_that_was_not_available(history: 
     """What is charged beyond its hold was available, and what is held was when it was held."""
     books = Books()
     for outputs in outputs_of(history):
-        before = list(takewhile(lambda each: each[1].get("status") == "expired", outputs))
+        before = list(takewhile(lambda output: output[1].get("status") == "expired", outputs))
         ours = outputs[len(before) :]
         books.take(before)
         held = {name: dict(some) for name, some in books.remaining.items()}

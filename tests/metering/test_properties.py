@@ -181,8 +181,8 @@ def test_the_order_of_accounts_among_each_other_changes_nothing(history: History
         if step is not None and step.account_id is not None:
             segment.append(step)
             continue
-        queues = {name: [each for each in segment if each.account_id == name] for name in accounts_of(history)}
-        names = [each.account_id for each in segment]
+        queues = {name: [command for command in segment if command.account_id == name] for name in accounts_of(history)}
+        names = [command.account_id for command in segment]
         random.shuffle(names)
         shuffled += [queues[name].pop(0) for name in names]
         shuffled += [step] if step is not None else []
@@ -314,7 +314,7 @@ def test_grants_are_used_by_expiry_and_equal_ones_in_order_of_arrival(
             for grant_id, taken in wanted:
                 left[grant_id] += taken
     expired = [r for kind, r in meter.account("u1", at=ZERO + 5 * DAY) if kind == "grant"]
-    assert [(each["grant_id"], each["credits"]) for each in expired] == [
+    assert [(grant["grant_id"], grant["credits"]) for grant in expired] == [
         (grant_id, left[grant_id]) for grant_id in order if left[grant_id] and ends[grant_id] != NEVER
     ]
 

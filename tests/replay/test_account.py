@@ -54,9 +54,9 @@ def stream(cluster: Cluster, partition: int, store: StateStore, stop: int) -> It
 def of_account(found: Iterator[tuple[int, Output]], account_id: str) -> list[tuple[int, Output]]:
     """The account's outputs, and repeats of price books, which concern every account."""
     return [
-        each
-        for each in found
-        if (each[1].record["account_id"] or each[1].record["command"]) in {account_id, "price_book"}
+        item
+        for item in found
+        if (item[1].record["account_id"] or item[1].record["command"]) in {account_id, "price_book"}
     ]
 
 
@@ -78,9 +78,9 @@ def as_bytes(codec: Codec, partition: int, outputs: list[tuple[int, Output]]) ->
     topics = topics_by_kind(NAMES)
     found = {offset: [output for at, output in outputs if at == offset] for offset in dict(outputs)}
     return [
-        each
+        message
         for offset, own in found.items()
-        for each in encoded(codec, topics, Decided(own, answers_to(own)), partition, offset)
+        for message in encoded(codec, topics, Decided(own, answers_to(own)), partition, offset)
     ]
 
 
@@ -102,7 +102,9 @@ def test_from_the_workers_state_it_goes_on(cluster: Cluster, account_id: str, tm
     """The worker's folder stands in the middle of the log, is open in its worker, and is not changed."""
     partition, stop = partition_of(account_id, PARTITIONS), end(cluster, account_id)
     middle, store = stop // 2, MemoryState()
-    wanted = [each for each in of_account(stream(cluster, partition, store, stop), account_id) if each[0] >= middle]
+    wanted = [
+        command for command in of_account(stream(cluster, partition, store, stop), account_id) if command[0] >= middle
+    ]
     with_worker = RocksFolder(tmp_path).open(Identity(NAMES.requests, partition, "id"))
     assert list(stream(cluster, partition, with_worker, middle))
     view = StateView(with_worker.path)

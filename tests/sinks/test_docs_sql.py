@@ -178,7 +178,7 @@ def test_every_statement_has_an_answer_here() -> None:
     assert DOCUMENT.read_text(encoding="utf-8").count("```sql\n") == len(headings)
 
 
-@pytest.mark.parametrize(("heading", "sql"), [each for each in statements() if each[0] in ANSWERS])
+@pytest.mark.parametrize(("heading", "sql"), [statement for statement in statements() if statement[0] in ANSWERS])
 def test_a_statement_gives_the_answer_worked_out_by_hand(loaded: EmbeddedSink, heading: str, sql: str) -> None:
     assert loaded.query(sql).rows == ANSWERS[heading]
 

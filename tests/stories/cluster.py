@@ -124,14 +124,14 @@ class Cluster(Pipeline):
         """As `audit`, at the end: nothing is left out of it."""
         result = self.audit(*options, config=config)
         assert not result["not_covered"], result["not_covered"]
-        assert all(result[each] for each in ("messages", "records", "charged", "refunded", "granted", "expired"))
+        assert all(result[counter] for counter in ("messages", "records", "charged", "refunded", "granted", "expired"))
         return result
 
     def messages(self) -> list[list[Message]]:
         """The input log, by partition, as it is now."""
         log = KafkaInputLog(self.bootstrap, self.names.requests)
         try:
-            return [list(log.read(each, *log.bounds(each))) for each in range(self.partitions)]
+            return [list(log.read(partition, *log.bounds(partition))) for partition in range(self.partitions)]
         finally:
             log.close()
 
@@ -147,7 +147,7 @@ class Cluster(Pipeline):
             kind = kinds[topic]
             for value in values:
                 batch = self.codec.decode(value)[1]
-                items = next(each for each in batch.values() if isinstance(each, list))
+                items = next(value for value in batch.values() if isinstance(value, list))
                 found[partition][kind] += [_comparable(kind, item, batch["source_offset"]) for item in items]
         return found
 
@@ -184,15 +184,15 @@ class Cluster(Pipeline):
                 places.append((message.offset, None))
                 yield BadLine(len(places) - 1, DeadLetterReason.UNDECODABLE, None)
                 continue
-            for index, each in enumerate(record["events"] if name == "request" else [record]):
+            for index, own in enumerate(record["events"] if name == "request" else [record]):
                 place = (message.offset, index if name == "request" else None)
-                account = each.get("account_id")
+                account = own.get("account_id")
                 if account and partition_of(account, self.partitions) != partition:
                     letter = {"reason": "wrong_partition", "field": "account_id", "offset": place[0], "index": place[1]}
                     outputs["dead_letter"].append(letter)
                     continue
                 places.append(place)
-                yield InputCommand(len(places) - 1, name, each, message.timestamp)
+                yield InputCommand(len(places) - 1, name, own, message.timestamp)
 
 
 class BusyTraffic(Traffic):

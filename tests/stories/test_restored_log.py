@@ -85,7 +85,8 @@ def test_kafka_restored_behind_state_and_clickhouse(broker: LocalBroker, tmp_pat
         code, found = status_of(config)
         assert code == 1
         assert any(
-            "restored.requests[0]" in each and "restored to an earlier copy" in each for each in found["problems"]
+            "restored.requests[0]" in problem and "restored to an earlier copy" in problem
+            for problem in found["problems"]
         )
         cluster.start_with("worker")
         code, log = cluster.wait_ended("worker")

@@ -44,7 +44,7 @@ class Stranger:
 
     def write(self, topic: str, offset: int, items: list[dict[str, Any]], seal: bytes | None = None) -> None:
         """A batch of the topic's kind in partition 0 that claims to come from this input offset."""
-        kinds = {each: BATCH_NAME[kind] for kind, each in topics_by_kind(self.cluster.names).items()}
+        kinds = {topic: BATCH_NAME[kind] for kind, topic in topics_by_kind(self.cluster.names).items()}
         name = kinds[topic]
         head = {"source_partition": 0, "source_offset": offset, "part": 0, "parts": 1}
         self.write_bytes(topic, self.cluster.codec.encode(name, {**head, BATCHES[name]: items}), seal)
@@ -112,8 +112,8 @@ def test_strays_change_no_bill_and_are_named(cluster: Cluster, tmp_path: Path) -
     told = CliRunner().invoke(main, ["audit", "--json", "--state", "--config", str(tmp_path / "one" / "loader.toml")])
     differences = [json.loads(line) for line in told.stdout.splitlines()][:-1]
     assert told.exit_code == 1, told.output
-    assert {each["place"] for each in differences} == stranger.places
-    assert all("a stray record" in each["detail"] for each in differences)
+    assert {difference["place"] for difference in differences} == stranger.places
+    assert all("a stray record" in difference["detail"] for difference in differences)
     print(f"{len(stranger.places)} stray records, each named by the loader and by audit; the bill is that of rate")
 
 

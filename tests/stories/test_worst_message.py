@@ -47,8 +47,8 @@ value = codec.encode("RequestBatch", {"events": []})[:head] + write_long(count) 
 del events, whole
 good = codec.encode("RequestBatch", {"events": [event("after", "account-0")]})
 broker.append(names.requests, 0, codec.encode("PriceBook", book_command(BOOK, START)), START)
-for each in (value, good):
-    broker.append(names.requests, 0, each, START + 1)
+for message in (value, good):
+    broker.append(names.requests, 0, message, START + 1)
 out = MemoryOutputLog(broker, codec.read_position, seals=Sealer(b"worst"))
 wiring = Wiring(names, 1, codec, read_book, MemoryInputLog(broker, names.requests), out)
 states = RocksFolder(folder)
@@ -63,7 +63,7 @@ topics = (names.billed, names.dead_letters)
 batches = {topic: [codec.decode(m.value)[1] for m in broker.records(topic, 0)] for topic in topics}
 print(json.dumps({
     "bytes": len(value), "seconds": took, "mib": peak_mib(),
-    "letters": [each["detail"] for batch in batches[names.dead_letters] for each in batch["dead_letters"]][:2],
+    "letters": [letter["detail"] for batch in batches[names.dead_letters] for letter in batch["dead_letters"]][:2],
     "count": sum(len(batch["dead_letters"]) for batch in batches[names.dead_letters]),
     "charged": sum(line["decision"] == "charged" for batch in batches[names.billed] for line in batch["events"]),
     "largest": max(len(m.value) for topic in names.outputs for m in broker.records(topic, 0)),

@@ -49,7 +49,7 @@ def test_the_decoded_part_alone_will_do() -> None:
 def test_every_mistake_is_named() -> None:
     event = {"event_id": "", "occurred_at": 7, "endpoint": "/x", "ip": "nowhere", "colour": "red"}
     found = mistakes(letter("RequestBatch", {"events": [EVENT | {"domain": "nope"}, event]}))
-    fields = [each.partition(":")[0] for each in found]
+    fields = [mistake.partition(":")[0] for mistake in found]
     assert fields == [
         "record.events[0].domain",
         *(f"record.events[1].{name}" for name in ("event_id", "account_id", "occurred_at", "channel", "ip", "colour")),
@@ -116,7 +116,7 @@ def test_every_field_of_the_schemas_is_known(name: str) -> None:
     empty = dict.fromkeys(fields)
     found = mistakes(letter(name, {"events": [empty]} if is_batch else empty))
     assert found
-    assert not [each for each in found if "there is no such field" in each]
+    assert not [mistake for mistake in found if "there is no such field" in mistake]
 
 
 def fields_of(name: str) -> Any:

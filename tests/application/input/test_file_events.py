@@ -32,7 +32,7 @@ def items_of(lines: list[Line], mapping: EventMapping = ACME, **options: bool) -
 
 def ids_of(lines: list[bytes]) -> list[str]:
     ids = LineIds()
-    return [ids.next_id(each) for each in lines]
+    return [ids.next_id(line) for line in lines]
 
 
 def test_ids_follow_content_and_survive_growth() -> None:

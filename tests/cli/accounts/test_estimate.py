@@ -87,7 +87,7 @@ def outputs(pipeline: Pipeline, topic: str, account_id: str, first: int) -> Job:
     for message in log.read(partition, *log.bounds(partition)):
         _, batch = pipeline.codec.decode(message.value)
         items = next(value for value in batch.values() if isinstance(value, list))
-        found += [each for each in items if each["account_id"] == account_id and batch["source_offset"] >= first]
+        found += [line for line in items if line["account_id"] == account_id and batch["source_offset"] >= first]
     log.close()
     return found
 
@@ -109,15 +109,15 @@ def charged(lines: Job, job_ids: set[str]) -> dict[Any, Any]:
     told: dict[Any, Any] = {}
     for line in lines:
         new = {"lines": 0, "decisions": Counter(), "credits": 0, "saved": {"in_job": 0, "in_history": 0}, "refused": 0}
-        each = told.setdefault((line["charge"], line["credit_type"]), new)
-        each["lines"] += 1
-        each["decisions"][line["decision"]] += 1
-        each["credits"] += line["credits"]
+        charge = told.setdefault((line["charge"], line["credit_type"]), new)
+        charge["lines"] += 1
+        charge["decisions"][line["decision"]] += 1
+        charge["credits"] += line["credits"]
         cost = line["units"] * line["unit_credits"]
         if line["decision"] == "duplicate":
-            each["saved"]["in_job" if line["owner_event_id"] in job_ids else "in_history"] += cost
+            charge["saved"]["in_job" if line["owner_event_id"] in job_ids else "in_history"] += cost
         elif line["decision"] == "insufficient_credits":
-            each["refused"] += cost
+            charge["refused"] += cost
     return told
 
 
@@ -134,10 +134,10 @@ def test_a_job_is_charged_what_was_estimated(here: Run, rated: Pipeline, on_empt
 
     send(here, rated, text)
     lines = outputs(rated, rated.names.billed, account_id, first)
-    by_charge = {(each.pop("charge"), each.pop("credit_type")): each for each in told["charges"]}
+    by_charge = {(charge.pop("charge"), charge.pop("credit_type")): charge for charge in told["charges"]}
     assert by_charge == charged(lines, {f"new-{n}" for n in range(400)})
     for side in ("in_job", "in_history"):
-        assert sum(each["saved"][side] for each in by_charge.values()) > 0
+        assert sum(charge["saved"][side] for charge in by_charge.values()) > 0
     letters = outputs(rated, rated.names.dead_letters, account_id, first)
     assert [letter["reason"] for letter in letters] == ["too_late"]
     assert told["dead_letters"] == {"invalid_event": 1, "too_late": 1}, "`emit` itself holds the bad line back"
@@ -155,17 +155,17 @@ def check_balances(told: dict[str, Any], here: Run, rated: Pipeline, first: int)
     refunds = outputs(rated, names.refunds, account_id, first)
     grants = outputs(rated, names.grants, account_id, first)
     assert told["rejected_refunds"] == {"unknown_charge": 1}
-    for name, each in told["balances"].items():
+    for name, balance in told["balances"].items():
         after = show(here, account_id)["balances"][name]
-        assert each["after"] == after["balance"] + after["over"]
-        assert each["charged"] == sum(line["credits"] for line in lines if line["credit_type"] == name)
-        assert each["refunded"] == sum(r["credits"] - r["forfeited"] for r in refunds if r["credit_type"] == name)
+        assert balance["after"] == after["balance"] + after["over"]
+        assert balance["charged"] == sum(line["credits"] for line in lines if line["credit_type"] == name)
+        assert balance["refunded"] == sum(r["credits"] - r["forfeited"] for r in refunds if r["credit_type"] == name)
         by_status: Counter[str] = Counter()
         for change in (change for change in grants if change["credit_type"] == name):
             by_status[change["status"]] += change["credits"]
-        assert (each["granted"], each["expired"]) == (by_status["applied"], by_status["expired"])
-        moved = each["granted"] + each["refunded"] - each["charged"] - each["expired"]
-        assert each["before"] + moved == each["after"]
+        assert (balance["granted"], balance["expired"]) == (by_status["applied"], by_status["expired"])
+        moved = balance["granted"] + balance["refunded"] - balance["charged"] - balance["expired"]
+        assert balance["before"] + moved == balance["after"]
 
 
 def test_repeats_are_told_by_where_the_first_one_is(here: Run, rated: Pipeline) -> None:

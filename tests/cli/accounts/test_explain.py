@@ -100,7 +100,7 @@ def test_a_charge_with_its_refund(explain: Run) -> None:
     (line,) = found["lines"]
     assert (found["account_id"], found["became"], found["credits"]) == ("acme", "accepted", {"credit": 20})
     assert (line["balance_before"], line["line"]["balance_after"], line["draws"][0]["grant_id"]) == (100, 80, "g")
-    assert [each["became"] for each in found["refunds"]] == ["refunded"]
+    assert [refund["became"] for refund in found["refunds"]] == ["refunded"]
     assert found["refunds"][0]["outputs"][0]["remaining_charge"] == 0
     assert found["compared"] == {"billed": "agrees", "clickhouse": "agrees", "differences": []}
     assert (found["now"]["charged"], found["now"]["credits"]) == (True, {"credit": 20})
@@ -130,7 +130,7 @@ def test_a_free_one_with_its_owner_and_its_repeat(explain: Run, without_clickhou
     assert (found["credits"], line["line"]["decision"]) == ({}, "duplicate")
     assert line["unique"]["owner"] == {"event_id": "paid", "occurred_at": AT, "ends_at": AT + DAY}
     assert found["owners"]["paid"]["offset"] <= found["place"]["offset"]
-    assert [each["became"] for each in found["other_arrivals"]] == ["repeated"]
+    assert [arrival["became"] for arrival in found["other_arrivals"]] == ["repeated"]
     slow = told(without_clickhouse("free", "--account", "acme", "--json"))
     assert slow.pop("compared") == {"billed": "agrees", "clickhouse": "not_asked", "differences": []}
     assert slow.pop("now")["charged"] == found.pop("now")["charged"]
@@ -159,7 +159,7 @@ def test_dead_letters(explain: Run, without_clickhouse: Run) -> None:
     assert "librdkafka: partitioner=murmur2_random" in lost.stdout
     assert "`creditmeter dead-letters replay" in lost.stdout
     again = told(without_clickhouse("lost", "--account", "acme", "--json"))
-    assert [each["reason"] for each in again["dead_letters"]] == ["wrong_partition"]
+    assert [letter["reason"] for letter in again["dead_letters"]] == ["wrong_partition"]
     assert "murmur2_random" in again["dead_letters"][0]["hint"]
 
 

@@ -113,9 +113,9 @@ def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, tmp_path: P
     code, differences, result, said = audit(pipeline, "--no-wait", "--state")
     assert code == 1
     assert result["differences"] == len(differences) == 2 * len(ALTERED) + 1
-    found = {each["place"].split()[0]: each for each in differences}
+    found = {difference["place"].split()[0]: difference for difference in differences}
     assert set(found) == {*ALTERED, *places, "state"}, differences
-    assert {each["found"] for each in differences} == {"different"}
+    assert {difference["found"] for difference in differences} == {"different"}
     assert "requests" in found["state"]["place"]
     assert "account a1" in found["state"]["place"]
     for table, column in ALTERED.items():

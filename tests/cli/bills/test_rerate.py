@@ -63,7 +63,7 @@ def rerated(run: Run, *options: str) -> list[dict[str, Any]]:
 
 
 def of_type(found: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [each for each in found if each["type"] == name]
+    return [row for row in found if row["type"] == name]
 
 
 def check_what_a_person_reads(pipeline: Run) -> None:
@@ -96,11 +96,11 @@ def test_told_published_applied_and_settled(pipeline: Run, tmp_path: Path) -> No
         },
     }  # fmt: skip
     assert (result["events"], result["refunds"], result["grants"]) == (24, 12, 4)
-    assert [each["difference"] for each in of_type(told, "difference")] == [-25] * 4
+    assert [difference["difference"] for difference in of_type(told, "difference")] == [-25] * 4
     kept = [json.loads(line) for line in (tmp_path / "plan.ndjson").read_text().splitlines()]
     assert kept == [{**result, "type": "plan"}, *of_type(told, "correction")]
-    granted = [each for each in kept[1:] if each["command"] == "grant"]
-    assert [each["events"] for each in granted] == [["old0", "old1"]] * 4
+    granted = [correction for correction in kept[1:] if correction["command"] == "grant"]
+    assert [grant["events"] for grant in granted] == [["old0", "old1"]] * 4
     one = of_type(rerated(run, "--account", "a"), "result")[0]
     assert (one["accounts"], one["refunds"], one["grants"]) == (["a"], 3, 1)
 

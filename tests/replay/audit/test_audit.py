@@ -104,7 +104,7 @@ def test_records_that_no_worker_wrote_are_found(cluster: Cluster) -> None:
     cluster.append(BILLED, 0, codec.encode(name, batch | {"part": 9}))
     audited = Audited(cluster).run()
     assert audited.found == [Finding.UNEXPECTED] * 4
-    assert [each.place for each in audited.differences] == [f"{BILLED}[0]@{offset + n}" for n in range(4)]
+    assert [difference.place for difference in audited.differences] == [f"{BILLED}[0]@{offset + n}" for n in range(4)]
 
 
 def test_an_unexpected_record_hides_those_behind_it(cluster: Cluster) -> None:
@@ -173,11 +173,11 @@ def test_a_lost_beginning_of_the_input_is_an_error(cluster: Cluster) -> None:
 def test_an_altered_state_is_found(cluster: Cluster) -> None:
     state = cluster.machines[0].disk[0].reopen()
     account, row = next(state.scan(ACCOUNT))
-    event, _ = max(state.scan(EVENT + account[1:]), key=lambda each: each[1][0])
+    event, _ = max(state.scan(EVENT + account[1:]), key=lambda row: row[1][0])
     state.write({account: [row[0] + 1, *row[1:]], event: None})
     audited = Audited(cluster).run(lambda p: Against(state=state if p == 0 else None))
     assert sorted(audited.found) == [Finding.DIFFERENT, Finding.MISSING]
-    assert all(each.place.startswith(f"state of {NAMES.requests}[0]") for each in audited.differences)
+    assert all(difference.place.startswith(f"state of {NAMES.requests}[0]") for difference in audited.differences)
 
 
 def test_a_state_that_is_behind_is_compared_where_it_stands(cluster: Cluster) -> None:

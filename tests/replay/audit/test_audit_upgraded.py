@@ -142,7 +142,7 @@ def test_a_state_of_the_first_format_is_no_difference() -> None:
 def test_an_altered_state_of_the_first_format_is_one() -> None:
     cluster = without_holds()
     state = in_the_first_format(cluster.machines[0].disk[0])
-    key, row = next(each for each in state.scan(EVENT) if len(each[1]) > 1)
+    key, row = next(entry for entry in state.scan(EVENT) if len(entry[1]) > 1)
     row[1][0][3] += 1
     state.write({key: row})
     found = Audited(cluster).run(lambda partition: Against(state=state.reopen() if partition == 0 else None)).found

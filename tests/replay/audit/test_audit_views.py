@@ -72,9 +72,9 @@ def test_a_view_that_hides_a_row_is_found_and_the_row_named(
     assert (first.finding, first.place) == (Finding.DIFFERENT, f"view {view}")
     assert "should be" in first.detail
     assert len(rows) == hidden >= 1
-    assert {each.finding for each in rows} == {Finding.MISSING}
+    assert {difference.finding for difference in rows} == {Finding.MISSING}
     if key != "position":
-        assert all(f"{key}={value}" in each.place for each in rows)
+        assert all(f"{key}={value}" in difference.place for difference in rows)
 
 
 CHANGES: dict[str, tuple[str, str, Finding]] = {
@@ -110,12 +110,12 @@ def test_a_column_that_is_cast_is_found(cluster: Cluster, sink: EmbeddedSink, tm
     listed = ", ".join(f"`{name}` {types.get(name, kind)}" for name, kind in columns)
     sink.execute(f"CREATE OR REPLACE VIEW refunds ({listed}) AS {defined_views()['refunds']}")
     found = audited(cluster, sink, tmp_path)
-    assert {each.place.split()[0] for each in found} == {"refunds"}
+    assert {difference.place.split()[0] for difference in found} == {"refunds"}
 
 
 def test_a_view_that_is_gone_is_missing(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
     sink.execute("DROP VIEW balances")
     sink.execute("DROP VIEW daily_usage")
     sink.execute("CREATE TABLE daily_usage (day Date) ENGINE = Memory")
-    found = sorted((each.finding, each.place) for each in audited(cluster, sink, tmp_path))
+    found = sorted((difference.finding, difference.place) for difference in audited(cluster, sink, tmp_path))
     assert found == [(Finding.DIFFERENT, "view daily_usage"), (Finding.MISSING, "view balances")]

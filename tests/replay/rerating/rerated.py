@@ -41,7 +41,7 @@ class Rerated:
     @property
     def refunds(self) -> list[tuple[str, str, int]]:
         """(event, charge, credits)."""
-        records = [each.record for each in self.corrections if each.command == "refund"]
+        records = [correction.record for correction in self.corrections if correction.command == "refund"]
         return [(record["event_id"], record["charge"], record["credits"]) for record in records]
 
     @property
@@ -123,4 +123,4 @@ class Books:
 
     def apply(self, rerated: Rerated) -> list[list[Output]]:
         """Sends the corrections; gives what each caused."""
-        return [self.add(str(each.command), each.record) for each in rerated.corrections]
+        return [self.add(str(correction.command), correction.record) for correction in rerated.corrections]

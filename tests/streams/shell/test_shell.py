@@ -70,14 +70,14 @@ class Run:
             made.result()
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def produce(self, each: int, transaction: str | None = None) -> None:
-        """``each`` messages to every partition; a transaction that is named is aborted."""
+    def produce(self, count: int, transaction: str | None = None) -> None:
+        """``count`` messages to every partition; a transaction that is named is aborted."""
         config = {"bootstrap.servers": self.kafka.bootstrap, "partitioner": "murmur2_random"}
         producer = Producer(config | ({"transactional.id": transaction} if transaction else {}))
         if transaction:
             producer.init_transactions()
             producer.begin_transaction()
-        for number in range(each * PARTITIONS):
+        for number in range(count * PARTITIONS):
             producer.produce(self.topic, b"message", partition=number % PARTITIONS)
         producer.flush()
         if transaction:
@@ -112,7 +112,9 @@ class Run:
 
     def committed(self) -> dict[int, int]:
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.topic})
-        places = consumer.committed([TopicPartition(self.topic, each) for each in range(PARTITIONS)], timeout=10)
+        places = consumer.committed(
+            [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)], timeout=10
+        )
         consumer.close()
         return {place.partition: max(0, place.offset) for place in places}
 
@@ -148,7 +150,7 @@ def test_a_failure_commits_nothing_that_was_not_carried_through(run: Run, mode: 
     assert process.wait(60) == 1, run.log()
     carried = run.seen()
     for partition, offset in run.committed().items():
-        assert {(partition, each) for each in range(offset)} <= set(carried), (
+        assert {(partition, earlier) for earlier in range(offset)} <= set(carried), (
             "an offset was committed and not processed"
         )
     healthy = run.start("healthy")
