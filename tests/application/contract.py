@@ -208,8 +208,8 @@ class UseCaseContract:
 
     def test_an_event_that_was_set_aside_is_found_among_the_dead_letters(self, world: World) -> None:
         world.send("aside", "a-1", ip="nowhere")
-        found = explain(world.pipeline, "a-1", None)
-        assert isinstance(found, SetAside | Explained)
+        result = explain(world.pipeline, "a-1", None)
+        assert isinstance(result, SetAside | Explained)
         with pytest.raises(Failed, match="There is no event never-sent") as raised:
             explain(world.pipeline, "never-sent", "aside")
         assert raised.value.code is ErrorCode.NOT_FOUND
@@ -284,9 +284,9 @@ class UseCaseContract:
 
     def test_an_audit_is_clean(self, world: World) -> None:
         world.send("audited", "au-1")
-        found: list[Any] = []
-        outcome = audit(world.pipeline, AuditOrder(SECONDS), found.append, world.store)
-        assert found == []
+        differences: list[Any] = []
+        outcome = audit(world.pipeline, AuditOrder(SECONDS), differences.append, world.store)
+        assert differences == []
         assert not outcome.is_short
         assert outcome.result.totals.as_json()["events"] > 0
 

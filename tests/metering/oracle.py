@@ -217,8 +217,8 @@ class Oracle:
                 # reading: the window compared, and the one that sets window_ends_at, is that of the charge as it is
                 # priced for this event; the window that the claim was made with only says when it is forgotten.
                 ends_at = within.ends_at(owner.owner_at)
-                found = {"owner_event_id": owner.owner_event_id, "window_ends_at": ends_at}
-                return Line(record | {"decision": "duplicate"} | found)
+                ownership = {"owner_event_id": owner.owner_event_id, "window_ends_at": ends_at}
+                return Line(record | {"decision": "duplicate"} | ownership)
         return Line(record | {"decision": "costing", "credits": units * price}, claim=claim)
 
 

@@ -138,8 +138,8 @@ def test_units_and_a_plans_price() -> None:
 def test_every_charge_that_matches_has_its_line() -> None:
     mine = MachineMeter(meter.book(meter.charge("page", 1), LOOKUP, meter.charge("mail", 5, credit_type="email")))
     story = explained(mine, "e1", NOON, ip="192.0.2.1")
-    told = [(line.line["charge"], line.balance_before) for line in story.lines]
-    assert told == [("page", 0), ("lookup", -1), ("mail", 0)]
+    balances = [(line.line["charge"], line.balance_before) for line in story.lines]
+    assert balances == [("page", 0), ("lookup", -1), ("mail", 0)]
     assert story.credits == {"credit": 21, "email": 5}
 
 
@@ -184,8 +184,8 @@ def test_which_version_and_why(book: Json, plan_from: int | None, fields: Json, 
     assert story.price is not None
     assert story.plan is not None
     version, reason, lock, source = expected
-    found = (story.price.version, story.price.reason, story.price.lock, story.plan.source)
-    assert found == (version, reason, lock, source)
+    reasons = (story.price.version, story.price.reason, story.price.lock, story.plan.source)
+    assert reasons == (version, reason, lock, source)
     assert story.price.unlocked == "two"
     is_locked = lock is LockReason.LOCKED
     assert story.price.chosen_at == (plan_from if is_locked else NOON)
@@ -262,7 +262,7 @@ def test_alerts_that_it_sets_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "recorded_at", "fields", "reason", "told"),
+    ("at", "recorded_at", "fields", "reason", "details"),
     [
         (NOON, NOON, {"ip": "300.1.1.1"}, "invalid_event", ("ip", "300.1.1.1", None, None)),
         (NOON, NOON, {"quantities": {"results": -1}}, "invalid_event", ("quantities", {"results": -1}, None, None)),
@@ -271,14 +271,14 @@ def test_alerts_that_it_sets_off() -> None:
         (NOON - 36 * DAY, NOON, {}, "too_late", (None, None, NOON - 35 * DAY, None)),
     ],
 )
-def test_dead_letters(at: int, recorded_at: int, fields: Json, reason: str, told: tuple[Any, ...]) -> None:
+def test_dead_letters(at: int, recorded_at: int, fields: Json, reason: str, details: tuple[Any, ...]) -> None:
     mine = MachineMeter(BOOK)
     mine.account("u", NOON)
     story = explained(mine, "e1", at, recorded_at=recorded_at, **fields)
     refusal = story.refusal
     assert refusal is not None
     assert refusal.reason == reason
-    assert (refusal.field, refusal.value, refusal.earliest, refusal.latest) == told
+    assert (refusal.field, refusal.value, refusal.earliest, refusal.latest) == details
     assert story.stream_time == (None if fields.get("account_id") == "" else NOON)
     assert (story.lines, story.plan, story.price) == ((), None, None)
 

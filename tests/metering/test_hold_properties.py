@@ -20,14 +20,14 @@ many = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCh
 
 def outputs_of(history: History) -> list[list[Out]]:
     machine = MachineMeter()
-    found = []
+    outputs = []
     for step in history:
         if step.command == "price_book":
             machine.publish(step.record)
-            found.append([])
+            outputs.append([])
         else:
-            found.append(machine.apply(step.command, step.record, step.recorded_at))
-    return found
+            outputs.append(machine.apply(step.command, step.record, step.recorded_at))
+    return outputs
 
 
 @dataclass

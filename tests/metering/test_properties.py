@@ -74,11 +74,11 @@ def comparable(outputs: list[Out]) -> list[Out]:
     """What is compared of an output: all of it, but of a dead letter the reason, and the field where one is wrong."""
     rows = []
     for kind, record in outputs:
-        told = {name: str(value) if isinstance(value, str) else value for name, value in record.items()}
+        fields = {name: str(value) if isinstance(value, str) else value for name, value in record.items()}
         if kind == "dead_letter":
-            wrong = told["field"] if told["reason"] == "invalid_event" else None
-            told = {"reason": told["reason"], "field": wrong}
-        rows.append((kind, told))
+            wrong = fields["field"] if fields["reason"] == "invalid_event" else None
+            fields = {"reason": fields["reason"], "field": wrong}
+        rows.append((kind, fields))
     return rows
 
 
@@ -188,8 +188,8 @@ def test_the_order_of_accounts_among_each_other_changes_nothing(history: History
         shuffled += [step] if step is not None else []
         segment = []
 
-    def by_account(told: History) -> Json:
-        return {name: of_account(told, name) for name in accounts_of(history)}
+    def by_account(commands: History) -> Json:
+        return {name: of_account(commands, name) for name in accounts_of(history)}
 
     assert by_account(History(shuffled)) == by_account(history)
 
@@ -373,8 +373,8 @@ def test_after_a_refund_of_everything_the_same_traffic_costs_the_same(
 
     def cost(prefix: str) -> list[Any]:
         outputs = [meter.apply("request", one | {"event_id": prefix + one["event_id"]}, end) for one in requests]
-        told = ("decision", "charge", "credits", "balance_after", "window_ends_at")
-        return [[line[name] for name in told] for lines in outputs for kind, line in lines if kind == "billed"]
+        compared = ("decision", "charge", "credits", "balance_after", "window_ends_at")
+        return [[line[name] for name in compared] for lines in outputs for kind, line in lines if kind == "billed"]
 
     first = cost("first-")
     for number, record in enumerate(random.sample(requests, len(requests))):

@@ -211,9 +211,9 @@ def test_an_event_id_accepted_anew_on_the_same_day_counts_twice(sink: Sink) -> N
 def balance(sink: Sink, log: Log) -> tuple[int, int]:
     """The account's (balance, lapsed) in credits, after loading the log."""
     load(sink, log.batches)
-    ((found, lapsed),) = sink.query("SELECT balance, lapsed FROM balances WHERE credit_type = 'credit'").rows
-    assert found == log.balance_at("acme", "credit", NOON + 300 * DAY)
-    return found, lapsed
+    ((balance, lapsed),) = sink.query("SELECT balance, lapsed FROM balances WHERE credit_type = 'credit'").rows
+    assert balance == log.balance_at("acme", "credit", NOON + 300 * DAY)
+    return balance, lapsed
 
 
 def test_the_last_of_a_batch_is_a_charge_after_a_grant_that_ended_in_it(sink: Sink) -> None:

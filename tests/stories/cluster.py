@@ -112,11 +112,13 @@ class Cluster(Pipeline):
 
     def audit(self, *options: str, config: str = "one/loader.toml") -> dict[str, Any]:
         """`creditmeter audit` with that process's settings: topics, rows and state, no difference anywhere."""
-        told = CliRunner().invoke(main, ["audit", "--json", "--state", "--config", str(self.folder / config), *options])
-        lines = [json.loads(line) for line in told.stdout.splitlines()]
-        assert lines, told.output
+        printed = CliRunner().invoke(
+            main, ["audit", "--json", "--state", "--config", str(self.folder / config), *options]
+        )
+        lines = [json.loads(line) for line in printed.stdout.splitlines()]
+        assert lines, printed.output
         assert not lines[:-1], f"{len(lines) - 1} differences, the first of them {lines[0]}"
-        assert told.exit_code == 0, told.output
+        assert printed.exit_code == 0, printed.output
         result: dict[str, Any] = lines[-1]
         return result
 
@@ -142,21 +144,21 @@ class Cluster(Pipeline):
     def seen(self, there: dict[tuple[str, int], list[bytes]]) -> list[Outputs]:
         """What those messages say, by partition."""
         kinds = dict(zip(self.names.outputs, TOPIC_KINDS, strict=True))
-        found: list[Outputs] = [{kind: [] for kind in TOPIC_KINDS} for _ in range(self.partitions)]
+        outputs: list[Outputs] = [{kind: [] for kind in TOPIC_KINDS} for _ in range(self.partitions)]
         for (topic, partition), values in there.items():
             kind = kinds[topic]
             for value in values:
                 batch = self.codec.decode(value)[1]
                 items = next(value for value in batch.values() if isinstance(value, list))
-                found[partition][kind] += [_comparable(kind, item, batch["source_offset"]) for item in items]
-        return found
+                outputs[partition][kind] += [_comparable(kind, item, batch["source_offset"]) for item in items]
+        return outputs
 
     def check_topics(self) -> list[Outputs]:
         """The topics hold what `rate` gives, in its order. Its bytes and rows are what `audit` looks at."""
-        expected, found = self.rated(self.messages()), self.seen(self.bytes_in_topics())
+        expected, actual = self.rated(self.messages()), self.seen(self.bytes_in_topics())
         for partition in range(self.partitions):
             for kind in KINDS:
-                wanted, had = expected[partition][kind], found[partition][kind]
+                wanted, had = expected[partition][kind], actual[partition][kind]
                 for at, (one, other) in enumerate(zip(wanted, had, strict=False)):
                     assert one == other, f"{kind} {at} of partition {partition}"
                 assert len(wanted) == len(had), f"{kind} of partition {partition}"
@@ -279,9 +281,9 @@ KEYS = {
 def check_store(sink: Sink, rated: list[Outputs]) -> None:
     """ClickHouse holds the counts and sums of what `rate` gave, by account and decision, no row lost or doubled."""
     for kind, sql in STORED.items():
-        found = Counter({tuple(row[:-1]): row[-1] for row in map(_plain, sink.query(sql).rows)})
+        rows = Counter({tuple(row[:-1]): row[-1] for row in map(_plain, sink.query(sql).rows)})
         wanted = Counter({tuple(row[:-1]): row[-1] for row in _totals(kind, rated)})
-        assert found == wanted, f"{kind}: {(wanted - found) + (found - wanted)}"
+        assert rows == wanted, f"{kind}: {(wanted - rows) + (rows - wanted)}"
 
 
 def _totals(kind: str, rated: list[Outputs]) -> Iterable[tuple[Any, ...]]:

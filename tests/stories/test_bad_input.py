@@ -212,10 +212,10 @@ def check_stored(tmp_path: Path, rated: list[Any], bad: dict[str, Bad], names: l
         assert sorted(row[0] for row in rows) == sorted(names)
         assert all(row[0] == row[1] for row in rows)
         sql = "SELECT source_offset, detail, size, hex(original) FROM dead_letters WHERE reason = 'undecodable'"
-        found = {row[0]: row[1:] for row in sink.query(sql).rows}
+        stored = {row[0]: row[1:] for row in sink.query(sql).rows}
         for at, wrong in enumerate(bad.values()):
             if wrong.letters is UNDECODABLE:
-                detail, size, original = found[1 + 2 * at]
+                detail, size, original = stored[1 + 2 * at]
                 value = wrong.value or b""
                 assert detail.startswith(wrong.detail)
                 assert (size, original) == (len(value), value[: 64 * 1024].hex().upper())

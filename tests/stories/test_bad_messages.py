@@ -77,12 +77,12 @@ def test_parts_that_are_far_too_large(pipeline: Pipeline) -> None:
         for index, field, original in letters
     ]
     letters = letters_of(pipeline)
-    found = [
+    shown = [
         (letter["offset"], letter["index"], str(letter["reason"]), letter["field"], letter["size"], letter["original"])
         for letter in letters
     ]
-    assert [row[:5] for row in found] == [row[:5] for row in wanted]
-    assert found == wanted
+    assert [row[:5] for row in shown] == [row[:5] for row in wanted]
+    assert shown == wanted
     assert max(len(letter[name] or "") for letter in letters for name in ("id", "account_id", "detail")) < KEPT
     sizes = [len(value) for value in pipeline.bytes_in_topics()[pipeline.names.dead_letters, 0]]
     print(f"{len(letters)} dead letters in {len(sizes)} messages, the largest of {max(sizes):,} bytes")

@@ -32,12 +32,12 @@ def check(seed: int) -> None:
     undisturbed = Cluster(seed)
     expected = undisturbed.run_undisturbed()
     disturbed = Cluster(seed, strangers=True)
-    found = disturbed.run_with_accidents()
+    accidents = disturbed.run_with_accidents()
     story = f"seed {seed}; run again with CREDITMETER_SEED={seed} CREDITMETER_SIMULATIONS=1; {disturbed.accidents}"
     assert any(values for (topic, _), values in expected.items() if topic == NAMES.billed), (
         f"nothing was billed: the simulation tests nothing ({story})"
     )
-    assert found == expected, story
+    assert accidents == expected, story
     assert disturbed.load_all().rows == undisturbed.load_all().rows, f"the rows differ; {story}"
     for machine in disturbed.machines:
         audited = Audited(disturbed).run(partial(with_state, machine))

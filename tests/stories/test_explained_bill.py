@@ -130,12 +130,12 @@ class Run:
 
     def _read(self, broker: MemoryBroker, topic: str) -> dict[tuple[int, int], list[dict[str, Any]]]:
         """What is in a topic, decoded, by partition and source offset."""
-        found: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        by_place: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for partition in range(PARTITIONS):
             for message in broker.records(topic, partition):
                 name, batch = Codec().decode(message.value)
-                found.setdefault((partition, batch["source_offset"]), []).extend(batch[BATCHES[name]])
-        return found
+                by_place.setdefault((partition, batch["source_offset"]), []).extend(batch[BATCHES[name]])
+        return by_place
 
     def end(self, partition: int) -> int:
         return self.source.input_log.bounds(partition)[1]
@@ -254,7 +254,7 @@ def test_every_line_is_explained_as_it_was_billed(run: Run) -> None:
     kinds: Counter[tuple[Any, ...]] = Counter()
     for account_id in run.accounts:
         keeper = Bookkeeper()
-        told: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        explained: dict[tuple[int, int], list[dict[str, Any]]] = {}
         refused: list[tuple[Any, ...]] = []
         for step, story in run.walk(account_id):
             place = (step.message.partition, step.message.offset)
@@ -271,21 +271,23 @@ def test_every_line_is_explained_as_it_was_billed(run: Run) -> None:
                 kinds["repeated",] += 1
                 continue
             check_prices(story)
-            told.setdefault(place, []).extend(line.line for line in story.lines)
+            explained.setdefault(place, []).extend(line.line for line in story.lines)
             for line in story.lines:
                 keeper.check(line, -1 if story.stream_time is None else story.stream_time)
                 kinds[line.line["decision"], story.price and story.price.reason, story.price and story.price.lock] += 1
-        mine = {at: [line for line in found if line["account_id"] == account_id] for at, found in run.billed.items()}
-        assert told == {at: found for at, found in mine.items() if found}
+        mine = {
+            at: [line for line in records if line["account_id"] == account_id] for at, records in run.billed.items()
+        }
+        assert explained == {at: records for at, records in mine.items() if records}
         letters = [
             (*at, letter["index"], letter["reason"], letter["field"])
-            for at, found in run.letters.items()
-            for letter in found
+            for at, records in run.letters.items()
+            for letter in records
             if (letter["account_id"], letter["command"]) == (account_id, "request")
             and letter["reason"] != "wrong_partition"
         ]
         assert refused == sorted(letters)
-        lines += sum(map(len, told.values()))
+        lines += sum(map(len, explained.values()))
     assert lines == sum(map(len, run.billed.values()))
     assert events >= EVENTS
     decisions = {kind[0] for kind in kinds}
@@ -304,8 +306,8 @@ def test_whole_stories(run: Run) -> None:
         partition = partition_of(account_id, PARTITIONS)
         refunded = [
             (at, refund)
-            for at, found in run.refunds.items()
-            for refund in found
+            for at, records in run.refunds.items()
+            for refund in records
             if (refund["account_id"], refund["status"]) == (account_id, "refunded")
         ]
         (_, offset), refund = refunded[len(refunded) // 2]

@@ -69,8 +69,8 @@ def test_an_empty_disk_and_a_log_trimmed_to_the_checkpoints(cluster: Cluster, tm
 
 
 def newest(kept: Checkpoints, cluster: Cluster) -> list[int]:
-    found = [kept.newest(partition) for partition in range(cluster.partitions)]
-    return [-1 if checkpoint is None else checkpoint.applied for checkpoint in found]
+    newest = [kept.newest(partition) for partition in range(cluster.partitions)]
+    return [-1 if checkpoint is None else checkpoint.applied for checkpoint in newest]
 
 
 def trim(cluster: Cluster, kept: Checkpoints) -> None:

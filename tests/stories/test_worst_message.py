@@ -77,24 +77,24 @@ def rated(kind: str, count: int, folder: Path) -> dict[str, object]:
         [sys.executable, "-c", RATE, kind, str(count), str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2_000:]
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{count:,} events ({kind}): {found}")
-    return found
+    figures: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{count:,} events ({kind}): {figures}")
+    return figures
 
 
 def test_more_than_a_million_empty_events_in_one_message(tmp_path: Path) -> None:
     """15 MB that are next to nothing on the wire: one dead letter, at once, and the message behind it is charged."""
-    found = rated("empty", 1_100_000, tmp_path)
-    assert found["count"] == 1
-    assert found["letters"] == ["more than 50000 events in one batch"]
-    assert float(str(found["seconds"])) < 1
-    assert float(str(found["mib"])) < MOST_MIB
+    figures = rated("empty", 1_100_000, tmp_path)
+    assert figures["count"] == 1
+    assert figures["letters"] == ["more than 50000 events in one batch"]
+    assert float(str(figures["seconds"])) < 1
+    assert float(str(figures["mib"])) < MOST_MIB
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["empty", "charged"])
 def test_the_most_events_that_a_message_may_hold(tmp_path: Path, kind: str) -> None:
-    found = rated(kind, 50_000, tmp_path)
-    assert found["count"] == (50_000 if kind == "empty" else 0)
-    assert float(str(found["mib"])) < MOST_MIB
-    assert int(str(found["largest"])) <= 512 * 1024
+    figures = rated(kind, 50_000, tmp_path)
+    assert figures["count"] == (50_000 if kind == "empty" else 0)
+    assert float(str(figures["mib"])) < MOST_MIB
+    assert int(str(figures["largest"])) <= 512 * 1024

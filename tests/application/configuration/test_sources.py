@@ -148,11 +148,11 @@ def test_security_settings_that_contradict_each_other(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CREDITMETER_KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
     monkeypatch.setenv("CREDITMETER_KAFKA_SASL_USERNAME", "u")
     monkeypatch.setenv("CREDITMETER_KAFKA_SSL_CERTIFICATE_LOCATION", "cert.pem")
-    found = "\n".join(mistakes_of())
-    assert "not set: kafka_sasl_mechanism: is needed" in found
-    assert "not set: kafka_sasl_password: is needed" in found
-    assert "kafka_ssl_certificate_location: has no effect" in found
-    assert "kafka_ssl_key_location: is needed" in found
+    text = "\n".join(mistakes_of())
+    assert "not set: kafka_sasl_mechanism: is needed" in text
+    assert "not set: kafka_sasl_password: is needed" in text
+    assert "kafka_ssl_certificate_location: has no effect" in text
+    assert "kafka_ssl_key_location: is needed" in text
 
 
 @pytest.mark.parametrize(

@@ -91,19 +91,19 @@ def without_clickhouse(pipeline: Pipeline, run: Run, tmp_path: Path) -> Run:
 
 def told(result: Result) -> dict[str, Any]:
     assert result.exit_code == 0, result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    explained: dict[str, Any] = json.loads(result.stdout)
+    return explained
 
 
 def test_a_charge_with_its_refund(explain: Run) -> None:
-    found = told(explain("paid", "--json"))
-    (line,) = found["lines"]
-    assert (found["account_id"], found["became"], found["credits"]) == ("acme", "accepted", {"credit": 20})
+    explained = told(explain("paid", "--json"))
+    (line,) = explained["lines"]
+    assert (explained["account_id"], explained["became"], explained["credits"]) == ("acme", "accepted", {"credit": 20})
     assert (line["balance_before"], line["line"]["balance_after"], line["draws"][0]["grant_id"]) == (100, 80, "g")
-    assert [refund["became"] for refund in found["refunds"]] == ["refunded"]
-    assert found["refunds"][0]["outputs"][0]["remaining_charge"] == 0
-    assert found["compared"] == {"billed": "agrees", "clickhouse": "agrees", "differences": []}
-    assert (found["now"]["charged"], found["now"]["credits"]) == (True, {"credit": 20})
+    assert [refund["became"] for refund in explained["refunds"]] == ["refunded"]
+    assert explained["refunds"][0]["outputs"][0]["remaining_charge"] == 0
+    assert explained["compared"] == {"billed": "agrees", "clickhouse": "agrees", "differences": []}
+    assert (explained["now"]["charged"], explained["now"]["credits"]) == (True, {"credit": 20})
     text = explain("paid")
     assert text.exit_code == 0
     assert text.stdout.startswith("Event paid of account acme: charged 20 credits.\n")
@@ -125,17 +125,17 @@ def test_one_reader_of_the_log_serves_a_whole_question(explain: Run, monkeypatch
 
 
 def test_a_free_one_with_its_owner_and_its_repeat(explain: Run, without_clickhouse: Run) -> None:
-    found = told(explain("free", "--json"))
-    (line,) = found["lines"]
-    assert (found["credits"], line["line"]["decision"]) == ({}, "duplicate")
+    explained = told(explain("free", "--json"))
+    (line,) = explained["lines"]
+    assert (explained["credits"], line["line"]["decision"]) == ({}, "duplicate")
     assert line["unique"]["owner"] == {"event_id": "paid", "occurred_at": AT, "ends_at": AT + DAY}
-    assert found["owners"]["paid"]["offset"] <= found["place"]["offset"]
-    assert [arrival["became"] for arrival in found["other_arrivals"]] == ["repeated"]
+    assert explained["owners"]["paid"]["offset"] <= explained["place"]["offset"]
+    assert [arrival["became"] for arrival in explained["other_arrivals"]] == ["repeated"]
     slow = told(without_clickhouse("free", "--account", "acme", "--json"))
     assert slow.pop("compared") == {"billed": "agrees", "clickhouse": "not_asked", "differences": []}
-    assert slow.pop("now")["charged"] == found.pop("now")["charged"]
-    assert found.pop("compared")["clickhouse"] == "agrees"
-    assert slow == found
+    assert slow.pop("now")["charged"] == explained.pop("now")["charged"]
+    assert explained.pop("compared")["clickhouse"] == "agrees"
+    assert slow == explained
 
 
 def test_several_accounts_have_the_id(explain: Run) -> None:

@@ -113,13 +113,13 @@ def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, tmp_path: P
     code, differences, result, said = audit(pipeline, "--no-wait", "--state")
     assert code == 1
     assert result["differences"] == len(differences) == 2 * len(ALTERED) + 1
-    found = {difference["place"].split()[0]: difference for difference in differences}
-    assert set(found) == {*ALTERED, *places, "state"}, differences
+    by_table = {difference["place"].split()[0]: difference for difference in differences}
+    assert set(by_table) == {*ALTERED, *places, "state"}, differences
     assert {difference["found"] for difference in differences} == {"different"}
-    assert "requests" in found["state"]["place"]
-    assert "account a1" in found["state"]["place"]
+    assert "requests" in by_table["state"]["place"]
+    assert "account a1" in by_table["state"]["place"]
     for table, column in ALTERED.items():
-        assert f"{column} is " in found[table]["detail"], found[table]
+        assert f"{column} is " in by_table[table]["detail"], by_table[table]
     assert not list((tmp_path / ".creditmeter" / "scratch").iterdir()), "its scratch folder is removed"
 
 

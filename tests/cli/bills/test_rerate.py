@@ -62,8 +62,8 @@ def rerated(run: Run, *options: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def of_type(found: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [row for row in found if row["type"] == name]
+def of_type(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["type"] == name]
 
 
 def check_what_a_person_reads(pipeline: Run) -> None:
@@ -88,17 +88,17 @@ def test_told_published_applied_and_settled(pipeline: Run, tmp_path: Path) -> No
     run = pipeline
     send(run)
     check_what_a_person_reads(run)
-    told = rerated(run, "--plan", "plan.ndjson")
-    (result,) = of_type(told, "result")
+    rows = rerated(run, "--plan", "plan.ndjson")
+    (result,) = of_type(rows, "result")
     assert result["totals"] == {
         "credit": {
             "was": 400, "would_be": 300, "difference": -100, "refunds": 60, "grants": 40, "not_collected": 0,
         },
     }  # fmt: skip
     assert (result["events"], result["refunds"], result["grants"]) == (24, 12, 4)
-    assert [difference["difference"] for difference in of_type(told, "difference")] == [-25] * 4
+    assert [difference["difference"] for difference in of_type(rows, "difference")] == [-25] * 4
     kept = [json.loads(line) for line in (tmp_path / "plan.ndjson").read_text().splitlines()]
-    assert kept == [{**result, "type": "plan"}, *of_type(told, "correction")]
+    assert kept == [{**result, "type": "plan"}, *of_type(rows, "correction")]
     granted = [correction for correction in kept[1:] if correction["command"] == "grant"]
     assert [grant["events"] for grant in granted] == [["old0", "old1"]] * 4
     one = of_type(rerated(run, "--account", "a"), "result")[0]

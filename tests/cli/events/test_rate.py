@@ -60,11 +60,11 @@ def test_every_kind_of_output_in_its_shape_and_order(run: Run, book: Path) -> No
     )  # fmt: skip
     result = run("rate", "--prices", book, stdin=lines)
     assert result.exit_code == 0
-    found = outputs(result)
-    assert [output["type"] for output in found] == [
+    printed = outputs(result)
+    assert [output["type"] for output in printed] == [
         "grant", "billed", "alert", "repeated", "billed", "dead_letter", "refund",
     ]  # fmt: skip
-    grant, billed, alert, repeated, duplicate, dead, refund = found
+    grant, billed, alert, repeated, duplicate, dead, refund = printed
     assert grant == {
         "type": "grant", "grant_id": "g", "account_id": "a", "credit_type": "credit", "status": "applied",
         "credits": 60, "expires_at": None, "balance_after": 60, "reason": "trial",
@@ -109,11 +109,11 @@ def test_holds_come_in_the_order_in_which_things_happen(run: Run, book: Path) ->
         hold("h5", 0),
     )
     result = run("rate", "--prices", book, stdin=lines)
-    found = [
+    printed = [
         (output["type"], output.get("status") or output.get("kind") or output.get("field"))
         for output in outputs(result)
     ]
-    assert found == [
+    assert printed == [
         ("grant", "applied"), ("grant", "applied"), ("hold", "held"), ("hold", "held"), ("hold", "rejected"),
         ("grant", "expired"), ("hold", "expired"), ("billed", None), ("hold", "settled"), ("alert", "below"),
         ("hold", "held"), ("hold", "expired"), ("repeated", None), ("repeated", None), ("dead_letter", "credits"),

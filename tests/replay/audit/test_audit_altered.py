@@ -85,9 +85,9 @@ def test_a_record_missing_replaced_or_out_of_order(
 ) -> None:
     partition, values = busiest(cluster, topic)
     replace(cluster, topic, partition, 1, alter(values))
-    found = Audited(cluster).run().differences
-    assert Finding.MISSING in {difference.finding for difference in found}
-    assert all(difference.place.startswith(f"{topic}[{partition}]") for difference in found)
+    differences = Audited(cluster).run().differences
+    assert Finding.MISSING in {difference.finding for difference in differences}
+    assert all(difference.place.startswith(f"{topic}[{partition}]") for difference in differences)
 
 
 # -- rows in ClickHouse -----------------------------------------------------------------------------------------------
@@ -165,33 +165,33 @@ def test_every_column_altered(stored: Stored, table: tuple[str, Columns]) -> Non
             altered[column] = with_another(columns[column], row)
             sources[column] = f"{columns['source_partition'][row]}@{columns['source_offset'][row]}"
         put(stored[1], name, altered)
-        found = found_in(stored)
+        differences = found_in(stored)
         for column, source in sources.items():
             here = [
                 difference
-                for difference in found
+                for difference in differences
                 if difference.source == source and difference.place.startswith(f"{name} ")
             ]
             if column in PLACE:
                 assert Finding.MISSING in {difference.finding for difference in here}, column
             else:
-                told = [difference.detail for difference in here if difference.finding is Finding.DIFFERENT]
-                assert any(f"{column} is " in detail for detail in told), (column, told)
+                details = [difference.detail for difference in here if difference.finding is Finding.DIFFERENT]
+                assert any(f"{column} is " in detail for detail in details), (column, details)
 
 
 def test_a_row_missing(stored: Stored, table: tuple[str, Columns]) -> None:
     name, columns = table
     put(stored[1], name, rows_of(columns, *range(1, len(columns["version"]))))
-    (found,) = found_in(stored)
-    assert (found.finding, found.place.split()[0]) == (Finding.MISSING, name)
+    (difference,) = found_in(stored)
+    assert (difference.finding, difference.place.split()[0]) == (Finding.MISSING, name)
 
 
 def test_a_row_too_much(stored: Stored, table: tuple[str, Columns]) -> None:
     name, columns = table
     stray = rows_of(columns, 0)
     put(stored[1], name, columns, stray | {"position": [stray["position"][0] + 1_000]})
-    (found,) = found_in(stored)
-    assert (found.finding, found.place.split()[0]) == (Finding.UNEXPECTED, name)
+    (difference,) = found_in(stored)
+    assert (difference.finding, difference.place.split()[0]) == (Finding.UNEXPECTED, name)
 
 
 def test_rows_twice_are_fine_and_twice_differently_are_not(stored: Stored, table: tuple[str, Columns]) -> None:
@@ -202,8 +202,8 @@ def test_rows_twice_are_fine_and_twice_differently_are_not(stored: Stored, table
     again = rows_of(columns, 0, 1)
     field = next(name for name in ("credits", "size", "balance", "expires_at", "at") if name in columns)
     put(stored[1], name, columns, again | {field: [again[field][0], again[field][1] + 1]})
-    (found,) = found_in(stored)
-    assert (found.finding, found.place.split()[0]) == (Finding.DIFFERENT, name)
+    (difference,) = found_in(stored)
+    assert (difference.finding, difference.place.split()[0]) == (Finding.DIFFERENT, name)
 
 
 # -- the worker's state -----------------------------------------------------------------------------------------------
@@ -323,9 +323,9 @@ def on_disk(cluster: Cluster, folder: Path, alter: Alteration, applied: int | No
 @pytest.mark.parametrize(("alter", "finding", "table"), STATES.values(), ids=STATES)
 def test_a_state_altered(whole: Cluster, tmp_path: Path, alter: Alteration, finding: Finding, table: str) -> None:
     with closing(on_disk(whole, tmp_path, alter)) as view:
-        (found,) = Audited(whole).run(lambda p: Against(state=view if p == PARTITION else None)).differences
-        assert found.finding is finding
-        assert found.place.startswith(f"state of {NAMES.requests}[{PARTITION}] {table}")
+        (difference,) = Audited(whole).run(lambda p: Against(state=view if p == PARTITION else None)).differences
+        assert difference.finding is finding
+        assert difference.place.startswith(f"state of {NAMES.requests}[{PARTITION}] {table}")
 
 
 def test_when_clean_up_came_by_is_no_difference(whole: Cluster, tmp_path: Path) -> None:
@@ -340,6 +340,6 @@ def test_a_state_that_claims_to_have_more_than_it_has(tmp_path: Path) -> None:
     end = half.broker.bounds(NAMES.requests, PARTITION)[1] - 1
     half.machines[0].step(list(range(PARTITIONS)), end - 2)
     with closing(on_disk(half, tmp_path, lambda _state: {}, applied=end)) as view:
-        found = Audited(made()).run(lambda p: Against(state=view if p == PARTITION else None)).differences
-        assert found
-        assert all(difference.place.startswith(f"state of {NAMES.requests}[{PARTITION}]") for difference in found)
+        differences = Audited(made()).run(lambda p: Against(state=view if p == PARTITION else None)).differences
+        assert differences
+        assert all(difference.place.startswith(f"state of {NAMES.requests}[{PARTITION}]") for difference in differences)

@@ -132,9 +132,9 @@ def test_stray_rows_of_partitions_that_there_are_not() -> None:
                 return [(0, 0, 9), (77, 4, 4)] if "billed_rows" in sql else []
             return [(4, 2)]
 
-    found: list[Difference] = []
-    stray_rows(Store(), 8, lambda _: 10, found.append)
-    assert [(difference.place, difference.source) for difference in found] == [("billed_rows", "77@4")]
+    differences: list[Difference] = []
+    stray_rows(Store(), 8, lambda _: 10, differences.append)
+    assert [(difference.place, difference.source) for difference in differences] == [("billed_rows", "77@4")]
 
 
 def test_a_later_audit_goes_on_from_a_checkpoint(tmp_path: Path) -> None:

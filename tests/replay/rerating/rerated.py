@@ -114,12 +114,12 @@ class Books:
         stores = Stores(MemoryState(), MemoryState(), MemoryState())
         rerating = PartitionRerating(self.source, asked, 0, stores)
         rerating.run(len(records))
-        found = Rerated(RerateResult({0: len(records)}))
-        listener = Listener(found.rows.append, found.corrections.append)
+        result = Rerated(RerateResult({0: len(records)}))
+        listener = Listener(result.rows.append, result.corrections.append)
         moment = records[-1].timestamp if at is None else at
-        settle(asked, rerating, netting, moment, found.outcome, listener)
-        found.outcome.tallies.add(rerating.tallies)
-        return found
+        settle(asked, rerating, netting, moment, result.outcome, listener)
+        result.outcome.tallies.add(rerating.tallies)
+        return result
 
     def apply(self, rerated: Rerated) -> list[list[Output]]:
         """Sends the corrections; gives what each caused."""

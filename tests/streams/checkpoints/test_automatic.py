@@ -87,9 +87,9 @@ class Machine:
 
     def differences(self, other: Machine) -> list[Difference]:
         """What the two states do not have in common, but for what clean-up takes away sooner or later."""
-        found: list[Difference] = []
-        compare_states(other.loop.raters[0].store, self.loop.raters[0].store, "state", found.append)
-        return found
+        differences: list[Difference] = []
+        compare_states(other.loop.raters[0].store, self.loop.raters[0].store, "state", differences.append)
+        return differences
 
 
 @pytest.fixture

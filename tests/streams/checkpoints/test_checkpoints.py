@@ -66,9 +66,9 @@ def opened(folder: Path, tmp_path: Path) -> tuple[int, object]:
     root.path(HERE).parent.mkdir(parents=True)
     folder.rename(root.path(HERE))
     state = root.open(HERE)
-    found = state.applied, state.get(b"count")
+    kept = state.applied, state.get(b"count")
     state.close()
-    return found
+    return kept
 
 
 def alter(url: str, checkpoint: Checkpoint, name: str, change: Callable[[bytes], bytes | None]) -> None:
@@ -171,8 +171,8 @@ def test_a_manifest_of_another_partition_or_with_paths_is_refused(
     elsewhere = path.replace(f"{LOG_ID}/3", f"{LOG_ID}/4")
     for name in [*there.files, MANIFEST, SEAL]:
         store.pipe_file(f"{elsewhere}/{name}", store.cat_file(f"{path}/{name}"))
-    (found,) = kept.listed(4)
-    assert (found.condition, found.detail) == (Condition.DAMAGED, "it is of credits.requests[3] (log log-1)")
+    (listed,) = kept.listed(4)
+    assert (listed.condition, listed.detail) == (Condition.DAMAGED, "it is of credits.requests[3] (log log-1)")
     assert kept.newest(4) is None
 
 

@@ -206,8 +206,8 @@ def test_the_loader_stops_where_retention_was_quicker(cluster: Cluster, tmp_path
     cluster.start_load("--skip-lost")  # as it advises
     cluster.wait_until_loaded()
     cluster.stop("loader")
-    told = CliRunner().invoke(main, ["audit", "--json", "--config", str(tmp_path / "one" / "loader.toml")])
-    missing = [json.loads(line) for line in told.stdout.splitlines()][:-1]
+    result = CliRunner().invoke(main, ["audit", "--json", "--config", str(tmp_path / "one" / "loader.toml")])
+    missing = [json.loads(line) for line in result.stdout.splitlines()][:-1]
     assert {(difference["found"], difference["place"].split()[0]) for difference in missing} == {
         ("missing", "billed_rows")
     }

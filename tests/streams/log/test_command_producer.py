@@ -67,12 +67,12 @@ class Pipeline:
 
     def commands(self, partition: int) -> list[tuple[str, list[str]]]:
         """(word, ids) of every message."""
-        found = []
+        commands = []
         for message in self.messages(partition):
             name, record = CODEC.decode_command(message.value)
             items: list[Mapping[str, Any]] = record["events"] if name == "request" else [record]
-            found.append((name, [next(iter(item.values())) for item in items]))
-        return found
+            commands.append((name, [next(iter(item.values())) for item in items]))
+        return commands
 
 
 @pytest.fixture
@@ -117,9 +117,9 @@ def test_other_commands_keep_their_place_among_events(pipeline: Pipeline) -> Non
         if partition == home:
             expected = [("request", ["e-1", "e-2"]), ("grant", ["g-1"]), ("request", ["e-3"]), *expected]
             expected.append(("request", ["e-4"]))
-        found = pipeline.commands(partition)
-        assert [command for command in found if command != ("price_book", ["c"])] == expected
-        assert (("price_book", ["c"]) in found) == (partition == 0)
+        commands = pipeline.commands(partition)
+        assert [command for command in commands if command != ("price_book", ["c"])] == expected
+        assert (("price_book", ["c"]) in commands) == (partition == 0)
 
 
 @pytest.mark.kafka

@@ -104,8 +104,8 @@ def test_each_of_many_is_found_among_the_others(pipeline: Pipeline) -> None:
     assert [pipeline.grants(offset) for offset in (0, 1, 100, 198, 199)] == [
         ["g0"], ["g1"], ["g100"], ["g198"], ["g199"],
     ]  # fmt: skip
-    found = pipeline.results.caused_by(0, [3, 150, 7])
-    assert {offset: caused[NAMES.grants][0]["grant_id"] for offset, caused in found.items()} == {
+    outputs = pipeline.results.caused_by(0, [3, 150, 7])
+    assert {offset: caused[NAMES.grants][0]["grant_id"] for offset, caused in outputs.items()} == {
         3: "g3", 7: "g7", 150: "g150",
     }  # fmt: skip
 
