@@ -29,8 +29,8 @@ _BEARER = "bearer "
 def make_app(parts: Parts) -> ASGIApp:
     """The whole app over these parts. Its lifespan is empty: who makes the parts begins and ends them."""
     app: ASGIApp = _Dispatch(parts)
-    app = HostMiddleware(app, parts.hosts)
-    return ObservedMiddleware(app, parts.metrics, over_tls=parts.over_tls)
+    app = HostMiddleware(app, parts.face.hosts)
+    return ObservedMiddleware(app, parts.metrics, over_tls=parts.face.over_tls)
 
 
 class _Dispatch:

@@ -36,3 +36,8 @@ class Turns:
         for _ in range(self.at_once):
             self._free.acquire()
         self._free.release(self.at_once)
+
+
+def customers_turns(limits: Limits) -> Turns:
+    """Turns for statements of customers."""
+    return Turns(CUSTOMERS_AT_ONCE, CUSTOMERS_WAIT, limits)

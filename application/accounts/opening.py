@@ -18,6 +18,7 @@ from streams.log.partitioner import partition_of
 from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity
 
+FindPlace = Callable[[Store, str, str], "KeptPlace | None"]
 _MIB = 1 << 20
 
 
@@ -60,10 +61,10 @@ def opened_replay(pipeline: Pipeline, account_id: str, *, before: int | None = N
             base.close()
 
 
-def kept_place(pipeline: Pipeline, account_id: str, event_id: str) -> KeptPlace | None:
-    """Where an accepted event stands, by the worker's state on this machine; None where that does not say.
+def kept_place(pipeline: Pipeline, account_id: str, own_id: str, find: FindPlace = event_place) -> KeptPlace | None:
+    """Where an accepted command stands, by the worker's state on this machine; None where that does not say.
 
-    Raises LogError, StateError.
+    `find` is `event_place` or `hold_place` of metering. Raises LogError, StateError.
     """
     if not is_account_id(account_id):
         return None
@@ -73,7 +74,7 @@ def kept_place(pipeline: Pipeline, account_id: str, event_id: str) -> KeptPlace 
     if base is None:
         return None
     try:
-        return event_place(base.store, account_id, event_id)
+        return find(base.store, account_id, own_id)
     finally:
         base.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.api import health
+from server.api import events, health
 from server.api.routing import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*health.OPERATIONS,)
+OPERATIONS: tuple[Operation, ...] = (*health.OPERATIONS, *events.OPERATIONS)
