@@ -12,7 +12,7 @@ from metering import MemoryStore
 from metering.overview import balances_at, claims_of, ids_of
 from metering.records import LAST_INSTANT
 from replay.recent_lines import Tail
-from tests.application.explaining.test_sentences import explained, flat, words
+from tests.application.explaining.replayed import explained, flat, words
 from tests.metering import meter
 from tests.metering.meter import DAY, NOON, StoredMeter
 
