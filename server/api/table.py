@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from server.api import events, health
+from server.api import commands, dead_letters, events, explanations, health, holds, prices, receipts, usage
 from server.api.routing import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*health.OPERATIONS, *events.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *health.OPERATIONS,
+    *events.OPERATIONS,
+    *receipts.OPERATIONS,
+    *holds.OPERATIONS,
+    *usage.OPERATIONS,
+    *explanations.OPERATIONS,
+    *prices.OPERATIONS,
+    *commands.OPERATIONS,
+    *dead_letters.OPERATIONS,
+)

@@ -96,6 +96,12 @@ class MemoryTransport:
     def balance(self, account_id: str, credit_type: str = "credit") -> int:
         return self._balances.get(account_id, {}).get(credit_type, 0)
 
+    def grant(self, account_id: str, credits_: int, credit_type: str = "credit") -> None:
+        """Gives credits; from then on the account is refused what it can't pay."""
+        with self._lock:
+            self._rejecting.add(account_id)
+            self._add(account_id, credit_type, credits_)
+
     def open_holds(self) -> list[str]:
         return list(self._holds)
 

@@ -195,6 +195,7 @@ def test_decisions(
     [
         ((201, {}, {"hold_id": "h", "status": "held", "credits": {"credit": 8}}), HoldStatus.HELD),
         ((200, {}, {"hold_id": "h", "status": "held", "credits": {"credit": 8}}), HoldStatus.HELD),
+        ((200, {}, {"hold_id": None, "status": "not_needed", "credits": {}}), HoldStatus.NOT_NEEDED),
         ((202, {}, {"hold_id": "h", "status": "pending"}), HoldStatus.PENDING),
         ((402, {}, {"required": {"credit": 8}, "available": {"credit": 3}}), HoldStatus.REJECTED),
     ],
@@ -223,7 +224,7 @@ def test_refunds_are_sent_after_the_events_of_their_batch_and_not_before_these_a
 
 
 def test_usage_is_read_page_by_page(server: Server, transport: HttpTransport) -> None:
-    server.answers = [(200, {}, {"rows": [{"n": 1}], "next_cursor": "c1"}), (200, {}, {"rows": [{"n": 2}]})]
+    server.answers = [(200, {}, {"rows": [{"n": 1}], "next": "c1"}), (200, {}, {"rows": [{"n": 2}]})]
     assert [row["n"] for row in transport.usage("a/b", {"actor": "zoë"})] == [1, 2]
     assert [path for _, path, _, _ in server.seen] == [
         "/v1/accounts/~YS9i/usage?actor=zo%C3%AB", "/v1/accounts/~YS9i/usage?actor=zo%C3%AB&cursor=c1",
