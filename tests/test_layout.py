@@ -58,6 +58,8 @@ def holds_code(path: Path) -> bool:
     )
 
 
+TESTED_THROUGH = {"application/accounts/standing.py": "tests/server/api/test_accounts.py"}
+"""Modules whose test of that name would only repeat the test that imports them."""
 TESTED_TOGETHER = {"usage"}
 """Folders of application whose tests ask whole questions, each of which goes through every module."""
 
@@ -69,7 +71,9 @@ def test_every_use_case_has_a_test_of_its_name() -> None:
         if holds_code(path) and path.parent.name not in TESTED_TOGETHER
         if not (ROOT / "tests" / path.relative_to(ROOT)).with_name(f"test_{path.name}").exists()
     }
-    assert untested == set()
+    assert untested == set(TESTED_THROUGH)
+    for module, test in TESTED_THROUGH.items():
+        assert module.removesuffix(".py").replace("/", ".") in (ROOT / test).read_text()
 
 
 CLEAN_TESTS = (

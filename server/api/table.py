@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.api import commands, dead_letters, events, explanations, health, holds, prices, receipts, usage
+from server.api import accounts, commands, dead_letters, events, explanations, health, holds, prices, receipts, usage
 from server.api.routing import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -13,6 +13,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *usage.OPERATIONS,
     *explanations.OPERATIONS,
     *prices.OPERATIONS,
+    *accounts.OPERATIONS,
     *commands.OPERATIONS,
     *dead_letters.OPERATIONS,
 )

@@ -12,25 +12,29 @@ from application.usage.scope import UsageScope
 from metering.prices import parse_book
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
-from tests.application.usage.conftest import BOOK, UsageLog, reader
+from streams.log.partitioner import partition_of
+from tests.application.usage.conftest import BOOK, PARTITIONS, reader
 from tests.metering.meter import DAY, HOUR, NOON, grant, hold, refund, request
-from tests.sinks.outputs import load
+from tests.sinks.outputs import Log, load
 
 ACME = {"account_id": "acme"}
+NOW = NOON + 2 * HOUR
 PRICES = parse_book(BOOK)
 
 
 @pytest.fixture(scope="module")
 def usage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UsageReader]:
     """A charged event with a refund, a free one, one that drew on a hold, and one that was set aside."""
-    log = UsageLog()
-    log.message("acme", ("grant", grant("g", 100, NOON - DAY, **ACME)))
-    log.message("acme", ("request", request("paid", NOON, ip="::ffff:192.0.2.1", actor="ann", **ACME)))
-    log.message("acme", ("request", request("free", NOON + HOUR, ip="192.0.2.1", **ACME)))
-    log.message("acme", ("refund", refund("r", "paid", NOON + HOUR, credits=5, charge="lookup", reason="late", **ACME)))
-    log.message("acme", ("hold", hold("h", 50, NOON + HOUR, expires_at=NOON + 29 * DAY, **ACME)))
-    log.message("acme", ("request", request("held", NOON + HOUR, ip="192.0.2.2", hold_id="h", **ACME)))
-    log.message("acme", ("request", request("wrong", NOON + HOUR, ip="nowhere", **ACME)))
+    log = Log(BOOK, partition_of("acme", PARTITIONS))
+    log.message(("grant", grant("g", 100, NOON - DAY, **ACME)), recorded_at=NOW)
+    log.message(("request", request("paid", NOON, ip="::ffff:192.0.2.1", actor="ann", **ACME)), recorded_at=NOW)
+    log.message(("request", request("free", NOON + HOUR, ip="192.0.2.1", **ACME)), recorded_at=NOW)
+    log.message(
+        ("refund", refund("r", "paid", NOON + HOUR, credits=5, charge="lookup", reason="late", **ACME)), recorded_at=NOW
+    )
+    log.message(("hold", hold("h", 50, NOON + HOUR, expires_at=NOW + DAY, **ACME)), recorded_at=NOW)
+    log.message(("request", request("held", NOON + HOUR, ip="192.0.2.2", hold_id="h", **ACME)), recorded_at=NOW)
+    log.message(("request", request("wrong", NOON + HOUR, ip="nowhere", **ACME)), recorded_at=NOW)
     sink = EmbeddedSink(tmp_path_factory.mktemp("rows") / "data")
     migrate(sink)
     load(sink, log.batches)
