@@ -72,7 +72,7 @@ class CursorKeys:
         signature, content = data[:_SIGNATURE], data[_SIGNATURE:]
         expected = [self._signature(key, content, question) for key in self._keys]
         is_canonical = urlsafe_b64encode(data).decode().rstrip("=") == text
-        if not is_canonical or not any(compare_digest(signature, each) for each in expected):
+        if not is_canonical or not any(compare_digest(signature, valid) for valid in expected):
             raise BadCursor
         _, as_of, after, days = json.loads(content)
         return Cursor(AsOf.parsed(as_of), tuple(after), tuple((first, last) for first, last in days))
