@@ -7,6 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from application.access.identity import Action
+from application.access.webhooks import shown_urls
 from application.accounts.listing import AccountFilters, listed_accounts
 from application.accounts.standing import AccountStanding, account_standing
 from application.usage.scope import scope_of
@@ -28,7 +29,9 @@ async def account_info(call: Call) -> Response:
     """Exactly the credits that are available, and the webhooks' addresses."""
     call.only_parameters()
     standing = await _standing(call)
-    return json_answer({"credits": standing.available(reads_of(call).primary_credit_type), "webhooks": []})
+    access = call.parts.access
+    urls = [] if access is None or call.account is None else shown_urls(access, call.who, call.account)
+    return json_answer({"credits": standing.available(reads_of(call).primary_credit_type), "webhooks": urls})
 
 
 async def accounts(call: Call) -> Response:
