@@ -77,10 +77,11 @@ def test_every_use_case_has_a_test_of_its_name() -> None:
 
 
 CLEAN_TESTS = (
-    "metering", "schemas", "replay", "local", "examples", "stories", "application/accounts", "application/commands", "application/configuration",
-    "application/dead_letters", "application/explaining", "application/input", "application/prices",
-    "application/rerating", "application/status", "cli/accounts", "cli/bills", "cli/demo", "cli/events", "cli/running", "cli/terminal",
-    "streams/checkpoints", "streams/loading", "streams/log", "streams/shell", "streams/state",
+    "metering", "schemas", "replay", "local", "examples", "stories", "application/accounts", "application/commands",
+    "application/configuration", "application/dead_letters", "application/explaining", "application/input",
+    "application/prices", "application/rerating", "application/status", "cli/accounts", "cli/bills", "cli/demo",
+    "cli/events", "cli/running", "cli/terminal", "streams/checkpoints", "streams/loading", "streams/log",
+    "streams/shell", "streams/state",
 )  # fmt: skip
 
 

@@ -47,6 +47,15 @@ async def accounts(call: Call) -> Response:
     return json_answer({"accounts": listed, "next": listed[-1]["account_id"] if len(listed) == int(limit) else None})
 
 
+async def status(call: Call) -> Response:
+    """The whole pipeline at one look, as `creditmeter status` shows it."""
+    call.only_parameters()
+    look = reads_of(call).status
+    if look is None:
+        raise Problem(ProblemType.UNAVAILABLE, "this server cannot look at the whole pipeline")
+    return json_answer(await asyncio.to_thread(look))
+
+
 async def _standing(call: Call) -> AccountStanding:
     if call.account is None:
         raise Problem(ProblemType.NOT_FOUND, "this key is for all accounts: name one, at /v1/accounts/{account}")
@@ -57,5 +66,6 @@ async def _standing(call: Call) -> AccountStanding:
 OPERATIONS = (
     Operation("GET", "/v1/accounts/{account}", Action.READ_ACCOUNT, account, "Where an account stands"),
     Operation("GET", "/account/info", Action.READ_ACCOUNT, account_info, "The credits that are available"),
+    Operation("GET", "/v1/status", Action.READ_STATUS, status, "The whole pipeline at one look"),
     Operation("GET", "/v1/accounts", Action.LIST_ACCOUNTS, accounts, "Accounts by name"),
 )
