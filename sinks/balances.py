@@ -1,6 +1,6 @@
 """One account's balances now, read quickly however long its history is and however many accounts there are.
 
-The view `balances` gives the same for all accounts at once. Here every table is asked for the rows of one account,
+The view `balances` shows the same for all accounts at once. Here every table is asked for the rows of one account,
 which stand together; what takes long is asked only of an account that has been silent since a grant of it ended.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
-"""Runs one reading statement and gives its rows."""
+"""Runs one reading statement and returns its rows."""
 
 _LATEST = """
 SELECT toString(credit_type), toUInt8(origin = 'refund_rows') AS step, argMax(balance_after, version) AS amount,

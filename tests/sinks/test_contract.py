@@ -128,13 +128,13 @@ def test_held_and_available_are_the_machine_s_own_at_this_moment(sink: Sink, see
     for who in ("acme", "zenith"):
         read = account_balances(lambda sql: sink.query(sql).rows, who)
         own = {row[1]: row[2:5] for row in rows if row[0] == who}
-        assert {name: (each.balance, each.held, each.available) for name, each in read.items()} == own
+        assert {name: (value.balance, value.held, value.available) for name, value in read.items()} == own
     opened = sink.query("SELECT account_id, hold_id FROM holds WHERE is_open = 1 ORDER BY account_id, hold_id").rows
     assert opened == sorted(
         (who, name)
         for who in ("acme", "zenith")
-        for name, each in log.meter.state.account(who).holds.by_id.items()
-        if each.expires_at > now
+        for name, hold in log.meter.state.account(who).holds.by_id.items()
+        if hold.expires_at > now
     )
     changes = sink.query("SELECT count(), uniqExact(status) FROM hold_changes").rows
     assert changes[0][0] == sum(len(batch["holds"]) for name, batch in log.batches if name == "HoldBatch")
@@ -211,9 +211,9 @@ def test_an_event_id_accepted_anew_on_the_same_day_counts_twice(sink: Sink) -> N
 def balance(sink: Sink, log: Log) -> tuple[int, int]:
     """The account's (balance, lapsed) in credits, after loading the log."""
     load(sink, log.batches)
-    ((found, lapsed),) = sink.query("SELECT balance, lapsed FROM balances WHERE credit_type = 'credit'").rows
-    assert found == log.balance_at("acme", "credit", NOON + 300 * DAY)
-    return found, lapsed
+    ((balance, lapsed),) = sink.query("SELECT balance, lapsed FROM balances WHERE credit_type = 'credit'").rows
+    assert balance == log.balance_at("acme", "credit", NOON + 300 * DAY)
+    return balance, lapsed
 
 
 def test_the_last_of_a_batch_is_a_charge_after_a_grant_that_ended_in_it(sink: Sink) -> None:
