@@ -20,11 +20,12 @@ Rows = Callable[[str, Parameters], Sequence[Mapping[str, Any]]]
 
 _ACCOUNT = "{account:String}"
 _CURRENT = f"""
-SELECT kind, origin, id, toUInt8(ends > now64(3)) AS counts, toUnixTimestamp64Milli(ends) AS ends_at, status, credit_types,
-    amounts, charged_types, charged_amounts, balance_after, plan, toUnixTimestamp64Milli(plan_started_at) AS plan_began,
-    toUnixTimestamp64Milli(plan_ends_at) AS plan_ended, reason, source_partition, source_offset, version
+SELECT kind, origin, id, toUInt8(ends > now64(3)) AS counts, toUnixTimestamp64Milli(ends) AS ends_at, status,
+    credit_types, amounts, charged_types, charged_amounts, balance_after, plan,
+    toUnixTimestamp64Milli(plan_started_at) AS plan_began, toUnixTimestamp64Milli(plan_ends_at) AS plan_ended, reason,
+    toUnixTimestamp64Milli(at) AS at_ms, source_partition, source_offset, version
 FROM current_rows
-WHERE account_id = {_ACCOUNT} AND ends > least(now64(3), (SELECT max(at) FROM current_rows WHERE account_id = {_ACCOUNT} AND kind = 'balance' AND ends > now64(3)))"""  # noqa: S608, E501 - ours alone
+WHERE account_id = {_ACCOUNT} AND (kind != 'hold' OR ends > now64(3))"""  # noqa: S608 - ours alone
 _DRAWN = f"SELECT grant_id, drawn FROM grant_draws WHERE account_id = {_ACCOUNT}"  # noqa: S608 - ours alone
 
 
@@ -103,7 +104,9 @@ def current_account(rows: Rows, account_id: str) -> CurrentAccount:
     newest = _newest(rows(_CURRENT, bound))
     holds = [_hold(row) for row in newest if row["kind"] == "hold" and row["status"] in {"held", "drawn"}]
     grants = [row for row in newest if row["kind"] == "grant" and row["status"] == "applied"]
-    lapsing = [row for row in grants if not int(row["counts"])]
+    # Those that ended before the account was heard of last were forfeited then, or had nothing left.
+    heard_at = max((int(row["at_ms"]) for row in newest if row["kind"] == "balance"), default=0)
+    lapsing = [row for row in grants if not int(row["counts"]) and int(row["ends_at"]) > heard_at]
     gone: dict[str, int] = defaultdict(int)
     if lapsing:
         drawn = {row["grant_id"]: int(row["drawn"]) for row in rows(_DRAWN, bound)}
@@ -112,10 +115,10 @@ def current_account(rows: Rows, account_id: str) -> CurrentAccount:
     settings = next((_settings(row) for row in newest if row["kind"] == "settings"), CurrentSettings())
     open_grants = [_grant(row) for row in grants if int(row["counts"])]
     return CurrentAccount(
-        _balances(newest, [hold for hold, counts in holds if counts], gone),
+        _balances(newest, holds, gone),
         settings,
         open_grants,
-        [hold for hold, counts in holds if counts],
+        holds,
         next((int(row["source_partition"]) for row in newest), None),
         max((int(row["source_offset"]) for row in newest), default=-1),
     )
@@ -157,11 +160,10 @@ def _opened(row: Mapping[str, Any]) -> int:
     return credits_ - max(0, min(credits_, credits_ - int(row["balance_after"])))
 
 
-def _hold(row: Mapping[str, Any]) -> tuple[CurrentHold, bool]:
+def _hold(row: Mapping[str, Any]) -> CurrentHold:
     asked = _amounts(row["credit_types"], row["amounts"])
     charged = _amounts(row["charged_types"], row["charged_amounts"])
-    hold = CurrentHold(row["id"], asked, charged, int(row["ends_at"]), row["reason"])
-    return hold, bool(int(row["counts"]))
+    return CurrentHold(row["id"], asked, charged, int(row["ends_at"]), row["reason"])
 
 
 def _grant(row: Mapping[str, Any]) -> CurrentGrant:

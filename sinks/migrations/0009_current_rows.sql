@@ -1,6 +1,6 @@
 -- What counts of an account now, in one place: the newest row of each balance in each of the topics that move it, of each
--- grant and hold, and of its settings. In this order everything of an account that is not over yet stands together behind
--- what is; no months, whose parts would all have to be looked at. The version is source_offset * 2^20 + part. By kind:
+-- grant and hold, and of its settings. In this order the holds that are not over yet stand together, behind those that are;
+-- no months, whose parts would all have to be looked at. The version is source_offset * 2^20 + part. By kind:
 -- balance: id is the credit type, origin the table that has the output; settings: status is on_empty, the amounts are
 -- alert marks, reason is the update_id; grant and hold: their own ids, statuses and amounts.
 
@@ -28,8 +28,8 @@ CREATE TABLE IF NOT EXISTS current_rows
     version UInt64
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (account_id, ends, kind, origin, id)
-SETTINGS index_granularity = 1024;
+ORDER BY (account_id, kind, ends, origin, id)
+SETTINGS index_granularity = 512;
 
 -- What was loaded before. The same again changes nothing: the version decides.
 INSERT INTO current_rows (account_id, ends, kind, origin, id, status, credit_types, amounts, balance_after, reason, at, source_partition, source_offset, position, version)

@@ -26,7 +26,7 @@ KEYS = {
     "alert_rows": ("account_id", "day", "source_partition", "source_offset", "position"),
     "hold_rows": ("account_id", "expires_at", "hold_id", "source_offset", "position"),
     "account_rows": ("account_id", "day", "update_id"),
-    "current_rows": ("account_id", "ends", "kind", "origin", "id"),
+    "current_rows": ("account_id", "kind", "ends", "origin", "id"),
 }
 """As the migrations' ORDER BY has them. Which rows of current_rows are inserted depends on how batches were
 grouped and loaded again; the newest of each key is always the same."""
