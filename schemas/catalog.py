@@ -25,6 +25,8 @@ COMMANDS = {
     "PriceBook": "price_book",
 }
 """Command records and the word used for each."""
+EVENT = "RequestEvent"
+"""The record of one event of a RequestBatch."""
 BATCHES = {
     "BilledBatch": "events",
     "RefundBatch": "refunds",

@@ -86,8 +86,8 @@ NEEDS: Mapping[Action, Role] = {
 class Identity:
     """Who asks. `account_id` None: every account; `actor` not None: of the account's usage, only that actor's.
 
-    `key_id` names the key, or for a session the link that it began with (`link:<id>`); `name` is for people. Neither is
-    secret. Raises ValueError for what no role can be.
+    `key_id` names the key, or for a session the link that it began with (`link_…`), or user@host of a typed command;
+    `name` is for people. Neither is secret. Raises ValueError for what no role can be.
     """
 
     role: Role

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
-LEAST, MOST = 32, 1_024
-"""Characters of a secret."""
 _SALT = b"creditmeter secret_key"
 _MAC_BYTES = 16
 _HASH_BYTES = 32

@@ -42,7 +42,7 @@ async def metrics(call: Call) -> Response:
     except ValueError:
         is_here = False
     if not is_here:
-        raise Problem(ProblemType.NOT_FOUND, "metrics are for this machine; set metrics_port to serve them elsewhere")
+        raise Problem(ProblemType.NOT_FOUND, "metrics are for clients on this machine")
     parts = call.parts
     parts.metrics.in_hand.set(parts.limits.requests)
     parts.metrics.body_bytes.set(parts.limits.bytes)

@@ -11,18 +11,22 @@ from streams.log.access_writer import AccessWriter, KafkaAccessWriter
 from streams.log.command_producer import CommandProducer
 from streams.log.group_offsets import GroupOffsets
 from streams.log.input_log import KafkaInputLog
+from streams.log.message_sender import KafkaMessageSender
 from streams.log.output_log import KafkaOutputLog
 from streams.log.pipeline_seals import PipelineSeals
 from streams.log.protocols import OutputLog, RecordLog
 from streams.log.raw_sender import KafkaRawSender
 from streams.log.reader import KafkaReader
 from streams.log.seal_ledger import SealLedger, SealSettings
+from streams.log.tail_source import KafkaTailSource
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from schemas.codec import Codec
     from streams.log.command_producer import Delivery
+    from streams.log.decision_tail import TailSource
+    from streams.log.message_sender import MessageSender
     from streams.log.seals import SealCheck
     from streams.log.topics import TopicNames, TopicSettings
 
@@ -108,6 +112,14 @@ class Connections(Protocol):
         """A sender to chosen partitions that keeps their order; gives up after two minutes without Kafka."""
         ...
 
+    def message_sender(self) -> MessageSender:
+        """A new sender for an event loop; whoever asked for it closes it."""
+        ...
+
+    def tail_source(self, names: Sequence[str]) -> TailSource:
+        """The ends of output topics, to be followed; whoever asked for it closes it. Raises LogError."""
+        ...
+
     def close(self) -> None:
         """End every client."""
         ...
@@ -189,6 +201,12 @@ class KafkaConnections:
         )
         self._open.callback(out.close)
         return out
+
+    def message_sender(self) -> KafkaMessageSender:
+        return KafkaMessageSender(self.address, self._names.requests, self._security)
+
+    def tail_source(self, names: Sequence[str]) -> KafkaTailSource:
+        return KafkaTailSource(self.address, names, self.partition_count(), self._security)
 
     def close(self) -> None:
         # Every client is closed, the newest first, also where closing one of them fails.

@@ -45,6 +45,8 @@ class MemoryBroker:
         self._first: dict[tuple[str, int], int] = {}
         self._next: dict[tuple[str, int], int] = {}
         self._headers: dict[tuple[str, int, int], Mapping[str, bytes]] = {}
+        self.listeners: list[Callable[[], None]] = []
+        """Called after every append, by whoever appends."""
         self._keys: dict[tuple[str, int, int], bytes] = {}
         self._writers: dict[str, object] = {}
         self.lock = threading.RLock()
@@ -65,6 +67,8 @@ class MemoryBroker:
         seal = (headers or {}).get(SEAL_HEADER)
         self._kept.setdefault(place, []).append(Message(partition, offset, at, value, producer, seal))
         self._next[place] = offset + 1
+        for listener in self.listeners:
+            listener()
         return offset
 
     def copy(self) -> MemoryBroker:
