@@ -1,8 +1,8 @@
 """One account now, read quickly however long its history is and however many accounts there are.
 
-`current_rows` keeps what counts of an account together: one statement reads it. The views `balances`, `accounts` and
-`holds` say the same of all accounts at once. What takes long is asked only of an account that has been silent since a
-grant of it ended.
+`latest_balance_rows` and `current_rows` keep what counts of an account together: a statement each reads it. The views
+`balances`, `accounts` and `holds` say the same of all accounts at once. What takes long is asked only of an account
+that has been silent since a grant of it ended.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ Rows = Callable[[str, Parameters], Sequence[Mapping[str, Any]]]
 
 _ACCOUNT = "{account:String}"
 _CURRENT = f"""
-SELECT kind, origin, id, toUInt8(ends > now64(3)) AS counts, toUnixTimestamp64Milli(ends) AS ends_at, status,
-    credit_types, amounts, charged_types, charged_amounts, balance_after, plan,
-    toUnixTimestamp64Milli(plan_started_at) AS plan_began, toUnixTimestamp64Milli(plan_ends_at) AS plan_ended, reason,
-    toUnixTimestamp64Milli(at) AS at_ms, source_partition, source_offset, version
+SELECT kind, id, toUInt8(ends > now64(3)) AS counts, toUnixTimestamp64Milli(ends) AS ends_at, status, credit_types,
+    amounts, charged_types, charged_amounts, balance_after, plan, toUnixTimestamp64Milli(plan_started_at) AS plan_began,
+    toUnixTimestamp64Milli(plan_ends_at) AS plan_ended, reason, source_partition, source_offset, version
 FROM current_rows
 WHERE account_id = {_ACCOUNT} AND (kind != 'hold' OR ends > now64(3))"""  # noqa: S608 - ours alone
+_BALANCES = f"""
+SELECT credit_type, origin, balance_after, toUnixTimestamp64Milli(at) AS at_ms, source_partition, source_offset, version
+FROM latest_balance_rows WHERE account_id = {_ACCOUNT}"""  # noqa: S608 - ours alone
 _DRAWN = f"SELECT grant_id, drawn FROM grant_draws WHERE account_id = {_ACCOUNT}"  # noqa: S608 - ours alone
 
 
@@ -101,11 +103,14 @@ class CurrentAccount:
 def current_account(rows: Rows, account_id: str) -> CurrentAccount:
     """The account as it is loaded now. Raises what `rows` raises."""
     bound = {"account": account_id}
-    newest = _newest(rows(_CURRENT, bound))
+    newest = sorted(
+        _newest(rows(_CURRENT, bound), ("kind", "ends_at", "id")), key=lambda row: (int(row["ends_at"]), row["id"])
+    )
+    balances = _newest(rows(_BALANCES, bound), ("credit_type", "origin"))
     holds = [_hold(row) for row in newest if row["kind"] == "hold" and row["status"] in {"held", "drawn"}]
     grants = [row for row in newest if row["kind"] == "grant" and row["status"] == "applied"]
     # Those that ended before the account was heard of last were forfeited then, or had nothing left.
-    heard_at = max((int(row["at_ms"]) for row in newest if row["kind"] == "balance"), default=0)
+    heard_at = max((int(row["at_ms"]) for row in balances), default=0)
     lapsing = [row for row in grants if not int(row["counts"]) and int(row["ends_at"]) > heard_at]
     gone: dict[str, int] = defaultdict(int)
     if lapsing:
@@ -115,34 +120,33 @@ def current_account(rows: Rows, account_id: str) -> CurrentAccount:
     settings = next((_settings(row) for row in newest if row["kind"] == "settings"), CurrentSettings())
     open_grants = [_grant(row) for row in grants if int(row["counts"])]
     return CurrentAccount(
-        _balances(newest, holds, gone),
+        _balances(balances, holds, gone),
         settings,
         open_grants,
         holds,
-        next((int(row["source_partition"]) for row in newest), None),
-        max((int(row["source_offset"]) for row in newest), default=-1),
+        next((int(row["source_partition"]) for row in (*balances, *newest)), None),
+        max((int(row["source_offset"]) for row in (*balances, *newest)), default=-1),
     )
 
 
-def _newest(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of each name the row with the highest version, in order of their ends, then names."""
+def _newest(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Of each name the row with the highest version."""
     newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in rows:
-        key = int(row["ends_at"]), row["kind"], row["origin"], row["id"]
+        key = tuple(row[name] for name in names)
         if key not in newest or int(row["version"]) > int(newest[key]["version"]):
             newest[key] = row
-    return [newest[key] for key in sorted(newest)]
+    return list(newest.values())
 
 
 def _balances(
-    newest: Iterable[Mapping[str, Any]], holds: Iterable[CurrentHold], gone: Mapping[str, int]
+    balances: Iterable[Mapping[str, Any]], holds: Iterable[CurrentHold], gone: Mapping[str, int]
 ) -> dict[str, CurrentBalance]:
     last: dict[str, tuple[int, bool, int]] = {}
-    for row in newest:
-        if row["kind"] == "balance":
-            # Of one message that charged and forfeited, the lowest balance is the last: see the view last_balances.
-            now = int(row["source_offset"]), row["origin"] == "refund_rows", -int(row["balance_after"])
-            last[row["id"]] = max(last.get(row["id"], (-1, False, 0)), now)
+    for row in balances:
+        # Of one message that charged and forfeited, the lowest balance is the last: see the view last_balances.
+        now = int(row["source_offset"]), row["origin"] == "refund_rows", -int(row["balance_after"])
+        last[row["credit_type"]] = max(last.get(row["credit_type"], (-1, False, 0)), now)
     held: dict[str, int] = defaultdict(int)
     for hold in holds:
         for name, amount in hold.remaining.items():

@@ -1,8 +1,8 @@
-"""What is inserted for a group of output batches: their own rows, and what counts of each account now.
+"""What is inserted for a group of output batches: their own rows, and the newest of what they change.
 
-A balance is what the last line, grant or refund says; a hold is what its last change says. To find it among all rows of
-an account takes longer the more it has. So the newest of each is inserted once more, into a table that keeps one row
-for each balance, grant, hold and account's settings.
+A balance is what the last line, grant or refund says. To find it among all rows of an account takes longer the more it
+has; so the last one of each table is inserted once more, into a table that keeps one row for each balance and table. So
+is the last row of each grant and hold, and of an account's settings, into a table of their own.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 from sinks.rows import LAST_TIME, PART_SHIFT, SHAPES, Record, Shape, to_columns
 
-CURRENT = "current_rows"
-_PARTS = 20
+LATEST_BALANCES, CURRENT = "latest_balance_rows", "current_rows"
+BALANCE_TABLES = tuple(shape.table for shape in SHAPES.values() if "balance_after" in shape.fields)
+"""The tables whose rows say a balance."""
+PARTS_BITS = 20
 """Bits for the part in a version: parts have 512 KiB, and a message that causes a million of them passes no broker."""
 
 
@@ -40,43 +42,65 @@ def inserts_of(name: str, batches: Iterable[Record]) -> list[Insert]:
     if not columns["version"]:
         return []
     inserts = [Insert(table, columns)]
-    current = [row for kind in _KINDS.get(name, ()) for row in _newest(kind, SHAPES[name], batches)]
-    if current:
+    if "balance_after" in columns and (latest := _latest_balances(name, batches)):
+        inserts.append(Insert(LATEST_BALANCES, latest))
+    if name in _KINDS:
+        current = _current(_KINDS[name], SHAPES[name], batches)
         inserts.append(Insert(CURRENT, {column: [row[column] for row in current] for column in current[0]}))
     return inserts
 
 
+def _latest_balances(name: str, batches: list[Record]) -> dict[str, list[Any]]:
+    """The newest row of each account and credit type in these batches; empty where no item has a balance.
+
+    The version orders all batches of a topic's partition. Within one batch the last item counts, whatever else is
+    inserted with it: so the same version is the same row.
+    """
+    shape = SHAPES[name]
+    newest: dict[tuple[str, str], tuple[Record, Record, int]] = {}
+    for batch in sorted(batches, key=itemgetter("source_offset", "part")):
+        for place, item in enumerate(batch[shape.items]):
+            newest[item["account_id"], item["credit_type"]] = item, batch, place
+    newest_rows = [(item, batch, place) for item, batch, place in newest.values() if item["credit_type"] is not None]
+    if not newest_rows:
+        return {}
+    return {
+        "account_id": [item["account_id"] for item, _, _ in newest_rows],
+        "credit_type": [item["credit_type"] for item, _, _ in newest_rows],
+        "origin": [shape.table] * len(newest_rows),
+        "balance_after": [item["balance_after"] for item, _, _ in newest_rows],
+        "at": [min(item[shape.time], LAST_TIME) for item, _, _ in newest_rows],
+        "source_partition": [batch["source_partition"] for _, batch, _ in newest_rows],
+        "source_offset": [batch["source_offset"] for _, batch, _ in newest_rows],
+        "position": [(batch["part"] << PART_SHIFT) + place for _, batch, place in newest_rows],
+        "version": [(batch["source_offset"] << PARTS_BITS) + batch["part"] for _, batch, _ in newest_rows],
+    }
+
+
 class _Kind(NamedTuple):
-    """One kind of row of `current_rows`: what names it, None for an item that has none, and its own fields."""
+    """One kind of row of `current_rows`: what names it within its table, and the fields that are its own."""
 
     name: str
     key: Callable[[Record], Any]
     fields: Callable[[Record], Record]
 
 
-def _newest(kind: _Kind, shape: Shape, batches: list[Record]) -> list[Record]:
-    """The newest row of each name in these batches.
-
-    The version orders all batches of a topic's partition. Within one batch the last item counts, whatever else is
-    inserted with it: so the same version is the same row.
-    """
+def _current(kind: _Kind, shape: Shape, batches: list[Record]) -> list[Record]:
+    """The newest row of each name in these batches, as `_latest_balances` finds them."""
     newest: dict[Any, tuple[Record, Record, int]] = {}
-    key = kind.key
     for batch in sorted(batches, key=itemgetter("source_offset", "part")):
         for place, item in enumerate(batch[shape.items]):
-            newest[key(item)] = item, batch, place
-    newest.pop(None, None)
+            newest[kind.key(item)] = item, batch, place
     return [
         _NOTHING
         | {
             "account_id": item["account_id"],
             "kind": kind.name,
-            "origin": shape.table,
             "at": min(item[shape.time], LAST_TIME),
             "source_partition": batch["source_partition"],
             "source_offset": batch["source_offset"],
             "position": (batch["part"] << PART_SHIFT) + place,
-            "version": (batch["source_offset"] << _PARTS) + batch["part"],
+            "version": (batch["source_offset"] << PARTS_BITS) + batch["part"],
         }
         | kind.fields(item)
         for item, batch, place in newest.values()
@@ -89,17 +113,6 @@ _NOTHING: Record = {
     "reason": "",
 }  # fmt: skip
 """What a kind's own fields leave out: it has no end and no amounts."""
-
-
-def _balance_key(item: Record) -> Any:
-    return None if item["credit_type"] is None else (item["account_id"], item["credit_type"])
-
-
-def _balance(item: Record) -> Record:
-    amount = item["balance_after"]
-    return {
-        "id": item["credit_type"], "credit_types": [item["credit_type"]], "amounts": [amount], "balance_after": amount,
-    }  # fmt: skip
 
 
 def _grant(item: Record) -> Record:
@@ -133,11 +146,8 @@ def _end(time: int | None) -> int:
     return LAST_TIME if time is None else min(time, LAST_TIME)
 
 
-_BALANCE = _Kind("balance", _balance_key, _balance)
-_KINDS: dict[str, tuple[_Kind, ...]] = {
-    "BilledBatch": (_BALANCE,),
-    "RefundBatch": (_BALANCE,),
-    "GrantBatch": (_BALANCE, _Kind("grant", itemgetter("account_id", "grant_id"), _grant)),
-    "HoldBatch": (_Kind("hold", itemgetter("account_id", "expires_at", "hold_id"), _hold),),
-    "AccountBatch": (_Kind("settings", itemgetter("account_id"), _settings),),
+_KINDS: dict[str, _Kind] = {
+    "GrantBatch": _Kind("grant", itemgetter("account_id", "grant_id"), _grant),
+    "HoldBatch": _Kind("hold", itemgetter("account_id", "expires_at", "hold_id"), _hold),
+    "AccountBatch": _Kind("settings", itemgetter("account_id"), _settings),
 }

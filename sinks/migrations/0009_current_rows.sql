@@ -1,15 +1,13 @@
--- What counts of an account now, in one place: the newest row of each balance in each of the topics that move it, of each
--- grant and hold, and of its settings. In this order the holds that are not over yet stand together, behind those that are;
--- no months, whose parts would all have to be looked at. The version is source_offset * 2^20 + part. By kind:
--- balance: id is the credit type, origin the table that has the output; settings: status is on_empty, the amounts are
--- alert marks, reason is the update_id; grant and hold: their own ids, statuses and amounts.
+-- The newest row of each grant and hold of an account, and of its settings, beside the newest balances. In this order they
+-- stand together, and of the holds those that are not over behind those that are; no months, whose parts would all have
+-- to be looked at. The version is source_offset * 2^20 + part. By kind: grant and hold have their own ids, statuses and
+-- amounts; of settings the status is on_empty, the amounts are alert marks, and the reason is the update_id.
 
 CREATE TABLE IF NOT EXISTS current_rows
 (
     account_id String,
     ends DateTime64(3, 'UTC'),
     kind LowCardinality(String),
-    origin LowCardinality(String),
     id String,
     status LowCardinality(String),
     credit_types Array(LowCardinality(String)),
@@ -28,23 +26,18 @@ CREATE TABLE IF NOT EXISTS current_rows
     version UInt64
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (account_id, kind, ends, origin, id)
+ORDER BY (account_id, kind, ends, id)
 SETTINGS index_granularity = 512;
 
 -- What was loaded before. The same again changes nothing: the version decides.
-INSERT INTO current_rows (account_id, ends, kind, origin, id, status, credit_types, amounts, balance_after, reason, at, source_partition, source_offset, position, version)
-SELECT account_id, toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC'), 'balance', origin, credit_type, '', [credit_type], [balance_after], balance_after, '', at,
-    source_partition, source_offset, position, version
-FROM latest_balance_rows;
-
-INSERT INTO current_rows (account_id, ends, kind, origin, id, status, credit_types, amounts, balance_after, reason, at, source_partition, source_offset, position, version)
-SELECT account_id, coalesce(expires_at, toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC')), 'grant', 'grant_rows', grant_id, status, [credit_type], [credits],
+INSERT INTO current_rows (account_id, ends, kind, id, status, credit_types, amounts, balance_after, reason, at, source_partition, source_offset, position, version)
+SELECT account_id, coalesce(expires_at, toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC')), 'grant', grant_id, status, [credit_type], [credits],
     balance_after, reason, changed_at, source_partition, source_offset, position,
     toUInt64(source_offset) * 1048576 + bitShiftRight(position, 32)
 FROM grant_rows;
 
-INSERT INTO current_rows (account_id, ends, kind, origin, id, status, credit_types, amounts, charged_types, charged_amounts, balance_after, reason, at, source_partition, source_offset, position, version)
-SELECT account_id, expires_at, 'hold', 'hold_rows', hold_id, last.1, last.2, last.3, last.4, last.5, 0, last.6, last.7, last.8, last.9,
+INSERT INTO current_rows (account_id, ends, kind, id, status, credit_types, amounts, charged_types, charged_amounts, balance_after, reason, at, source_partition, source_offset, position, version)
+SELECT account_id, expires_at, 'hold', hold_id, last.1, last.2, last.3, last.4, last.5, 0, last.6, last.7, last.8, last.9,
     last.10, toUInt64(last.9) * 1048576 + bitShiftRight(last.10, 32)
 FROM
 (
@@ -56,8 +49,8 @@ FROM
     FROM hold_rows GROUP BY account_id, expires_at, hold_id
 );
 
-INSERT INTO current_rows (account_id, ends, kind, origin, id, status, credit_types, amounts, balance_after, plan, plan_started_at, plan_ends_at, reason, at, source_partition, source_offset, position, version)
-SELECT account_id, toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC'), 'settings', 'account_rows', '', on_empty, mark_types, mark_amounts, 0,
+INSERT INTO current_rows (account_id, ends, kind, id, status, credit_types, amounts, balance_after, plan, plan_started_at, plan_ends_at, reason, at, source_partition, source_offset, position, version)
+SELECT account_id, toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC'), 'settings', '', on_empty, mark_types, mark_amounts, 0,
     plan, plan_started_at, plan_ends_at, update_id, at, source_partition, source_offset, position,
     toUInt64(source_offset) * 1048576 + bitShiftRight(position, 32)
 FROM account_rows;

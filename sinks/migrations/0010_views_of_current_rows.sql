@@ -1,17 +1,5 @@
 -- The views of the present read from current_rows, as before in what they show. One account's rows are then few, and what
--- looks at the grants of all accounts reads that table once.
-
-DROP VIEW IF EXISTS last_balances;
-
-CREATE VIEW IF NOT EXISTS last_balances AS
-SELECT account_id, type AS credit_type, argMax(amount, (at_offset, step, -amount)) AS balance_after, max(at_offset) AS source_offset
-FROM
-(
-    SELECT account_id, id AS type, toUInt8(origin = 'refund_rows') AS step, max(source_offset) AS at_offset,
-        argMax(balance_after, version) AS amount
-    FROM current_rows WHERE kind = 'balance' GROUP BY account_id, type, origin
-)
-GROUP BY account_id, credit_type;
+-- looks at the grants of all accounts reads little.
 
 -- What open holds set aside now.
 DROP VIEW IF EXISTS held_credits;
@@ -56,7 +44,7 @@ FROM
         UNION ALL
         SELECT account_id, '' AS type, '' AS id, max(at) AS ends, toInt64(0) AS left_open, max(at) AS heard_at,
             toUInt8(0) AS is_grant, emptyArrayString() AS types, emptyArrayInt64() AS granted
-        FROM current_rows WHERE kind = 'balance' GROUP BY account_id
+        FROM latest_balance_rows GROUP BY account_id
     )
     GROUP BY account_id
 )
@@ -73,12 +61,14 @@ WHERE account_id IN
     SELECT account_id
     FROM
     (
-        SELECT account_id,
-            max(if(kind = 'balance', at, toDateTime64('2000-01-01 00:00:00', 3, 'UTC'))) AS heard_at,
-            max(if(kind = 'grant' AND status = 'applied' AND ends <= now64(3), ends, toDateTime64('2000-01-01 00:00:00', 3, 'UTC'))) AS ended_at
-        FROM current_rows WHERE kind IN ('balance', 'grant') GROUP BY account_id
+        SELECT account_id, ends AS ended_at, toDateTime64('2000-01-01 00:00:00', 3, 'UTC') AS heard_at
+        FROM current_rows WHERE kind = 'grant' AND status = 'applied' AND ends <= now64(3)
+        UNION ALL
+        SELECT account_id, toDateTime64('2000-01-01 00:00:00', 3, 'UTC') AS ended_at, at AS heard_at
+        FROM latest_balance_rows
     )
-    WHERE ended_at > heard_at
+    GROUP BY account_id
+    HAVING max(ended_at) > max(heard_at)
 );
 
 -- The settings in force; an account without an update is not there: no plan, allow, no marks.
@@ -98,5 +88,3 @@ FROM
         ) AS last
     FROM current_rows WHERE kind = 'settings' GROUP BY account_id
 );
-
-DROP TABLE IF EXISTS latest_balance_rows;

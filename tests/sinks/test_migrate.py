@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sinks.embedded import EmbeddedSink
-from sinks.inserts import CURRENT
+from sinks.inserts import CURRENT, LATEST_BALANCES
 from sinks.migrate import FOLDER, Migration, check_schema, migrate, migrations, pending_migrations
 from sinks.rows import to_columns
 from sinks.sink import Sink, SinkRejected
@@ -85,8 +85,7 @@ def test_every_statement_of_ours_does_nothing_where_its_object_exists() -> None:
             assert "IF NOT EXISTS" in first or first.startswith(
                 (
                     "DROP VIEW IF EXISTS",
-                    "DROP TABLE IF EXISTS",
-                    "INSERT INTO latest_balance_rows",
+                    f"INSERT INTO {LATEST_BALANCES}",
                     f"INSERT INTO {CURRENT}",
                 )
             )
