@@ -47,7 +47,14 @@ def serve(settings: Settings, ready_file: Path | None) -> None:
         pipeline.ensure_topics()
         with opened_authenticator(settings, pipeline) as authenticator, configured_reads(settings, pipeline) as reads:
             run(
-                partial(opened_parts, pipeline, authenticator, public_face(settings), reads=reads),
+                partial(
+                    opened_parts,
+                    pipeline,
+                    authenticator,
+                    public_face(settings),
+                    reads=reads,
+                    access=authenticator.access,
+                ),
                 listener,
                 (lambda: None) if ready_file is None else ready_file.touch,
             )

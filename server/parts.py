@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from application.access.access import Access
 from application.access.authenticator import Authenticator
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
@@ -51,6 +52,8 @@ class Parts:
     metrics: HttpMetrics = field(default_factory=HttpMetrics)
     ready_for_events: list[Check] = field(default_factory=list)
     ready_for_reads: list[Check] = field(default_factory=list)
+    access: Access | None = None
+    """What keys, links and members are managed with; None where a server manages none."""
     is_draining: bool = False
 
     def __post_init__(self) -> None:

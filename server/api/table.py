@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from server.api import commands, dead_letters, events, explanations, health, holds, prices, receipts, usage
+from server.api import (
+    access,
+    accounts,
+    commands,
+    dead_letters,
+    events,
+    explanations,
+    health,
+    holds,
+    prices,
+    receipts,
+    usage,
+)
 from server.api.routing import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -13,6 +25,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *usage.OPERATIONS,
     *explanations.OPERATIONS,
     *prices.OPERATIONS,
+    *access.OPERATIONS,
+    *accounts.OPERATIONS,
     *commands.OPERATIONS,
     *dead_letters.OPERATIONS,
 )
