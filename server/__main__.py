@@ -14,6 +14,7 @@ from application.configuration.settings import Settings
 from application.configuration.sources import load
 from application.errors import ErrorCode, Misconfigured, UseCaseError
 from application.pipeline import Pipeline, opened
+from application.status.pipeline import pipeline_status
 from application.usage.store import configured_usage
 from server.api.reads import Reads, opened_reads
 from server.logs import set_up_logs
@@ -79,6 +80,7 @@ def configured_reads(settings: Settings, pipeline: Pipeline) -> AbstractContextM
     return opened_reads(
         pipeline, configured_usage(settings), secrets, primary_credit_type=settings.primary_credit_type,
         public_prices=settings.public_prices,
+        status=lambda: pipeline_status(settings, pipeline, with_books=False).as_json(),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from application.access.identity import Action
+from application.access.webhooks import shown_urls
 from application.accounts.listing import AccountFilters, listed_accounts
 from application.accounts.standing import AccountStanding, account_standing
 from application.usage.scope import scope_of
@@ -28,7 +29,9 @@ async def account_info(call: Call) -> Response:
     """Exactly the credits that are available, and the webhooks' addresses."""
     call.only_parameters()
     standing = await _standing(call)
-    return json_answer({"credits": standing.available(reads_of(call).primary_credit_type), "webhooks": []})
+    access = call.parts.access
+    urls = [] if access is None or call.account is None else shown_urls(access, call.who, call.account)
+    return json_answer({"credits": standing.available(reads_of(call).primary_credit_type), "webhooks": urls})
 
 
 async def accounts(call: Call) -> Response:
@@ -44,6 +47,15 @@ async def accounts(call: Call) -> Response:
     return json_answer({"accounts": listed, "next": listed[-1]["account_id"] if len(listed) == int(limit) else None})
 
 
+async def status(call: Call) -> Response:
+    """The whole pipeline at one look, as `creditmeter status` shows it."""
+    call.only_parameters()
+    look = reads_of(call).status
+    if look is None:
+        raise Problem(ProblemType.UNAVAILABLE, "this server cannot look at the whole pipeline")
+    return json_answer(await asyncio.to_thread(look))
+
+
 async def _standing(call: Call) -> AccountStanding:
     if call.account is None:
         raise Problem(ProblemType.NOT_FOUND, "this key is for all accounts: name one, at /v1/accounts/{account}")
@@ -54,5 +66,6 @@ async def _standing(call: Call) -> AccountStanding:
 OPERATIONS = (
     Operation("GET", "/v1/accounts/{account}", Action.READ_ACCOUNT, account, "Where an account stands"),
     Operation("GET", "/account/info", Action.READ_ACCOUNT, account_info, "The credits that are available"),
+    Operation("GET", "/v1/status", Action.READ_STATUS, status, "The whole pipeline at one look"),
     Operation("GET", "/v1/accounts", Action.LIST_ACCOUNTS, accounts, "Accounts by name"),
 )

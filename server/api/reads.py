@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from application.access.secret_keys import Purpose, SecretKeys
 from application.pipeline import Pipeline
@@ -32,6 +32,8 @@ def _no_names(_account_id: str | None) -> dict[str, str]:
 class Reads:
     """`book`: the price book in force. `names`: an account's people, by actor. `public_prices`: anybody may see prices.
 
+    `status`: the whole pipeline at one look, None where it cannot be had.
+
     `primary_credit_type`: what /account/info counts; None: the only one that there is.
     """
 
@@ -40,12 +42,13 @@ class Reads:
     names: Callable[[str | None], dict[str, str]] = _no_names
     primary_credit_type: str | None = None
     public_prices: bool = False
+    status: Callable[[], dict[str, Any]] | None = None
 
 
 @contextmanager
 def opened_reads(
     pipeline: Pipeline, store: UsageStore, secrets: SecretKeys | None, *, primary_credit_type: str | None = None,
-    public_prices: bool = False,
+    public_prices: bool = False, status: Callable[[], dict[str, Any]] | None = None,
 ) -> Iterator[Reads]:  # fmt: skip
     """Reads over a store, and the price book followed. Without secrets, cursors end with this process."""
     keys = [os.urandom(_RANDOM_BYTES)] if secrets is None else secrets.derived(Purpose.CURSOR)
@@ -54,7 +57,7 @@ def opened_reads(
     follower.start()
     try:
         yield Reads(
-            usage, follower.book, primary_credit_type=primary_credit_type, public_prices=public_prices
+            usage, follower.book, primary_credit_type=primary_credit_type, public_prices=public_prices, status=status
         )  # fmt: skip
     finally:
         follower.close()

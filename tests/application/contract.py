@@ -250,15 +250,15 @@ class UseCaseContract:
 
     def test_an_event_that_was_set_aside_is_found_among_the_dead_letters(self, world: World) -> None:
         world.send("aside", "a-1", ip="nowhere")
-        found = explain(world.pipeline, "a-1", None)
-        assert isinstance(found, SetAside | Explained)
+        result = explain(world.pipeline, "a-1", None)
+        assert isinstance(result, SetAside | Explained)
         with pytest.raises(Failed, match="There is no event never-sent") as raised:
             explain(world.pipeline, "never-sent", "aside")
         assert raised.value.code is ErrorCode.NOT_FOUND
 
     def test_an_estimate_writes_nothing(self, world: World) -> None:
         world.send("estimated", "e-1")
-        before = [world.pipeline.input_log.bounds(each) for each in range(world.pipeline.partitions)]
+        before = [world.pipeline.input_log.bounds(partition) for partition in range(world.pipeline.partitions)]
         with (
             opened_replay(world.pipeline, "estimated") as opened,
             scratch_store(world.pipeline.places.data) as upper,
@@ -274,7 +274,7 @@ class UseCaseContract:
             estimate = estimator.finish()
         assert estimate.charges["ip-lookup", "credit"].credits == 20
         assert estimate.charges["ip-lookup", "credit"].saved.in_history == 20
-        assert [world.pipeline.input_log.bounds(each) for each in range(world.pipeline.partitions)] == before
+        assert [world.pipeline.input_log.bounds(partition) for partition in range(world.pipeline.partitions)] == before
 
     def test_a_dead_letter_is_corrected_resent_and_settled(self, world: World) -> None:
         pipeline = world.pipeline
@@ -292,7 +292,7 @@ class UseCaseContract:
         (replay,) = outcomes(pipeline, sent, [letter], correction, SECONDS)
         assert (replay.outcome, replay.corrected) == (ReplayOutcome.ACCEPTED, True)
         world.settle()
-        assert [each.outcome for each in ReplayLog(pipeline).of([letter])[letter.place]] == [ReplayOutcome.ACCEPTED]
+        assert [replay.outcome for replay in ReplayLog(pipeline).of([letter])[letter.place]] == [ReplayOutcome.ACCEPTED]
         with pytest.raises(Failed, match="no dead letter"):
             log.at("0@999999")
         with pytest.raises(Misconfigured, match="not a place"):
@@ -326,9 +326,9 @@ class UseCaseContract:
 
     def test_an_audit_is_clean(self, world: World) -> None:
         world.send("audited", "au-1")
-        found: list[Any] = []
-        outcome = audit(world.pipeline, AuditOrder(SECONDS), found.append, world.store)
-        assert found == []
+        differences: list[Any] = []
+        outcome = audit(world.pipeline, AuditOrder(SECONDS), differences.append, world.store)
+        assert differences == []
         assert not outcome.is_short
         assert outcome.result.totals.as_json()["events"] > 0
 

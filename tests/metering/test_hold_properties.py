@@ -20,14 +20,14 @@ many = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCh
 
 def outputs_of(history: History) -> list[list[Out]]:
     machine = MachineMeter()
-    found = []
+    outputs = []
     for step in history:
         if step.command == "price_book":
             machine.publish(step.record)
-            found.append([])
+            outputs.append([])
         else:
-            found.append(machine.apply(step.command, step.record, step.recorded_at))
-    return found
+            outputs.append(machine.apply(step.command, step.record, step.recorded_at))
+    return outputs
 
 
 @dataclass
@@ -91,7 +91,7 @@ def test_with_reject_nothing_is_held_or_charged_that_was_not_available(history: 
     """What is charged beyond its hold was available, and what is held was when it was held."""
     books = Books()
     for outputs in outputs_of(history):
-        before = list(takewhile(lambda each: each[1].get("status") == "expired", outputs))
+        before = list(takewhile(lambda output: output[1].get("status") == "expired", outputs))
         ours = outputs[len(before) :]
         books.take(before)
         held = {name: dict(some) for name, some in books.remaining.items()}

@@ -89,7 +89,9 @@ def test_balances_are_the_machine_s_own_with_lapsed_grants_gone(sink: Sink, seed
         assert lapsed == balance_after - balance >= 0
     for who in ("acme", "zenith"):
         read = current_account(rows_by_name(sink), who).balances
-        assert {name: each.balance for name, each in read.items()} == {row[1]: row[2] for row in rows if row[0] == who}
+        assert {name: value.balance for name, value in read.items()} == {
+            row[1]: row[2] for row in rows if row[0] == who
+        }
 
 
 def held_log(seed: int, now: int) -> Log:
@@ -143,23 +145,23 @@ def test_held_and_available_are_the_machine_s_own_at_this_moment(sink: Sink, see
     for who in ("acme", "zenith"):
         read = current_account(rows_by_name(sink), who)
         own = {row[1]: row[2:5] for row in rows if row[0] == who}
-        assert {name: (each.balance, each.held, each.available) for name, each in read.balances.items()} == own
+        assert {name: (value.balance, value.held, value.available) for name, value in read.balances.items()} == own
         account = log.meter.state.account(who)
         assert read.settings.on_empty == account.on_empty
         assert read.settings.alert_below == account.alert_below
-        assert {each.hold_id: each.remaining for each in read.holds} == {
-            name: dict(each.remaining) for name, each in account.holds.by_id.items() if each.expires_at > now
+        assert {opened.hold_id: opened.remaining for opened in read.holds} == {
+            name: dict(opened.remaining) for name, opened in account.holds.by_id.items() if opened.expires_at > now
         }
-        assert {each.grant_id for each in read.grants} == {
-            each.grant_id for balance in account.balances.values() for each in balance.grants
-            if (each.expires_at is None or each.expires_at > now) and not each.grant_id.startswith("refund:")
+        assert {given.grant_id for given in read.grants} == {
+            given.grant_id for balance in account.balances.values() for given in balance.grants
+            if (given.expires_at is None or given.expires_at > now) and not given.grant_id.startswith("refund:")
         }  # fmt: skip
     opened = sink.query("SELECT account_id, hold_id FROM holds WHERE is_open = 1 ORDER BY account_id, hold_id").rows
     assert opened == sorted(
         (who, name)
         for who in ("acme", "zenith")
-        for name, each in log.meter.state.account(who).holds.by_id.items()
-        if each.expires_at > now
+        for name, hold in log.meter.state.account(who).holds.by_id.items()
+        if hold.expires_at > now
     )
     changes = sink.query("SELECT count(), uniqExact(status) FROM hold_changes").rows
     assert changes[0][0] == sum(len(batch["holds"]) for name, batch in log.batches if name == "HoldBatch")
@@ -236,9 +238,9 @@ def test_an_event_id_accepted_anew_on_the_same_day_counts_twice(sink: Sink) -> N
 def balance(sink: Sink, log: Log) -> tuple[int, int]:
     """The account's (balance, lapsed) in credits, after loading the log."""
     load(sink, log.batches)
-    ((found, lapsed),) = sink.query("SELECT balance, lapsed FROM balances WHERE credit_type = 'credit'").rows
-    assert found == log.balance_at("acme", "credit", NOON + 300 * DAY)
-    return found, lapsed
+    ((balance, lapsed),) = sink.query("SELECT balance, lapsed FROM balances WHERE credit_type = 'credit'").rows
+    assert balance == log.balance_at("acme", "credit", NOON + 300 * DAY)
+    return balance, lapsed
 
 
 def test_the_last_of_a_batch_is_a_charge_after_a_grant_that_ended_in_it(sink: Sink) -> None:

@@ -115,7 +115,7 @@ def test_named_accounts_alone() -> None:
     books.event("e", NOON, account_id="other")
     rerated = books.rerate(book(charge("lookup", 5)), accounts=frozenset(("other",)))
     assert [(row.account_id, row.difference) for row in rerated.rows] == [("other", -15)]
-    assert [each.record["account_id"] for each in rerated.corrections] == ["other"]
+    assert [correction.record["account_id"] for correction in rerated.corrections] == ["other"]
     assert rerated.outcome.tallies.events == 1
 
 

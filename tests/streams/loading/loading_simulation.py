@@ -98,7 +98,7 @@ class MemoryTopics:
         return self._broker.bounds(*place)
 
     def record(self, place: TopicAndPartition, offset: int) -> Message | None:
-        return next((each for each in self._broker.records(*place) if each.offset == offset), None)
+        return next((message for message in self._broker.records(*place) if message.offset == offset), None)
 
 
 class SimulatedLoader:
@@ -117,7 +117,9 @@ class SimulatedLoader:
         """Loads up to so many records of each partition; whether there were any."""
         groups: dict[str, list[Message]] = {}
         for place in self._places:
-            waiting = [each for each in self._broker.records(*place) if each.offset >= self._next[place]][:most]
+            waiting = [message for message in self._broker.records(*place) if message.offset >= self._next[place]][
+                :most
+            ]
             if waiting:
                 groups.setdefault(place[0], []).extend(waiting)
         if groups:

@@ -15,10 +15,10 @@ TABLE = re.compile(
 
 
 def test_the_keys_are_those_of_the_migrations() -> None:
-    found = {}
+    keys = {}
     for migration in migrations():
         for statement in migration.statements:
             if match := TABLE.match(statement):
                 columns = re.sub(r"ifNull\((\w+), -1\)", r"\1", match[2])
-                found[match[1]] = tuple(columns.split(", "))
-    assert found == KEYS
+                keys[match[1]] = tuple(columns.split(", "))
+    assert keys == KEYS
