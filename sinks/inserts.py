@@ -1,4 +1,4 @@
-"""What is inserted for a group of output batches: their own rows, and the newest row of every balance that they move.
+"""Turns a group of output batches into inserts: their rows, and the newest row of every balance that they move.
 
 A balance is what the last line, grant or refund says. To find it among all rows of an account takes longer the more it
 has; so the last one of each table is inserted once more, into a table that keeps one row for each balance and table.
