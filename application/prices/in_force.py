@@ -38,7 +38,7 @@ def check_past(
         return
     if plan is None:
         advice = (
-            "To change the past nevertheless, see what it comes to with `creditmeter rerate --plan FILE`, then publish "
+            "To change the past nevertheless, see what it costs with `creditmeter rerate --plan FILE`, then publish "
             "with --rerated FILE."
         )
         raise Failed(
