@@ -1,4 +1,4 @@
-"""What of a pipeline answers over HTTP or as a store: its processes' health, and ClickHouse, and whether it is ours."""
+"""Asks what of a pipeline answers over HTTP or as a store: processes, and ClickHouse, and whether it is ours."""
 
 from __future__ import annotations
 

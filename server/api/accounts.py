@@ -7,14 +7,13 @@ import asyncio
 from starlette.responses import Response
 
 from application.access.identity import Action
-from application.access.webhooks import shown_urls
 from application.accounts.listing import AccountFilters, listed_accounts
 from application.accounts.standing import AccountStanding, account_standing
 from application.usage.scope import scope_of
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Mistake, Problem, ProblemType
-from server.api.reads import reads_of
+from server.api.reads import reads_of, webhook_urls_of
 from server.api.routing import Operation
 from streams import clock
 
@@ -22,16 +21,15 @@ from streams import clock
 async def account(call: Call) -> Response:
     """Credits by type, this period's grants and use, open grants, plan and settings."""
     call.only_parameters()
-    return json_answer((await _standing(call)).as_plain())
+    return json_answer((await _standing(call)).as_plain() | {"webhooks": webhook_urls_of(call)})
 
 
 async def account_info(call: Call) -> Response:
     """Exactly the credits that are available, and the webhooks' addresses."""
     call.only_parameters()
     standing = await _standing(call)
-    access = call.parts.access
-    urls = [] if access is None or call.account is None else shown_urls(access, call.who, call.account)
-    return json_answer({"credits": standing.available(reads_of(call).primary_credit_type), "webhooks": urls})
+    credits_ = standing.available(reads_of(call).primary_credit_type)
+    return json_answer({"credits": credits_, "webhooks": webhook_urls_of(call)})
 
 
 async def accounts(call: Call) -> Response:

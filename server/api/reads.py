@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from application.access.members import member_names
 from application.access.secret_keys import Purpose, SecretKeys
+from application.access.webhooks import shown_urls
 from application.pipeline import Pipeline
 from application.prices.follower import BookFollower
 from application.prices.publishing import PublishedBook
@@ -24,13 +26,9 @@ if TYPE_CHECKING:
 _RANDOM_BYTES = 32
 
 
-def _no_names(_account_id: str | None) -> dict[str, str]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """`book`: the price book in force. `names`: an account's people, by actor. `public_prices`: anybody may see prices.
+    """`book`: the price book in force. `public_prices`: whether anybody may see prices without a key.
 
     `status`: the whole pipeline at one look, None where it cannot be had.
 
@@ -39,7 +37,6 @@ class Reads:
 
     usage: UsageReader
     book: Callable[[], PublishedBook]
-    names: Callable[[str | None], dict[str, str]] = _no_names
     primary_credit_type: str | None = None
     public_prices: bool = False
     status: Callable[[], dict[str, Any]] | None = None
@@ -68,3 +65,15 @@ def reads_of(call: Call) -> Reads:
     if call.parts.reads is None:
         raise Problem(ProblemType.UNAVAILABLE, "this server has no ClickHouse to read from")
     return call.parts.reads
+
+
+def names_of(call: Call, account_id: str | None) -> dict[str, str]:
+    """The names of an account's people, by actor."""
+    access = call.parts.access
+    return {} if access is None or account_id is None else member_names(access, account_id)
+
+
+def webhook_urls_of(call: Call) -> list[str]:
+    """The addresses of the account's webhooks, as this key may see them."""
+    access = call.parts.access
+    return [] if access is None or call.account is None else shown_urls(access, call.who, call.account)

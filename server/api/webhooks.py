@@ -44,6 +44,7 @@ async def post_webhook(call: Call) -> Response:
     """Add a webhook. The answer shows the secret that signs."""
     call.only_parameters()
     order = await _order(call)
+    _ = access_of(call).secret_keys  # without them nothing could be signed
     webhook = await done(create_webhook, access_of(call), author_of(call), order)
     call.facts["changed"] = webhook.webhook_id
     return json_answer({**shown(webhook), "secrets": signing_secrets(access_of(call), webhook)}, 201, _NOT_KEPT)

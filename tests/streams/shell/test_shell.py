@@ -209,7 +209,7 @@ def test_a_stop_ends_also_where_the_broker_hangs_or_is_gone(own_kafka: Broker, t
     if not isinstance(own_kafka, LocalBroker):
         pytest.fail("the test stops the broker's own process", pytrace=False)
     run = Run(own_kafka, tmp_path)
-    first, second = run.start("short-stop"), run.start("healthy")
+    first, second = run.start("short-stop"), run.start("short-stop")
     try:
         run.produce(20)
         run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(20)})
