@@ -14,6 +14,7 @@ from server.api import (
     prices,
     receipts,
     usage,
+    webhooks,
 )
 from server.api.routing import Operation
 
@@ -26,6 +27,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *explanations.OPERATIONS,
     *prices.OPERATIONS,
     *access.OPERATIONS,
+    *webhooks.OPERATIONS,
     *accounts.OPERATIONS,
     *commands.OPERATIONS,
     *dead_letters.OPERATIONS,

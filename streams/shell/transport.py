@@ -6,10 +6,15 @@ acknowledges messages that it drops in a rebalance, and commits nothing more beh
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
+
+GOODBYE = 5.0
+"""Seconds that a consumer which stops may take to leave its group and close its connections."""
 
 
 class CarriedThrough:
@@ -39,6 +44,16 @@ def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[],
     """
 
     class Thread(driver.AIOKafkaConsumerThread):
+        async def on_thread_stop(self) -> None:
+            """Ends also where the broker is gone or hangs: what matters has been committed by then.
+
+            Of a broker that is gone aiokafka cancels the fetches that wait to be tried again, and lets their
+            CancelledError out; Faust would wait for ever for a thread that ended with it.
+            """
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                async with asyncio.timeout(GOODBYE):
+                    await super().on_thread_stop()
+
         def _log_slow_processing_stream(self, msg: str, *args: Any) -> None:
             """Nothing: it sees a group's first message only, and would call an idle agent a hanging one."""
 

@@ -59,7 +59,7 @@ def managed() -> Iterator[Managed]:
     ("who", "status"),
     [(None, 401), ("owner", 200), ("operator", 200), ("member", 403), ("producer", 403), ("stranger", 404)],
 )
-@pytest.mark.parametrize("thing", ["keys", "members", "links", "changes"])
+@pytest.mark.parametrize("thing", ["keys", "members", "links", "changes", "webhooks"])
 def test_who_may_see_them(managed: Managed, thing: str, who: str | None, status: int) -> None:
     assert managed.ask("GET", f"{ACME}/{thing}", who).status == status
 
@@ -70,6 +70,7 @@ def test_who_may_not_change_them(managed: Managed, who: str | None, status: int)
     for method, path, document in (
         ("POST", "keys", {"role": "owner"}), ("DELETE", f"keys/{owner}", None), ("POST", "links", {"role": "owner"}),
         ("PUT", "members/anna", {}), ("DELETE", "members/anna", None), ("DELETE", "links/link_1", None),
+        ("POST", "webhooks", {"url": "https://example.com", "events": ["refund.made"]}),
     ):  # fmt: skip
         assert managed.ask(method, f"{ACME}/{path}", who, document).status == status
     assert managed.access.state.member("acme", "anna") is None
@@ -154,3 +155,30 @@ def test_a_grant_is_listed_before_it_is_sent_and_a_wrong_one_is_not(managed: Man
     changes = managed.answer("GET", f"{ACME}/changes", "owner")["changes"]
     (listed,) = [change for change in changes if change["action"] == "grant"]
     assert (listed["subject"], listed["details"]["credits"]) == ("g-listed", "5")
+
+
+def test_webhooks_from_the_first_to_the_last(managed: Managed) -> None:
+    order = {"url": "https://ann:word@example.com/hook", "events": ["refund.made"], "description": "billing"}
+    made = managed.answer("POST", f"{ACME}/webhooks", "owner", order)
+    path = f"{ACME}/webhooks/{made['webhook_id']}"
+    (first,) = made.pop("secrets")
+    assert first.startswith("whsec_")
+    assert managed.answer("GET", path, "owner") == made
+    assert managed.answer("GET", f"{ACME}/webhooks", "operator")["webhooks"] == [made]
+    rotated = managed.answer("POST", f"{path}/secret", "owner")["secrets"]
+    assert rotated == managed.answer("GET", f"{path}/secret", "owner")["secrets"]
+    assert (len(rotated), rotated[1]) == (2, first)
+    changed = managed.answer("PUT", path, "owner", {"url": "https://example.com/b", "events": ["balance.empty"]})
+    assert (changed["url"], changed["events"], changed["description"]) == (
+        "https://example.com/b",
+        ["balance.empty"],
+        "",
+    )
+    other = path.replace("acme", "zeta")
+    assert [managed.ask("GET", other, who).status for who in ("stranger", "operator", "owner")] == [404, 404, 404]
+    managed.answer("DELETE", path, "owner")
+    assert managed.ask("GET", path, "owner").status == 404
+    wrong = managed.ask("POST", f"{ACME}/webhooks", "owner", {"url": "no", "events": ["everything"], "more": 1})
+    assert [mistake["pointer"] for mistake in json.loads(wrong.body)["errors"]] == ["/more"]
+    wrong = managed.ask("POST", f"{ACME}/webhooks", "owner", {"url": "no", "events": ["everything"]})
+    assert [mistake["pointer"] for mistake in json.loads(wrong.body)["errors"]] == ["/url", "/events"]
