@@ -22,7 +22,9 @@ from tests.metering import meter
 from tests.metering.meter import DAY, YEAR_BEGIN, Json
 
 NAMES = TopicNames("rr")
-RECORD_NAMES = {"refund": "RefundRequest", "grant": "Grant", "account": "AccountUpdate", "price_book": "PriceBook"}
+RECORD_NAMES = {
+    "hold": "Hold", "refund": "RefundRequest", "grant": "Grant", "account": "AccountUpdate", "price_book": "PriceBook",
+}  # fmt: skip
 
 
 @dataclass
@@ -96,6 +98,9 @@ class Books:
 
     def grant(self, grant_id: str, credits_: int, at: int, **fields: Any) -> list[Output]:
         return self.add("grant", meter.grant(grant_id, credits_, at, **fields))
+
+    def hold(self, hold_id: str, credits_: int, at: int, **fields: Any) -> list[Output]:
+        return self.add("hold", meter.hold(hold_id, credits_, at, **fields))
 
     def account(self, update_id: str, at: int, **fields: Any) -> list[Output]:
         return self.add("account", meter.account(update_id, at, **fields))

@@ -168,6 +168,37 @@ def test_in_the_range_refusals_stay_and_what_was_served_is_charged() -> None:
     assert (dearer.corrections, dearer.not_collected) == ([], {"credit": 20})
 
 
+def test_an_event_that_a_hold_admitted_stays_admitted() -> None:
+    """Neither what a hold would have had to ask at other prices, nor what would have been available, refuses it."""
+    books = Books(OLD)
+    books.account("u", YEAR_BEGIN, on_empty="reject")
+    books.grant("g", 50, YEAR_BEGIN)
+    books.hold("h", 40, NOON)
+    books.event("held-1", NOON, hold_id="h", keeps_hold=True)
+    books.event("refused", NOON + 1)
+    books.event("held-2", NOON + 2, hold_id="h")
+    assert books.balance() == 10
+    dearer = books.rerate(book(charge("lookup", 45)))
+    assert dearer.table == [("lookup", "credit", 2, 40, 90)]
+    assert dearer.outcome.tallies.kept_refusals == 1
+    cheaper = books.rerate(book(charge("lookup", 5)))
+    assert cheaper.table == [("lookup", "credit", 2, 40, 10)]
+    assert [credits_ for _, _, credits_ in cheaper.refunds] == [15, 15]
+
+
+def test_a_hold_that_was_held_is_held_at_other_prices_too() -> None:
+    """Dearer events before the hold would have left too little for it; the event after the range still draws on it."""
+    books = Books(OLD)
+    books.account("u", YEAR_BEGIN, on_empty="reject")
+    books.grant("g", 60, YEAR_BEGIN)
+    books.event("before", NOON)
+    books.hold("h", 40, NOON + DAY, expires_at=NOON + 3 * DAY)
+    books.event("after", NOON + 2 * DAY, hold_id="h")
+    rerated = books.rerate(book(charge("lookup", 50)), end=MIDNIGHT + DAY)
+    assert rerated.table == [("lookup", "credit", 1, 20, 50)]
+    assert rerated.after == {}, "it is charged on both sides"
+
+
 def test_limits_of_the_new_book_do_not_count() -> None:
     books = Books(OLD)
     books.event("e0", NOON)

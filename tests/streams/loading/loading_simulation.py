@@ -27,8 +27,9 @@ KEYS = {
     "hold_rows": ("account_id", "expires_at", "hold_id", "source_offset", "position"),
     "account_rows": ("account_id", "day", "update_id"),
     "latest_balance_rows": ("account_id", "credit_type", "origin"),
+    "current_rows": ("account_id", "kind", "ends", "id"),
 }
-"""As the migrations' ORDER BY has them. Which rows of latest_balance_rows are inserted depends on how batches were
+"""As the migrations' ORDER BY has them. Which rows of the last two are inserted depends on how batches were
 grouped and loaded again; the newest of each key is always the same."""
 Row = dict[str, Any]
 

@@ -8,7 +8,9 @@ from sinks.migrate import migrations
 from tests.streams.loading.loading_simulation import KEYS
 
 TABLE = re.compile(
-    r"CREATE TABLE IF NOT EXISTS (\w+_rows)\b.*?ENGINE = ReplacingMergeTree\(version\).*?ORDER BY \((.*?)\)$", re.DOTALL
+    r"CREATE TABLE IF NOT EXISTS (\w+_rows)\b.*?ENGINE = ReplacingMergeTree\(version\).*?ORDER BY \((.*?)\)"
+    r"(?:\nSETTINGS .*)?$",
+    re.DOTALL,
 )
 
 
