@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import zstandard
@@ -69,6 +69,15 @@ class Served:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A test that fails leaves no process behind."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
@@ -86,10 +95,10 @@ def received(connection: socket.socket) -> bytes:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    server = Served(tmp_path_factory.mktemp("served"))
-    yield server
-    assert server.end() == 0, server.log.read_text()[-4_000:]
-    assert "Traceback" not in server.log.read_text()
+    with Served(tmp_path_factory.mktemp("served")) as server:
+        yield server
+        assert server.end() == 0, server.log.read_text()[-4_000:]
+        assert "Traceback" not in server.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -219,8 +228,10 @@ def test_who_does_not_read_the_answer_is_dropped(served: Served) -> None:
 
 @pytest.mark.slow
 def test_it_answers_what_is_in_hand_and_then_ends(tmp_path: Path) -> None:
-    server = Served(tmp_path, "no-worker")
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
+    with (
+        Served(tmp_path, "no-worker") as server,
+        closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection,
+    ):
         connection.request("POST", "/v1/events", json.dumps(event("acme")).encode(), {**HEADERS, "prefer": "wait=30"})
         deadline = time.monotonic() + 60
         while b"unacknowledged_bytes" not in _metrics(server) or not _is_in_hand(server):
@@ -230,9 +241,9 @@ def test_it_answers_what_is_in_hand_and_then_ends(tmp_path: Path) -> None:
         answer = connection.getresponse()
         (result,) = json.loads(answer.read())["results"]
         assert (answer.status, result["status"], result["decision"]) == (200, "stored", {"status": "pending"})
-    assert server.process.wait(60) == 0, server.log.read_text()
-    with pytest.raises(ConnectionError):
-        server.connect()
+        assert server.process.wait(60) == 0, server.log.read_text()
+        with pytest.raises(ConnectionError):
+            server.connect()
 
 
 def _metrics(server: Served) -> bytes:
