@@ -19,6 +19,8 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found"  # there is no such account, event, dead letter or checkpoint
     CONFLICT = "conflict"  # it contradicts what is in force
     MISMATCH = "mismatch"  # the bill and the log disagree
+    UNAUTHENTICATED = "unauthenticated"  # there is no such key, link or session, or it has ended
+    FORBIDDEN = "forbidden"  # the key is known, and this is not for it
 
 
 class UseCaseError(Exception):

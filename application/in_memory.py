@@ -20,7 +20,7 @@ from streams import clock
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.memory_connections import MemoryConnections
 from streams.log.topics import TopicNames
-from streams.rating.loop import RatingLoop
+from streams.rating.loop import OpenState, RatingLoop
 from streams.rating.partition import Wiring
 from streams.state.store import MemoryState
 
@@ -48,15 +48,14 @@ class SinkSql:
 class MemoryWorker:
     """Worker and loader in one: decides what the log holds, then inserts it. `run` is their turn."""
 
-    def __init__(self, connections: MemoryConnections, sink: Sink | None) -> None:
+    def __init__(self, connections: MemoryConnections, sink: Sink | None, open_state: OpenState) -> None:
         self._connections = connections
         self._sink = sink
         names, broker, codec = connections.names, connections.broker, connections.codec
         output_log = MemoryOutputLog(broker, codec.read_position, seals=connections.sealer)
         log = MemoryInputLog(broker, names.requests)
-        self._loop = RatingLoop(
-            Wiring(names, connections.partitions, codec, read_book, log, output_log), lambda _partition: MemoryState()
-        )
+        wiring = Wiring(names, connections.partitions, codec, read_book, log, output_log)
+        self._loop = RatingLoop(wiring, open_state)
 
     def run(self) -> None:
         """Decides and loads everything that is in the log."""
@@ -88,16 +87,21 @@ class MemoryWorker:
 
 def in_memory_pipeline(
     folder: Path | None = None, *, partitions: int = 2, sink: Sink | None = None, sql: SqlReader | None = None,
-    notices: Notices | None = None, names: TopicNames | None = None,
+    notices: Notices | None = None, names: TopicNames | None = None, open_state: OpenState | None = None,
 ) -> Pipeline:  # fmt: skip
     """A pipeline in memory. `folder` takes scratch data; `sink` the rows, which `sql` then reads.
 
-    The broker's time is the clock's, as Kafka's is.
+    `open_state` opens the worker's state of a partition where it is not to be in memory. The broker's time is the
+    clock's, as Kafka's is.
     """
     names, codec = names or TopicNames("memory"), Codec()
     connections = MemoryConnections(names, codec, partitions, MemoryBroker(clock.now_ms))
-    connections.after_sending = MemoryWorker(connections, sink).run
+    connections.after_sending = MemoryWorker(connections, sink, open_state or _in_memory).run
     folder = folder or Path(".creditmeter-memory")
     reader = sql or (NoStore() if sink is None else SinkSql(sink))
     places = LocalPlaces(folder, folder / "state")
     return Pipeline(names, codec, connections, reader, places, notices=notices)
+
+
+def _in_memory(_partition: int) -> MemoryState:
+    return MemoryState()

@@ -19,11 +19,12 @@ from application.errors import ErrorCode, Failed, Misconfigured, UseCaseError
 from application.notices import Notices, Silent
 from replay.account import ReplaySource
 from schemas.codec import Codec
-from schemas.errors import RegistryUnavailable
+from schemas.errors import RegistryUnavailable, Unencodable
 from schemas.price_book import read_book
 from schemas.registry import HttpRegistry
 from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.sealed import CheckpointError
+from streams.log.command_producer import TooLarge
 from streams.log.connections import Connections, KafkaConnections, group_lag
 from streams.log.pipeline_seals import PipelineSeals
 from streams.log.protocols import DeliveryFailed, LogError, LogUnavailable, RecordLog
@@ -154,6 +155,8 @@ def translated_causes() -> Iterator[None]:
         raise
     except NotDecided as error:
         raise Failed(str(error), ErrorCode.UNDECIDED) from error
+    except (TooLarge, Unencodable) as error:
+        raise Misconfigured(str(error)) from error
     except (LogUnavailable, DeliveryFailed, RegistryUnavailable) as error:
         raise Failed(str(error), ErrorCode.UNAVAILABLE) from error
     except (LogError, StateError, CheckpointError) as error:

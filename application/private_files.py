@@ -74,5 +74,17 @@ def _local_folder(url: str | None) -> Path | None:
     )
 
 
-_OURS = ("kafka", "clickhouse", "state", "logs", "loader", "ready", "scratch", "run.json", "up.json")
+_OURS = (
+    "kafka",
+    "clickhouse",
+    "state",
+    "logs",
+    "loader",
+    "ready",
+    "scratch",
+    "run.json",
+    "up.json",
+    "secret.key",
+    "operator.key",
+)
 """What we make in data_dir."""

@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "cli.running.status",
     "worker": "cli.running.workers",
     "load": "cli.running.workers",
+    "serve": "cli.running.serve",
     "migrate": "cli.running.migrate",
     "query": "cli.events.query",
     "explain": "cli.accounts.explain",

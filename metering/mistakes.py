@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from metering.records import YEAR_2000, Command
+from metering.records import LAST_INSTANT, YEAR_2000, Command
 from metering.validation import check_account_update, check_event, check_grant, check_hold, check_refund
 
 CHECKS: Mapping[Command, Callable[[dict[str, Any]], str | None]] = {
@@ -96,6 +96,80 @@ def mistake(command: Command, record: Mapping[str, Any], field: str) -> str:
         if inner is not None:
             return inner
     return f"{field}: is {_shown(value)}, should be {allowed}"
+
+
+class FieldMistake(NamedTuple):
+    """One wrong thing in a record: the field, and for an entry of a map its name behind it; and the sentence."""
+
+    path: tuple[str, ...]
+    sentence: str
+
+
+def all_mistakes(command: Command, record: Mapping[str, Any], most: int = 100) -> list[FieldMistake]:
+    """Every mistake of a record, in the schema's order, `most` at most; empty for a good one. The record stays.
+
+    Each wrong thing is put right in a copy, and the check is asked again. A time that only another wrong field makes
+    wrong is not among them.
+    """
+    left = {name: dict(value) if isinstance(value, dict) else value for name, value in record.items()}
+    mistakes: list[FieldMistake] = []
+    while len(mistakes) < most and (field := CHECKS[command](left)) is not None:
+        entry = _wrong_entry(command, left, field)
+        path = (field,) if entry is None else (field, entry)
+        mistakes.append(FieldMistake(path, mistake(command, left, field)))
+        if entry is not None:
+            del left[field][entry]
+        elif field in _GOOD[command]:
+            left[field] = _good_value(command, left, field)
+        else:
+            del left[field]
+    return mistakes
+
+
+def _wrong_entry(command: Command, record: Mapping[str, Any], field: str) -> str | None:
+    """The name of the first entry of a map that is wrong by itself; None where the field as a whole is."""
+    entries = record.get(field)
+    if field not in _GOOD_ENTRY and (command, field) != (Command.HOLD, "credits"):
+        return None
+    if not isinstance(entries, dict):
+        return None
+    return next((name for name, value in entries.items() if not _is_right(command, record, field, {name: value})), None)
+
+
+_GOOD: Mapping[Command, Mapping[str, Any]] = {
+    Command.REQUEST: {
+        "event_id": "e", "account_id": "a", "occurred_at": YEAR_2000, "endpoint": "e", "channel": "c",
+        "outcome": "processed", "request_id": None, "actor": None, "user_id": None, "ip": None, "domain": None,
+        "plan": None, "hold_id": None, "keeps_hold": False, "quantities": {}, "attributes": {},
+    },
+    Command.HOLD: {
+        "hold_id": "h", "account_id": "a", "credits": {"c": 1}, "held_at": YEAR_2000, "expires_at": YEAR_2000 + 1,
+        "reason": "",
+    },
+    Command.REFUND: {
+        "refund_id": "r", "account_id": "a", "event_id": "e", "charge": None, "credits": None, "reason": "",
+        "requested_at": YEAR_2000,
+    },
+    Command.GRANT: {
+        "grant_id": "g", "account_id": "a", "credit_type": "c", "credits": 1, "granted_at": YEAR_2000,
+        "expires_at": None, "reason": "",
+    },
+    Command.ACCOUNT: {
+        "update_id": "u", "account_id": "a", "plan": None, "on_empty": "allow", "alert_below": {}, "at": YEAR_2000,
+    },
+}  # fmt: skip
+"""A record of each command with nothing wrong in it."""
+
+
+def _good_value(command: Command, record: Mapping[str, Any], field: str) -> Any:
+    """What puts a field right: an end behind its beginning, and a beginning that makes the end right where one can."""
+    if command is Command.HOLD and field == "expires_at":
+        return record["held_at"] + 1
+    if field in {"held_at", "granted_at"}:
+        end = record.get("expires_at")
+        if type(end) is int and YEAR_2000 < end <= LAST_INSTANT:
+            return end - 1
+    return _GOOD[command][field]
 
 
 def _in_entries(command: Command, record: Mapping[str, Any], field: str, entries: dict[Any, Any]) -> str | None:

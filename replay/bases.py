@@ -46,10 +46,11 @@ def base_for(places: BasePlaces, remark: Remark, before: int | None = None) -> B
     That is the worker's state on this machine, else the newest checkpoint that is whole, else the log's beginning.
     `remark` gets a sentence for each that is skipped for another reason than `before`. Raises LogError.
     """
-    return _workers_state(places, remark, before) or _checkpoint(places, remark, before) or beginning()
+    return workers_state(places, remark, before) or _checkpoint(places, remark, before) or beginning()
 
 
-def _workers_state(places: BasePlaces, remark: Remark, before: int | None) -> Base | None:
+def workers_state(places: BasePlaces, remark: Remark, before: int | None = None) -> Base | None:
+    """The worker's state on this machine, as `base_for` takes it; None where there is none that fits."""
     if places.state_root is None:
         return None
     path = state_folder(places.state_root, places.identity)

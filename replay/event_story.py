@@ -61,10 +61,14 @@ class RefundOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One time that the event's id came to the account."""
+    """One time that the event's id came to the account.
+
+    `hold_before`: the last change, before it, of the hold that it names; None where the replay saw none.
+    """
 
     place: RecordedPlace
     explanation: Explanation
+    hold_before: Record | None = None
 
     @property
     def outcome(self) -> ArrivalOutcome:
@@ -140,20 +144,45 @@ def replay_story(
     """
     topic = replay.place.rpartition("[")[0]
     story = Story(event_id, replay.account_id, topic, replay.base.name)
+    holds = _HoldChanges()
     for step in replay.commands(stop, progress):
         if step.command == Command.REQUEST and step.record["event_id"] == event_id:
             explanation = explain_event(replay.state, step.record, step.message.timestamp, step.digest)
-            replay.apply(step)
-            story.arrivals.append(Arrival(RecordedPlace.of(step), explanation))
+            hold_before = holds.last(explanation.event.get("hold_id"))
+            holds.note(replay.apply(step))
+            story.arrivals.append(Arrival(RecordedPlace.of(step), explanation, hold_before))
         elif step.command == Command.REFUND and step.record["event_id"] == event_id:
             request = dict(step.record)
-            story.refunds.append(_attempt(step, request, replay.apply(step)))
+            outputs = replay.apply(step)
+            holds.note(outputs)
+            story.refunds.append(_attempt(step, request, outputs))
         else:
-            replay.apply(step)
+            holds.note(replay.apply(step))
     subject = story.subject
     if subject is not None:
         story.present = asked_now(replay.state, subject.explanation.event, now)
     return story
+
+
+class _HoldChanges:
+    """The last change of each of the holds that changed last: as many as memory should keep."""
+
+    MOST = 10_000
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Record] = {}
+
+    def note(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            if output.kind is Kind.HOLD:
+                hold_id = output.record["hold_id"]
+                self._by_id.pop(hold_id, None)
+                self._by_id[hold_id] = output.record
+                if len(self._by_id) > self.MOST:
+                    del self._by_id[next(iter(self._by_id))]
+
+    def last(self, hold_id: str | None) -> Record | None:
+        return None if hold_id is None else self._by_id.get(hold_id)
 
 
 def asked_now(state: State, event: Record, now: int) -> Present:

@@ -25,6 +25,8 @@ COMMANDS = {
     "PriceBook": "price_book",
 }
 """Command records and the word used for each."""
+EVENT = "RequestEvent"
+"""The record of one event of a RequestBatch."""
 BATCHES = {
     "BilledBatch": "events",
     "RefundBatch": "refunds",
@@ -37,7 +39,9 @@ BATCHES = {
 """Output records and the name of their array of items."""
 ANSWERS = ("repeated", "set_aside", "applied")
 """The further arrays of a BilledBatch, which answer the commands that have no lines (SPEC 4)."""
-NAMES = (*COMMANDS, *BATCHES)
+ACCESS = ("AccessKey", "Member", "Webhook", "LinkUse", "KeyUse", "ChangeRecord")
+"""The records of the compacted topic of who may do what. They are neither commands nor outputs."""
+NAMES = (*COMMANDS, *BATCHES, *ACCESS)
 
 Schema = dict[str, Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -151,6 +151,18 @@ class Codec:
     def encode_event_alone(self, event: Mapping[str, Any]) -> bytes:
         """A RequestBatch of one event, as a dead letter keeps it and a replay sends it. Raises as `encode`."""
         return self.encode("RequestBatch", {"events": [event]})
+
+    def encode_event(self, event: Mapping[str, Any]) -> bytes:
+        """One event as it stands within a RequestBatch, without framing. Raises as `encode`."""
+        return _event_writer()(event)
+
+    def join_events(self, events: Sequence[bytes]) -> bytes:
+        """The message of a RequestBatch of these events, in order, each as `encode_event` gives it.
+
+        The same bytes as `encode` gives for the batch. Raises `RegistryUnavailable`.
+        """
+        count = wire.write_long(len(events)) if events else b""
+        return b"".join((self._header("RequestBatch"), count, *events, wire.END_OF_BLOCKS))
 
     def encode_parts(
         self,
@@ -336,6 +348,13 @@ def _released_readers() -> dict[bytes, _Known]:
 @cache
 def _writer(name: str) -> Writer:
     return compile_writer(current(name))
+
+
+@cache
+def _event_writer() -> Writer:
+    """The encoder of one item of a RequestBatch, as strict as that of the whole: its items come from outside."""
+    fields = {field["name"]: field["type"] for field in expanded(current("RequestBatch"))["fields"]}
+    return compile_writer(fields["events"]["items"])
 
 
 @cache

@@ -13,6 +13,9 @@ SINGLE_OBJECT_LENGTH = 10
 CONFLUENT = b"\x00"
 CONFLUENT_LENGTH = 5
 
+END_OF_BLOCKS = b"\x00"
+"""What ends an array or a map."""
+
 MAX_INT = 2**31 - 1
 MAX_LONG = 2**63 - 1
 _LAST_SHIFT = 63

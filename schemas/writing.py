@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from schemas.catalog import COMMANDS, Schema, expanded, short_name
+from schemas.catalog import COMMANDS, EVENT, Schema, expanded, short_name
 from schemas.completing import complete
 from schemas.errors import IncompatibleSchemas, Unencodable
 from schemas.source import Source, kind_of
@@ -67,7 +67,7 @@ def compile_writer(schema: Schema) -> Writer:
     """
     whole = expanded(schema)
     # Commands come from outside. The integers of outputs are the machine's own, and there are many of them.
-    is_command = short_name(whole) in COMMANDS
+    is_command = short_name(whole) in {*COMMANDS, EVENT}
     longs = {"zigzag": _write_true_long if is_command else write_long, "zigzag_int": write_int, "text": encode_text}
     names = {"Z": SMALL_LONGS, "keys": Memo(encode_text), "BOOLEANS": (b"\x00", b"\x01"), **longs}
     source = Source("write(r)", names, checks_integers=is_command)

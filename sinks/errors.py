@@ -47,6 +47,8 @@ UNAVAILABLE_CODES = frozenset(
 READING_TOOK_TOO_MUCH = frozenset({158, 159, 160, 241, 307, 396})
 """The errors of a reader's own limits: too many rows or bytes, too long, too much memory."""
 
+TOOK_TOO_MUCH = "the statement takes too much"
+"""What the reason of a reading statement begins with that would pass its limits."""
 READONLY = 164
 
 _CODE = re.compile(r"Code: (\d+)")
@@ -82,7 +84,7 @@ def reading_failed(code: int, message: str) -> SinkUnavailable | SinkRejected:
     if code == READONLY:
         return SinkRejected(f"only reading is allowed here: {tidy(message)}")
     if code in READING_TOOK_TOO_MUCH:
-        return SinkRejected(f"the statement takes too much: {tidy(message)}. Ask for less, or add a LIMIT")
+        return SinkRejected(f"{TOOK_TOO_MUCH}: {tidy(message)}. Ask for less, or add a LIMIT")
     if code in UNAVAILABLE_CODES:
         return SinkUnavailable(tidy(message))
     return SinkRejected(tidy(message))

@@ -1,7 +1,9 @@
 """A read-only window on the loader's sink: with chDB only the loader's process can open the data, so others ask it.
 
-``POST /query?format=NAME`` with a statement as its body, ``GET /health``. Answers are text: 200 with the result, 400
-for a statement that is refused, 503 when the store cannot answer now. It listens on this machine only.
+``POST /query?format=NAME`` with a statement as its body, for analysts; ``POST /read?format=NAME`` with a statement and
+its parameters as JSON, for what customers are shown, with turns and limits of its own; ``GET /health``. Answers are
+text: 200 with the result, 400 for a statement that is refused, 503 when the store cannot answer now. It listens on this
+machine only.
 """
 
 from __future__ import annotations
@@ -22,18 +24,18 @@ from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from sinks.bound_statement import read_statement, written_statement
+from sinks.errors import TOOK_TOO_MUCH
 from sinks.formats import CONTENT_TYPES, format_name
+from sinks.parameters import Parameters
 from sinks.printable import without_secrets
-from sinks.sink import DEFAULT_LIMITS, Limits, Sink, SinkRejected, SinkUnavailable
+from sinks.sink import CUSTOMER_LIMITS, DEFAULT_LIMITS, NONE, Limits, Sink, SinkRejected, SinkUnavailable
+from sinks.turns import AT_ONCE, WAIT, Turns, customers_turns
 
 HOST = "127.0.0.1"
 DEFAULT_FORMAT = "TabSeparatedWithNames"
 MAX_STATEMENT = 1024 * 1024
 """Bytes of a statement."""
-AT_ONCE = 2
-"""Statements that run at the same time; others wait. Each may take the memory that its limits allow."""
-WAIT = 20.0
-"""Seconds that a statement waits for its turn."""
 GRACE = 5.0
 """Seconds beyond a statement's own that its answer is waited for."""
 MAX_IN_MEMORY = 1024 * 1024
@@ -89,13 +91,14 @@ class QueryServer:
         limits: Limits = DEFAULT_LIMITS,
         identity: StoreIdentity | None = None,
         spool: Path | None = None,
+        customer_limits: Limits = CUSTOMER_LIMITS,
     ) -> None:
         self._sink = sink
         self._spool = spool
         self.identity = {} if identity is None else identity.headers()
-        self._limits = limits
         self._wanted = port
-        self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self.analysts = Turns(AT_ONCE, WAIT, limits)
+        self.customers = customers_turns(customer_limits)
         self._has_stopped = False
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
@@ -122,48 +125,47 @@ class QueryServer:
             self._server.server_close()
             self._has_stopped = True  # connections that were kept open live on in their threads
             # Whoever is still reading must be done before the sink may be closed.
-            for _ in range(AT_ONCE):
-                self._turns.acquire()
-            self._turns.release(AT_ONCE)
+            self.analysts.drain()
+            self.customers.drain()
             self._server = None
 
-    def answer(self, sql: str, output_format: str) -> Answer:
-        """The answer to one statement, which waits its turn among the others.
+    def answer(self, sql: str, output_format: str, turns: Turns, parameters: Parameters = NONE) -> Answer:
+        """The answer to one statement, which waits its turn among the others of its kind.
 
-        It comes within ``WAIT`` for the turn, the statement's own seconds, and ``GRACE``: the engine cannot interrupt
+        It comes within the wait for the turn, the statement's own seconds, and ``GRACE``: the engine cannot interrupt
         one long expression, so that such a statement is given up here. It keeps its turn to its end.
         """
-        seconds = self._limits.seconds
-        if not self._turns.acquire(timeout=WAIT):
-            reason = f"{AT_ONCE} other statements have run for {WAIT:.0f} s: ask again later"
+        seconds = turns.limits.seconds
+        if not turns.take():
+            reason = f"{turns.at_once} other statements have run for {turns.wait:.0f} s: ask again later"
             return Answer(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{reason}\n".encode())
         answers: SimpleQueue[Answer] = SimpleQueue()
 
         def run() -> None:
             try:
-                answer = self._answer(sql, output_format)
+                answer = self._answer(sql, output_format, turns.limits, parameters)
             finally:
-                self._turns.release()
+                turns.release()
             answers.put(answer)
 
         threading.Thread(target=run, name="query", daemon=True).start()
         try:
             return answers.get(timeout=seconds + GRACE)
         except Empty:
-            reason = f"the statement takes too much: it was not done after {seconds} s. Ask for less, or add a LIMIT"
+            reason = f"{TOOK_TOO_MUCH}: it was not done after {seconds} s. Ask for less, or add a LIMIT"
             return Answer(HTTPStatus.BAD_REQUEST, _TEXT, f"{reason}\n".encode())
 
     def health(self) -> Answer:
         """Whether the store answers now; waits for no turn."""
-        answer = self._answer("SELECT 1", "TabSeparated")
+        answer = self._answer("SELECT 1", "TabSeparated", self.analysts.limits, NONE)
         return answer._replace(body=b"ok\n") if answer.status is HTTPStatus.OK else answer
 
-    def _answer(self, sql: str, output_format: str) -> Answer:
+    def _answer(self, sql: str, output_format: str, limits: Limits, parameters: Parameters) -> Answer:
         try:
             name = format_name(output_format)
             if self._has_stopped:
                 return Answer(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"the loader has stopped\n")
-            body = self._sink.query_text(sql, name, limits=self._limits)
+            body = self._sink.query_text(sql, name, limits=limits, parameters=parameters)
             kept = body if len(body) <= MAX_IN_MEMORY else self._on_disk(body)
         except SinkRejected as error:
             return Answer(HTTPStatus.BAD_REQUEST, _TEXT, f"{error}\n".encode())
@@ -220,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_local():
             return
         if urlsplit(self.path).path != "/health":
-            self._send(HTTPStatus.NOT_FOUND, _TEXT, b"there are POST /query?format=NAME and GET /health\n")
+            self._send(HTTPStatus.NOT_FOUND, _TEXT, f"{_ENDPOINTS}\n".encode())
             return
         self._send(*self.owner.health())
 
@@ -229,16 +231,25 @@ class _Handler(BaseHTTPRequestHandler):
             return
         address = urlsplit(self.path)
         length = self.headers.get("Content-Length", "")
-        if address.path != "/query":
-            self._refuse(HTTPStatus.NOT_FOUND, "there are POST /query?format=NAME and GET /health")
+        if address.path not in ("/query", "/read"):
+            self._refuse(HTTPStatus.NOT_FOUND, _ENDPOINTS)
         elif not length.isascii() or not length.isdigit():
             self._refuse(HTTPStatus.LENGTH_REQUIRED, "send the statement as the body, with its Content-Length")
         elif len(length) > _DIGITS or int(length) > MAX_STATEMENT:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a statement has at most {MAX_STATEMENT} bytes")
         else:
-            sql = self.rfile.read(int(length)).decode("utf-8", "replace")
+            body = self.rfile.read(int(length))
             output_format = parse_qs(address.query).get("format", [DEFAULT_FORMAT])[-1]
-            self._send(*self.owner.answer(sql, output_format))
+            if address.path == "/query":
+                sql = body.decode("utf-8", "replace")
+                self._send(*self.owner.answer(sql, output_format, self.owner.analysts))
+                return
+            try:
+                sql, parameters = read_statement(body)
+            except SinkRejected as error:
+                self._send(HTTPStatus.BAD_REQUEST, _TEXT, f"{error}\n".encode())
+                return
+            self._send(*self.owner.answer(sql, output_format, self.owner.customers, parameters))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server gives it
         """Nothing: statements may hold what should not be in a log."""
@@ -284,17 +295,20 @@ def remote_query(
     *,
     timeout: float = 90.0,
     is_ours: Callable[[StoreIdentity | None], str | None] = lambda _identity: None,
+    parameters: Parameters | None = None,
 ) -> bytes:
     """The statement's result as text, asked of the QueryServer at ``url``; ``timeout`` in seconds.
+
+    With ``parameters``, even if there are none in it, it is a customer's statement, with those turns and limits.
 
     ``is_ours`` is given what the answer says of itself, and says what is wrong with it, None for nothing. Raises
     ForeignStore then, SinkRejected for a statement that is refused, SinkUnavailable when nobody answers or the store
     cannot.
     """
-    statement = sql.encode()
+    path, statement = ("/query", sql.encode()) if parameters is None else ("/read", written_statement(sql, parameters))
     if len(statement) > MAX_STATEMENT:
         raise SinkRejected(f"a statement has at most {MAX_STATEMENT} bytes")
-    status, identity, body = _exchange(url, "POST", f"/query?format={quote(output_format)}", statement, timeout)
+    status, identity, body = _exchange(url, "POST", f"{path}?format={quote(output_format)}", statement, timeout)
     wrong = is_ours(identity)
     if wrong is not None:
         raise ForeignStore(f"{without_secrets(url)}: {wrong}")
@@ -328,6 +342,7 @@ def _exchange(url: str, method: str, path: str, body: bytes, timeout: float) -> 
 
 
 _DIGITS = len(str(MAX_STATEMENT))
+_ENDPOINTS = "there are POST /query?format=NAME, POST /read?format=NAME and GET /health"
 _TEXT = "text/plain; charset=utf-8"
 _IDENTITY_HEADERS = ("Creditmeter-Store", "Creditmeter-Topics", "Creditmeter-Folder")
 _LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")

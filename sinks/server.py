@@ -15,9 +15,10 @@ from clickhouse_driver.columns.exceptions import ColumnException
 from sinks.errors import insert_failed, reading_failed, tidy
 from sinks.formats import as_text
 from sinks.limits import check_size, engine_limits, text_size
+from sinks.parameters import Parameters, driver_values
 from sinks.printable import without_secrets
 from sinks.session import SESSION_TIMEZONE
-from sinks.sink import DEFAULT_LIMITS, Columns, Limits, Result, SinkRejected, SinkUnavailable
+from sinks.sink import DEFAULT_LIMITS, NONE, Columns, Limits, Result, SinkRejected, SinkUnavailable
 from sinks.statements import SPELLING_FUNCTION, check_canonical, check_statement, spelling_query
 
 LEAST_VERSION = (23, 10)
@@ -92,7 +93,9 @@ class ServerSink:
     def execute(self, ddl: str) -> None:
         self._write("schema", ddl)
 
-    def query(self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS) -> Result:
+    def query(
+        self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
+    ) -> Result:
         text = check_statement(sql) if readonly else sql
         settings = {
             **READING,
@@ -106,7 +109,8 @@ class ServerSink:
             client = self._with(settings)
             if readonly:
                 self._guard(client, text)
-            rows, described = client.execute(text, with_column_types=True)
+            values = driver_values(parameters) or None
+            rows, described = client.execute(text, values, with_column_types=True)
         except errors.ServerException as error:
             raise reading_failed(error.code, error.message) from error
         except (errors.Error, OSError, EOFError) as error:
@@ -117,8 +121,10 @@ class ServerSink:
         check_size(len(rows), text_size(rows, [kind for _, kind in described]), limits)
         return Result([name for name, _ in described], [kind for _, kind in described], rows)
 
-    def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
-        return as_text(self.query(sql, limits=limits), output_format, limits)
+    def query_text(
+        self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
+    ) -> bytes:
+        return as_text(self.query(sql, limits=limits, parameters=parameters), output_format, limits)
 
     def close(self) -> None:
         with self._turn:
@@ -208,7 +214,8 @@ class ServerSink:
             send_receive_timeout=address.timeout,
             sync_request_timeout=5,
             compression=False,
-            settings=dict(settings),
+            # The server binds the parameters; the driver would paste them into the text.
+            settings={**settings, "server_side_params": True},
         )
 
 

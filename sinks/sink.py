@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from sinks.parameters import Parameters
+
 Columns = Mapping[str, Sequence[Any]]
 """Rows to insert, by column: every list has the same length.
 
@@ -43,6 +45,9 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+CUSTOMER_LIMITS = Limits(bytes=64 * 1024 * 1024, seconds=2, memory=512 * 1024 * 1024)
+"""What a statement for a customer may take: many of them share the store with the loader and with analysts."""
+NONE: Parameters = {}
 
 
 class Result(NamedTuple):
@@ -72,13 +77,17 @@ class Sink(Protocol):
     def execute(self, ddl: str) -> None:
         """Runs one statement that changes the schema."""
 
-    def query(self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS) -> Result:
-        """Runs one reading statement.
+    def query(
+        self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
+    ) -> Result:
+        """Runs one reading statement. ``parameters`` are bound to its placeholders, ``{name:Type}``.
 
         With ``readonly`` it can be anybody's: it cannot write, change settings, or reach files and addresses.
         """
 
-    def query_text(self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    def query_text(
+        self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
+    ) -> bytes:
         """Runs one reading statement, always read-only; returns its result as text in one of ``formats.FORMATS``."""
 
     def close(self) -> None:

@@ -34,6 +34,9 @@ class Metrics:
         self.other_content = self._counter(
             "repeated_with_other_content", "Repeated ids whose content is another than the first's.", "command"
         )
+        self.holds = self._counter(
+            "holds", "Changes of holds: held, rejected, drawn, settled, released, expired.", "status"
+        )
         self.dead_letters = self._counter("dead_letters", "Commands and events not accepted, by reason.", "reason")
         self.messages = self._counter("messages", "Kafka messages of the input log rated.")
         self.catch_up = self._counter("catch_up_messages", "Messages applied again without output, to catch up.")

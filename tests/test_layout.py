@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("metering", "schemas", "sinks", "streams", "replay", "application", "cli", "local")
+ROOMS = ("metering", "schemas", "sinks", "streams", "replay", "application", "server", "cli", "local", "client")
+INSIDE = {"client": Path("client/creditmeter_client")}
+"""Where the code of a room is, if not in the folder of its name."""
 WITHOUT_ROOM = {"stories", "examples"}
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 70
@@ -37,12 +39,33 @@ def test_no_function_is_too_long_to_be_seen_at_once() -> None:
 def test_folders_of_tests_are_folders_of_code(room: str) -> None:
     folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests" / room).rglob("test_*.py")}
     assert folders
-    assert {str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()} == set()
+    inside = {INSIDE.get(room, Path(room)) / folder.relative_to(room) for folder in folders}
+    assert {str(folder) for folder in inside if not (ROOT / folder / "__init__.py").exists()} == set()
 
 
 def test_every_folder_of_tests_is_a_room_or_known_to_be_none() -> None:
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("*/test_*.py")}
     assert folders == {*ROOMS, *WITHOUT_ROOM}
+
+
+def holds_code(path: Path) -> bool:
+    """Whether a module does anything, beyond declaring what its names are."""
+    return any(
+        not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in node.body
+    )
+
+
+def test_every_use_case_has_a_test_of_its_name() -> None:
+    untested = {
+        str(path.relative_to(ROOT))
+        for path in modules("application")
+        if holds_code(path)
+        if not (ROOT / "tests" / path.relative_to(ROOT)).with_name(f"test_{path.name}").exists()
+    }
+    assert untested == set()
 
 
 @pytest.mark.parametrize("package", ROOMS)

@@ -10,13 +10,15 @@ from typing import NamedTuple
 from application.errors import Misconfigured
 from application.pipeline import Pipeline
 from application.scratch import scratch_folder
+from metering.places import KeptPlace, event_place
 from metering.store import Store
 from replay.account import AccountReplay, is_account_id
-from replay.bases import BasePlaces, base_for
+from replay.bases import BasePlaces, base_for, workers_state
 from streams.log.partitioner import partition_of
 from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity
 
+FindPlace = Callable[[Store, str, str], "KeptPlace | None"]
 _MIB = 1 << 20
 
 
@@ -57,6 +59,24 @@ def opened_replay(pipeline: Pipeline, account_id: str, *, before: int | None = N
             yield OpenedReplay(pipeline, AccountReplay(pipeline.replay_source, account_id, base, upper), stop)
         finally:
             base.close()
+
+
+def kept_place(pipeline: Pipeline, account_id: str, own_id: str, find: FindPlace = event_place) -> KeptPlace | None:
+    """Where an accepted command stands, by the worker's state on this machine; None where that does not say.
+
+    `find` is `event_place` or `hold_place` of metering. Raises LogError, StateError.
+    """
+    if not is_account_id(account_id):
+        return None
+    identity = Identity(pipeline.names.requests, partition_of(account_id, pipeline.partitions), pipeline.log_id)
+    places = BasePlaces(identity, pipeline.input_log, pipeline.places.data, pipeline.places.states)
+    base = workers_state(places, lambda _why: None)
+    if base is None:
+        return None
+    try:
+        return find(base.store, account_id, own_id)
+    finally:
+        base.close()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 
 from application.accounts.opening import OpenedReplay, opened_replay
 from application.commands.fields import raise_on_bad_field
+from application.commands.repeats import Repeat, repeat_of
 from application.commands.submitting import printed, submit
 from application.errors import ErrorCode, Failed
 from application.pipeline import Pipeline
@@ -126,12 +127,18 @@ class SettingsResult:
     replaced: AccountSettings
     after: AccountSettings
     outputs: list[dict[str, Any]]
-    is_repeated: bool
+    repeat: Repeat | None = None
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the account had accepted an update of this id before."""
+        return self.repeat is not None
 
     @property
     def is_refused(self) -> bool:
-        """Whether it became a dead letter."""
-        return any(output["type"] == Kind.DEAD_LETTER for output in self.outputs)
+        """Whether it became a dead letter, or asked for other settings than the first update of its id."""
+        is_other = self.repeat is not None and self.repeat.is_other_content
+        return is_other or any(output["type"] == Kind.DEAD_LETTER for output in self.outputs)
 
     def changes(self) -> Iterator[str]:
         """What it changed, a line for each setting."""
@@ -150,6 +157,7 @@ class SettingsResult:
             "place": self.place,
             "changed": self.after != self.replaced,
             "repeated": self.is_repeated,
+            "repeat_of": None if self.repeat is None else self.repeat.as_json(),
             "before": self.replaced.fields(),
             "after": self.after.fields(),
             "replaced_unseen": list(self.overlooked()),
@@ -177,16 +185,17 @@ class SettingsUpdate:
         record = {"update_id": self.update_id, "account_id": account_id, **wanted.fields(), "at": now}
         raise_on_bad_field(Command.ACCOUNT, record)
         if wanted == seen:
-            return SettingsResult(account_id, self.update_id, None, seen, seen, seen, [], is_repeated=False)
+            return SettingsResult(account_id, self.update_id, None, seen, seen, seen, [])
         ((partition, offset),) = submit(pipeline, Command.ACCOUNT, [record])
         pipeline.results.wait(partition, offset, seconds)
         replay.run(offset)
         replaced = self._settings()
         outputs = [output for step in replay.commands(offset + 1) for output in replay.apply(step)]
-        repeated = any(output.kind is Kind.REPEATED for output in outputs)
+        answer = next((output.record for output in outputs if output.kind is Kind.REPEATED), None)
+        repeat = None if answer is None else repeat_of(pipeline, partition, Command.ACCOUNT, record, answer)
         shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
         place = pipeline.place_name(partition, offset)
-        return SettingsResult(account_id, self.update_id, place, seen, replaced, self._settings(), shown, repeated)
+        return SettingsResult(account_id, self.update_id, place, seen, replaced, self._settings(), shown, repeat)
 
     def _settings(self) -> AccountSettings:
         return AccountSettings.of(self.opened.replay.state.account(self.opened.replay.account_id))

@@ -50,7 +50,7 @@ class GrantResult:
     @property
     def is_repeated(self) -> bool:
         """Whether the account had accepted a grant of this id before."""
-        return not self.decided.outputs
+        return self.decided.is_repeated
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -60,7 +60,7 @@ class GrantResult:
 def grant_credits(pipeline: Pipeline, order: GrantOrder, seconds: float) -> GrantResult:
     """Sends the grant and waits up to `seconds` for its decision. Raises BadField, LogError, NotDecided."""
     (decided,) = submit_and_wait(pipeline, Command.GRANT, [order.record()], seconds)
-    return GrantResult(decided, [] if decided.outputs else _first(pipeline, decided))
+    return GrantResult(decided, _first(pipeline, decided) if decided.is_repeated else [])
 
 
 def _first(pipeline: Pipeline, decided: Decided) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from application.clickhouse.asking import literal, rows_or_empty
-from application.commands.fields import raise_on_bad_field
+from application.commands.fields import BadField, raise_on_bad_field
 from application.commands.submitting import Decided, submit_and_wait
 from application.pipeline import Pipeline
 from metering.records import Command, HoldStatus, Kind
@@ -62,6 +62,8 @@ class ReleaseOrder:
             "outcome": "failed",
             "hold_id": self.hold_id,
         }
+        if not self.hold_id:  # an event may name none
+            raise BadField(Command.HOLD, record, "hold_id")
         raise_on_bad_field(Command.REQUEST, record)
         return record
 
@@ -86,7 +88,7 @@ class HoldResult:
     @property
     def is_repeated(self) -> bool:
         """Whether the account had accepted the command's id before."""
-        return not self.decided.outputs
+        return self.decided.is_repeated
 
     @property
     def is_held(self) -> bool:
@@ -114,7 +116,7 @@ class HoldResult:
 def place_hold(pipeline: Pipeline, order: HoldOrder, seconds: float) -> HoldResult:
     """Sends the hold and waits up to `seconds` for its decision. Raises BadField, LogError, NotDecided."""
     (decided,) = submit_and_wait(pipeline, Command.HOLD, [order.record()], seconds)
-    return HoldResult(decided, order.hold_id, [] if decided.outputs else _first(pipeline, order))
+    return HoldResult(decided, order.hold_id, _first(pipeline, order) if decided.is_repeated else [])
 
 
 def release_hold(pipeline: Pipeline, order: ReleaseOrder, seconds: float) -> HoldResult:

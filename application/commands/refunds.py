@@ -16,6 +16,7 @@ from typing import Any
 from application.accounts.opening import opened_replay
 from application.clickhouse.asking import literal, rows_of, rows_or_empty
 from application.commands.fields import raise_on_bad_field
+from application.commands.repeats import Repeat, repeat_of
 from application.commands.submitting import printed, submit_and_wait
 from application.errors import ErrorCode, Failed
 from application.pipeline import Pipeline
@@ -90,7 +91,7 @@ def remark_what_is_not_loaded(pipeline: Pipeline, account: str | None) -> None:
 class RefundResult:
     """What became of one refund request, or would. Outputs carry their `type` as `rate` prints it.
 
-    `first`: for a repeat, the rows of the first request of that id that ClickHouse has.
+    `first`: for a repeat, the rows of the first request of that id that ClickHouse has; `repeat`: how it differs.
     """
 
     refund_id: str
@@ -100,18 +101,27 @@ class RefundResult:
     is_repeated: bool
     place: str | None = None
     first: tuple[dict[str, Any], ...] = ()
+    repeat: Repeat | None = None
+
+    @property
+    def is_other_content(self) -> bool:
+        """Whether it was taken for a repeat and asked for something else than the first request of its id."""
+        return self.repeat is not None and self.repeat.is_other_content
 
     @property
     def is_refused(self) -> bool:
-        """Whether it was rejected or set aside, now or the first time."""
-        return any(
+        """Whether nothing was given back: it was rejected or set aside, now or the first time, or is another's id."""
+        return self.is_other_content or any(
             output.get("type") == Kind.DEAD_LETTER or output.get("status") == RefundStatus.REJECTED
             for output in (*self.outputs, *self.first)
         )
 
     def as_json(self) -> dict[str, Any]:
         """For programs. A dry run has no place and no first request."""
-        about = {"command": Command.REFUND, "id": self.refund_id, "account_id": self.account_id}
+        about = {
+            "command": Command.REFUND, "id": self.refund_id, "account_id": self.account_id,
+            "repeat_of": None if self.repeat is None else self.repeat.as_json(),
+        }  # fmt: skip
         if self.place is None:
             return {**about, "event_id": self.event_id, "outputs": self.outputs, "repeated": self.is_repeated}
         return {
@@ -123,12 +133,12 @@ class RefundResult:
 def make_refunds(pipeline: Pipeline, requests: RefundRequests, seconds: float) -> list[RefundResult]:
     """Sends the requests and waits up to `seconds` for their decisions. Raises LogError, NotDecided."""
     decided = submit_and_wait(pipeline, Command.REFUND, requests.records, seconds)
-    repeats = [result.own_id for result in decided if not result.outputs]
+    repeats = [result.own_id for result in decided if result.is_repeated]
     first = first_results(pipeline, requests.account_id, repeats)
     return [
         RefundResult(
-            result.own_id, requests.account_id, result.record["event_id"], list(result.outputs), not result.outputs,
-            result.place, tuple(first.get(result.own_id, ())),
+            result.own_id, requests.account_id, result.record["event_id"], list(result.outputs), result.is_repeated,
+            result.place, tuple(first.get(result.own_id, ())), result.repeat,
         )
         for result in decided
     ]  # fmt: skip
@@ -142,9 +152,15 @@ def rehearse_refunds(pipeline: Pipeline, requests: RefundRequests, now: int) -> 
         replay = opened.replay
         for record in requests.records:
             outputs = apply(replay.state, Command.REFUND, dict(record), now)
-            repeated = any(output.kind is Kind.REPEATED for output in outputs)
+            answer = next((output.record for output in outputs if output.kind is Kind.REPEATED), None)
+            repeat = None if answer is None else repeat_of(pipeline, replay.partition, Command.REFUND, record, answer)
             shown = [printed(output.kind, output.record) for output in outputs if output.kind is not Kind.REPEATED]
-            results.append(RefundResult(record["refund_id"], requests.account_id, record["event_id"], shown, repeated))
+            results.append(
+                RefundResult(
+                    record["refund_id"], requests.account_id, record["event_id"], shown, answer is not None,
+                    repeat=repeat,
+                )
+            )  # fmt: skip
         pipeline.notices.remark(
             f"dry run: nothing is sent; judged by all before {replay.place}@{opened.stop}, from {replay.base.name}"
         )

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from application.commands.repeats import Repeat, repeats_of
 from application.pipeline import Pipeline
 from metering.records import ID_FIELD, Command, Kind
 from streams.log.command_producer import Delivery
-from streams.log.results import Caused
+from streams.log.results import Answer, Caused
 from streams.rating.outputs import topics_by_kind
 
 # Across topics nothing says what came first; this is how a single command's outputs follow each other.
@@ -32,10 +33,16 @@ _ORDER = (
 )
 _WORD = {Command.ACCOUNT: "account update"}
 
+_At = tuple[int, int]
+"""Partition and offset."""
+
 
 @dataclass(frozen=True)
 class Decided:
-    """One command, its place in the log, and the outputs that it caused, each with its `type` as `rate` prints it."""
+    """One command, its place in the log, and the outputs that it caused, each with its `type` as `rate` prints it.
+
+    `repeat`: what it repeats, where the account had accepted its id before; then there are no outputs.
+    """
 
     command: Command
     record: Mapping[str, Any]
@@ -43,6 +50,7 @@ class Decided:
     partition: int
     offset: int
     outputs: Sequence[dict[str, Any]]
+    repeat: Repeat | None = None
 
     @property
     def own_id(self) -> str:
@@ -63,6 +71,16 @@ class Decided:
         """Whether it became a dead letter."""
         return bool(self.of(Kind.DEAD_LETTER))
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether the account had accepted its id before, so that it changed nothing."""
+        return self.repeat is not None
+
+    @property
+    def is_other_content(self) -> bool:
+        """Whether it was taken for a repeat and asked for something else than the first of its id."""
+        return self.repeat is not None and self.repeat.is_other_content
+
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         return {
@@ -71,6 +89,7 @@ class Decided:
             "account_id": self.record["account_id"],
             "place": self.place,
             "outputs": list(self.outputs),
+            "repeat_of": None if self.repeat is None else self.repeat.as_json(),
         }
 
 
@@ -85,18 +104,24 @@ def submit_and_wait(
         last[partition] = max(offset, last.get(partition, -1))
     with pipeline.notices.waiting("waiting for the worker"):
         results.wait_until_decided(last, seconds)
-        caused = {
-            partition: results.caused_by(
+        decided = {
+            partition: results.answers_and_outputs(
                 partition, [offset for place_partition, offset in places if place_partition == partition]
             )
             for partition in last
         }
-    return [
-        Decided(
-            command, record, pipeline.names.requests, partition, offset, _outputs(pipeline, caused[partition], offset)
-        )
-        for record, (partition, offset) in zip(records, places, strict=True)
-    ]
+        answers = {
+            (partition, offset): answer for partition, (by_offset, _) in decided.items()
+            for offset, answer in by_offset.items()
+        }  # fmt: skip
+        repeats = _repeats(pipeline, command, dict(zip(places, records, strict=True)), answers)
+    topic, all_decided = pipeline.names.requests, []
+    for record, (partition, offset) in zip(records, places, strict=True):
+        outputs = _outputs(pipeline, decided[partition][1], offset)
+        # Without outputs it is a repeat, also where a worker of an earlier version answers nothing.
+        repeat = repeats.get((partition, offset)) or (None if outputs else Repeat(None, None))
+        all_decided.append(Decided(command, record, topic, partition, offset, outputs, repeat))
+    return all_decided
 
 
 def submit(pipeline: Pipeline, command: Command, records: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
@@ -118,6 +143,19 @@ def submit(pipeline: Pipeline, command: Command, records: Sequence[Mapping[str, 
     in_order = [places[id(record)] for record in records]
     remark(f"in the log: {pipeline.place_name(*in_order[0]) if len(in_order) == 1 else 'acknowledged'}")
     return in_order
+
+
+def _repeats(
+    pipeline: Pipeline, command: Command, sent: Mapping[_At, Mapping[str, Any]], answers: Mapping[_At, Answer]
+) -> dict[_At, Repeat]:
+    """What the commands repeat that were answered as repeats, by their places. Raises LogError."""
+    repeats: dict[_At, Repeat] = {}
+    repeated = {place: answer.repeated for place, answer in answers.items() if answer.repeated}
+    for partition in {partition for partition, _ in repeated}:
+        places = [place for place in repeated if place[0] == partition]
+        pairs = [(sent[place], repeated[place][0]) for place in places]
+        repeats.update(zip(places, repeats_of(pipeline, partition, command, pairs), strict=True))
+    return repeats
 
 
 def _outputs(pipeline: Pipeline, caused: Mapping[int, Caused], offset: int) -> list[dict[str, Any]]:

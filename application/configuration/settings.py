@@ -19,6 +19,9 @@ DEFAULT_FILE = "creditmeter.toml"
 LEAST_SEAL_KEY, MOST_SEAL_KEY = 16, 64
 """Bytes of a seal key: enough not to be guessed, and what BLAKE2b takes."""
 
+LEAST_SECRET, MOST_SECRET, MOST_SECRETS = 32, 1_024, 2
+"""Characters of secret_key, and how many may be in force at once."""
+
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
 
@@ -41,6 +44,16 @@ def _seal_keys(keys: SecretStr) -> SecretStr:
     for key in keys.get_secret_value().split(","):
         if key.strip() != key or not LEAST_SEAL_KEY <= len(key.encode()) <= MOST_SEAL_KEY:
             raise ValueError(f"should have {LEAST_SEAL_KEY} to {MOST_SEAL_KEY} bytes, without spaces at its ends")
+    return keys
+
+
+def checked_secret_keys(keys: SecretStr) -> SecretStr:
+    """The secrets as they are. Raises ValueError with what is allowed."""
+    texts = keys.get_secret_value().split(",")
+    if len(texts) > MOST_SECRETS:
+        raise ValueError(f"should be {MOST_SECRETS} secrets at most, separated by a comma")
+    if any(text.strip() != text or not LEAST_SECRET <= len(text) <= MOST_SECRET for text in texts):
+        raise ValueError(f"should have {LEAST_SECRET} to {MOST_SECRET:,} characters, without spaces at its ends")
     return keys
 
 
@@ -135,6 +148,24 @@ class Settings(BaseSettings):
         description="The port of /metrics and /health; each further process takes the next one. 0 is off.",
     )
 
+    serve_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Where `serve` listens; elsewhere than on this machine only with seal_key and secret_key set.",
+    )
+    serve_port: Port = Field(8128, description="The port of the HTTP API.")
+    serve_hosts: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
+        description="Names that the HTTP API answers for, separated by commas, beside localhost and addresses.",
+    )
+    serve_behind_tls: bool = Field(
+        False, description="Clients come over TLS, through a proxy: browsers are told to come back so."
+    )
+    cloud_events_source_in_id: bool = Field(
+        True, description="The event_id of a CloudEvent is source#id. false: its id alone."
+    )
+
     schema_registry_url: str | None = Field(
         None,
         pattern=r"^https?://",
@@ -151,6 +182,13 @@ class Settings(BaseSettings):
     seal_keys_before: Annotated[SecretStr, AfterValidator(_seal_keys)] | None = Field(
         None,
         description="Earlier seal keys, separated by commas: records of before `creditmeter seal rotate` have theirs.",
+    )
+
+    secret_key: Annotated[SecretStr, AfterValidator(checked_secret_keys)] | None = Field(
+        None,
+        description="The secret that the HTTP API's own secrets are derived from (links, sessions, cursors, webhooks), "
+        "32 to 1,024 characters; while it is rotated two, separated by a comma, the new one first. Not set: what "
+        "`creditmeter up` has made in data_dir (secret.key).",
     )
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

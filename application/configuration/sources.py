@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from application.configuration.settings import DEFAULT_FILE, ENV_PREFIX, Settings
+from application.configuration.settings import DEFAULT_FILE, ENV_PREFIX, Settings, checked_secret_keys
 from application.configuration.toml_file import ConfigFileError, Entry, read_config_file
 from application.errors import Misconfigured
 from local.record import Record
@@ -26,6 +26,8 @@ UP_RECORD = "up.json"
 """In the data directory: which process `creditmeter up` is."""
 RUN_RECORD = "run.json"
 """In the data directory: the addresses of what it runs."""
+SECRET_FILE = "secret.key"  # noqa: S105 -- a file's name
+"""In the data directory: the secret_key that `creditmeter up` made, where none is configured."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def load(config_file: str | None = None) -> Configuration:
     if mistakes or settings is None:
         count = f"{len(mistakes)} mistakes" if len(mistakes) != 1 else "a mistake"
         raise Misconfigured(f"The configuration has {count}:", mistakes)
-    return _with_run_record(settings, origins, path if has_file else None)
+    return _with_secret_file(_with_run_record(settings, origins, path if has_file else None))
 
 
 def _unknown_variables(variables: Iterable[str]) -> list[str]:
@@ -145,3 +147,20 @@ def _with_run_record(settings: Settings, origins: dict[str, str], file: Path | N
             origins[name] = f"creditmeter up ({record})"
     complete = {name: origins.get(name, "default") for name in Settings.model_fields}
     return Configuration(settings.model_copy(update=noted), complete, file)
+
+
+def _with_secret_file(configuration: Configuration) -> Configuration:
+    """Fill secret_key, where nobody set it, from the file that `creditmeter up` keeps beside the data."""
+    settings, path = configuration.settings, configuration.settings.data_dir / SECRET_FILE
+    if settings.secret_key is not None:
+        return configuration
+    try:
+        secret = checked_secret_keys(SecretStr(path.read_text(encoding="utf-8").strip()))
+    except FileNotFoundError:
+        return configuration
+    except (OSError, ValueError) as error:
+        mistake = f"{path}: secret_key: {error}; delete the file where nobody needs it any more, and start again"
+        raise Misconfigured("The configuration has a mistake:", [mistake]) from error
+    filled = settings.model_copy(update={"secret_key": secret})
+    origins = {**configuration.origins, "secret_key": str(path)}
+    return Configuration(filled, origins, configuration.file)

@@ -8,9 +8,10 @@ from application.accounts.opening import opened_replay
 from application.dead_letters.reading import DeadLetter
 from application.errors import ErrorCode, Failed
 from application.explaining.explained import Explained, compared, owners_of, stray_rows
-from application.explaining.locating import EventLocation, dead_letters_of, locate, offset_of
+from application.explaining.locating import EventLocation, dead_letters_of, locate, offset_of, with_kept_place
 from application.pipeline import Pipeline
 from metering.explanation import Claimant
+from metering.places import event_place
 from replay.event_story import RecordedPlace, place_of, replay_story
 from streams import clock
 
@@ -72,17 +73,23 @@ def raise_on_mismatch(differences: tuple[str, ...]) -> None:
 def _replayed(pipeline: Pipeline, event_id: str, location: EventLocation) -> Explained | None:
     """Replays the account from before the event to the log's end, and compares; None where the event never comes."""
     account_id = location.account_id
-    # From the newest state there would be no event to replay: so from one before it, or the log's beginning.
-    with opened_replay(pipeline, account_id, before=location.first or 0) as opened, opened.progress() as report:
-        story = replay_story(opened.replay, event_id, opened.stop, clock.now_ms(), report)
-    if story.subject is None:
-        raise_on_mismatch(tuple(stray_rows(story, location)))
-        return None
+    location = with_kept_place(pipeline, event_id, location)
     source = pipeline.replay_source
+    # From the newest state there would be no event to replay: so from one before it, or the log's beginning.
+    with opened_replay(pipeline, account_id, before=location.first or 0) as opened:
+        with opened.progress() as report:
+            story = replay_story(opened.replay, event_id, opened.stop, clock.now_ms(), report)
+        if story.subject is None:
+            raise_on_mismatch(tuple(stray_rows(story, location)))
+            return None
 
-    def owner_at(owner: Claimant, event_at: RecordedPlace) -> RecordedPlace | None:
-        known = offset_of(pipeline, account_id, owner)
-        first = pipeline.input_log.bounds(event_at.partition)[0] if known is None else known
-        return place_of(source, account_id, owner, first, (event_at.offset if known is None else known) + 1)
+        def owner_at(owner: Claimant, event_at: RecordedPlace) -> RecordedPlace | None:
+            kept = event_place(opened.replay.state, account_id, owner.event_id)
+            # An id may have been accepted anew since; one that is forgotten may still have its claim.
+            known = kept.offset if kept is not None and kept.at == owner.occurred_at else None
+            known = offset_of(pipeline, account_id, owner) if known is None else known
+            first = pipeline.input_log.bounds(event_at.partition)[0] if known is None else known
+            return place_of(source, account_id, owner, first, (event_at.offset if known is None else known) + 1)
 
-    return Explained(story, opened.stop, compared(pipeline, story, location), owners_of(story, owner_at))
+        owners = owners_of(story, owner_at)
+    return Explained(story, opened.stop, compared(pipeline, story, location), owners)

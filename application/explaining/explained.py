@@ -62,6 +62,7 @@ class Explained:
             "place": plain_place(story.topic, subject.place),
             "credits": subject.explanation.credits,
             **asdict(subject.explanation),
+            "hold_before": subject.hold_before,
             "owners": {event_id: plain_place(story.topic, place) for event_id, place in self.owners.items()},
             "refunds": [
                 {

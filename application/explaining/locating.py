@@ -1,13 +1,14 @@
-"""Locates an event: its account, and the offset from which to look, from ClickHouse and the dead letters.
+"""Locates an event: its account, and the offset from which to look, from ClickHouse, the dead letters and the states.
 
-ClickHouse only saves reading: what it does not have yet the log has, as soon as the account is known.
+They only save reading: what none of them has yet the log has, as soon as the account is known.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from application.accounts.opening import kept_place
 from application.clickhouse.asking import literal, rows_of, rows_or_empty
 from application.dead_letters.reading import DeadLetter, DeadLetterLog
 from application.errors import Failed, Misconfigured
@@ -24,7 +25,7 @@ _LINES = (
 class EventLocation:
     """The account that is meant, and the rows that ClickHouse has of the event; `rows` None: it was not asked.
 
-    `first` is the offset of the first event of that id that ClickHouse knows of; None where it knows none.
+    `first` is the offset of the first event of that id that is known of; None where none is.
     """
 
     account_id: str
@@ -58,6 +59,17 @@ def locate(pipeline: Pipeline, event_id: str, account_id: str | None) -> EventLo
     if not accounts:
         return None
     return EventLocation(accounts[0], rows, min((row["source_offset"] for row in (*rows, *letters)), default=None))
+
+
+def with_kept_place(pipeline: Pipeline, event_id: str, location: EventLocation) -> EventLocation:
+    """The location with the place that a worker's state here keeps with the event's id, where ClickHouse knows none.
+
+    What came under that id before the event was accepted is then not read. Raises LogError, StateError.
+    """
+    if location.first is not None:
+        return location
+    kept = kept_place(pipeline, location.account_id, event_id)
+    return location if kept is None else replace(location, first=kept.offset)
 
 
 def dead_letters_of(pipeline: Pipeline, event_id: str, account_id: str | None) -> list[DeadLetter]:

@@ -21,7 +21,7 @@ from application.explaining.refusals import refused_because, remedy
 from application.explaining.repeats import repeat_sentence
 from application.wording import amount, amounts, shown_time
 from metering.explanation import Explanation, LineStory
-from metering.records import Decision, HoldStatus, RejectReason
+from metering.records import Decision, HoldStatus, Record, RejectReason
 from replay.event_story import Arrival, ArrivalOutcome, Present, RecordedPlace, RefundAttempt, RefundOutcome, Story
 
 _DESCRIBED = ("actor", "request_id", "user_id", "ip", "domain")
@@ -36,7 +36,7 @@ def story_in_words(explained: Explained) -> Iterator[str]:
     yield from (f"  {sentence}" for sentence in _event(explanation, subject.place, story.topic))
     if explanation.refusal is not None:
         yield from (f"  {sentence}" for sentence in _refusal(explanation, subject.place))
-    yield from (f"  {sentence}" for sentence in _hold(explanation))
+    yield from (f"  {sentence}" for sentence in _hold(subject))
     for line in explanation.lines:
         yield ""
         yield f"{headline(line)}"
@@ -92,17 +92,32 @@ def _event(explanation: Explanation, place: RecordedPlace, topic: str) -> Iterat
     yield f"It entered the log at {shown_time(place.recorded_at)}, at {_named(topic, place)}{sender}."
 
 
-def _hold(explanation: Explanation) -> Iterator[str]:
-    """Which hold the event drew on, or that the one it names was not open."""
+def _hold(subject: Arrival) -> Iterator[str]:
+    """Which hold the event drew on, or why the one that it names was not open."""
+    explanation = subject.explanation
     hold, named = explanation.hold, explanation.event.get("hold_id")
     if hold is not None:
         left = amounts({name: left for name, left in hold.remaining.items() if left}) or "nothing"
         now = "stays open" if hold.change["status"] == HoldStatus.DRAWN else f"is {hold.change['status']} by it"
         yield f"It drew on hold {hold.hold_id}, which still set aside {left}; the hold {now}."
     elif named and explanation.lines:
-        yield f"It names hold {named}, which was not open then, so that it was decided as if it named none."
+        why = _end_of(subject.hold_before)
+        yield f"It names hold {named}, which {why}, so that it was decided as if it named none."
     for over in explanation.expired_holds:
         yield f"By the log's clock hold {over['hold_id']} had expired, and what it set aside was free again."
+
+
+def _end_of(change: Record | None) -> str:
+    """Why a hold was no longer open, by its last change."""
+    if change is None:
+        return "was not open then"
+    status, at = HoldStatus(change["status"]), shown_time(change["at"])
+    if status is HoldStatus.REJECTED:
+        had = amounts(change["available_after"])
+        return f"had been rejected at {at} ({amounts(change['credits'])} asked, {had} available)"
+    if status in {HoldStatus.SETTLED, HoldStatus.RELEASED}:
+        return f"had been {status} by event {change['event_id']} at {at}"
+    return f"had expired at {shown_time(change['expires_at'])}"
 
 
 def _named(topic: str, place: RecordedPlace) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.terminal.command import Command
-from cli.terminal.option_types import INSTANT
+from cli.terminal.option_types import INSTANT, amounts_by_type
 from cli.terminal.options import json_option, wait_option, with_configuration
 from cli.terminal.output import print_json
 
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 @click.option("--ends-at", type=INSTANT, help="When it ends. Without it, with --plan: never.")
 @click.option("--no-plan", is_flag=True, help="No plan from now on.")
 @click.option("--on-empty", type=click.Choice(["allow", "reject"]), help="Beyond the balance: charge it, or reject it.")
-@click.option("--alert-below", "marks", multiple=True, metavar="TYPE=N", help="Alert when TYPE falls below N.")
+@click.option(
+    "--alert-below", "marks", multiple=True, callback=amounts_by_type, metavar="TYPE=N",
+    help="Alert when TYPE falls below N.",
+)  # fmt: skip
 @click.option("--no-alert-below", "no_marks", multiple=True, metavar="TYPE", help="Remove TYPE's mark.")
 @click.option("--id", "update_id", help="The update's id: the same again changes nothing. Without it: a random one.")
 @wait_option
@@ -46,7 +49,7 @@ def account_set(
     ends_at: int | None,
     no_plan: bool,
     on_empty: str | None,
-    marks: tuple[str, ...],
+    marks: dict[str, int],
     no_marks: tuple[str, ...],
     update_id: str | None,
     wait: float,
@@ -65,7 +68,7 @@ def account_set(
 
     if no_plan and (plan is not None or started_at is not None or ends_at is not None):
         raise click.UsageError("--no-plan leaves nothing for --plan, --started-at and --ends-at to say")
-    change = SettingsChange(plan, started_at, ends_at, no_plan, on_empty, _parsed(marks), no_marks)
+    change = SettingsChange(plan, started_at, ends_at, no_plan, on_empty, marks, no_marks)
     if change == SettingsChange(marks={}):
         raise click.UsageError("say what to change, for example --on-empty reject")
     with opened(configuration.settings, TerminalNotices()) as pipeline:
@@ -81,25 +84,9 @@ def account_set(
 _OPTION = {"update_id": "--id", "account_id": "ACCOUNT", "plan": "--plan", "alert_below": "--alert-below"}
 
 
-def _parsed(marks: tuple[str, ...]) -> dict[str, int]:
-    """`TYPE=N`, each. A credit type may hold an = itself. Raises UsageError with every mistake."""
-    parsed: dict[str, int] = {}
-    wrong = []
-    for text in marks:
-        name, _, number = text.rpartition("=")
-        try:
-            parsed[name] = int(number)
-        except ValueError:
-            name = ""
-        if not name:
-            wrong.append(repr(text))
-    if wrong:
-        raise click.UsageError(f"--alert-below: {', '.join(wrong)} is not like credit=500")
-    return parsed
-
-
 def _show(result: SettingsResult, *, as_json: bool) -> None:
     from application.commands.outcome_sentences import in_words
+    from application.commands.repeats import repeat_in_words
     from cli.terminal.output import print_line, print_status
 
     overlooked = list(result.overlooked())
@@ -113,8 +100,8 @@ def _show(result: SettingsResult, *, as_json: bool) -> None:
         return
     if result.place is None:
         print_status("Already so: nothing was sent.")
-    elif result.is_repeated:
-        print_status(f"repeated: nothing changed; {result.account_id} has accepted an update {result.update_id} before")
+    elif result.repeat is not None:
+        print_status(repeat_in_words(result.repeat, f"update {result.update_id} of {result.account_id}"))
     for line in result.changes():
         print_line(f"changed      {line}")
     for output in result.outputs:

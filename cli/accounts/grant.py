@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.accounts.orders import carried_out, show_result
 from cli.terminal.command import Command
 from cli.terminal.option_types import DURATION, INSTANT
 from cli.terminal.options import json_option, wait_option, with_configuration
-from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.commands.grants import GrantResult
@@ -50,15 +50,12 @@ def grant(
     """Give ACCOUNT so many CREDITS, wait for the result, and print the balance after.
 
     Debt is filled first; charges use the grant that expires soonest first. The id is printed before it is sent: should
-    anything go wrong, repeat the command with --id and that id, and the account has the credits once.
+    anything go wrong, repeat the command with --id and that id, and the account has the credits once. An id that the
+    account knows with other content changes nothing: what differs is said, and the exit code is 1.
     """
     import uuid
 
-    from application.commands.fields import BadField
     from application.commands.grants import GrantOrder, grant_credits
-    from application.pipeline import opened
-    from cli.terminal.exits import usage_error
-    from cli.terminal.progress import TerminalNotices
     from metering.records import LAST_INSTANT
     from metering.windows import format_instant
     from streams import clock
@@ -67,23 +64,13 @@ def grant(
         raise click.UsageError("--expires-at and --expires-in are two ways to say the same: give one of them")
     now = clock.now_ms()
     ends = now + expires_in if expires_in is not None else expires_at
+    if ends is not None and not now < ends <= LAST_INSTANT:
+        option = "--expires-at" if expires_in is None else "--expires-in"
+        raise click.UsageError(f"{option}: a time later than now, {format_instant(LAST_INSTANT)} at the latest")
     order = GrantOrder(account, credit_type, credits_, now, ends, grant_id or str(uuid.uuid4()), reason)
-    try:
-        order.record()
-    except BadField as error:
-        if error.field == "expires_at":
-            option = "--expires-at" if expires_in is None else "--expires-in"
-            last = format_instant(LAST_INSTANT)
-            raise click.UsageError(f"{option}: a time later than now, {last} at the latest") from error
-        raise usage_error(error, _OPTION) from error
-    with opened(configuration.settings, TerminalNotices()) as pipeline:
-        result = grant_credits(pipeline, order, wait)
-    if as_json:
-        print_json(result.as_json())
-    else:
-        _print(result)
-    if result.decided.is_set_aside:
-        raise click.exceptions.Exit(1)
+    result = carried_out(configuration.settings, order, grant_credits, wait, _OPTION)
+    failed = result.decided.is_set_aside or result.decided.is_other_content
+    show_result(result, _print, as_json=as_json, failed=failed)
 
 
 _OPTION = {
@@ -94,15 +81,15 @@ _OPTION = {
 
 def _print(result: GrantResult) -> None:
     from application.commands.outcome_sentences import in_words, kept_time
+    from application.commands.repeats import repeat_in_words
     from application.wording import amount
     from cli.terminal.output import print_line
 
     decided = result.decided
     for output in decided.outputs:
         print_line(in_words(output))
-    if result.is_repeated:
-        account = decided.record["account_id"]
-        print_line(f"repeated: nothing changed; {account} has accepted a grant {decided.own_id} before")
+    if decided.repeat is not None:
+        print_line(repeat_in_words(decided.repeat, f"grant {decided.own_id} of {decided.record['account_id']}"))
         for row in result.first:
             what = amount(row["credits"], row["credit_type"])
             print_line(f"the first time, {kept_time(row['changed_at'])}: {row['status']} {what}")

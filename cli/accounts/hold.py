@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.accounts.orders import carried_out, show_result
 from cli.terminal.command import Command, Group
-from cli.terminal.option_types import DURATION
+from cli.terminal.option_types import DURATION, amounts_by_type
 from cli.terminal.options import json_option, wait_option, with_configuration
-from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.commands.holds import HoldResult
@@ -52,7 +52,10 @@ def hold() -> None:
     """,
 )
 @click.argument("account_id", metavar="ACCOUNT")
-@click.option("--credits", "credits_", multiple=True, required=True, metavar="TYPE=N", help="How many of which type.")
+@click.option(
+    "--credits", "credits_", multiple=True, required=True, callback=amounts_by_type, metavar="TYPE=N",
+    help="How many of which type.",
+)  # fmt: skip
 @click.option(
     "--expires-in",
     type=DURATION,
@@ -69,7 +72,7 @@ def place(
     configuration: Configuration,
     account_id: str,
     *,
-    credits_: tuple[str, ...],
+    credits_: dict[str, int],
     expires_in: int,
     hold_id: str | None,
     reason: str,
@@ -79,31 +82,19 @@ def place(
     """Set credits of ACCOUNT aside, wait for the decision, and print what is available after it.
 
     No balance moves. Where the account rejects (on_empty) and has less available, the hold is rejected and the exit
-    code is 1. The id is printed before it is sent: repeat the command with --id and that id, and it is held once.
+    code is 1. The id is printed before it is sent: repeat the command with --id and that id, and it is held once. An
+    id that the account knows with other content changes nothing: what differs is said, and the exit code is 1.
     """
     import uuid
 
-    from application.commands.fields import BadField
     from application.commands.holds import HoldOrder, place_hold
-    from application.pipeline import opened
-    from cli.terminal.exits import usage_error
-    from cli.terminal.progress import TerminalNotices
     from streams import clock
 
     now = clock.now_ms()
-    order = HoldOrder(account_id, _parsed(credits_), now, now + expires_in, hold_id or str(uuid.uuid4()), reason)
-    try:
-        order.record()
-    except BadField as error:
-        raise usage_error(error, _OPTION) from error
-    with opened(configuration.settings, TerminalNotices()) as pipeline:
-        result = place_hold(pipeline, order, wait)
-    if as_json:
-        print_json(result.as_json())
-    else:
-        _print_placed(result)
-    if result.is_rejected or result.decided.is_set_aside:
-        raise click.exceptions.Exit(1)
+    order = HoldOrder(account_id, credits_, now, now + expires_in, hold_id or str(uuid.uuid4()), reason)
+    result = carried_out(configuration.settings, order, place_hold, wait, _OPTION)
+    failed = result.is_rejected or result.decided.is_set_aside or result.decided.is_other_content
+    show_result(result, _print_placed, as_json=as_json, failed=failed)
 
 
 @hold.command(
@@ -124,26 +115,13 @@ def release(configuration: Configuration, hold_id: str, *, account_id: str, wait
     It sends an event of outcome failed that names the hold, as a service does whose work failed. Where the hold is not
     open (any more) nothing changes, and the exit code is 1.
     """
-    from application.commands.fields import BadField
     from application.commands.holds import ReleaseOrder, release_hold
-    from application.pipeline import opened
-    from cli.terminal.exits import usage_error
-    from cli.terminal.progress import TerminalNotices
     from streams import clock
 
     order = ReleaseOrder(account_id, hold_id, clock.now_ms())
-    try:
-        order.record()
-    except BadField as error:
-        raise usage_error(error, {**_OPTION, "hold_id": "HOLD_ID", "account_id": "--account"}) from error
-    with opened(configuration.settings, TerminalNotices()) as pipeline:
-        result = release_hold(pipeline, order, wait)
-    if as_json:
-        print_json(result.as_json())
-    else:
-        _print_released(result)
-    if not result.is_over:
-        raise click.exceptions.Exit(1)
+    options = {"hold_id": "HOLD_ID", "account_id": "--account"}
+    result = carried_out(configuration.settings, order, release_hold, wait, options)
+    show_result(result, _print_released, as_json=as_json, failed=not result.is_over)
 
 
 _OPTION = {
@@ -152,32 +130,16 @@ _OPTION = {
 }  # fmt: skip
 
 
-def _parsed(texts: tuple[str, ...]) -> dict[str, int]:
-    """`TYPE=N`, each. A credit type may hold an = itself. Raises UsageError with every mistake."""
-    amounts: dict[str, int] = {}
-    wrong = []
-    for text in texts:
-        name, _, number = text.rpartition("=")
-        if not name or not number.isascii() or not number.isdigit():
-            wrong.append(f"{text!r} is not like credit=100")
-        elif name in amounts:
-            wrong.append(f"{name!r} is given twice")
-        else:
-            amounts[name] = int(number)
-    if wrong:
-        raise click.UsageError(f"--credits: {'; '.join(wrong)}")
-    return amounts
-
-
 def _print_placed(result: HoldResult) -> None:
     from application.commands.outcome_sentences import in_words, kept_time
+    from application.commands.repeats import repeat_in_words
     from cli.terminal.output import print_line
 
     for output in result.decided.outputs:
         print_line(in_words(output))
-    if result.is_repeated:
-        account_id = result.decided.record["account_id"]
-        print_line(f"repeated: nothing changed; {account_id} has accepted a hold {result.hold_id} before")
+    repeat = result.decided.repeat
+    if repeat is not None:
+        print_line(repeat_in_words(repeat, f"hold {result.hold_id} of {result.decided.record['account_id']}"))
         for row in result.first:
             print_line(f"the first time, {kept_time(row['held_at'])}; its last change: {row['status']}")
 

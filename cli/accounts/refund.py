@@ -111,15 +111,16 @@ def _print(results: Sequence[RefundResult], requests: RefundRequests, *, as_json
 
 def _print_one(result: RefundResult, *, dry_run: bool) -> None:
     from application.commands.outcome_sentences import REJECTED, in_words, kept_time, would_be
+    from application.commands.repeats import repeat_in_words
     from application.wording import amount
     from cli.terminal.output import print_line
     from metering.records import RefundStatus
 
     for output in result.outputs:
         print_line(would_be(output) if dry_run else in_words(output))
-    if not result.is_repeated:
+    if result.repeat is None:
         return
-    print_line(f"repeated: nothing changed; {result.account_id} has had a refund request {result.refund_id} before")
+    print_line(repeat_in_words(result.repeat, f"refund request {result.refund_id} of {result.account_id}"))
     for row in result.first:
         then = f"the first time, {kept_time(row['requested_at'])}"
         if row["status"] == RefundStatus.REJECTED:

@@ -56,7 +56,14 @@ FORMATS = (
 @click.option("--dry-run", is_flag=True, help="Print the commands as NDJSON (for `rate`) instead of sending them.")
 @click.option("--rejects", type=click.Path(dir_okay=False, writable=True), help="Keep the bad lines in this file.")
 @click.option("--rate-limit", type=NumberRange(min=0, min_open=True), metavar="N", help="At most N lines a second.")
-@click.option("--strict", is_flag=True, help="Exit with 1 when a line was not sent (without it: only when none was).")
+@click.option(
+    "--wait", type=NumberRange(min=0), metavar="SECONDS",
+    help="Then wait so long for a worker, and count what was accepted, repeated and set aside.",
+)  # fmt: skip
+@click.option(
+    "--strict", is_flag=True,
+    help="Exit with 1 when a line was not sent (without it: only when none was), or with --wait not accepted.",
+)  # fmt: skip
 @with_configuration
 @click.pass_context
 def emit(
@@ -74,6 +81,7 @@ def emit(
     dry_run: bool,
     rejects: str | None,
     rate_limit: float | None,
+    wait: float | None,
     strict: bool,
 ) -> None:
     """Send the events of FILE (NDJSON or an access log; - is standard input) to Kafka.
@@ -83,15 +91,19 @@ def emit(
     client's address the ip, and a line's content and its place among identical lines give its event_id, so that
     sending a log again, under another name or after it has grown, changes nothing. A last line of a log without its end
     may still be being written: it is not sent. Bad lines are reported with their numbers and skipped. gzip, bzip2
-    and xz are read through. Answers when every event is acknowledged.
+    and xz are read through. Answers when every event is acknowledged; with --wait when all are decided: then events
+    under an id that their account knows with other content are counted by themselves, since they are not charged.
     """
     from cli.events.emitting import Emission, Wanted
 
+    if dry_run and wait is not None:
+        raise click.UsageError("--dry-run sends nothing that --wait could wait for")
     wanted = Wanted(
-        file, file_format, log_format, last_line_complete, account, account_pattern, endpoint, channel, rate_limit
-    )
+        file, file_format, log_format, last_line_complete, account, account_pattern, endpoint, channel, rate_limit,
+        wait,
+    )  # fmt: skip
     emission = Emission(wanted, rejects)
     emission.run(None if dry_run else configuration.settings)
     held_back = emission.rejected or emission.unfinished is not None
-    if emission.stopped or (held_back and (strict or not emission.sent)):
+    if emission.stopped or (held_back and (strict or not emission.sent)) or (strict and emission.refused):
         ctx.exit(1)

@@ -24,11 +24,12 @@ from application.input.log_formats import ACCESS_LOG, AUTO, LOG_FORMATS, NDJSON,
 from application.input.log_patterns import LogPattern
 from cli.terminal.input import opened_input
 from cli.terminal.output import data_output, print_status
-from cli.terminal.progress import FileProgress, file_progress
+from cli.terminal.progress import FileProgress, TerminalNotices, file_progress
 from metering.records import Command
 from streams import clock
 
 if TYPE_CHECKING:
+    from application.commands.bulk_sending import BulkDecisions, BulkSender
     from application.configuration.settings import Settings
     from application.input.ndjson import InputCommand
 
@@ -51,6 +52,7 @@ class Wanted(NamedTuple):
     endpoint: str | None
     channel: str
     rate_limit: float | None
+    wait: float | None = None
 
 
 class Sender(Protocol):
@@ -66,6 +68,7 @@ class Sender(Protocol):
 class Emission:
     """One run over one file. `sent` and `rejected` count lines; `stopped` is true after Ctrl-C.
 
+    `refused` counts commands that were decided and not accepted, or differ from the first of their id.
     `unfinished` is the number of a last line that was held back because it has no end yet, None where there is none.
     """
 
@@ -73,6 +76,7 @@ class Emission:
         """Raises Misconfigured where the account pattern or the log format is not one."""
         self.sent = 0
         self.rejected = 0
+        self.refused = 0
         self.unfinished: int | None = None
         self.stopped = False
         self._wanted = wanted
@@ -82,6 +86,7 @@ class Emission:
         self._log_format = _log_format(wanted)
         self._is_log = False
         self._without_address = 0
+        self._bulk: BulkSender | None = None
 
     def run(self, settings: Settings | None) -> None:
         """Send everything to Kafka, or with no settings print it. Raises Failed."""
@@ -98,7 +103,9 @@ class Emission:
                 before = f" ({self._counts(dry_run=settings is None)} before it)" if self.sent else ""
                 raise Failed(f"{self._wanted.file}: {error}{before}") from error
             sender.finish()
-        self._report(dry_run=settings is None)
+            self._report(dry_run=settings is None)
+            if self._bulk is not None and self._wanted.wait is not None and not self.stopped:
+                self._report_decisions(self._bulk.decisions(self._wanted.wait))
 
     def _sender(self, stack: ExitStack, settings: Settings | None) -> Sender:
         if settings is None:
@@ -106,8 +113,9 @@ class Emission:
         from application.commands.bulk_sending import BulkSender
         from application.pipeline import opened
 
-        pipeline = stack.enter_context(opened(settings))
-        return stack.enter_context(BulkSender.opened(pipeline))
+        pipeline = stack.enter_context(opened(settings, TerminalNotices()))
+        self._bulk = stack.enter_context(BulkSender.opened(pipeline))
+        return self._bulk
 
     def _send_all(self, source: Source, sender: Sender, rejects: BinaryIO | None) -> None:
         pace = _Pace(self._wanted.rate_limit)
@@ -156,6 +164,20 @@ class Emission:
                 "(--last-line-complete sends it; send the file again when it is whole)"
             )
         print_status(f"{'Stopped. ' if self.stopped else ''}{self._counts(dry_run=dry_run)}")
+
+    def _report_decisions(self, decisions: BulkDecisions) -> None:
+        self.refused = decisions.set_aside + decisions.other_content
+        other = f" ({decisions.other_content:,} of them others under a known id)" if decisions.other_content else ""
+        repeated = f"{decisions.repeated:,} repeated{other}"
+        print_status(f"{decisions.accepted:,} accepted, {repeated}, {decisions.set_aside:,} set aside")
+        for reused in decisions.reused:
+            first = "" if reused.first is None else f" at {reused.first}"
+            print_status(
+                f"  {reused.command} {reused.own_id} at {reused.place}: its id was accepted before{first} with other "
+                "content; nothing changed"
+            )
+        if decisions.other_content > len(decisions.reused):
+            print_status(f"  … and {decisions.other_content - len(decisions.reused):,} more")
 
     def _counts(self, *, dry_run: bool) -> str:
         word = "printed" if dry_run else "sent and acknowledged"

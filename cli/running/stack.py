@@ -1,7 +1,7 @@
-"""Everything on this machine in one folder: a broker, a worker, a loader with embedded ClickHouse.
+"""Everything on this machine in one folder: a broker, a worker, a loader with embedded ClickHouse, and a server.
 
 What always holds: each process is started and ended by its own pid, writes its log below `logs`, and ends with the
-process that holds the Stack, however that one ends. A worker or loader that ends by itself is started again by `mend`.
+process that holds the Stack, however that one ends. A part that ends by itself is started again by `mend`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ _READY_SECONDS = 90.0
 _STOP_SECONDS = 40.0
 _BROKER_LOOK_SECONDS = 1.0
 _LOG_LINES = 10
-_COMMANDS = {"worker": "worker", "loader": "load"}
+_COMMANDS = {"worker": "worker", "loader": "load", "server": "serve"}
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Deaths:
 
 @dataclass
 class _Part:
-    """The worker or the loader: its process while it runs, and when it is to be started again while it does not."""
+    """One part: its process while it runs, and when it is to be started again while it does not."""
 
     process: ServerProcess | None = None
     who: Record | None = None
@@ -74,7 +74,11 @@ class _Part:
 
 @dataclass
 class Stack:
-    """The processes of one data directory. `begin_broker` returns a broker that answers; `report` prints a line."""
+    """The processes of one data directory. `begin_broker` returns a broker that answers; `report` prints a line.
+
+    `set_ports`: names of ports that somebody has set, which are taken as they are. `with_server`: whether HTTP is
+    served, too.
+    """
 
     settings: Settings
     begin_broker: Callable[[], Broker]
@@ -82,13 +86,17 @@ class Stack:
     config: Sequence[str] = ()
     broker: Broker | None = None
     addresses: dict[str, str | int] = field(default_factory=dict)
-    _parts: dict[str, _Part] = field(default_factory=lambda: {name: _Part() for name in _COMMANDS})
-    is_query_port_set: bool = False
+    set_ports: Collection[str] = ()
+    with_server: bool = False
+    _parts: dict[str, _Part] = field(default_factory=dict)
     _own_broker: Record | None = None
     _broker_seen: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._parts = {name: _Part() for name in _COMMANDS if name != "server" or self.with_server}
+
     def start(self) -> None:
-        """Return when the broker answers, the worker has its partitions and the loader answers queries.
+        """Return when the broker answers, the worker has its partitions, and loader and server answer.
 
         Raises NoService and ServerFailed; then what has been started is still to be stopped.
         """
@@ -100,13 +108,18 @@ class Stack:
         self.broker = self.begin_broker()
         if isinstance(self.broker, LocalBroker):
             self._own_broker = Record.of(self.broker.pid, self.broker.bootstrap)
-        port = self._query_port()
-        self.addresses = {"bootstrap_servers": self.broker.bootstrap, "query_port": port}
-        self.report(f"Kafka answers at {self.broker.bootstrap}. Starting worker and loader …")
+        self.addresses = {"bootstrap_servers": self.broker.bootstrap, "query_port": self._port("query_port")}
+        if self.with_server:
+            self.addresses["serve_port"] = self._port("serve_port")
+        others = "worker, loader and server" if self.with_server else "worker and loader"
+        self.report(f"Kafka answers at {self.broker.bootstrap}. Starting {others} …")
         self.start_worker()
         self._start("loader")
         self.wait_for_worker()
-        self._wait("loader")
+        if self.with_server:  # the topics are there
+            self._start("server")
+        for name in list(self._parts)[1:]:
+            self._wait(name)
         self._write_record()
 
     def start_worker(self) -> None:
@@ -150,9 +163,9 @@ class Stack:
                 self._start(name)
 
     def stop(self) -> None:
-        """End the loader, the worker and the broker, in order. Does nothing to what does not run."""
+        """End the parts, the server first, and then the broker. Does nothing to what does not run."""
         (self.settings.data_dir / RUN_RECORD).unlink(missing_ok=True)
-        for part in self._parts.values():
+        for part in reversed(self._parts.values()):
             part.due = None
             if part.process is not None:
                 part.process.terminate(_STOP_SECONDS)
@@ -220,13 +233,13 @@ class Stack:
     def _ready_file(self, name: str) -> Path:
         return self.settings.data_dir.absolute() / "ready" / name
 
-    def _query_port(self) -> int:
+    def _port(self, name: str) -> int:
         """The configured port; a free one where somebody else has it and nobody has set it.
 
-        A port that was set is what `query` asks, whatever is noted here: the loader takes it or says who has it.
+        A port that was set is what others ask, whatever is noted here: who is to listen takes it or says who has it.
         """
-        port = self.settings.query_port
-        return port if self.is_query_port_set or is_free(port) else free_ports(1)[0]
+        port: int = getattr(self.settings, name)
+        return port if name in self.set_ports or is_free(port) else free_ports(1)[0]
 
     def _write_record(self) -> None:
         path = self.settings.data_dir / RUN_RECORD

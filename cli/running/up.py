@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from application.configuration.sources import Configuration
+    from cli.running.stack import Stack
     from local.record import Record
     from local.start import Broker
 
@@ -33,11 +34,11 @@ _START_SECONDS = 300.0
 @click.option("--detach", is_flag=True, help="Return when everything answers, and leave it running.")
 @with_configuration
 def up(configuration: Configuration, *, detach: bool) -> None:
-    """Start Kafka, a worker and a loader with embedded ClickHouse, all in data_dir, and keep them running.
+    """Start Kafka, a worker, a loader with embedded ClickHouse, and the HTTP API; keep them running, all in data_dir.
 
     With bootstrap_servers set, that Kafka is used instead of one of our own. Kafka of our own needs Java 17 and Maven;
     with Docker alone use `docker compose up`. Commands typed in this folder meanwhile find the addresses by themselves.
-    A worker or loader that ends by itself is started again, and the log says why.
+    A part that ends by itself is started again, and the log says why.
     Everything ends with Ctrl-C, or after --detach with `creditmeter down`; the data stay, and `up` goes on with them.
     """
     if detach:
@@ -94,8 +95,11 @@ def _stay(configuration: Configuration) -> None:
     given = (
         None if configuration.origins["bootstrap_servers"].startswith("creditmeter up") else settings.bootstrap_servers
     )
-    stack = Stack(settings, lambda: _broker(settings.data_dir / "kafka", given), print_status, config)
-    stack.is_query_port_set = is_set(configuration.origins, "query_port")
+    set_ports = [name for name in ("query_port", "serve_port") if is_set(configuration.origins, name)]
+    stack = Stack(
+        settings, lambda: _broker(settings.data_dir / "kafka", given), print_status, config,
+        set_ports=set_ports, with_server=True,
+    )  # fmt: skip
     try:
         if (running := Record.read(record)) is not None:
             raise Failed(_already(settings.data_dir, running))
@@ -108,7 +112,7 @@ def _stay(configuration: Configuration) -> None:
         try:
             stack.start()
             kafka, logs = stack.addresses["bootstrap_servers"], settings.data_dir / "logs"
-            print_status(f"Everything runs. Kafka: {kafka}; logs: {logs}")
+            print_status(f"Everything runs. Kafka: {kafka}; HTTP: {_url(stack)}; logs: {logs}")
             print_status("Ctrl-C ends it; the data stay.")
             while not asked.wait(_LOOK_SECONDS):
                 stack.mend()
@@ -154,6 +158,10 @@ def _detach(configuration: Configuration) -> None:
     except ServerFailed as error:
         raise Failed(str(error)) from error
     print_status(f"Everything runs (pid {process.pid}); logs: {folder / 'logs'}; `creditmeter down` stops it.")
+
+
+def _url(stack: Stack) -> str:
+    return f"http://{stack.settings.serve_host}:{stack.addresses['serve_port']}"
 
 
 def _already(folder: Path, running: Record) -> str:

@@ -1,7 +1,8 @@
-"""Times and durations as options of a command."""
+"""Times, durations and amounts as options of a command."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,29 @@ class _Parsed(click.ParamType):
             return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+_AMOUNT = re.compile(r"(.+)=(-?[0-9]{1,30})", re.DOTALL)
+
+
+def amounts_by_type(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+    """A callback for an option `TYPE=N` that may be given several times: credits by credit type.
+
+    A credit type may hold an = itself. Raises BadParameter with every mistake.
+    """
+    amounts: dict[str, int] = {}
+    mistakes = []
+    for text in texts:
+        match = _AMOUNT.fullmatch(text)
+        if match is None:
+            mistakes.append(f"{text!r} is not like credit=100")
+        elif match[1] in amounts:
+            mistakes.append(f"{match[1]!r} is given twice")
+        else:
+            amounts[match[1]] = int(match[2])
+    if mistakes:
+        raise click.BadParameter("; ".join(mistakes))
+    return amounts
 
 
 def _duration(text: str) -> int:

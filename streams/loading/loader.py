@@ -18,7 +18,7 @@ from sinks.inserts import Insert, inserts_of
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
 from streams.loading.continuity import Continuity, LogTopics
-from streams.loading.positions import Loaded, Positions, SinkPositions, TopicAndPartition, loaded_of
+from streams.loading.positions import NOT_KNOWN, Loaded, Positions, SinkPositions, TopicAndPartition, loaded_of
 from streams.log.input_log import KafkaInputLog
 from streams.log.protocols import LogError, Message
 from streams.log.reader import KafkaReader
@@ -79,7 +79,8 @@ class LoadingHandler:
         self._metrics = metrics
         self._pause = pause
         self._stopped = threading.Event()
-        self._seen: dict[tuple[str, int], tuple[int, int]] = {}
+        self._seen: dict[TopicAndPartition, tuple[int, int]] = {}
+        self._complete: dict[TopicAndPartition, int] = {}
 
     def process(self, groups: Groups) -> None:
         """Stores every record of every batch, then how far the store is; returns only when all of it is stored.
@@ -104,8 +105,10 @@ class LoadingHandler:
             for name, batches in by_name.items():
                 for insert in inserts_of(name, batches):
                     self._insert(insert)
-            last = {message.partition: message for message in messages}
-            reached |= {(topic, partition): loaded_of(message) for partition, message in last.items()}
+            for partition, message in {message.partition: message for message in messages}.items():
+                place = topic, partition
+                complete = self._complete.get(place, NOT_KNOWN)
+                reached[place] = loaded_of(message)._replace(source_offset=complete)
         self._patiently("positions", lambda: self._positions.write(reached))
 
     def starts(self, places: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
@@ -117,6 +120,7 @@ class LoadingHandler:
             loaded = positions.get((topic, partition))
             logger.info("loading %s[%d] from offset %d", topic, partition, begins[topic, partition])
             self._metrics.loaded_offset.labels(topic, str(partition)).set(-1 if loaded is None else loaded.offset)
+            self._complete[topic, partition] = NOT_KNOWN if loaded is None else loaded.source_offset
         return begins
 
     def assign(self, places: Iterable[TopicAndPartition]) -> None:
@@ -127,6 +131,7 @@ class LoadingHandler:
         self._continuity.release(places)
         for place in places:
             self._seen.pop(place, None)
+            self._complete.pop(place, None)
 
     def abandon(self) -> None:
         self._stopped.set()
@@ -149,6 +154,8 @@ class LoadingHandler:
         if position <= self._seen.get((topic, partition), (-1, -1)):
             return False
         self._seen[topic, partition] = position
+        is_last = batch["part"] == batch["parts"] - 1
+        self._complete[topic, partition] = batch["source_offset"] if is_last else batch["source_offset"] - 1
         return True
 
     def _insert(self, insert: Insert) -> None:

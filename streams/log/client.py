@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 from streams import clock
@@ -16,6 +17,8 @@ MESSAGE_BYTES = 16 << 20
 _OVERHEAD = 64 << 10
 
 _REPEAT_AFTER = 10.0
+_TAKING_TURNS = ("GETPID", "ADDPARTS", "TXNERR", "FATAL", "ENDTXN")
+_BEING_FENCED = re.compile("fenced by (a )?newer|an old epoch|another concurrent operation")
 
 logger = logging.getLogger("creditmeter.kafka")
 
@@ -23,7 +26,8 @@ logger = logging.getLogger("creditmeter.kafka")
 class _Quiet(logging.Filter):
     """Keeps librdkafka's log readable while a broker is away: a failed connection is logged every 10 s, not every time.
 
-    Drops its remarks on settings, which are ours and meant (`enable.gapless.guarantee` is called experimental).
+    Drops its remarks on settings, which are ours and meant (`enable.gapless.guarantee` is called experimental), and
+    those on writers that take turns (`access_writer`): a transaction that another writer ended is tried again.
     """
 
     def __init__(self) -> None:
@@ -33,6 +37,8 @@ class _Quiet(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
         if text.startswith("CONFWARN"):
+            return False
+        if text.startswith(_TAKING_TURNS) and _BEING_FENCED.search(text):
             return False
         if text.startswith("FAIL"):
             if clock.monotonic() - self._said_at < _REPEAT_AFTER:

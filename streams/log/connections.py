@@ -7,25 +7,31 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streams.log import topics
+from streams.log.access_writer import AccessWriter, KafkaAccessWriter
 from streams.log.command_producer import CommandProducer
 from streams.log.group_offsets import GroupOffsets
 from streams.log.input_log import KafkaInputLog
+from streams.log.message_sender import KafkaMessageSender
 from streams.log.output_log import KafkaOutputLog
 from streams.log.pipeline_seals import PipelineSeals
 from streams.log.protocols import OutputLog, RecordLog
 from streams.log.raw_sender import KafkaRawSender
 from streams.log.reader import KafkaReader
 from streams.log.seal_ledger import SealLedger, SealSettings
+from streams.log.tail_source import KafkaTailSource
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from schemas.codec import Codec
     from streams.log.command_producer import Delivery
+    from streams.log.decision_tail import TailSource
+    from streams.log.message_sender import MessageSender
     from streams.log.seals import SealCheck
     from streams.log.topics import TopicNames, TopicSettings
 
 _DELIVERY_MS = 120_000
+_ACCESS_SECONDS = 5.0
 
 
 class CommandSender(Protocol):
@@ -82,6 +88,14 @@ class Connections(Protocol):
         """Recognises output records of this pipeline; others are stray. Raises LogError."""
         ...
 
+    def access_log(self) -> RecordLog:
+        """The topic of who may do what, stray records among it. Raises LogError where the topic is missing."""
+        ...
+
+    def access_writer(self) -> AccessWriter:
+        """A new writer of that topic, which the caller closes. Raises LogError where it is missing."""
+        ...
+
     def group(self, name: str) -> ConsumerGroup:
         """How far a consumer group is."""
         ...
@@ -96,6 +110,14 @@ class Connections(Protocol):
 
     def output_log(self) -> OutputLog:
         """A sender to chosen partitions that keeps their order; gives up after two minutes without Kafka."""
+        ...
+
+    def message_sender(self) -> MessageSender:
+        """A new sender for an event loop; whoever asked for it closes it."""
+        ...
+
+    def tail_source(self, names: Sequence[str]) -> TailSource:
+        """The ends of output topics, to be followed; whoever asked for it closes it. Raises LogError."""
         ...
 
     def close(self) -> None:
@@ -117,6 +139,7 @@ class KafkaConnections:
         self._seal_settings = seal_settings or SealSettings()
         self._ledger: SealLedger | None = None
         self._reader: KafkaReader | None = None
+        self._access_reader: KafkaReader | None = None
         self._groups: dict[str, GroupOffsets] = {}
         self._open = ExitStack()
 
@@ -144,6 +167,20 @@ class KafkaConnections:
             self._ledger = seals.opened()
         return self._ledger
 
+    def access_log(self) -> KafkaInputLog:
+        if self._access_reader is None:
+            topics.partition_count(self.address, self._names.access, security=self._security)
+            # Of its own, and impatient: what does not answer in time is said to be unavailable.
+            self._access_reader = KafkaReader(self.address, security=self._security, timeout=_ACCESS_SECONDS)
+            self._open.callback(self._access_reader.close)
+        return KafkaInputLog.over(self._access_reader, self._names.access)
+
+    def access_writer(self) -> KafkaAccessWriter:
+        seals = self.seals()
+        return KafkaAccessWriter(
+            self.address, self._names.access, self._names.access_writer, lambda: seals.access_sealer, self._security
+        )
+
     def group(self, name: str) -> GroupOffsets:
         if name not in self._groups:
             self._groups[name] = GroupOffsets(self.address, name, self._security)
@@ -164,6 +201,12 @@ class KafkaConnections:
         )
         self._open.callback(out.close)
         return out
+
+    def message_sender(self) -> KafkaMessageSender:
+        return KafkaMessageSender(self.address, self._names.requests, self._security)
+
+    def tail_source(self, names: Sequence[str]) -> KafkaTailSource:
+        return KafkaTailSource(self.address, names, self.partition_count(), self._security)
 
     def close(self) -> None:
         # Every client is closed, the newest first, also where closing one of them fails.

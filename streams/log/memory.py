@@ -6,6 +6,7 @@ queue until `wait`, as a producer does, so that a worker stopped in between lose
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -44,20 +45,30 @@ class MemoryBroker:
         self._first: dict[tuple[str, int], int] = {}
         self._next: dict[tuple[str, int], int] = {}
         self._headers: dict[tuple[str, int, int], Mapping[str, bytes]] = {}
+        self.listeners: list[Callable[[], None]] = []
+        """Called after every append, by whoever appends."""
+        self._keys: dict[tuple[str, int, int], bytes] = {}
+        self._writers: dict[str, object] = {}
+        self.lock = threading.RLock()
+        """Held while several records are written as one."""
 
     def append(
         self, topic: str, partition: int, value: bytes, timestamp: int | None = None, producer: str | None = None,
-        headers: Mapping[str, bytes] | None = None,
+        headers: Mapping[str, bytes] | None = None, key: bytes | None = None,
     ) -> int:  # fmt: skip
         """Add one record; returns its offset."""
         place = (topic, partition)
         offset = self._next.get(place, 0)
         if headers:
             self._headers[topic, partition, offset] = dict(headers)
+        if key is not None:
+            self._keys[topic, partition, offset] = key
         at = self._now() if timestamp is None else timestamp
         seal = (headers or {}).get(SEAL_HEADER)
         self._kept.setdefault(place, []).append(Message(partition, offset, at, value, producer, seal))
         self._next[place] = offset + 1
+        for listener in self.listeners:
+            listener()
         return offset
 
     def copy(self) -> MemoryBroker:
@@ -65,6 +76,7 @@ class MemoryBroker:
         other = MemoryBroker(self._now)
         other._kept = {place: list(records) for place, records in self._kept.items()}
         other._first, other._next, other._headers = dict(self._first), dict(self._next), dict(self._headers)
+        other._keys = dict(self._keys)
         return other
 
     def skip(self, topic: str, partition: int, offsets: int = 1) -> None:
@@ -79,6 +91,20 @@ class MemoryBroker:
             raise ValueError(msg)
         self._first[topic, partition] = before
         self._kept[topic, partition] = [m for m in self.records(topic, partition) if m.offset >= before]
+
+    def compact(self, topic: str, partition: int) -> None:
+        """Keep the newest record of each key, and of those only what has a value, as compaction does in the end."""
+        newest = {self._keys[topic, partition, m.offset]: m for m in self.records(topic, partition)}
+        self._kept[topic, partition] = sorted(m for m in newest.values() if m.value)
+
+    def take_over(self, topic: str, writer: object) -> None:
+        """From now on this is the topic's one writer."""
+        with self.lock:
+            self._writers[topic] = writer
+
+    def is_writer(self, topic: str, writer: object) -> bool:
+        """Whether nobody has taken over from this writer."""
+        return self._writers.get(topic) is writer
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset that is kept, next offset to be given."""

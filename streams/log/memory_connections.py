@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from metering.records import Command
 from streams.log.command_producer import Delivery, encoded
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
+from streams.log.memory_access_writer import MemoryAccessWriter
+from streams.log.memory_sending import MemoryMessageSender, MemoryTailSource
 from streams.log.partitioner import partition_of
 from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed
 from streams.log.seals import Sealer
@@ -57,6 +59,12 @@ class MemoryConnections:
     def seals(self) -> Sealer:
         return self.sealer
 
+    def access_log(self) -> MemoryInputLog:
+        return self.log(self.names.access)
+
+    def access_writer(self) -> MemoryAccessWriter:
+        return MemoryAccessWriter(self.broker, self.names.access, self.sealer)
+
     def group(self, name: str) -> MemoryGroup:
         return MemoryGroup(self.offsets.setdefault(name, {}))
 
@@ -71,8 +79,17 @@ class MemoryConnections:
     def output_log(self) -> SettlingOutputLog:
         return SettlingOutputLog(self)
 
+    def message_sender(self) -> MemoryMessageSender:
+        return MemoryMessageSender(self.broker, self.names.requests, self._give_turn)
+
+    def tail_source(self, names: Sequence[str]) -> MemoryTailSource:
+        return MemoryTailSource(self.broker, names, self.partitions)
+
     def close(self) -> None:
         """Nothing is open."""
+
+    def _give_turn(self) -> None:
+        self.after_sending()  # as it is then: it may be set later
 
     def append(self, partition: int, value: bytes, producer: str | None, headers: Mapping[str, bytes]) -> int:
         """Add one message to the input; returns its offset."""

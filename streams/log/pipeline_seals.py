@@ -82,14 +82,15 @@ class PipelineSeals:
             clock.sleep(_PAUSE)
             ledger.refresh()
         if not ledger.notes:
-            self._append(partitions)
+            self._append(self._outputs(partitions))
             ledger.refresh()
         return ledger
 
     def rotate(self, partitions: int) -> SealLedger:
         """From the outputs' present ends on the configured key is the one. Raises WorkersRun, LogError.
 
-        Every key noted before must be among the configured ones, and no worker may run: it seals with the old key.
+        Every key noted before must be among the configured ones, and no worker may run: it seals with the old key. Nor
+        may a server, which Kafka does not show: what it would still write of access would count nowhere.
         """
         if members := self._members():
             raise WorkersRun(
@@ -97,14 +98,21 @@ class PipelineSeals:
                 "rotated, and give all of them the new one"
             )
         ledger = self.opened()
-        self._append(partitions)
+        places = self._outputs(partitions)
+        if TopicAdmin(self._bootstrap, self._security, _TIMEOUT).describe([self._names.access]):
+            places.append((self._names.access, 0))
+        self._append(places)
         ledger.refresh()
         return ledger
 
-    def _append(self, partitions: int) -> None:
-        """Adds a note with the outputs' present ends, sealed with the present key."""
+    def _outputs(self, partitions: int) -> list[tuple[str, int]]:
+        """Every partition of every output topic. That of access is not among them: no record there counts unsealed."""
+        return [(topic, partition) for topic in self._names.outputs for partition in range(partitions)]
+
+    def _append(self, places: list[tuple[str, int]]) -> None:
+        """Adds a note with the present ends of these topics and partitions, sealed with the present key."""
         with closing(KafkaReader(self._bootstrap, security=self._security)) as reader:
-            ends = {(topic, p): reader.bounds(topic, p)[1] for topic in self._names.outputs for p in range(partitions)}
+            ends = {place: reader.bounds(*place)[1] for place in places}
         out = KafkaOutputLog(
             self._bootstrap, lambda _value: (0, 0), security=self._security, seals=Sealer(self._keys.present)
         )

@@ -124,8 +124,14 @@ class Results:
         alerts and expiries are those that are there. Raises LostPrefix where the log no longer holds the first,
         LogError.
         """
+        return self.answers_and_outputs(partition, offsets)[1]
+
+    def answers_and_outputs(
+        self, partition: int, offsets: Collection[int]
+    ) -> tuple[dict[int, Answer], dict[int, Caused]]:
+        """Both `answers` and `caused_by` of these input messages, read in one go. Waits and raises as `caused_by`."""
         if not offsets:
-            return {}
+            return {}, {}
         since = self._recorded_at(partition, min(offsets))
         deadline = clock.monotonic() + _OTHER_TOPICS_SECONDS
         while True:
@@ -140,7 +146,7 @@ class Results:
                         caused.setdefault(offset, {})[topic] = records
             lacking = any(self._topics_of(answer) - caused.get(at, {}).keys() for at, answer in answers.items())
             if not lacking or clock.monotonic() >= deadline:
-                return caused
+                return answers, caused
             clock.sleep(_PAUSE)
 
     def answers(self, partition: int, offsets: Collection[int]) -> dict[int, Answer]:
@@ -152,12 +158,19 @@ class Results:
             return {}
         return self._answers(partition, offsets, self._recorded_at(partition, min(offsets)))
 
+    def answer_parts(self, partition: int, offsets: Collection[int]) -> Iterator[tuple[int, Answer]]:
+        """The same in order with their offsets, each part of an answer by itself: for any number of messages."""
+        if offsets:
+            since = self._recorded_at(partition, min(offsets))
+            for offset, batch in self._batches(self._names.billed, partition, frozenset(offsets), since):
+                yield offset, _answer(batch)
+
     def _answers(self, partition: int, offsets: Collection[int], since: int) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
         for offset, batch in self._batches(self._names.billed, partition, frozenset(offsets), since):
             answer = answers.setdefault(offset, Answer([], [], [], []))
-            for array, name in zip(answer, (BATCHES["BilledBatch"], *ANSWERS), strict=True):
-                array.extend(batch[name])
+            for array, items in zip(answer, _answer(batch), strict=True):
+                array.extend(items)
         return answers
 
     def _topics_of(self, answer: Answer) -> set[str]:
@@ -238,6 +251,10 @@ class Results:
                 break
             start, length = first, length * _LOOK_BACK_FACTOR
         return start
+
+
+def _answer(batch: Mapping[str, Any]) -> Answer:
+    return Answer(*(batch[name] for name in (BATCHES["BilledBatch"], *ANSWERS)))
 
 
 class _Tail:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,9 +90,11 @@ class SealLedger:
     def __init__(self, names: TopicNames, keys: SealKeys, ledger: InputLog) -> None:
         """Reads the ledger. Raises SealKeyWrong, LogError."""
         self._topic = names.seals
+        self._access = names.access
         self._keys = keys
         self._ledger = ledger
         self._end = -1
+        self._lock = threading.Lock()
         self._sealer = Sealer(keys.present)
         self.notes: list[Note] = []
         self.refresh()
@@ -103,11 +106,21 @@ class SealLedger:
             raise self._other_key(self.notes[-1] if self.notes else None)
         return self._sealer
 
+    @property
+    def access_sealer(self) -> Sealer:
+        """What the topic of access is sealed with, from its first record on. Raises SealKeyWrong, LogError."""
+        self.refresh()
+        return self.sealer if self.notes else self._sealer
+
     def is_ours(self, topic: str, message: Message) -> bool:
         return self._counts(topic, message) or (self.refresh() and self._counts(topic, message))
 
     def refresh(self) -> bool:
         """Reads what has been added to the ledger; whether there was anything. Raises SealKeyWrong, LogError."""
+        with self._lock:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
         first, end = self._ledger.bounds(0)
         if first > 0:
             raise LostPrefix(
@@ -124,7 +137,7 @@ class SealLedger:
         return True
 
     def _counts(self, topic: str, message: Message) -> bool:
-        if not self.notes:  # no process that knows seals has written yet
+        if not self.notes and topic != self._access:  # no process that knows seals has written yet
             return True
         return self._sealer.is_ours(topic, message)
 

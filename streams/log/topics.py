@@ -71,6 +71,11 @@ class TopicNames:
         return f"{self.prefix}.seals"
 
     @property
+    def access(self) -> str:
+        """Who may do what: one partition, compacted, so that the newest record of each key stays (docs/access.md)."""
+        return f"{self.prefix}.access"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         return (
             self.billed, self.refunds, self.grants, self.alerts, self.accounts, self.holds, self.dead_letters,
@@ -93,6 +98,11 @@ class TopicNames:
     def loading_group(self) -> str:
         return f"{self.prefix}.loading"
 
+    @property
+    def access_writer(self) -> str:
+        """The transactional id of whoever changes the topic `access`: one at a time, whatever process it is in."""
+        return f"{self.prefix}.access.writer"
+
 
 @dataclass(frozen=True, slots=True)
 class TopicSettings:
@@ -108,6 +118,11 @@ class TopicSettings:
         """The topic of the seals' ledger: one partition, kept for ever."""
         config = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
         config |= {"message.timestamp.type": "LogAppendTime", **self.more}
+        return NewTopic(name, 1, self.replication, config=config)
+
+    def access_topic(self, name: str) -> NewTopic:
+        """The topic of who may do what: one partition, of which the newest record of each key stays for ever."""
+        config = {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", **self.more}
         return NewTopic(name, 1, self.replication, config=config)
 
     def new_topic(self, name: str, *, is_input: bool) -> NewTopic:
@@ -156,24 +171,19 @@ def ensure_topics(
 ) -> dict[str, str]:
     """Make the topics that are missing and check those that are there. Gives each topic's id (the broker's) by name.
 
-    The ledger of seals is made with them; it is no topic of commands or outputs, and not among those given. Safe to
-    call from several processes at once. `timeout` in seconds bounds the whole call. Raises TopicMismatch,
-    LogUnavailable when no broker answers, LogError when the broker refuses.
+    The ledger of seals and the topic of access are made with them; they hold neither commands nor outputs, and are not
+    among those given. Safe to call from several processes at once. `timeout` in seconds bounds the whole call.
+    Raises TopicMismatch, LogUnavailable when no broker answers, LogError when the broker refuses.
     """
     settings = settings or TopicSettings()
     admin = TopicAdmin(bootstrap, security, timeout)
-    wanted = (*names.all, names.seals)
+    wanted = {name: settings.new_topic(name, is_input=name == names.requests) for name in names.all}
+    wanted[names.seals] = settings.seal_topic(names.seals)
+    wanted[names.access] = settings.access_topic(names.access)
     described = admin.describe(wanted)
-    missing = [name for name in wanted if name not in described]
+    missing = [topic for name, topic in wanted.items() if name not in described]
     if missing:
-        admin.create(
-            [
-                settings.seal_topic(name)
-                if name == names.seals
-                else settings.new_topic(name, is_input=name == names.requests)
-                for name in missing
-            ]
-        )
+        admin.create(missing)
         admin.wait_for(wanted)
     return _checked(admin, names, settings.partitions)
 
@@ -188,6 +198,7 @@ def check_topics(
 ) -> dict[str, str]:
     """Check without making anything; `partitions` None takes what the input topic has. Gives topic ids by name.
 
+    A pipeline of an earlier version has no topic of access: it is checked where it is there.
     Raises TopicMissing, TopicMismatch, LogUnavailable.
     """
     return _checked(TopicAdmin(bootstrap, security, timeout), names, partitions)
@@ -202,29 +213,30 @@ def partition_count(
 
 
 def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> dict[str, str]:
-    described = admin.must_describe(names.all)
+    described = admin.must_describe(names.all) | admin.describe([names.access])
     wanted = len(described[names.requests].partitions) if partitions is None else partitions
+    counts = {name: 1 if name == names.access else wanted for name in described}
     mismatches = [
         Mismatch(
             name,
             "the number of partitions",
-            str(len(described[name].partitions)),
-            str(wanted),
-            "it is fixed when a topic is made: set `partitions` to what is there, or choose another topic_prefix",
+            str(len(topic.partitions)),
+            str(counts[name]),
+            _ACCESS_PARTITIONS if name == names.access else _PARTITIONS_ADVICE,
         )
-        for name in names.all
-        if len(described[name].partitions) != wanted
+        for name, topic in described.items()
+        if len(topic.partitions) != counts[name]
     ]
-    config = admin.config(names.all)
+    config = admin.config(described)
     mismatches += [
         Mismatch(name, "message.timestamp.type", stamp, "LogAppendTime", _CLOCK_ADVICE)
-        for name in names.all
+        for name in described
         if (stamp := config[name]["message.timestamp.type"]) != "LogAppendTime"
     ]
     mismatches += [
-        Mismatch(name, "cleanup.policy", policy, "delete", "compaction would remove charges: alter the topic")
-        for name in names.all
-        if (policy := config[name]["cleanup.policy"]) != "delete"
+        Mismatch(name, "cleanup.policy", policy, *_POLICY[name == names.access])
+        for name in described
+        if (policy := config[name]["cleanup.policy"]) != _POLICY[name == names.access][0]
     ]
     mismatches += [
         Mismatch(
@@ -236,3 +248,14 @@ def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> di
     if mismatches:
         raise TopicMismatch(mismatches)
     return {name: str(described[name].topic_id) for name in names.all}
+
+
+_PARTITIONS_ADVICE = (
+    "it is fixed when a topic is made: set `partitions` to what is there, or choose another topic_prefix"
+)
+_ACCESS_PARTITIONS = "its records have one order: delete the topic while nothing is in it, and start again"
+_POLICY = {
+    False: ("delete", "compaction would remove charges: alter the topic"),
+    True: ("compact", "keys and their revocations would be deleted with age: alter the topic"),
+}
+"""By whether it is the topic of access: the policy that is needed, and why."""

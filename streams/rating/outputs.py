@@ -24,7 +24,7 @@ BATCH_NAME = {
 """The Avro record of each kind of output that has a topic."""
 
 # Looked up once: on Python 3.11 a member of an enum takes as long to get as a function to call.
-_BILLED, _REPEATED, _DEAD_LETTER = Kind.BILLED, Kind.REPEATED, Kind.DEAD_LETTER
+_BILLED, _REPEATED, _DEAD_LETTER, _HOLD = Kind.BILLED, Kind.REPEATED, Kind.DEAD_LETTER, Kind.HOLD
 
 
 def topics_by_kind(names: TopicNames) -> dict[Kind, str]:
@@ -78,8 +78,8 @@ class Group(NamedTuple):
 class Counts:
     """What was decided since the last `take_counts`, for metrics: events by decision, repeats, dead letters by reason.
 
-    ``other_content`` counts, by command, the repeats whose content is not that of the command accepted before.
-    ``groups`` are those that were written.
+    ``other_content`` counts, by command, the repeats whose content is not that of the command accepted before;
+    ``holds`` the changes of holds, by status; ``groups`` those that were written.
     """
 
     def __init__(self) -> None:
@@ -87,6 +87,7 @@ class Counts:
         self.dead_letters: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
         self.other_content: Counter[str] = Counter()
+        self.holds: Counter[str] = Counter()
         self.messages = 0
         self.events = 0
         self.groups: list[Group] = []
@@ -96,6 +97,7 @@ class Counts:
         self.dead_letters += other.dead_letters
         self.repeated += other.repeated
         self.other_content += other.other_content
+        self.holds += other.holds
         self.messages += other.messages
         self.events += other.events
         self.groups += other.groups
@@ -103,12 +105,16 @@ class Counts:
     def note(self, outputs: list[Output]) -> None:
         self.decisions.update([record["decision"] for kind, record in outputs if kind is _BILLED])
         for kind, record in outputs:
+            if kind is _BILLED:
+                continue
             if kind is _REPEATED:
                 self.repeated[record["command"]] += 1
                 if record["same_content"] is False:
                     self.other_content[record["command"]] += 1
             elif kind is _DEAD_LETTER:
                 self.dead_letters[record["reason"]] += 1
+            elif kind is _HOLD:
+                self.holds[record["status"]] += 1
 
 
 def encoded(

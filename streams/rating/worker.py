@@ -103,6 +103,8 @@ class RatingHandler:
             metrics.repeated.labels(command).inc(count)
         for command, count in counts.other_content.items():
             metrics.other_content.labels(command).inc(count)
+        for status, count in counts.holds.items():
+            metrics.holds.labels(status).inc(count)
         for reason, count in counts.dead_letters.items():
             metrics.dead_letters.labels(reason).inc(count)
         metrics.messages.inc(counts.messages)

@@ -6,8 +6,9 @@ from application.clickhouse.asking import answer
 from application.configuration.sources import load
 from application.errors import ErrorCode, Failed, UseCaseError
 from application.pipeline import opened, translated_causes
-from schemas.errors import RegistryUnavailable
+from schemas.errors import RegistryUnavailable, Unencodable
 from streams.checkpoints.sealed import CheckpointError
+from streams.log.command_producer import TooLarge
 from streams.log.protocols import DeliveryFailed, LogError, LogUnavailable, LostPrefix
 from streams.log.results import NotDecided
 
@@ -21,6 +22,8 @@ from streams.log.results import NotDecided
         (NotDecided("no worker"), ErrorCode.UNDECIDED),
         (LostPrefix("deleted"), ErrorCode.FAILED),
         (LogError("topics do not fit"), ErrorCode.FAILED),
+        (TooLarge("event 'e' has 2000000 bytes"), ErrorCode.INVALID),
+        (Unencodable("Grant.credits: must be a whole number"), ErrorCode.INVALID),
         (CheckpointError("damaged"), ErrorCode.FAILED),
         (Failed("twice", ErrorCode.CONFLICT), ErrorCode.CONFLICT),
     ],

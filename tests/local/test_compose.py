@@ -91,7 +91,8 @@ def test_data_is_in_the_volume(name: str) -> None:
 
 def test_health_is_asked_at_the_port_that_the_settings_open() -> None:
     for name in set(OURS) - set(ONE_SHOT):
-        port = SERVICES[name]["environment"]["CREDITMETER_METRICS_PORT"]
+        setting = "CREDITMETER_SERVE_PORT" if name == "server" else "CREDITMETER_METRICS_PORT"
+        port = SERVICES[name]["environment"][setting]
         assert f":{port}/health" in SERVICES[name]["healthcheck"]["test"][-1]
 
 

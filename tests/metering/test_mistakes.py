@@ -1,10 +1,11 @@
 """What a field may hold, in words: known for every field of every command, and said with the value that it had."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from metering.mistakes import CHECKS, allowed_values, first_mistake
+from metering.mistakes import CHECKS, all_mistakes, allowed_values, first_mistake
 from metering.records import Command
 from schemas.catalog import COMMANDS, current
 
@@ -87,3 +88,40 @@ def test_the_first_mistake_names_field_value_and_what_is_allowed(
     command: Command, record: dict[str, Any], sentence: str | None
 ) -> None:
     assert first_mistake(command, record) == sentence
+
+
+GOOD = {Command.REQUEST: EVENT, Command.ACCOUNT: UPDATE, Command.GRANT: GRANT}
+
+
+@pytest.mark.parametrize(
+    ("command", "change", "paths"),
+    [
+        (Command.REQUEST, {}, []),
+        (
+            Command.REQUEST,
+            {"event_id": "", "ip": "nowhere", "quantities": {"a": -1, "b": 1, "c": 1.5}, "colour": 1, "size": 2},
+            [("event_id",), ("ip",), ("quantities", "a"), ("quantities", "c"), ("colour",), ("size",)],
+        ),
+        (Command.REQUEST, {"attributes": {str(number): "" for number in range(40)}}, [("attributes",)]),
+        (Command.REQUEST, {"quantities": 5, "attributes": []}, [("quantities",), ("attributes",)]),
+        (Command.GRANT, {"granted_at": 5, "expires_at": AT, "credits": 0}, [("credits",), ("granted_at",)]),
+        (Command.GRANT, {"granted_at": 5, "expires_at": 7}, [("granted_at",), ("expires_at",)]),
+        (Command.ACCOUNT, {"plan": {"name": ""}, "alert_below": {"a": "b"}}, [("plan",), ("alert_below", "a")]),
+    ],
+)
+def test_all_mistakes_are_found_in_the_schema_s_order(
+    command: Command, change: dict[str, Any], paths: list[tuple[str, ...]]
+) -> None:
+    record = {**GOOD[command], **change}
+    before = deepcopy(record)
+    assert [mistake.path for mistake in all_mistakes(command, record)] == paths
+    assert record == before
+
+
+def test_a_hold_s_end_is_judged_by_itself_where_its_beginning_is_wrong() -> None:
+    hold = {"hold_id": "h", "account_id": "a", "credits": {"c": 1, "d": 0}, "held_at": 5, "expires_at": AT}
+    assert [mistake.path for mistake in all_mistakes(Command.HOLD, hold)] == [("credits", "d"), ("held_at",)]
+    assert [mistake.path for mistake in all_mistakes(Command.HOLD, {**hold, "expires_at": 7})] == [
+        ("credits", "d"), ("held_at",), ("expires_at",),
+    ]  # fmt: skip
+    assert len(all_mistakes(Command.HOLD, {f"n{number}": 1 for number in range(200)}, most=10)) == 10

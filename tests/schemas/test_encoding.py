@@ -92,3 +92,19 @@ def test_a_record_is_not_changed_by_encoding_it() -> None:
     event = dict(SHORT)
     Codec().encode("RequestBatch", {"events": [event]})
     assert event == SHORT
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 100])
+def test_events_that_were_encoded_one_by_one_make_the_same_batch(count: int) -> None:
+    codec = Codec()
+    events = [{**EVENT, "event_id": f"evt-{number}"} for number in range(count)]
+    joined = codec.join_events([codec.encode_event(event) for event in events])
+    assert joined == codec.encode("RequestBatch", {"events": events})
+
+
+@pytest.mark.parametrize("change", [{"keeps_hold": 1}, {"quantities": {"results": True}}, {"extra": 1}])
+def test_an_event_by_itself_is_judged_as_in_its_batch(change: dict[str, Any]) -> None:
+    with pytest.raises(Unencodable):
+        Codec().encode("RequestBatch", {"events": [{**EVENT, **change}]})
+    with pytest.raises(Unencodable):
+        Codec().encode_event({**EVENT, **change})

@@ -17,10 +17,13 @@ from clickhouse_driver.block import ColumnOrientedBlock
 from clickhouse_driver.bufferedreader import BufferedSocketReader
 from clickhouse_driver.bufferedwriter import BufferedSocketWriter
 from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
+from clickhouse_driver.util.escape import escape_params
 
 from sinks.engine import ChdbError, connect
 from sinks.errors import code_of
+from sinks.parameters import Parameters
 from sinks.server import ServerAddress, ServerSink
+from sinks.sink import NONE
 
 CONTEXT = SimpleNamespace(
     server_info=SimpleNamespace(used_revision=0, get_timezone=lambda: "UTC"),
@@ -49,6 +52,15 @@ class _Socket:
         return count
 
 
+def _sent(dumped: str) -> str:
+    """A parameter as the server has it: it reads the field that the driver sends, a quoted text, once."""
+    assert dumped[:1] == dumped[-1:] == "'", dumped
+    return re.sub(r"\\(.)", lambda escape: _ESCAPED.get(escape[1], escape[1]), dumped[1:-1], flags=re.DOTALL)
+
+
+_ESCAPED = {"b": "\b", "f": "\f", "r": "\r", "n": "\n", "t": "\t", "0": "\0", "a": "\a", "v": "\v"}
+
+
 class NativeClient:
     """What ServerSink uses of clickhouse_driver.Client, answered by chDB."""
 
@@ -60,15 +72,15 @@ class NativeClient:
     def execute(
         self,
         sql: str,
-        params: list[list[Any]] | None = None,
+        params: list[list[Any]] | Parameters | None = None,
         *,
         columnar: bool = False,
         with_column_types: bool = False,
     ) -> Any:
-        if params is not None:
+        if isinstance(params, list):
             assert columnar
             return self._insert(sql, params)
-        rows, described = self._decoded(self._run(sql, "Native"))
+        rows, described = self._decoded(self._run(sql, "Native", params or {}))
         return (rows, described) if with_column_types else rows
 
     def disconnect(self) -> None:
@@ -90,9 +102,11 @@ class NativeClient:
         except RuntimeError as error:
             raise errors.ServerException(str(error), code_of(str(error))) from error
 
-    def _run(self, sql: str, output_format: str) -> bytes:
+    def _run(self, sql: str, output_format: str, parameters: Parameters = NONE) -> bytes:
+        """Parameters take the driver's own way: quoted as a field of text, which the server reads."""
+        texts = {name: _sent(value) for name, value in escape_params(parameters, CONTEXT, for_server=True).items()}
         try:
-            return bytes(self._connection.query(sql, output_format).bytes())
+            return bytes(self._connection.query(sql, output_format, params=texts).bytes())
         except (ChdbError, RuntimeError) as error:
             raise errors.ServerException(str(error), code_of(str(error))) from error
 

@@ -218,7 +218,7 @@ def test_a_large_answer_is_sent_from_the_disk_and_whole(embedded: EmbeddedSink, 
     sql = "SELECT number, repeat('x', 100) FROM numbers(100000)"
     expected = embedded.query_text(sql, "CSV")
     with QueryServer(embedded, spool=tmp_path) as server:
-        body = server.answer(sql, "CSV").body
+        body = server.answer(sql, "CSV", server.analysts).body
         assert not isinstance(body, bytes)
         assert Path(f"/proc/self/fd/{body.fileno()}").readlink().parent == tmp_path
         body.close()
@@ -227,6 +227,36 @@ def test_a_large_answer_is_sent_from_the_disk_and_whole(embedded: EmbeddedSink, 
     assert list(tmp_path.iterdir()) == []
     with QueryServer(embedded, spool=tmp_path / "gone") as server, pytest.raises(SinkUnavailable, match="be kept"):
         remote_query(server.url, sql, "CSV")
+
+
+def test_a_customers_statement_has_its_own_turns_and_limits(embedded: EmbeddedSink) -> None:
+    few = Limits(rows=3, seconds=2)
+    with QueryServer(embedded, customer_limits=few) as server:
+        rows = remote_query(
+            server.url, "SELECT arrayJoin({names:Array(String)}) AS n", "CSV", parameters={"names": ["a'", "b"]}
+        )
+        assert rows == b'"a\'"\n"b"\n'
+        with pytest.raises(SinkRejected, match="takes too much"):
+            remote_query(server.url, "SELECT number FROM numbers(4)", "CSV", parameters={})
+        for _ in range(2):
+            assert server.analysts.take()
+        assert remote_query(server.url, "SELECT {n:Int64} AS n", "CSV", parameters={"n": 7}) == b"7\n"
+        for _ in range(2):
+            server.analysts.release()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"SELECT 1", b"[]", b"{}", b"\xff", b"[" * 100_000, b'{"statement": "SELECT 1"}',
+        b'{"statement": 1, "parameters": {}}', b'{"statement": "SELECT 1", "parameters": [1]}',
+        b'{"statement": "SELECT 1", "parameters": {"a": 1.5}}', b'{"statement": "SELECT 1", "parameters": {"a": true}}',
+        b'{"statement": "SELECT 1", "parameters": {"a": [1, "b"]}}', b'{"statement": "\\ud800", "parameters": {}}',
+        b'{"statement": "SELECT {a:String}", "parameters": {"a": "\\ud800"}}',
+    ],
+)  # fmt: skip
+def test_a_wrong_statement_with_parameters_is_refused(server: QueryServer, body: bytes) -> None:
+    assert ask(server, "POST", "/read", body)[0] == 400
 
 
 SLOW = f"SELECT arraySum(x -> {'sipHash64(' * 30}x{')' * 30}, range(1000000))"

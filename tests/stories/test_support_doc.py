@@ -1,7 +1,7 @@
 """docs/support.md: every command in it is run, on its own history, and says what the document shows.
 
 The history is moved by whole days, so that the document's day is today, and what is printed is moved back. Only times
-of the log's own, offsets and the sender's machine are not compared.
+of the log's own, ends counted from now, offsets, random ids and the sender's machine are not compared.
 """
 
 from __future__ import annotations
@@ -89,9 +89,11 @@ def history(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def compared(text: str) -> list[str]:
     """What is compared of an output: its words, without how tables are ruled and spaced."""
     text = re.sub(rf"{ITS_DAY}T[0-9:.]+Z", "THEN", text)
+    text = re.sub(r" until \S+Z(?=[; ])", " until LATER", text)
+    text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "UUID", text)
     text = re.sub(r"@\d+(/\d+)?", "@N", text)
     text = re.sub(r"\b\d@N", "P@N", text)
-    text = re.sub(r"(emit|refund)@\w+(?:[.-]\w+)*", r"\1@HOST", text)
+    text = re.sub(r"(emit|refund|hold)@\w+(?:[.-]\w+)*", r"\1@HOST", text)
     text = re.sub(r"up to offset \d+", "up to offset N", text)
     return text.replace("─", "").split()
 

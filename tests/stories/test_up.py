@@ -17,6 +17,7 @@ from application.configuration.sources import load
 from application.pipeline import opened
 from cli.running.stack import Deaths
 from local import probes
+from local.ports import free_ports
 from local.record import Record, process_began
 from local.shared import SharedKafka
 
@@ -38,6 +39,7 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path, monkeypatch: pytest.M
     """The command in a folder with a configuration of its own, on the broker of all tests."""
     (tmp_path / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 4\n'
+        f"query_port = {free_ports(1)[0]}\n"  # the default one may be another test's, which runs beside this
     )
     yield run
     run("down")
@@ -119,7 +121,8 @@ def pid_of(record: Record, argument: str) -> int:
 @pytest.mark.crash
 @pytest.mark.parametrize(("name", "command"), [("worker", "worker"), ("loader", "load")])
 def test_what_is_killed_is_started_again_and_goes_on(pipeline: Run, tmp_path: Path, name: str, command: str) -> None:
-    assert pipeline("up", "--detach").exit_code == 0
+    started = pipeline("up", "--detach")
+    assert started.exit_code == 0, started.stderr
     assert pipeline("prices", "publish", PIXEL).exit_code == 0
     record = running(tmp_path)
     first = pid_of(record, command)
@@ -150,7 +153,8 @@ def test_what_is_killed_is_started_again_and_goes_on(pipeline: Run, tmp_path: Pa
 
 @pytest.mark.crash
 def test_a_worker_whose_keeper_is_killed_is_ended_before_another_starts(pipeline: Run, tmp_path: Path) -> None:
-    assert pipeline("up", "--detach").exit_code == 0
+    started = pipeline("up", "--detach")
+    assert started.exit_code == 0, started.stderr
     record = running(tmp_path)
     worker = pid_of(record, "worker")
     keeper = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])

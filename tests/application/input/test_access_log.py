@@ -250,21 +250,6 @@ def test_a_format_that_is_named_takes_no_other() -> None:
             parse(wrong)
 
 
-def test_what_is_too_long_is_cut_and_a_cut_path_is_kept_beside() -> None:
-    path = "/" + "p" * 3_000
-    event = event_of(line(f'"GET {path} HTTP/1.1" 200 5 "{path}" "{path}"'.encode()))
-    assert event["endpoint"] == path[:256]
-    assert isinstance(event["attributes"], dict)
-    assert event["attributes"]["path"] == event["attributes"]["agent"] == path[:1_024]
-
-
-def test_a_given_endpoint_keeps_the_path_as_an_attribute() -> None:
-    event = event_of(line(), endpoint="page")
-    assert event["endpoint"] == "page"
-    assert isinstance(event["attributes"], dict)
-    assert event["attributes"]["path"] == "/a"
-
-
 @given(st.binary(max_size=60), st.integers(0, 200))
 def test_no_bytes_raise_anything_else_or_make_a_wrong_event(noise: bytes, at: int) -> None:
     good = START + b'"GET /a?b=c HTTP/1.1" 200 5 "http://x/" "Mozilla/5.0"'

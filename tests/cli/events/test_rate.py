@@ -4,8 +4,6 @@ import gzip
 import json
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,6 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from application.input.file_rating import Rater, to_line
-from application.input.lines import read_lines
-from application.input.ndjson import CommandReader
 from tests.command import BOOK
 
 Run = Callable[..., Result]
@@ -309,68 +304,3 @@ def test_it_answers_while_the_input_is_still_open(process: Start, book: Path) ->
     running.stdin.close()
     assert len(running.stdout.readlines()) == 499
     assert running.wait(timeout=20) == 0
-
-
-@pytest.mark.slow
-def test_memory_is_flat_as_the_file_grows(tmp_path: Path, book: Path) -> None:
-    """Five times the file of the same accounts takes no more memory: what is forgotten is swept."""
-    short, long_ = (_peak_kib(tmp_path, book, days) for days in (400, 2_000))
-    assert long_ < short * 1.15, (short, long_)
-
-
-def _peak_kib(tmp_path: Path, book: Path, days: int) -> int:
-    path = tmp_path / f"{days}.ndjson"
-    with path.open("wb") as out:
-        for day in range(days):
-            for number in range(40):
-                at = JANUARY_2 + day * DAY + number
-                address = f"10.{day % 250}.{day // 250}.{number}"
-                out.write(to_line(event(f"{day}-{number}", account_id=f"a{number % 4}", occurred_at=at, ip=address)))
-    code = (
-        "import resource, sys\nfrom cli.main import main\n"
-        "try:\n    main()\nfinally:\n    sys.stderr.write(f'\\n{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "rate", "--prices", str(book), str(path)],
-        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    return int(done.stderr.rsplit("\n", 1)[1])
-
-
-def test_a_line_beyond_the_bound_is_read_past() -> None:
-    import io
-
-    lines = list(read_lines(io.BytesIO(b"a" * 100 + b"\n" + b"b" * 10 + b"\n" + b"c" * 11), longest=10))
-    assert [(line.number, line.content, line.too_long) for line in lines] == [
-        (1, b"a" * 10, True), (2, b"b" * 10, False), (3, b"c" * 10, True),
-    ]  # fmt: skip
-
-
-def test_rating_in_pieces_between_writes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
-    from application.input import file_rating as rating
-
-    lines = as_lines(
-        *(event(f"e{number % 700}", ip=f"1.1.1.{number % 90}", occurred_at=JANUARY_2 + number * 9_000_000)
-          for number in range(1_500))
-    )  # fmt: skip
-
-    def rate() -> list[dict[str, Any]]:
-        return list(Rater(BOOK).rate(CommandReader(read_lines(io.BytesIO(lines)))))
-
-    whole = rate()
-    for size in (1, 7, 100):
-        monkeypatch.setattr(rating, "_COMMANDS_BETWEEN_WRITES", size)
-        assert rate() == whole
-
-
-@pytest.mark.slow
-def test_it_is_fast_enough_to_try_prices(book: Path) -> None:
-    """Not a benchmark: a bound that only a mistake, such as a scan for each event, would break."""
-    import io
-
-    lines = as_lines(*(event(f"e{number}", ip=f"10.0.{number % 250}.{number % 199}") for number in range(20_000)))
-    began = time.perf_counter()
-    assert sum(1 for _ in Rater(BOOK).rate(CommandReader(read_lines(io.BytesIO(lines))))) == 20_000
-    assert time.perf_counter() - began < 10

@@ -78,10 +78,11 @@ def test_a_port_that_nobody_has_set_gives_way_and_the_other_one_is_noted(taken: 
     settings = Settings(query_port=taken)
 
     def stack(*, is_set: bool) -> Stack:
-        return Stack(settings, lambda: pytest.fail("no broker"), lambda _text: None, is_query_port_set=is_set)
+        set_ports = ["query_port"] if is_set else []
+        return Stack(settings, lambda: pytest.fail("no broker"), lambda _text: None, set_ports=set_ports)
 
-    assert stack(is_set=False)._query_port() != taken
-    assert stack(is_set=True)._query_port() == taken
+    assert stack(is_set=False)._port("query_port") != taken
+    assert stack(is_set=True)._port("query_port") == taken
 
 
 def test_the_loader_says_who_has_its_port(tmp_path: Path, taken: int) -> None:

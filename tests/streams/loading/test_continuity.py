@@ -164,7 +164,7 @@ def check_positions(sink: Sink) -> None:
     """They come back, and a later offset wins whatever the order."""
     positions = SinkPositions(sink)
     assert positions.read() == {}
-    first = {("out", 0): Loaded(5, "00" * 16), ("out", 1): Loaded(0, "11" * 16)}
+    first = {("out", 0): Loaded(5, "00" * 16, 2**43), ("out", 1): Loaded(0, "11" * 16)}
     positions.write(first)
     assert positions.read() == first
     positions.write({("out", 0): Loaded(9, "22" * 16), ("other", 0): Loaded(2**62, "33" * 16)})

@@ -70,6 +70,23 @@ def test_topics_are_made_once_and_as_they_must_be(kafka: SharedKafka) -> None:
         found = configuration(kafka, name)
         assert {key: found[key] for key in wanted} == wanted
         assert found["retention.ms"] == retention
+    access = configuration(kafka, names.access)
+    assert (access["cleanup.policy"], access["message.timestamp.type"]) == ("compact", "LogAppendTime")
+    assert partition_count(kafka.bootstrap, names.access) == 1
+
+
+@pytest.mark.kafka
+def test_a_pipeline_of_an_earlier_version_has_no_topic_of_access_until_its_topics_are_made_again(
+    kafka: SharedKafka,
+) -> None:
+    names = TopicNames(kafka.fresh_prefix())
+    made = ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=1))
+    AdminClient({"bootstrap.servers": kafka.bootstrap}).delete_topics([names.access])[names.access].result(30)
+    assert check_topics(kafka.bootstrap, names) == made
+    with pytest.raises(TopicMissing, match=r"\.access"):
+        partition_count(kafka.bootstrap, names.access)
+    assert ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=1)) == made
+    assert partition_count(kafka.bootstrap, names.access) == 1
 
 
 @pytest.mark.kafka
@@ -90,6 +107,12 @@ def test_all_that_is_wrong_is_said_at_once(kafka: SharedKafka) -> None:
     ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=2))
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
     admin.create_partitions([NewPartitions(names.billed, 4)])[names.billed].result(30)
+    deleting = ConfigResource(
+        ResourceType.TOPIC,
+        names.access,
+        incremental_configs=[ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)],
+    )
+    admin.incremental_alter_configs([deleting])[deleting].result(30)
     change = ConfigResource(
         ResourceType.TOPIC,
         names.requests,
@@ -106,6 +129,7 @@ def test_all_that_is_wrong_is_said_at_once(kafka: SharedKafka) -> None:
         (names.billed, "the number of partitions", "4", "2"),
         (names.requests, "message.timestamp.type", "CreateTime", "LogAppendTime"),
         (names.requests, "cleanup.policy", "compact", "delete"),
+        (names.access, "cleanup.policy", "delete", "compact"),
     ]
     assert "choose another topic_prefix" in str(caught.value)
     with pytest.raises(TopicMismatch, match="the number of partitions is 2, 8 is needed"):

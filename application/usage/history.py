@@ -1,0 +1,99 @@
+"""The history of usage, newest first: pages of one instant, each as quick as the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from application.usage.as_of import AsOf, Positions
+from application.usage.conditions import of_refunds
+from application.usage.cursors import Cursor, CursorKeys, question_digest
+from application.usage.newest import DAY, Behind, Table, edge, newest
+from application.usage.query import BadQuery, Filters
+from application.usage.rows import UsageRow, line_row, order, refund_row
+from application.usage.scope import UsageScope
+from application.usage.store import UsageStore
+
+PAGE = 100
+MOST_ROWS = 1_000
+"""Rows of a page that may be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """What is asked for. `refunds`: put them among the lines. `since`: only what came after that instant."""
+
+    scope: UsageScope
+    filters: Filters = field(default_factory=Filters)
+    refunds: bool = False
+    since: AsOf | None = None
+    limit: int = PAGE
+
+    def check(self) -> None:
+        """Raises BadQuery."""
+        self.filters.check()
+        if not 1 <= self.limit <= MOST_ROWS:
+            raise BadQuery([("limit", f"a number from 1 to {MOST_ROWS:,}")])
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table.LINES, Table.REFUNDS) if self.refunds else (Table.LINES,)
+
+    @property
+    def digest(self) -> bytes:
+        """What a cursor is bound to: all but the number of rows a page."""
+        since = None if self.since is None else str(self.since)
+        return question_digest(self.scope, self.filters, refunds=self.refunds, since=since)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows newest first; `next` is the cursor of the page behind it, None at the end."""
+
+    rows: list[UsageRow]
+    as_of: AsOf
+    next: str | None
+
+
+class UsageReader:
+    """Reads usage from the store."""
+
+    def __init__(self, store: UsageStore, positions: Positions, keys: CursorKeys) -> None:
+        self.store = store
+        self.positions = positions
+        self._keys = keys
+
+    def page(self, query: HistoryQuery, cursor: str | None = None, names: dict[str, str] | None = None) -> Page:
+        """One page. `names`: people's names by actor. Raises BadQuery, BadCursor, TooMuch, Failed."""
+        query.check()
+        begun = self.begin(query) if cursor is None else self._keys.read(cursor, query.digest)
+        rows = self.rows(query, begun, query.limit + 1, names or {})
+        if len(rows) <= query.limit:
+            return Page(rows, begun.as_of, None)
+        rows = rows[: query.limit]
+        return Page(rows, begun.as_of, self._keys.written(replace(begun, after=rows[-1].key), query.digest))
+
+    def begin(self, query: HistoryQuery) -> Cursor:
+        """Before the newest row, at the present instant. Raises Failed."""
+        as_of = self.positions.now(query.scope)
+        first_days = [edge(self.store, table, query.scope, "ASC") for table in query.tables]
+        return Cursor(as_of, None, (first_days[0], first_days[-1]))
+
+    def rows(self, query: HistoryQuery, begun: Cursor, count: int, names: dict[str, str]) -> list[UsageRow]:
+        """Up to `count` rows behind the cursor. Raises TooMuch, Failed."""
+        rows: list[UsageRow] = []
+        for table, first in zip(query.tables, begun.first_days, strict=False):
+            filters = query.filters if table is Table.LINES else of_refunds(query.filters)
+            if filters is None:
+                continue
+            last = self._last_day(query, begun, table)
+            asked = Behind(query.scope, filters, begun.as_of, query.since, begun.after, first, last)
+            shown = line_row if table is Table.LINES else refund_row
+            rows += [shown(row, names) for row in newest(self.store, table, asked, count)]
+        return sorted(rows, key=lambda row: order(row.key), reverse=True)[:count]
+
+    def _last_day(self, query: HistoryQuery, begun: Cursor, table: Table) -> int:
+        if begun.after is not None:
+            return begun.after[0] // DAY
+        if query.filters.to_ms is not None:
+            return (query.filters.to_ms - 1) // DAY
+        return edge(self.store, table, query.scope, "DESC")

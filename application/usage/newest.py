@@ -1,0 +1,158 @@
+"""The newest rows of a table behind a cursor, found in growing spans of days.
+
+An account's rows of one day stand together. So neither the account's age nor the place of a page counts, only what the
+page's own days hold; a filter that few rows pass costs more, for the days must be looked through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal
+
+from application.usage.as_of import AsOf
+from application.usage.conditions import Bound, day, instant, line_conditions, refund_source
+from application.usage.fields import SELECTED, TIME
+from application.usage.query import Filters
+from application.usage.rows import Key, line_key
+from application.usage.scope import UsageScope
+from application.usage.store import Row, UsageStore
+
+DAY = 86_400_000
+NEVER = 1 << 30
+"""The first day of a table without rows."""
+_SPANS = (1, 7, 90)
+"""Days looked through one after the other, from the newest on; then all that are left."""
+
+
+class Table(StrEnum):
+    """The tables that history is read from."""
+
+    LINES = "billed_rows"
+    REFUNDS = "refund_rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What is looked for: rows of the instant that pass the filters, behind the key `after` (None: from the newest on).
+
+    `since`: only what came after that instant. `first` and `last`: the days between which rows can be.
+    """
+
+    scope: UsageScope
+    filters: Filters
+    as_of: AsOf
+    since: AsOf | None = None
+    after: Key | None = None
+    first: int = 0
+    last: int = field(default=NEVER)
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Spans of days, both included, that cover all of them, newest first."""
+        filters = self.filters
+        first = self.first if filters.from_ms is None else max(self.first, filters.from_ms // DAY)
+        last = self.last if filters.to_ms is None else min(self.last, (filters.to_ms - 1) // DAY)
+        if self.after is not None:
+            last = min(last, self.after[0] // DAY)
+        for days in _SPANS:
+            if last < first:
+                return
+            yield max(first, last - days + 1), last
+            last -= days
+        if first <= last:
+            yield first, last
+
+
+def edge(store: UsageStore, table: Table, scope: UsageScope, direction: Literal["ASC", "DESC"]) -> int:
+    """The account's first or last day (days since 1970): found at once, for the table's order begins with them.
+
+    Without rows the first is after every other, and the last before. Raises Failed.
+    """
+    bound = Bound()
+    if scope.account_id is None:
+        end = "min" if direction == "ASC" else "max"
+        sql = f"SELECT toInt64(toInt32({end}(day))) AS number FROM {table} HAVING count() > 0"
+    else:
+        account = bound.bind(scope.account_id, "String")
+        sql = (
+            f"SELECT toInt64(toInt32(day)) AS number FROM {table} WHERE account_id = {account} "
+            f"ORDER BY account_id {direction}, day {direction} LIMIT 1"
+        )
+    rows = store.rows(sql, bound.parameters)
+    return int(rows[0]["number"]) if rows else (NEVER if direction == "ASC" else -1)
+
+
+def newest(store: UsageStore, table: Table, asked: Behind, count: int) -> list[Row]:
+    """Up to `count` rows, newest first. Raises TooMuch, Failed."""
+    within = _lines if table is Table.LINES else _refunds
+    rows: list[Row] = []
+    for first, last in asked.spans():
+        rows += within(store, asked, first, last, count - len(rows))
+        if len(rows) >= count:
+            break
+    return rows
+
+
+def _lines(store: UsageStore, asked: Behind, first: int, last: int, count: int) -> list[Row]:
+    """Their keys first, by few columns; then the whole rows by their keys."""
+    bound = Bound()
+    conditions = line_conditions(bound, asked.scope, asked.filters, asked.as_of, asked.since)
+    keys = store.rows(
+        f"""SELECT account_id, event_id, line, {TIME} AS occurred_ms FROM billed_rows FINAL
+        WHERE {conditions} AND ({_days(bound, first, last)}) AND ({_behind(bound, asked.after, "occurred_at", 0)})
+        ORDER BY occurred_at DESC, account_id DESC, event_id DESC, line DESC
+        LIMIT {bound.bind(count, "Int64")}""",
+        bound.parameters,
+    )
+    return _whole(store, [line_key(row) for row in keys]) if keys else []
+
+
+def _whole(store: UsageStore, keys: list[Key]) -> list[Row]:
+    """The rows of these keys, in their order. A row that is there twice is the same twice."""
+    bound = Bound()
+    accounts = bound.texts(sorted({key[1] for key in keys}))
+    events = bound.texts(sorted({key[2] for key in keys}))
+    days = _days(bound, keys[-1][0] // DAY, keys[0][0] // DAY)
+    rows = store.rows(
+        f"SELECT {SELECTED} FROM billed_rows WHERE account_id IN {accounts} AND {days} AND event_id IN {events}",
+        bound.parameters,
+    )
+    by_key = {line_key(row): row for row in rows}
+    return [by_key[key] for key in keys]
+
+
+def _refunds(store: UsageStore, asked: Behind, first: int, last: int, count: int) -> list[Row]:
+    bound, filters = Bound(), asked.filters
+    start, end = first * DAY, (last + 1) * DAY
+    spanned = replace(
+        filters,
+        from_ms=start if filters.from_ms is None else max(start, filters.from_ms),
+        to_ms=end if filters.to_ms is None else min(end, filters.to_ms),
+    )
+    source = refund_source(bound, asked.scope, spanned, asked.as_of, asked.since)
+    return store.rows(
+        f"""SELECT {SELECTED}, refund_id, reason, refunded, forfeited, remaining_charge, refund_balance, requested_ms
+        FROM {source} WHERE {_behind(bound, asked.after, "requested_at", 1)}
+        ORDER BY requested_at DESC, account_id DESC, event_id DESC, line DESC, refund_id DESC
+        LIMIT {bound.bind(count, "Int64")}""",
+        bound.parameters,
+    )
+
+
+def _days(bound: Bound, first: int, last: int) -> str:
+    return f"day >= {day(bound, first * DAY)} AND day <= {day(bound, last * DAY)}"
+
+
+def _behind(bound: Bound, after: Key | None, time: str, kind: int) -> str:
+    """The rows of this kind (0 lines, 1 refunds) behind the cursor's, in the order of `rows.Key`."""
+    if after is None:
+        return "1"
+    at, account, event, line, last_kind, refund = after
+    ids = f"{bound.bind(account, 'String')}, {bound.bind(event, 'String')}, {bound.bind(line, 'Int64')}"
+    if kind == last_kind == 1:
+        same = f"(account_id, event_id, toInt64(line), refund_id) < ({ids}, {bound.bind(refund, 'String')})"
+    else:
+        same = f"(account_id, event_id, toInt64(line)) {'<=' if kind < last_kind else '<'} ({ids})"
+    moment = instant(bound, at)
+    return f"{time} < {moment} OR ({time} = {moment} AND {same})"

@@ -1,0 +1,1 @@
+"""The meter over HTTP, with the standard library alone."""

@@ -1,0 +1,1 @@
+"""The way of a recorded command from memory, over the spool, to the transport."""

@@ -1,0 +1,1 @@
+"""HTTP in front of the pipeline (SERVER.md): parses requests, calls `application`, answers."""

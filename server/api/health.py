@@ -1,0 +1,56 @@
+"""Whether the server lives and can take requests, and its metrics: for anyone who reaches it."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from server.api.answers import json_answer
+from server.api.call import Call
+from server.api.problems import Problem, ProblemType
+from server.api.routing import Operation
+
+
+async def live(_call: Call) -> Response:
+    """200 while the process answers at all."""
+    return json_answer({"status": "ok"})
+
+
+async def ready(call: Call) -> Response:
+    """200 where events can be taken; with `?for=reads`, where customers' reads can be answered, too."""
+    call.only_parameters("for")
+    wanted = call.parameter("for")
+    if wanted not in {None, "events", "reads"}:
+        raise Problem(ProblemType.INVALID_PARAMETERS, "for is events or reads")
+    parts = call.parts
+    checks = [*parts.ready_for_events, *(parts.ready_for_reads if wanted == "reads" else ())]
+    reasons = [reason for check in checks if (reason := check()) is not None]
+    if parts.is_draining:
+        reasons.append("the server is ending")
+    if reasons:
+        raise Problem(ProblemType.UNAVAILABLE, "; ".join(reasons))
+    return json_answer({"status": "ok"})
+
+
+async def metrics(call: Call) -> Response:
+    """Prometheus' text, for clients on this machine only."""
+    client = call.scope.get("client")
+    try:
+        is_here = client is not None and ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        is_here = False
+    if not is_here:
+        raise Problem(ProblemType.NOT_FOUND, "metrics are for clients on this machine")
+    parts = call.parts
+    parts.metrics.in_hand.set(parts.limits.requests)
+    parts.metrics.body_bytes.set(parts.limits.bytes)
+    return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+OPERATIONS = (
+    Operation("GET", "/health/live", None, live, "Whether the process answers"),
+    Operation("GET", "/health/ready", None, ready, "Whether events can be taken"),
+    Operation("GET", "/metrics", None, metrics, "Figures for Prometheus, on this machine"),
+)

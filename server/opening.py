@@ -1,0 +1,54 @@
+"""Makes a server's parts over a pipeline, in the loop that they belong to, and ends them in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from application.access.authenticator import Authenticator
+from application.configuration.settings import Settings
+from application.ingest.accepting import EventIntake
+from application.ingest.decisions import Decisions
+from application.pipeline import Pipeline
+from server.limits import Bounds
+from server.local_key import OPERATOR_KEY, LocalKey
+from server.parts import Parts, PublicFace
+from streams.log.decision_tail import DecisionTail
+from streams.log.event_sender import EventSender
+
+_FLUSH_SECONDS = 8.0
+
+
+@contextmanager
+def opened_authenticator(settings: Settings, _pipeline: Pipeline) -> Iterator[Authenticator]:
+    """Who tells keys apart."""
+    yield LocalKey(settings.data_dir / OPERATOR_KEY)
+
+
+@asynccontextmanager
+async def opened_parts(
+    pipeline: Pipeline, authenticator: Authenticator, face: PublicFace | None = None, bounds: Bounds | None = None
+) -> AsyncIterator[Parts]:
+    """The parts of one server. Its tail follows before the block begins; its sender is flushed after it ends.
+
+    Raises LogError where Kafka does not answer.
+    """
+    names = pipeline.names
+    source = pipeline.connections.tail_source((names.billed, names.holds))
+    tail = DecisionTail(source, pipeline.seals)
+    await asyncio.to_thread(tail.start)
+    try:
+        sender = EventSender(pipeline.connections.message_sender(), pipeline.codec)
+        try:
+            intake = EventIntake(sender, pipeline.codec, pipeline.partitions, pipeline.log_id)
+            decisions = Decisions(tail, pipeline.codec, names)
+            parts = Parts(pipeline, authenticator, intake, decisions, face or PublicFace(), bounds or Bounds())
+            parts.ready_for_events.append(intake.problem)
+            parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
+            parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))
+            yield parts
+        finally:
+            await sender.close(_FLUSH_SECONDS)
+    finally:
+        await asyncio.to_thread(tail.close)

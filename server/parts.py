@@ -1,0 +1,51 @@
+"""What an app is made of: made once by whoever starts a server, and by tests over in-memory twins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from application.access.authenticator import Authenticator
+from application.ingest.accepting import EventIntake
+from application.ingest.decisions import Decisions
+from application.pipeline import Pipeline
+from server.limits import Bounds, Limits
+from server.metrics import HttpMetrics
+
+Check = Callable[[], str | None]
+"""Says why something is not ready, in words; None: it is. Must not block."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicFace:
+    """How clients see the server. `hosts`: names that it answers for, beside localhost and addresses.
+
+    `over_tls`: whether they come over TLS (a proxy's). `source_in_id`: whether a CloudEvent's source is part of its
+    event_id.
+    """
+
+    hosts: Sequence[str] = ()
+    over_tls: bool = False
+    source_in_id: bool = True
+
+
+@dataclass
+class Parts:
+    """Everything that operations use. `ready_for_events` and `ready_for_reads`: what /health/ready asks."""
+
+    pipeline: Pipeline
+    authenticator: Authenticator
+    intake: EventIntake
+    decisions: Decisions
+    face: PublicFace = field(default_factory=PublicFace)
+    bounds: Bounds = field(default_factory=Bounds)
+    metrics: HttpMetrics = field(default_factory=HttpMetrics)
+    ready_for_events: list[Check] = field(default_factory=list)
+    ready_for_reads: list[Check] = field(default_factory=list)
+    is_draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.limits = Limits(self.bounds)
+        self.large_bodies = asyncio.Lock()
+        """Who holds it reads a large body: one at a time, so that what it takes while it is read is taken once."""

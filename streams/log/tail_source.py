@@ -1,0 +1,91 @@
+"""The ends of output topics in Kafka, as a `DecisionTail` follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams import clock
+from streams.log.client import client_config, logger
+from streams.log.decision_tail import TailRecord
+from streams.log.input_log import as_message
+from streams.log.protocols import LogError, LogUnavailable
+
+_AT_ONCE = 500
+_FETCH_BYTES = 32 << 20
+_QUEUE_KIB = 32 << 10
+_TIMEOUT = 15.0
+_FURTHEST_BACK = 2_000
+"""Records of a partition that a start reads at most: it must not grow with what the last minute holds."""
+
+
+class KafkaTailSource:
+    """`TailSource` over a cluster; `back_ms`: how far before now it begins."""
+
+    def __init__(
+        self, bootstrap: str, topics: Sequence[str], partitions: int, security: Mapping[str, str] | None = None, *,
+        back_ms: int = 60_000,
+    ) -> None:  # fmt: skip
+        self._bootstrap = bootstrap
+        self._places = [(topic, partition) for topic in topics for partition in range(partitions)]
+        self._back_ms = back_ms
+        self._config = client_config(
+            bootstrap, security,
+            group_id="creditmeter.tail",  # the client wants one; nothing joins it or commits to it
+            enable_auto_commit=False, enable_auto_offset_store=False, auto_offset_reset="latest",
+            isolation_level="read_committed", check_crcs=True, fetch_wait_max_ms=100, fetch_min_bytes=1,
+            fetch_max_bytes=_FETCH_BYTES, max_partition_fetch_bytes=_FETCH_BYTES,
+            receive_message_max_bytes=_FETCH_BYTES * 2, queued_max_messages_kbytes=_QUEUE_KIB,
+            fetch_queue_backoff_ms=10,
+        )  # fmt: skip
+        self._consumer: Consumer | None = None
+        self._problem: str | None = None
+
+    def start(self) -> None:
+        consumer = Consumer(self._config)
+        since = clock.now_ms() - self._back_ms
+        try:
+            asked = [TopicPartition(topic, partition, since) for topic, partition in self._places]
+            by_time = consumer.offsets_for_times(asked, timeout=_TIMEOUT)
+            begin = [self._begin(consumer, place) for place in by_time]
+        except KafkaException as error:
+            consumer.close()
+            raise LogUnavailable(f"{self._bootstrap}: {error.args[0].str()}; see that Kafka runs") from error
+        consumer.assign(begin)
+        self._consumer = consumer
+
+    def poll(self, seconds: float) -> Sequence[TailRecord]:
+        if self._consumer is None:
+            raise LogError("a tail is started before it is read")
+        first = self._consumer.poll(seconds)
+        if first is None:
+            return []
+        records = []
+        for message in [first, *self._consumer.consume(_AT_ONCE, timeout=0)]:
+            if (error := message.error()) is not None:
+                self._note(error)
+                continue
+            self._problem = None
+            records.append(TailRecord(message.topic() or "", as_message(message)))
+        return records
+
+    def problem(self) -> str | None:
+        return self._problem
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _begin(self, consumer: Consumer, by_time: TopicPartition) -> TopicPartition:
+        topic, partition = by_time.topic, by_time.partition
+        low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
+        wanted = end if by_time.offset < 0 else by_time.offset
+        return TopicPartition(topic, partition, max(low, wanted, end - _FURTHEST_BACK))
+
+    def _note(self, error: KafkaError) -> None:
+        """The client goes on by itself: it waits for a broker, and reads on at the end of a topic that was cut."""
+        if self._problem is None:
+            logger.warning("the tail of decisions: %s", error.str())
+        self._problem = error.str()

@@ -1,0 +1,75 @@
+"""The contract of sending and following on a real broker, and a broker that goes away and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from local.shared import SharedKafka
+from local.start import Broker
+from streams import clock
+from streams.log.connections import KafkaConnections
+from streams.log.event_sender import EventSender, Outgoing, Stored
+from streams.log.message_sender import KafkaMessageSender
+from streams.log.output_log import KafkaOutputLog
+from streams.log.pipeline_seals import PipelineSeals
+from streams.log.protocols import LogUnavailable
+from streams.log.seal_ledger import SealKeys
+from streams.log.topics import TopicNames, TopicSettings, ensure_topics
+from tests.streams.log.contract_sending import CODEC, Place, SendingContract, event, ids_at, run
+from tests.streams.log.test_event_sender import billed
+
+pytestmark = pytest.mark.kafka
+
+
+class TestOnKafka(SendingContract):
+    @pytest.fixture
+    def place(self, kafka: SharedKafka) -> Iterator[Place]:
+        names = TopicNames(kafka.fresh_prefix())
+        topics = ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=2))
+        seals = PipelineSeals(kafka.bootstrap, names, SealKeys(topics[names.requests])).begun(2)
+        worker = KafkaOutputLog(kafka.bootstrap, CODEC.read_position, seals=seals.sealer)
+
+        def answer(partition: int, offset: int, part: int, parts: int, event_id: str) -> None:
+            worker.send(names.billed, partition, billed(offset, part, parts, event_id, partition))
+            worker.wait()
+
+        with closing(KafkaConnections(kafka.bootstrap, names, CODEC, {})) as connections, closing(worker):
+            yield Place(names, connections, answer)
+
+
+@pytest.mark.crash
+@pytest.mark.slow
+def test_a_broker_that_goes_away_and_comes_back_needs_no_restart(own_kafka: Broker) -> None:
+    names = TopicNames("away")
+    ensure_topics(own_kafka.bootstrap, names, TopicSettings(partitions=1))
+    transport = KafkaMessageSender(own_kafka.bootstrap, names.requests, delivery_timeout=2)
+
+    async def store(sender: EventSender, number: int) -> Stored | None:
+        (stored,) = await sender.store_events("k", [Outgoing(0, event(number))])
+        return stored
+
+    async def work() -> list[Stored]:
+        sender = EventSender(transport, CODEC)
+        first = await store(sender, 1)
+        await asyncio.to_thread(own_kafka.kill)
+        assert await store(sender, 2) is None
+        with pytest.raises(LogUnavailable, match="not delivered"):
+            await store(sender, 3)
+        await asyncio.to_thread(own_kafka.restart)
+        deadline = clock.monotonic() + 60
+        while sender.problem() is not None:
+            assert clock.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        second = await store(sender, 4)
+        await sender.close(10)
+        return [stored for stored in (first, second) if stored is not None]
+
+    stored = run(work)
+    connections = KafkaConnections(own_kafka.bootstrap, names, CODEC, {})
+    with closing(connections):
+        place = Place(names, connections, lambda *_: None)
+        assert [ids_at(place, one) for one in stored] == [["e-1"], ["e-4"]]
