@@ -30,6 +30,9 @@ from streams.state.store import Identity, StateStore
 
 logger = logging.getLogger(__name__)
 
+WAITING_MESSAGES, WAITING_BYTES = 20_000, 64 * 1024 * 1024
+"""What may be fetched and wait for the rating loop; a message takes 2 KiB beside its bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -226,6 +229,8 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = N
             settings.state_path / "faust",
             group_messages=settings.group_messages,
             group_bytes=settings.group_bytes,
+            waiting_messages=WAITING_MESSAGES,
+            waiting_bytes=WAITING_BYTES,
             security=settings.security,
             session_timeout=settings.session_timeout,
         ),

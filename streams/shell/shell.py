@@ -47,6 +47,13 @@ PATIENCE = 20.0
 LOOK = 0.01
 """Seconds between looks at the queue while a group gathers."""
 
+SWITCH_SECONDS = 0.001
+"""How long the thread that works on messages may keep the interpreter from those that fetch them: a message that comes in
+waits so long a few times, with Python's own 5 ms for longer than it takes to decide it."""
+
+POLL_MESSAGES = 256
+"""Messages taken at a time from what is fetched: the most by which one partition may pass its share."""
+
 Groups = dict[str, list[Message]]
 """Waiting messages by topic; each partition's messages are in order."""
 
@@ -100,7 +107,9 @@ class ShellSettings:
     ``group_wait``: how long a group's first message waits for others, unless enough of them are there. 0 takes what is
     there: while one group is worked on the next one gathers, so groups grow with the load by themselves.
     ``group_bytes``: a group takes no further message once it has so many, counted with those that the handler has not
-    begun. About two groups wait at most.
+    begun. While twice as much waits of a partition, no more of it is taken from what is fetched.
+    ``waiting_messages`` and ``waiting_bytes``: what may wait of all partitions together, two groups at least. Where
+    that is more than the shares of some partitions, none of these keeps the others' messages from coming.
     """
 
     bootstrap: str
@@ -109,6 +118,8 @@ class ShellSettings:
     scratch: Path
     group_messages: int = 128
     group_bytes: int = 64 * 1024 * 1024
+    waiting_messages: int = 256
+    waiting_bytes: int = 0
     group_wait: float = 0.0
     fetch_bytes: int = 4 * 1024 * 1024
     session_timeout: float = 15.0
@@ -119,7 +130,7 @@ class _StoppableApp(faust.App):
     """Signals the beginning of a stop before anything is waited for, and bounds the waiting queue."""
 
     begin_stop: Callable[[], None]
-    most_waiting_bytes: int
+    waiting_bounds: tuple[int, int]
 
     async def stop(self) -> None:
         self.begin_stop()
@@ -127,7 +138,7 @@ class _StoppableApp(faust.App):
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> WaitingQueue:  # noqa: N802 - Faust's name
         return WaitingQueue(
-            self.most_waiting_bytes, maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume
+            *self.waiting_bounds, maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume
         )
 
 
@@ -159,6 +170,7 @@ class Shell:
         worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None  # it would write to stdout, which belongs to data
         garbage_collection.settle()
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             worker.execute_from_commandline()
         except SystemExit:
@@ -188,14 +200,15 @@ class Shell:
             broker_max_poll_interval=3_600.0,
             consumer_max_fetch_size=settings.fetch_bytes,
             stream_wait_empty=True,
-            stream_buffer_maxsize=max(256, 2 * settings.group_messages),
+            stream_buffer_maxsize=max(settings.waiting_messages, 2 * settings.group_messages),
+            broker_max_poll_records=POLL_MESSAGES,
             topic_disable_leader=True,
             topic_allow_declare=False,
             web_enabled=False,
             **faust_credentials(settings.security),
         )
         app.begin_stop = self._begin_stop
-        app.most_waiting_bytes = 2 * settings.group_bytes
+        app.waiting_bounds = max(settings.waiting_bytes, 2 * settings.group_bytes), 2 * settings.group_bytes
         app.transport = exact_transport(app, self._done, self._leaving.set, self._begins)
         topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
