@@ -48,8 +48,8 @@ LOOK = 0.01
 """Seconds between looks at the queue while a group gathers."""
 
 SWITCH_SECONDS = 0.001
-"""How long the thread that works on messages may keep the interpreter from those that fetch them: a message that comes in
-waits so long a few times, with Python's own 5 ms for longer than it takes to decide it."""
+"""How long the thread that works on messages may keep the interpreter from those that fetch them. A message that comes
+in waits so long a few times: with Python's own 5 ms, longer than it takes to decide it."""
 
 POLL_MESSAGES = 256
 """Messages taken at a time from what is fetched: the most by which one partition may pass its share."""
