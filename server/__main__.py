@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
+from application.access.secret_keys import SecretKeys
 from application.configuration.settings import Settings
 from application.configuration.sources import load
 from application.errors import ErrorCode, Misconfigured, UseCaseError
-from application.pipeline import opened
+from application.pipeline import Pipeline, opened
+from application.usage.store import configured_usage
+from server.api.reads import Reads, opened_reads
 from server.logs import set_up_logs
 from server.opening import opened_authenticator, opened_parts
 from server.parts import PublicFace
@@ -41,9 +45,9 @@ def serve(settings: Settings, ready_file: Path | None) -> None:
     check_exposure(settings)
     with listening_socket(settings.serve_host, settings.serve_port) as listener, opened(settings) as pipeline:
         pipeline.ensure_topics()
-        with opened_authenticator(settings, pipeline) as authenticator:
+        with opened_authenticator(settings, pipeline) as authenticator, configured_reads(settings, pipeline) as reads:
             run(
-                partial(opened_parts, pipeline, authenticator, public_face(settings)),
+                partial(opened_parts, pipeline, authenticator, public_face(settings), reads=reads),
                 listener,
                 (lambda: None) if ready_file is None else ready_file.touch,
             )
@@ -59,6 +63,16 @@ def check_exposure(settings: Settings) -> None:
             f"serve_host = {settings.serve_host} is reached from other machines:",
             [f"{name}: is needed then; set it to a secret that nobody can guess" for name in missing],
         )
+
+
+def configured_reads(settings: Settings, pipeline: Pipeline) -> AbstractContextManager[Reads]:
+    """What customers' reads are answered from: the configured store, asked when it is first needed."""
+    secret = settings.secret_key
+    secrets = None if secret is None else SecretKeys([key.encode() for key in secret.get_secret_value().split(",")])
+    return opened_reads(
+        pipeline, configured_usage(settings), secrets, primary_credit_type=settings.primary_credit_type,
+        public_prices=settings.public_prices,
+    )  # fmt: skip
 
 
 def public_face(settings: Settings) -> PublicFace:

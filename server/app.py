@@ -16,7 +16,7 @@ from application.errors import UseCaseError
 from application.pipeline import translated_causes
 from server.api.call import Call
 from server.api.problems import Problem, ProblemType, problem_of
-from server.api.routing import Match, Router
+from server.api.routing import OWN, Match, Router
 from server.api.table import OPERATIONS
 from server.limits import Usage
 from server.middleware.hosts import HostMiddleware
@@ -74,7 +74,7 @@ class _Dispatch:
         identity = await self._identity(scope)
         usage.of_key(identity.key_id)
         account = match.ids.get("account")
-        if account == "self":
+        if account == OWN:
             if identity.account_id is None:
                 raise Problem(ProblemType.NOT_FOUND, "this key is for all accounts: name one in place of self")
             account = identity.account_id

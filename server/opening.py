@@ -11,6 +11,7 @@ from application.configuration.settings import Settings
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
 from application.pipeline import Pipeline
+from server.api.reads import Reads
 from server.limits import Bounds
 from server.local_key import OPERATOR_KEY, LocalKey
 from server.parts import Parts, PublicFace
@@ -28,7 +29,11 @@ def opened_authenticator(settings: Settings, _pipeline: Pipeline) -> Iterator[Au
 
 @asynccontextmanager
 async def opened_parts(
-    pipeline: Pipeline, authenticator: Authenticator, face: PublicFace | None = None, bounds: Bounds | None = None
+    pipeline: Pipeline,
+    authenticator: Authenticator,
+    face: PublicFace | None = None,
+    bounds: Bounds | None = None,
+    reads: Reads | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts of one server. Its tail follows before the block begins; its sender is flushed after it ends.
 
@@ -43,7 +48,7 @@ async def opened_parts(
         try:
             intake = EventIntake(sender, pipeline.codec, pipeline.partitions, pipeline.log_id)
             decisions = Decisions(tail, pipeline.codec, names)
-            parts = Parts(pipeline, authenticator, intake, decisions, face or PublicFace(), bounds or Bounds())
+            parts = Parts(pipeline, authenticator, intake, decisions, reads, face or PublicFace(), bounds or Bounds())
             parts.ready_for_events.append(intake.problem)
             parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
             parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))

@@ -10,6 +10,7 @@ from application.access.authenticator import Authenticator
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
 from application.pipeline import Pipeline
+from server.api.reads import Reads
 from server.limits import Bounds, Limits
 from server.metrics import HttpMetrics
 
@@ -32,12 +33,16 @@ class PublicFace:
 
 @dataclass
 class Parts:
-    """Everything that operations use. `ready_for_events` and `ready_for_reads`: what /health/ready asks."""
+    """Everything that operations use. `ready_for_events` and `ready_for_reads`: what /health/ready asks.
+
+    `reads` is None where the server has no ClickHouse to read from.
+    """
 
     pipeline: Pipeline
     authenticator: Authenticator
     intake: EventIntake
     decisions: Decisions
+    reads: Reads | None = None
     face: PublicFace = field(default_factory=PublicFace)
     bounds: Bounds = field(default_factory=Bounds)
     metrics: HttpMetrics = field(default_factory=HttpMetrics)

@@ -51,6 +51,11 @@ def arrow_stream(table: str, types: Mapping[str, str], columns: Columns) -> byte
     return stream
 
 
+def names_of(columns: Columns) -> str:
+    """The columns' names as a statement lists them."""
+    return ", ".join(f"`{name}`" for name in columns)
+
+
 def _array(kind: str, values: Sequence[Any]) -> Any:
     if kind.startswith("Array("):
         offsets = pa.array(accumulate(map(len, values), initial=0), pa.int32(), size=len(values) + 1)

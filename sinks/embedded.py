@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sinks.arrow import arrow_stream
+from sinks.arrow import arrow_stream, names_of
 from sinks.engine import ChdbError, connect
 from sinks.errors import code_of, insert_failed, reading_failed
 from sinks.folder import FolderLock, keep_store_id, prepared, write_engine_config
-from sinks.formats import FOR_PEOPLE, SHOWN_ROWS, as_text, format_name
+from sinks.formats import FOR_PEOPLE, SHOWN_ROWS, as_text, check_readable, format_name
 from sinks.limits import check_size, engine_limits
 from sinks.parameters import Parameters, engine_texts
 from sinks.session import SESSION_TIMEZONE
@@ -50,10 +50,13 @@ class EmbeddedSink:
     while the loader inserts. Never fork a process that holds one: the child hangs.
     """
 
-    def __init__(self, folder: Path, database: str = "creditmeter") -> None:
-        """Raises SinkUnavailable when another process holds the directory."""
+    def __init__(self, folder: Path, database: str = "creditmeter", *, is_held: bool = False) -> None:
+        """Raises SinkUnavailable when another process holds the directory.
+
+        ``is_held``: the process that started this one holds it for both.
+        """
         self.folder = prepared(folder)
-        self._lock = FolderLock(self.folder)
+        self._lock = None if is_held else FolderLock(self.folder)
         self._database = database
         self._types: dict[str, dict[str, str]] = {}
         self._harmless: set[str] = set()
@@ -64,7 +67,7 @@ class EmbeddedSink:
             config = write_engine_config(self.folder)
             self._writer = self._connect({"config-file": config, **WRITING})
         except BaseException:
-            self._lock.release()
+            self._release()
             raise
         # An engine that is still open when the interpreter ends takes the process down with a segmentation fault.
         atexit.register(self.close)
@@ -76,9 +79,13 @@ class EmbeddedSink:
         if not columns or not len(next(iter(columns.values()))):
             return
         stream = arrow_stream(table, self._types_of(table), columns)
+        self.insert_stream(table, names_of(columns), stream, len(next(iter(columns.values()))))
+
+    def insert_stream(self, table: str, names: str, stream: bytes, rows: int) -> None:
+        """``insert`` for rows that are an Arrow stream already; ``names`` are its columns, as in a statement."""
         with self._turn:
             try:
-                self._insert(table, _names(columns), stream, len(next(iter(columns.values()))))
+                self._insert(table, names, stream, rows)
             except (ChdbError, RuntimeError) as error:
                 raise insert_failed(code_of(str(error)), str(error), table) from error
 
@@ -111,7 +118,13 @@ class EmbeddedSink:
     def query(
         self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
     ) -> Result:
-        return result_of(self._read(sql, JSON_FORMAT, parameters, readonly=readonly, limits=limits))
+        return result_of(self.query_json(sql, readonly=readonly, limits=limits, parameters=parameters))
+
+    def query_json(
+        self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
+    ) -> bytes:
+        """What ``query`` makes its result of: text in ``values.JSON_FORMAT``."""
+        return self._read(sql, JSON_FORMAT, parameters, readonly=readonly, limits=limits)
 
     def query_text(
         self, sql: str, output_format: str, *, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
@@ -122,6 +135,7 @@ class EmbeddedSink:
         # One row more than is shown. (EXPLAIN would show the limit as a step of the statement.)
         fewer = {} if first_word(sql) == "explain" else {"limit": SHOWN_ROWS + 1}
         data = self._read(sql, JSON_FORMAT, parameters, readonly=True, limits=limits, more=fewer)
+        check_readable(len(data))
         return as_text(result_of(data), name, limits)
 
     def close(self) -> None:
@@ -129,6 +143,10 @@ class EmbeddedSink:
             self._open = False
             atexit.unregister(self.close)
             self._writer.close()
+            self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
             self._lock.release()
 
     def _read(
@@ -184,7 +202,3 @@ class EmbeddedSink:
             return connect(f"{self.folder}?{options}")
         except RuntimeError as error:
             raise SinkUnavailable(f"the embedded ClickHouse in {self.folder} did not start: {error}") from error
-
-
-def _names(columns: Columns) -> str:
-    return ", ".join(f"`{name}`" for name in columns)

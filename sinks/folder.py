@@ -5,11 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from sinks.sink import SinkRejected, SinkUnavailable
 
+_ENDING_TRIES = 100
+_ENDING_PAUSE = 0.1
+"""Seconds between tries."""
 LOCK_NAME = "creditmeter.lock"
 ID_NAME = "creditmeter.id"
 
@@ -61,17 +65,36 @@ class FolderLock:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unwritable(folder, error) from error
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self._handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        if not self._taken():
+            holder = self._holder()
             os.close(self._handle)
             raise SinkUnavailable(
                 f"the data directory {folder} is held by process {holder}: one process at a time can open it. "
                 "Ask that process over its HTTP endpoint, or stop it"
-            ) from None
+            )
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+
+    @property
+    def number(self) -> int:
+        """The open file that holds the directory: whoever inherits it holds the directory, too."""
+        return self._handle
+
+    def _taken(self) -> bool:
+        """Waits for a holder that is dead: the process with its engine ends with it, but a moment later."""
+        for _ in range(_ENDING_TRIES):
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                if _is_alive(self._holder()):
+                    return False
+                time.sleep(_ENDING_PAUSE)
+            else:
+                return True
+        return False
+
+    def _holder(self) -> str:
+        return os.pread(self._handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
 
     def release(self) -> None:
         if self._handle >= 0:
@@ -131,3 +154,16 @@ def _unwritable(folder: Path, error: OSError) -> SinkRejected:
         f"the data directory {folder} cannot be written: {error.strerror}; let this process write there, "
         "or choose another one"
     )
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether that process still runs; True where there is no telling."""
+    if not pid.isdigit():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -41,6 +41,19 @@ SHOWN_ROWS = 1_000
 """Rows of a table for people. A last line says that there are more; the other formats give all."""
 
 
+READABLE_BYTES = 16 * 1024 * 1024
+"""Bytes of a result that is written for people: it is made of Python's values, which take ten times as much."""
+
+
+def check_readable(size: int) -> None:
+    """Raises SinkRejected for more bytes than a table for people may have."""
+    if size > READABLE_BYTES:
+        raise SinkRejected(
+            f"the result has more than {READABLE_BYTES:,} bytes, too many for a table: ask for less, or take it as "
+            "csv, json or ndjson"
+        )
+
+
 def format_name(name: str) -> str:
     """The format's own spelling; raises SinkRejected for a nonexistent one."""
     for known in FORMATS:
@@ -52,9 +65,12 @@ def format_name(name: str) -> str:
 def as_text(result: Result, name: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """The result in that format. Raises SinkRejected where the text would have more bytes than ``limits`` allow."""
     text = bytearray()
-    for part in _WRITERS[format_name(name)](_with_times_as_text(result)):
+    name = format_name(name)
+    for part in _WRITERS[name](_with_times_as_text(result)):
         text += part
         check_size(0, len(text), limits)
+        if name in FOR_PEOPLE:
+            check_readable(len(text))
     return bytes(text)
 
 

@@ -19,13 +19,11 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from sinks.bound_statement import read_statement, written_statement
-from sinks.errors import TOOK_TOO_MUCH
 from sinks.formats import CONTENT_TYPES, format_name
 from sinks.parameters import Parameters
 from sinks.printable import without_secrets
@@ -36,8 +34,6 @@ HOST = "127.0.0.1"
 DEFAULT_FORMAT = "TabSeparatedWithNames"
 MAX_STATEMENT = 1024 * 1024
 """Bytes of a statement."""
-GRACE = 5.0
-"""Seconds beyond a statement's own that its answer is waited for."""
 MAX_IN_MEMORY = 1024 * 1024
 """Bytes of an answer that is kept in memory while it is sent."""
 IDLE = 30.0
@@ -130,30 +126,14 @@ class QueryServer:
             self._server = None
 
     def answer(self, sql: str, output_format: str, turns: Turns, parameters: Parameters = NONE) -> Answer:
-        """The answer to one statement, which waits its turn among the others of its kind.
-
-        It comes within the wait for the turn, the statement's own seconds, and ``GRACE``: the engine cannot interrupt
-        one long expression, so that such a statement is given up here. It keeps its turn to its end.
-        """
-        seconds = turns.limits.seconds
+        """The answer to one statement, which waits its turn among the others of its kind."""
         if not turns.take():
             reason = f"{turns.at_once} other statements have run for {turns.wait:.0f} s: ask again later"
             return Answer(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, f"{reason}\n".encode())
-        answers: SimpleQueue[Answer] = SimpleQueue()
-
-        def run() -> None:
-            try:
-                answer = self._answer(sql, output_format, turns.limits, parameters)
-            finally:
-                turns.release()
-            answers.put(answer)
-
-        threading.Thread(target=run, name="query", daemon=True).start()
         try:
-            return answers.get(timeout=seconds + GRACE)
-        except Empty:
-            reason = f"{TOOK_TOO_MUCH}: it was not done after {seconds} s. Ask for less, or add a LIMIT"
-            return Answer(HTTPStatus.BAD_REQUEST, _TEXT, f"{reason}\n".encode())
+            return self._answer(sql, output_format, turns.limits, parameters)
+        finally:
+            turns.release()
 
     def health(self) -> Answer:
         """Whether the store answers now; waits for no turn."""

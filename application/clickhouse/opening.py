@@ -1,4 +1,4 @@
-"""Opens the configured ClickHouse, in this process or on a server; errors are worded for people."""
+"""Opens the configured ClickHouse, in a process of its own or on a server; errors are worded for people."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def open_sink(settings: Settings) -> Sink:
     """The store. An embedded one takes hold of its data directory: one process at a time. Raises SinkUnavailable."""
     if settings.store == "embedded":
-        from sinks.embedded import EmbeddedSink
+        from sinks.isolated import IsolatedSink
 
-        return EmbeddedSink(_folder(settings), settings.clickhouse_database)
+        return IsolatedSink(_folder(settings), settings.clickhouse_database)
     from sinks.server import ServerAddress, ServerSink
 
     return ServerSink(

@@ -162,6 +162,10 @@ class Settings(BaseSettings):
     serve_behind_tls: bool = Field(
         False, description="Clients come over TLS, through a proxy: browsers are told to come back so."
     )
+    primary_credit_type: str | None = Field(
+        None, min_length=1, max_length=128, description="The credits of /account/info. Not set: the only type there is."
+    )
+    public_prices: bool = Field(False, description="Whether anybody may see GET /v1/prices, without a key.")
     cloud_events_source_in_id: bool = Field(
         True, description="The event_id of a CloudEvent is source#id. false: its id alone."
     )

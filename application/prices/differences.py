@@ -120,6 +120,11 @@ def _rate_limits(old: Book, new: Book) -> Iterator[BookChange]:
     yield from _fields(None, None, {name: olds.get(name) for name in names}, {name: news.get(name) for name in names})
 
 
+def charge_changes(before: Version | None, after: Version) -> list[BookChange]:
+    """What the charges of a version change against those of another (None: there were none)."""
+    return list(_charges(before, after, after.version))
+
+
 def _charges(before: Version | None, after: Version | None, version: str) -> Iterator[BookChange]:
     olds = {charge.charge: charge_facts(charge) for charge in before.charges} if before else {}
     news = {charge.charge: charge_facts(charge) for charge in after.charges} if after else {}

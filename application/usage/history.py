@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from application.usage.as_of import AsOf, Positions
@@ -81,15 +82,18 @@ class UsageReader:
     def rows(self, query: HistoryQuery, begun: Cursor, count: int, names: dict[str, str]) -> list[UsageRow]:
         """Up to `count` rows behind the cursor. Raises TooMuch, Failed."""
         rows: list[UsageRow] = []
-        for table, first in zip(query.tables, begun.first_days, strict=False):
-            filters = query.filters if table is Table.LINES else of_refunds(query.filters)
-            if filters is None:
-                continue
-            last = self._last_day(query, begun, table)
-            asked = Behind(query.scope, filters, begun.as_of, query.since, begun.after, first, last)
+        for table, asked in self.asked(query, begun):
             shown = line_row if table is Table.LINES else refund_row
             rows += [shown(row, names) for row in newest(self.store, table, asked, count)]
         return sorted(rows, key=lambda row: order(row.key), reverse=True)[:count]
+
+    def asked(self, query: HistoryQuery, begun: Cursor) -> Iterator[tuple[Table, Behind]]:
+        """What is asked of each table. Raises Failed."""
+        for table, first in zip(query.tables, begun.first_days, strict=False):
+            filters = query.filters if table is Table.LINES else of_refunds(query.filters)
+            if filters is not None:
+                last = self._last_day(query, begun, table)
+                yield table, Behind(query.scope, filters, begun.as_of, query.since, begun.after, first, last)
 
     def _last_day(self, query: HistoryQuery, begun: Cursor, table: Table) -> int:
         if begun.after is not None:

@@ -63,6 +63,16 @@ class Behind:
         if first <= last:
             yield first, last
 
+    def filters_within(self, first: int, last: int) -> Filters:
+        """The filters with their time cut to these days, both included."""
+        start, end = first * DAY, (last + 1) * DAY
+        from_ms, to_ms = self.filters.from_ms, self.filters.to_ms
+        return replace(
+            self.filters,
+            from_ms=start if from_ms is None else max(start, from_ms),
+            to_ms=end if to_ms is None else min(end, to_ms),
+        )
+
 
 def edge(store: UsageStore, table: Table, scope: UsageScope, direction: Literal["ASC", "DESC"]) -> int:
     """The account's first or last day (days since 1970): found at once, for the table's order begins with them.
@@ -98,9 +108,10 @@ def _lines(store: UsageStore, asked: Behind, first: int, last: int, count: int) 
     """Their keys first, by few columns; then the whole rows by their keys."""
     bound = Bound()
     conditions = line_conditions(bound, asked.scope, asked.filters, asked.as_of, asked.since)
+    place = f"({days_condition(bound, first, last)}) AND ({_behind(bound, asked.after, 'occurred_at', 0)})"
     keys = store.rows(
         f"""SELECT account_id, event_id, line, {TIME} AS occurred_ms FROM billed_rows FINAL
-        WHERE {conditions} AND ({_days(bound, first, last)}) AND ({_behind(bound, asked.after, "occurred_at", 0)})
+        WHERE {conditions} AND {place}
         ORDER BY occurred_at DESC, account_id DESC, event_id DESC, line DESC
         LIMIT {bound.bind(count, "Int64")}""",
         bound.parameters,
@@ -113,7 +124,7 @@ def _whole(store: UsageStore, keys: list[Key]) -> list[Row]:
     bound = Bound()
     accounts = bound.texts(sorted({key[1] for key in keys}))
     events = bound.texts(sorted({key[2] for key in keys}))
-    days = _days(bound, keys[-1][0] // DAY, keys[0][0] // DAY)
+    days = days_condition(bound, keys[-1][0] // DAY, keys[0][0] // DAY)
     rows = store.rows(
         f"SELECT {SELECTED} FROM billed_rows WHERE account_id IN {accounts} AND {days} AND event_id IN {events}",
         bound.parameters,
@@ -123,13 +134,8 @@ def _whole(store: UsageStore, keys: list[Key]) -> list[Row]:
 
 
 def _refunds(store: UsageStore, asked: Behind, first: int, last: int, count: int) -> list[Row]:
-    bound, filters = Bound(), asked.filters
-    start, end = first * DAY, (last + 1) * DAY
-    spanned = replace(
-        filters,
-        from_ms=start if filters.from_ms is None else max(start, filters.from_ms),
-        to_ms=end if filters.to_ms is None else min(end, filters.to_ms),
-    )
+    bound = Bound()
+    spanned = asked.filters_within(first, last)
     source = refund_source(bound, asked.scope, spanned, asked.as_of, asked.since)
     return store.rows(
         f"""SELECT {SELECTED}, refund_id, reason, refunded, forfeited, remaining_charge, refund_balance, requested_ms
@@ -140,7 +146,8 @@ def _refunds(store: UsageStore, asked: Behind, first: int, last: int, count: int
     )
 
 
-def _days(bound: Bound, first: int, last: int) -> str:
+def days_condition(bound: Bound, first: int, last: int) -> str:
+    """Rows of these days, both included."""
     return f"day >= {day(bound, first * DAY)} AND day <= {day(bound, last * DAY)}"
 
 

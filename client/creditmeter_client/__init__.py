@@ -2,7 +2,7 @@
 
 from creditmeter_client import HttpTransport, Meter
 
-meter = Meter(HttpTransport("http://127.0.0.1:8480", key="cm_live_…"))
+meter = Meter(HttpTransport("http://127.0.0.1:8128", key="cm_live_…"))
 meter.record(account_id="acme", endpoint="/v1/people", quantities={"results": 25})
 """
 

@@ -249,6 +249,7 @@ class Meter:
         timeout = self.settings.exit_timeout if timeout is None else timeout
         deadline = self.clock.monotonic() + timeout
         delivered = self._sender.wait_until_empty(timeout, hurry=True)
+        self._workers.close()
         self._sender.stop(max(0.0, deadline - self.clock.monotonic()))
         self._outbox.close()
         if delivered:  # else a thread may still be in it

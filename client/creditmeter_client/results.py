@@ -84,6 +84,8 @@ class Decision:
 class HoldStatus(str, Enum):
     HELD = "held"
     REJECTED = "rejected"
+    NOT_NEEDED = "not_needed"
+    """The event to come costs nothing at present: nothing was held, and the work may begin."""
     PENDING = "pending"
     """Not decided in time: the meter releases it when it is decided later."""
 

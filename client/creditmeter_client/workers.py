@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 
+_Calls = queue.SimpleQueue[Callable[[], None] | None]
+
+
 class Workers:
     """Runs calls on up to `most` threads, made as they are needed."""
 
@@ -20,7 +23,7 @@ class Workers:
 
     def reset(self) -> None:
         """Forgets all threads: at the beginning, and in a child after a fork."""
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._calls: _Calls = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
@@ -43,11 +46,20 @@ class Workers:
             threading.Thread(target=self._run, args=(self._calls,), name="creditmeter-ask", daemon=True).start()
         return future
 
-    def _run(self, calls: queue.SimpleQueue[Callable[[], None]]) -> None:
+    def close(self) -> None:
+        """Ends the threads, each after the call that it has in hand."""
+        with self._lock:
+            for _ in range(self._threads):
+                self._calls.put(None)
+            self._threads = 0
+
+    def _run(self, calls: _Calls) -> None:
         while True:
             with self._lock:
                 self._idle += 1
             call = calls.get()
             with self._lock:
                 self._idle -= 1
+            if call is None:
+                return
             call()

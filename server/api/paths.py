@@ -29,7 +29,7 @@ def id_of(segment: str) -> str:
         if segment.startswith(_MARK):
             coded = segment[len(_MARK) :]
             text = urlsafe_b64decode(coded + "=" * (-len(coded) % 4)).decode()
-            if segment_of(text) != segment and _coded(text) != segment:
+            if not text or (segment_of(text) != segment and _coded(text) != segment):
                 raise BadSegment(f"{segment!r} is not written as ids are")
             return text
         text = unquote_to_bytes(segment).decode()

@@ -19,6 +19,8 @@ from server.api.problems import Problem, ProblemType
 if TYPE_CHECKING:
     from server.api.call import Call
 
+OWN = ""
+"""Stands for the key's own account among a path's ids: no id is empty."""
 Handler = Callable[["Call"], Awaitable[Response]]
 
 
@@ -91,10 +93,10 @@ def _fits(pattern: Sequence[str], segments: Sequence[str]) -> bool:
 
 
 def _ids(pattern: Sequence[str], segments: Sequence[str]) -> dict[str, str]:
-    """`self` is left as it is where an account is meant: it is the key's own."""
+    """`self` where an account is meant is the key's own; an account of that name is written `~c2VsZg`."""
     ids = {}
     for wanted, given in zip(pattern, segments, strict=True):
         if _is_id(wanted):
             name = wanted[1:-1]
-            ids[name] = given if name == "account" and given == "self" else id_of(given)
+            ids[name] = OWN if name == "account" and given == "self" else id_of(given)
     return ids

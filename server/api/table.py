@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from server.api import events, health
+from server.api import events, explanations, health, prices, usage
 from server.api.routing import Operation
 
-OPERATIONS: tuple[Operation, ...] = (*health.OPERATIONS, *events.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (
+    *health.OPERATIONS,
+    *events.OPERATIONS,
+    *usage.OPERATIONS,
+    *explanations.OPERATIONS,
+    *prices.OPERATIONS,
+)

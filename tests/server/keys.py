@@ -14,6 +14,9 @@ OPERATOR, PRODUCER, PRODUCER_OF_ACME, MEMBER_OF_ACME, OWNER_OF_ACME = (
 )
 
 
+ANN_OF_ACME = "ann"
+
+
 class KnownKeys:
     """Keys by their text. `slow` keys are known only to `identify`, as keys made a moment ago are."""
 
@@ -24,6 +27,7 @@ class KnownKeys:
             PRODUCER_OF_ACME: Identity(Role.PRODUCER, "acme", None, "k-acme", "producer of acme"),
             MEMBER_OF_ACME: Identity(Role.MEMBER, "acme", None, "k-member", "member"),
             OWNER_OF_ACME: Identity(Role.OWNER, "acme", None, "k-owner", "owner"),
+            ANN_OF_ACME: Identity(Role.MEMBER, "acme", "ann", "k-ann", "ann"),
         }
         self.slow: dict[str, Identity] = {}
 

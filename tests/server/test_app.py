@@ -40,7 +40,7 @@ async def _body(call: Call) -> Response:
 Ask = Callable[..., Answer]
 TABLE = (
     *app_module.OPERATIONS,
-    Operation("GET", "/v1/accounts/{account}/usage", Action.READ_USAGE, _shown, ""),
+    Operation("GET", "/v1/accounts/{account}/shown", Action.READ_USAGE, _shown, ""),
     Operation("GET", "/v1/status", Action.READ_STATUS, _shown, ""),
     Operation("POST", "/v1/send", Action.SEND_EVENTS, _body, ""),
     Operation("GET", "/fails", None, _failing, ""),
@@ -130,20 +130,20 @@ def test_a_key_that_was_just_made_is_looked_for(parts: Parts, ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("self", 200), ("acme", 200), ("other", 404), ("acme%2Fkeys", 404), ("acme%2fusage", 404), ("%2e%2e", 404),
+        ("self", 200), ("acme", 200), ("other", 404), ("acme%2Fkeys", 404), ("acme%2fshown", 404), ("%2e%2e", 404),
         ("..", 404), ("~YWNtZQ", 200), ("~b3RoZXI", 404), ("acme%00", 404), ("%ff", 404), ("~", 404), ("ACME", 404),
     ],
 )  # fmt: skip
 def test_a_path_names_the_key_s_own_account_or_none(ask: Ask, path: str, status: int) -> None:
-    answer = ask("GET", f"/v1/accounts/{path}/usage", key=MEMBER_OF_ACME)
+    answer = ask("GET", f"/v1/accounts/{path}/shown", key=MEMBER_OF_ACME)
     assert answer.status == status
     if status == 200:
         assert answer.json["account"] == "acme"
 
 
 def test_self_of_a_key_of_all_accounts_is_nobody(ask: Ask) -> None:
-    assert ask("GET", "/v1/accounts/self/usage", key=OPERATOR).status == 404
-    assert ask("GET", "/v1/accounts/acme/usage", key=PRODUCER_OF_ACME).status == 403
+    assert ask("GET", "/v1/accounts/self/shown", key=OPERATOR).status == 404
+    assert ask("GET", "/v1/accounts/acme/shown", key=PRODUCER_OF_ACME).status == 403
 
 
 def test_a_failure_is_a_500_without_its_cause(ask: Ask) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from starlette.types import ASGIApp
 
 from application.pipeline import Pipeline
+from server.api.reads import Reads
 from server.app import make_app
 from server.limits import Bounds
 from server.opening import opened_parts
@@ -56,14 +57,14 @@ class ServerWorld:
 
 @contextmanager
 def opened_world(
-    pipeline: Pipeline, face: PublicFace | None = None, bounds: Bounds | None = None
+    pipeline: Pipeline, face: PublicFace | None = None, bounds: Bounds | None = None, reads: Reads | None = None
 ) -> Iterator[ServerWorld]:
     """A server over the pipeline for the time of the block."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server-loop", daemon=True)
     thread.start()
     try:
-        context = opened_parts(pipeline, KnownKeys(), face, bounds)
+        context = opened_parts(pipeline, KnownKeys(), face, bounds, reads)
         parts = asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(60)
         try:
             yield ServerWorld(loop, parts)

@@ -10,6 +10,7 @@ import pytest
 from local.shared import SharedClickHouse
 from sinks.embedded import EmbeddedSink
 from sinks.inserts import LATEST_BALANCES
+from sinks.isolated import IsolatedSink
 from sinks.migrate import migrate
 from sinks.rows import SHAPES
 from sinks.server import ServerAddress, ServerSink
@@ -32,6 +33,15 @@ def server_sink(server: SharedClickHouse) -> ServerSink:
 def embedded_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
     """chDB, started once a module: a process can hold only one at a time."""
     sink = EmbeddedSink(tmp_path_factory.mktemp("chdb") / "data")
+    migrate(sink)
+    yield sink
+    sink.close()
+
+
+@pytest.fixture(scope="module")
+def isolated_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedSink]:
+    """chDB in a process of its own."""
+    sink = IsolatedSink(tmp_path_factory.mktemp("isolated") / "data")
     migrate(sink)
     yield sink
     sink.close()
@@ -61,7 +71,7 @@ def embedded(embedded_of_module: EmbeddedSink) -> EmbeddedSink:
     return embedded_of_module
 
 
-@pytest.fixture(params=["embedded", "current", pytest.param("server", marks=pytest.mark.clickhouse_server)])
+@pytest.fixture(params=["isolated", "current", pytest.param("server", marks=pytest.mark.clickhouse_server)])
 def sink(request: pytest.FixtureRequest) -> Sink:
     """Each of the sinks, empty."""
     chosen: Sink = request.getfixturevalue(f"{request.param}_of_module")

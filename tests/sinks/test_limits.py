@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sinks.embedded import EmbeddedSink
 from sinks.formats import as_text
+from sinks.isolated import IsolatedSink
 from sinks.server import ServerSink
 from sinks.sink import Limits, Result, SinkRejected
 from tests.sinks.conftest import empty
@@ -41,16 +42,16 @@ TOO_MUCH = {
 }
 
 
-@pytest.fixture(params=["embedded", "current"])
-def limited(request: pytest.FixtureRequest) -> EmbeddedSink | ServerSink:
+@pytest.fixture(params=["isolated", "current"])
+def limited(request: pytest.FixtureRequest) -> IsolatedSink | ServerSink:
     """The sinks on a current engine, empty."""
-    chosen: EmbeddedSink | ServerSink = request.getfixturevalue(f"{request.param}_of_module")
+    chosen: IsolatedSink | ServerSink = request.getfixturevalue(f"{request.param}_of_module")
     empty(chosen)
     return chosen
 
 
 @pytest.mark.parametrize("statement", TOO_MUCH.values(), ids=TOO_MUCH.keys())
-def test_what_takes_too_much_is_refused(limited: EmbeddedSink | ServerSink, statement: str) -> None:
+def test_what_takes_too_much_is_refused(limited: IsolatedSink | ServerSink, statement: str) -> None:
     with pytest.raises(SinkRejected):
         limited.query(statement, limits=TIGHT)
     with pytest.raises(SinkRejected):
@@ -66,13 +67,13 @@ FORMAT_TRICKS = {
 
 @pytest.mark.parametrize(("statement", "output_format"), FORMAT_TRICKS.values(), ids=FORMAT_TRICKS.keys())
 def test_a_text_larger_than_its_values_is_refused(
-    limited: EmbeddedSink | ServerSink, statement: str, output_format: str
+    limited: IsolatedSink | ServerSink, statement: str, output_format: str
 ) -> None:
     with pytest.raises(SinkRejected, match=r"takes too much|more than 1,048,576 bytes"):
         limited.query_text(statement, output_format, limits=TIGHT)
 
 
-def test_as_much_as_is_allowed_is_answered(limited: EmbeddedSink | ServerSink) -> None:
+def test_as_much_as_is_allowed_is_answered(limited: IsolatedSink | ServerSink) -> None:
     assert len(limited.query("SELECT arrayJoin(range(1000))", limits=TIGHT).rows) == 1000
     assert (
         len(limited.query_text("SELECT number FROM numbers(1000)", "TabSeparated", limits=TIGHT).splitlines()) == 1000
@@ -91,33 +92,58 @@ def test_text_made_here_stops_at_the_limit(output_format: str) -> None:
 
 
 PROGRAM = """
-import resource, sys
+import json, re, sys
 from pathlib import Path
-from sinks.embedded import EmbeddedSink
+from sinks.isolated import IsolatedSink
 from sinks.sink import SinkRejected
-sink = EmbeddedSink(Path(sys.argv[1]))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    sink.query_text(sys.argv[2], "TabSeparated")
-    raise SystemExit("answered")
-except SinkRejected as error:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+def peak(pid):
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path(f"/proc/{pid}/status").read_text())[1]) // 1024
+
+sink = IsolatedSink(Path(sys.argv[1]))
+for name, (statement, output_format) in json.loads(sys.argv[2]).items():
+    try:
+        size = len(sink.query_text(statement, output_format))
+    except SinkRejected:
+        size = 0
+    print(json.dumps([name, size, peak("self"), peak(sink.engine_pid)]), flush=True)
 sink.close()
 """
+LARGE = {
+    "rows of a constant": ("SELECT arrayJoin(range(60000000))", "TabSeparated"),
+    "rows of two constants": ("SELECT arrayJoin(range(1000000)), arrayJoin(range(100))", "TabSeparated"),
+    "rows of a table": ("SELECT number FROM numbers(60000000)", "TabSeparated"),
+    "groups": ("SELECT groupArray(toString(number)) FROM numbers(100000000)", "TabSeparated"),
+    "a constant array": ("SELECT arrayResize([toInt64(1)], 125000000)", "TabSeparated"),
+    "a constant array for people": ("SELECT arrayResize([toInt64(1)], 125000000)", "Pretty"),
+    "a constant array of small values": ("SELECT arrayWithConstant(900000000, NULL)", "JSONEachRow"),
+    "nested arrays": ("SELECT arrayMap(x -> range(1000), range(1000000))", "JSONEachRow"),
+    "a constant array many times": (f"WITH range(1000000) AS a SELECT [{', '.join(['a'] * 90)}]", "JSONEachRow"),
+    "repeated text": ("SELECT repeat('a', 1000000000)", "CSV"),
+    "an array of repeated texts": ("SELECT arrayMap(x -> repeat('a', 1000000), range(900))", "CSV"),
+    "long rows for people": ("SELECT arrayMap(x -> 1000 + x, range(1000000)) FROM numbers(30)", "Pretty"),
+    "long records for people": ("SELECT arrayMap(x -> map(x, x), range(1000000)) FROM numbers(9)", "Vertical"),
+}
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT arrayJoin(range(60000000))",
-        "SELECT arrayJoin(range(1000000)), arrayJoin(range(100))",
-        "SELECT number FROM numbers(60000000)",
-        "SELECT groupArray(toString(number)) FROM numbers(100000000)",
-    ],
-)
-def test_memory_of_the_process_stays_bounded(tmp_path: Path, statement: str) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "data"), statement]
+@pytest.mark.slow
+def test_the_memory_of_both_processes_stays_bounded(tmp_path: Path) -> None:
+    """The loader's, which asks, and the engine's, with the limits that people have."""
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "data"), json.dumps(LARGE)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout) < 1_500 * 1024  # KiB; the statement's own limit is 1 GiB
+    peaks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [name for name, *_ in peaks] == list(LARGE)
+    _, _, asking, engine = peaks[-1]
+    assert asking < 800, peaks  # MiB; an answer has at most 256
+    assert engine < 4_096, peaks  # MiB; ended beyond 3 GiB, looked at ten times a second
+
+
+@pytest.mark.parametrize("output_format", ["Pretty", "Vertical"])
+def test_a_table_for_people_has_a_limit_of_its_own(limited: IsolatedSink | ServerSink, output_format: str) -> None:
+    """It is made of Python's values, which take many times as much memory."""
+    statement = "SELECT repeat('a', 1000000) FROM numbers(20)"
+    with pytest.raises(SinkRejected, match="too many for a table"):
+        limited.query_text(statement, output_format)
+    assert len(limited.query_text(statement, "CSV")) > 20_000_000

@@ -19,6 +19,7 @@ from creditmeter_client.results import (
     Line,
 )
 
+_HOLD_STATUSES = {status.value: status for status in HoldStatus}
 _OK = 200
 _ACCEPTED = 202
 _PAYMENT_REQUIRED = 402
@@ -106,7 +107,7 @@ def hold_of(hold_id: str, account_id: str, answer: Answer) -> Hold:
     if answer.status == _ACCEPTED:
         return Hold(hold_id, account_id, HoldStatus.PENDING)
     if answer.status in {_OK, 201}:
-        status = HoldStatus.PENDING if document.get("status") == "pending" else HoldStatus.HELD
+        status = _HOLD_STATUSES.get(str(document.get("status")), HoldStatus.HELD)
         return Hold(hold_id, account_id, status, _amounts(document.get("credits")))
     raise error_of(answer)
 

@@ -97,7 +97,7 @@ class HttpTransport:
         while True:
             page = self._document(self._get(f"/v1/accounts/{segment(account_id)}/usage?{urlencode(query)}"))
             yield from page.get("rows", [])
-            cursor = page.get("next_cursor")
+            cursor = page.get("next")
             if not isinstance(cursor, str) or not cursor:
                 return
             query["cursor"] = cursor

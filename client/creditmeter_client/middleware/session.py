@@ -49,15 +49,16 @@ class Shared:
     def now(self) -> float:
         return self.meter.clock.monotonic()
 
-    def log_away(self, path: str, *, let_in: bool) -> None:
+    def log_away(self, path: str, why: BaseException | None, *, let_in: bool) -> None:
         """Counts every call that was not asked for, and logs at most one in ten seconds."""
         self.meter.count_unasked(let_in=let_in)
         if self.now() >= self._next_log:
             self._next_log = self.now() + _LOG_EVERY
             counts = self.meter.counts()
             logger.error(
-                "the meter is away: %s was %s without asking for credits (%d let in, %d turned away so far)",
+                "the meter is away: %s was %s without asking for credits (%d let in, %d turned away so far): %s",
                 path, "let in" if let_in else "turned away", counts.let_in_unasked, counts.turned_away,
+                why or "no answer in time",
             )  # fmt: skip
 
 
@@ -134,7 +135,7 @@ class Session:
 
     def is_metered(self) -> bool:
         """Whether the call costs credits or may."""
-        return bool(self._charged) or bool(self._described(self._shared.settings.describe))
+        return bool(self._charged or self.call.usages or self._described(self._shared.settings.describe))
 
     def ask_decision(self) -> Future[list[Decision]] | None:
         """Records the call, and returns the decisions to wait for; None where waiting is of no use now."""
@@ -221,7 +222,8 @@ class Session:
 
     def _unasked(self, question: Future[Any]) -> ProblemAnswer | None:
         let_in = self._policy.when_away is WhenAway.OPEN
-        self._shared.log_away(self.call.path, let_in=let_in)
+        why = question.exception() if question.done() else None
+        self._shared.log_away(self.call.path, why, let_in=let_in)
         if let_in:
             return None
         self._is_recorded = True

@@ -96,6 +96,12 @@ class MemoryTransport:
     def balance(self, account_id: str, credit_type: str = "credit") -> int:
         return self._balances.get(account_id, {}).get(credit_type, 0)
 
+    def grant(self, account_id: str, credits_: int, credit_type: str = "credit") -> None:
+        """Gives credits; from then on the account is refused what it can't pay."""
+        with self._lock:
+            self._rejecting.add(account_id)
+            self._add(account_id, credit_type, credits_)
+
     def open_holds(self) -> list[str]:
         return list(self._holds)
 
@@ -214,6 +220,8 @@ class MemoryTransport:
         units = 1 if price.per == "request" else quantities.get(price.per, 0)
         credits_ = units * price.credits
         decision = "charged" if credits_ else ("free" if units else "nothing_found")
+        if credits_ and not all(event.fields.get(name) for name in price.unique):
+            return Line("missing_subject", price.charge, price.credit_type, units)
         owner = self._claims.get(_claim(event, price)) if price.unique else None
         if owner is not None and credits_:
             decision, credits_ = "duplicate", 0

@@ -116,12 +116,17 @@ def scope_of(path: str = "/v1/people", method: str = "GET", headers: Mapping[str
     }  # fmt: skip
 
 
-async def call_asgi(app: Any, scope: dict[str, Any]) -> Answer:
-    """One request to an ASGI application. Raises what it raises, after the fact in `answer` is lost."""
+async def call_asgi(app: Any, scope: dict[str, Any], body: bytes = b"") -> Answer:
+    """One request to an ASGI application, and its whole answer. Raises what the application raises."""
     messages: list[dict[str, Any]] = []
 
+    requests = iter([{"type": "http.request", "body": body, "more_body": False}])
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        for request in requests:
+            return request
+        await asyncio.Event().wait()  # the client stays until it has its answer
+        raise AssertionError
 
     async def send(message: Any) -> None:
         messages.append(dict(message))

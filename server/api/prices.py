@@ -1,0 +1,60 @@
+"""Prices in force and announced, an account's and everybody's; rate limits (SERVER 2)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+
+from application.access.identity import Action
+from application.accounts.plan import account_plan
+from application.prices.price_list import AccountPlan, price_list, rate_limits
+from server.api.answers import json_answer
+from server.api.call import Call
+from server.api.problems import Problem, ProblemType
+from server.api.reads import reads_of
+from server.api.routing import Operation
+from streams import clock
+
+
+async def account_prices(call: Call) -> Response:
+    """The prices of an account: of its plan, and as old as that keeps them."""
+    call.only_parameters()
+    published, plan = reads_of(call).book(), await _plan(call)
+    return json_answer(price_list(published, clock.now_ms(), plan).as_plain())
+
+
+async def public_prices(call: Call) -> Response:
+    """The prices of everybody, where they are public."""
+    call.only_parameters()
+    reads = reads_of(call)
+    if not reads.public_prices:
+        raise Problem(ProblemType.NOT_FOUND, "prices are not public here: ask for an account's, with its key")
+    return json_answer(price_list(reads.book(), clock.now_ms()).as_plain())
+
+
+async def account_rate_limits(call: Call) -> Response:
+    """The rate limits that the account's plan has."""
+    call.only_parameters()
+    published, plan, now = reads_of(call).book(), await _plan(call), clock.now_ms()
+    name = plan.name if plan is not None and plan.counts(now) else None
+    return json_answer({"as_of": published.book_id, "plan": name, "rate_limits": rate_limits(published, name)})
+
+
+async def _plan(call: Call) -> AccountPlan | None:
+    if call.account is None:
+        raise Problem(ProblemType.NOT_FOUND, "name an account")
+    return await asyncio.to_thread(account_plan, reads_of(call).usage.store, call.account)
+
+
+OPERATIONS = (
+    Operation("GET", "/v1/prices", None, public_prices, "Prices in force and announced"),
+    Operation("GET", "/v1/accounts/{account}/prices", Action.READ_PRICES, account_prices, "An account's prices"),
+    Operation(
+        "GET",
+        "/v1/accounts/{account}/rate-limits",
+        Action.READ_RATE_LIMITS,
+        account_rate_limits,
+        "An account's rate limits",
+    ),
+)

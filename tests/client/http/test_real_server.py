@@ -1,0 +1,79 @@
+"""The HTTP transport keeps the contract against the real server, and so does a meter over it."""
+
+from collections.abc import Iterator
+
+import pytest
+from creditmeter_client import HttpTransport, RequestRefused
+
+from streams import clock
+from tests.client.real_server import RealServer, served
+from tests.client.transport_contract import EventContract, QuestionContract, event
+from tests.server.keys import MEMBER_OF_ACME, OPERATOR, PRODUCER_OF_ACME
+
+BOOK = """\
+price_lock: none
+versions:
+  - version: "2026-01"
+    effective_from: 2026-01-01T00:00:00Z
+    charges:
+      - {charge: ip-lookup, when: {endpoint: /v1/ip-lookup}, credits: 20, unique: {by: [ip], within: 24h}}
+      - {charge: records, when: {endpoint: /v1/search}, per: results, credits: 2}
+"""
+
+
+class ServerPlace:
+    def __init__(self, server: RealServer) -> None:
+        self.server = server
+        self.transport = self.questions = HttpTransport(server.url, OPERATOR)
+
+    def now_ms(self) -> int:
+        return clock.now_ms()
+
+    def grant(self, account_id: str, credits_: int) -> None:
+        self.server.grant(account_id, credits_)
+
+    def arrived(self, account_id: str) -> list[str]:
+        """From the log, decoded by the pipeline's codec, repeats dropped as its worker does."""
+        pipeline = self.server.pipeline
+        log = pipeline.connections.log(pipeline.names.requests)
+        ids: dict[str, None] = {}
+        for partition in range(2):
+            for message in log.read(partition, *log.bounds(partition)):
+                name, record = pipeline.codec.decode(message.value)
+                if name == "RequestBatch":
+                    ids.update({one["event_id"]: None for one in record["events"] if one["account_id"] == account_id})
+        return list(ids)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    with served(tmp_path_factory.mktemp("server"), BOOK) as server:
+        yield server
+
+
+@pytest.fixture(name="place")
+def server_place(server: RealServer) -> Iterator[ServerPlace]:
+    place = ServerPlace(server)
+    yield place
+    place.transport.close()
+
+
+@pytest.fixture(name="asked")
+def server_asked(place: ServerPlace) -> ServerPlace:
+    return place
+
+
+class TestEvents(EventContract): ...
+
+
+class TestQuestions(QuestionContract): ...
+
+
+@pytest.mark.parametrize(
+    ("key", "account", "status"),
+    [("nobodys", "acme", 401), (MEMBER_OF_ACME, "acme", 403), (PRODUCER_OF_ACME, "globex", 403)],
+)
+def test_keys_that_may_not(place: ServerPlace, key: str, account: str, status: int) -> None:
+    with pytest.raises(RequestRefused) as caught:
+        HttpTransport(place.server.url, key).send([event(place, account, "e")])
+    assert caught.value.status == status

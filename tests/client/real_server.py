@@ -1,0 +1,46 @@
+"""The real server on a port of this machine, over the real rating loop and a log in memory."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from application.commands.account_settings import SettingsChange, change_settings
+from application.commands.grants import GrantOrder, grant_credits
+from application.in_memory import in_memory_pipeline
+from application.pipeline import Pipeline
+from application.prices.publishing import publish_book
+from streams import clock
+from tests.server.world import opened_world
+
+SECONDS = 60.0
+
+
+@dataclass
+class RealServer:
+    """Its address, and the pipeline behind it."""
+
+    url: str
+    pipeline: Pipeline
+
+    def grant(self, account_id: str, credits_: int) -> None:
+        """Gives credits to an account, which is refused what it can't pay."""
+        change_settings(self.pipeline, account_id, SettingsChange(on_empty="reject"), None, SECONDS)
+        grant_credits(self.pipeline, GrantOrder(account_id, "credit", credits_, clock.now_ms()), SECONDS)
+
+
+@contextmanager
+def served(folder: Path, book: str) -> Iterator[RealServer]:
+    """The server for the time of the block. Keys are those of tests/server/keys.py."""
+    pipeline = in_memory_pipeline(folder, partitions=2)
+    publish_book(pipeline, book, clock.now_ms())
+    with opened_world(pipeline) as world, socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(world.app, lifespan="off", log_level="warning", loop="none"))
+        running = asyncio.run_coroutine_threadsafe(server.serve([listener]), world.loop)
+        yield RealServer(f"http://127.0.0.1:{listener.getsockname()[1]}", pipeline)
+        server.should_exit = True
+        running.result(60)
