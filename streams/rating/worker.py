@@ -30,7 +30,7 @@ from streams.state.store import Identity, StateStore
 
 logger = logging.getLogger(__name__)
 
-WAITING_MESSAGES, WAITING_BYTES = 20_000, 64 * 1024 * 1024
+WAITING_MESSAGES, WAITING_BYTES = 20_000, 32 * 1024 * 1024
 """What may be fetched and wait for the rating loop; a message takes 2 KiB beside its bytes."""
 
 
