@@ -124,8 +124,9 @@ class RatingLoop:
         """What was decided and written since the last call."""
         total = Counts()
         for rater in self._raters.values():
-            total.add(rater.counts)
-            rater.counts = Counts()
+            if rater.counts.messages or rater.counts.events:  # adding what is empty costs, too
+                total.add(rater.counts)
+                rater.counts = Counts()
         total.groups, self._groups = self._groups, []
         return total
 
