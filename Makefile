@@ -19,7 +19,7 @@ help: ## List these targets
 .PHONY: venv
 venv: $(INSTALLED) ## Make .venv with all that is needed (again only when pyproject.toml or constraints.txt changed)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml client/pyproject.toml constraints.txt
 	@if ! command -v $(PYTHON) >/dev/null; then
 		echo "$(PYTHON) was not found: install Python 3.11 or newer, or name it: make venv PYTHON=python3.11" >&2; exit 1
 	fi
@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		$(PYTHON) -m venv $(VENV)
 	fi
 	echo "Installing creditmeter and its tools into $(VENV) (a minute or two) ..." >&2
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e client
 	touch $@
 
 .PHONY: services

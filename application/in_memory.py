@@ -7,6 +7,7 @@ what it decides is then inserted into the store, where one is given. For tests, 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from application.clickhouse.asking import SECONDS, SqlReader
 from application.errors import ErrorCode, Failed
@@ -73,16 +74,18 @@ class MemoryWorker:
         names, broker, codec = self._connections.names, self._connections.broker, self._connections.codec
         loaded = self._connections.offsets.setdefault(names.loading_group, {})
         for topic in names.loaded:
+            batches: dict[str, list[dict[str, Any]]] = {}
             for partition in range(self._connections.partitions):
                 place = topic, partition
                 for message in broker.records(*place):
-                    if message.offset < loaded.get(place, 0):
-                        continue
-                    if self._sink is not None:
+                    if message.offset >= loaded.get(place, 0):
                         name, batch = codec.decode(message.value)
-                        for rows in inserts_of(name, [batch]):
-                            self._sink.insert(*rows)
-                    loaded[place] = message.offset + 1
+                        batches.setdefault(name, []).append(batch)
+                        loaded[place] = message.offset + 1
+            if self._sink is not None:
+                for name, some in batches.items():
+                    for rows in inserts_of(name, some):
+                        self._sink.insert(*rows)
 
 
 def in_memory_pipeline(

@@ -119,6 +119,8 @@ def all_mistakes(command: Command, record: Mapping[str, Any], most: int = 100) -
         mistakes.append(FieldMistake(path, mistake(command, left, field)))
         if entry is not None:
             del left[field][entry]
+            if not left[field]:
+                left[field] = _GOOD[command][field]
         elif field in _GOOD[command]:
             left[field] = _good_value(command, left, field)
         else:

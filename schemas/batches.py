@@ -33,6 +33,11 @@ class Position(NamedTuple):
     part: int
     parts: int
 
+    @property
+    def source(self) -> tuple[int, int]:
+        """(source_offset, part): names an output of its topic and partition, and only rises there."""
+        return self.source_offset, self.part
+
 
 def read_head(data: bytes) -> Position:
     """The position of an output batch, without decoding its items.
@@ -54,8 +59,7 @@ def read_head(data: bytes) -> Position:
 
 def read_position(data: bytes) -> tuple[int, int]:
     """(source_offset, part) of an output batch, which name it and only rise in a partition. Raises as `read_head`."""
-    head = read_head(data)
-    return head.source_offset, head.part
+    return read_head(data).source
 
 
 @cache

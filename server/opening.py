@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from application.access.authenticator import Authenticator
+from application.access.access import opened_access, secret_keys_of
+from application.access.authenticator import Authenticator, KeyAuthenticator
 from application.configuration.settings import Settings
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
 from application.pipeline import Pipeline
 from server.api.reads import Reads
 from server.limits import Bounds
-from server.local_key import OPERATOR_KEY, LocalKey
 from server.parts import Parts, PublicFace
 from streams.log.decision_tail import DecisionTail
 from streams.log.event_sender import EventSender
@@ -22,9 +22,11 @@ _FLUSH_SECONDS = 8.0
 
 
 @contextmanager
-def opened_authenticator(settings: Settings, _pipeline: Pipeline) -> Iterator[Authenticator]:
-    """Who tells keys apart."""
-    yield LocalKey(settings.data_dir / OPERATOR_KEY)
+def opened_authenticator(settings: Settings, pipeline: Pipeline) -> Iterator[Authenticator]:
+    """Who tells keys apart: by the topic of access, read to its end and followed. Raises UseCaseError."""
+    with opened_access(pipeline, secret_keys_of(settings)) as access:
+        access.follow()
+        yield KeyAuthenticator(access)
 
 
 @asynccontextmanager
@@ -40,6 +42,7 @@ async def opened_parts(
     Raises LogError where Kafka does not answer.
     """
     names = pipeline.names
+    _ = pipeline.input_log, pipeline.results  # made before several threads ask for them
     source = pipeline.connections.tail_source((names.billed, names.holds))
     tail = DecisionTail(source, pipeline.seals)
     await asyncio.to_thread(tail.start)

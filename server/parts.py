@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from application.access.authenticator import Authenticator
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
+from application.ingest.holds import HoldDesk
+from application.ingest.lookup import ReceiptLookup
+from application.ingest.recorded import RecordedDecisions
 from application.pipeline import Pipeline
 from server.api.reads import Reads
 from server.limits import Bounds, Limits
@@ -51,6 +54,10 @@ class Parts:
     is_draining: bool = False
 
     def __post_init__(self) -> None:
+        store = None if self.reads is None else self.reads.usage.store
+        recorded = None if store is None else RecordedDecisions(store, self.pipeline.names)
+        self.lookup = ReceiptLookup(self.pipeline, self.decisions, recorded)
+        self.holds = HoldDesk(self.intake, self.decisions, recorded)
         self.limits = Limits(self.bounds)
         self.large_bodies = asyncio.Lock()
         """Who holds it reads a large body: one at a time, so that what it takes while it is read is taken once."""

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from sinks.rows import LAST_TIME, PART_SHIFT, SHAPES, Record, to_columns
 
 LATEST_BALANCES = "latest_balance_rows"
-_PARTS = 20
+BALANCE_TABLES = tuple(shape.table for shape in SHAPES.values() if "balance_after" in shape.fields)
+"""The tables whose rows say a balance."""
+PARTS_BITS = 20
 """Bits for the part in a version: parts have 512 KiB, and a message that causes a million of them passes no broker."""
 
 
@@ -67,5 +69,5 @@ def _latest_balances(name: str, batches: list[Record]) -> dict[str, list[Any]]:
         "source_partition": [batch["source_partition"] for _, batch, _ in newest_rows],
         "source_offset": [batch["source_offset"] for _, batch, _ in newest_rows],
         "position": [(batch["part"] << PART_SHIFT) + place for _, batch, place in newest_rows],
-        "version": [(batch["source_offset"] << _PARTS) + batch["part"] for _, batch, _ in newest_rows],
+        "version": [(batch["source_offset"] << PARTS_BITS) + batch["part"] for _, batch, _ in newest_rows],
     }

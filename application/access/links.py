@@ -18,10 +18,13 @@ from application.access.identity import Identity, Role, allows
 from application.access.ids import new_id
 from application.access.secret_keys import BadToken
 from application.access.sessions import SESSION_MS, Session, session_token, signed_in
+from application.configuration.settings import Settings
 from application.errors import ErrorCode, Failed
 from streams.access.records import LinkUse, Thing
 from streams.access.state import AccessState
 
+SIGN_IN_PATH = "/sign-in/"
+"""A link's token follows it. GET shows a button, POST signs in: mail scanners follow GET."""
 DAY = 24 * 3_600_000
 LONGEST = 30 * DAY
 """For how long a link can be used at most, ms."""
@@ -65,6 +68,12 @@ def create_link(access: Access, author: Author, order: LinkOrder) -> NewLink:
         author, "link.created", link.link_id, lambda _state: [link], order.account_id, role=order.role, name=order.name
     )
     return NewLink(token, link)
+
+
+def link_url(settings: Settings, token: str) -> str:
+    """Where a browser opens a link."""
+    base = settings.public_url or f"http://127.0.0.1:{settings.serve_port}"
+    return f"{base.rstrip('/')}{SIGN_IN_PATH}{token}"
 
 
 def presented_link(access: Access, token: str) -> LinkUse:

@@ -14,7 +14,7 @@ from typing import Any
 from application.accounts.opening import OpenedReplay, opened_replay
 from application.commands.fields import raise_on_bad_field
 from application.commands.repeats import Repeat, repeat_of
-from application.commands.submitting import printed, submit
+from application.commands.submitting import Decided, printed, submit, submit_and_wait
 from application.errors import ErrorCode, Failed
 from application.pipeline import Pipeline
 from application.wording import shown_time
@@ -211,3 +211,16 @@ def change_settings(
     with opened_replay(pipeline, account_id) as opened:
         opened.run()
         return SettingsUpdate(opened, change, update_id or str(uuid.uuid4())).make(seconds)
+
+
+def replace_settings(
+    pipeline: Pipeline, account_id: str, settings: AccountSettings, update_id: str, now: int, seconds: float
+) -> Decided:
+    """Replaces all settings at once, whatever they are, and waits up to `seconds` for the decision. `now` in ms.
+
+    Nothing is replayed: the caller says all of them. Raises BadField, LogError, NotDecided.
+    """
+    record = {"update_id": update_id, "account_id": account_id, **settings.fields(), "at": now}
+    raise_on_bad_field(Command.ACCOUNT, record)
+    (decided,) = submit_and_wait(pipeline, Command.ACCOUNT, [record], seconds)
+    return decided

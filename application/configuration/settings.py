@@ -159,6 +159,12 @@ class Settings(BaseSettings):
         pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
         description="Names that the HTTP API answers for, separated by commas, beside localhost and addresses.",
     )
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#]+/?$",
+        description="Where browsers reach the server, https://meter.example.com: what links begin with. Not set: "
+        "http://127.0.0.1 and serve_port.",
+    )
     serve_behind_tls: bool = Field(
         False, description="Clients come over TLS, through a proxy: browsers are told to come back so."
     )

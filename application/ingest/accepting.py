@@ -37,7 +37,7 @@ class EventIntake:
     def __init__(self, sender: EventSender, codec: Codec, partitions: int, log_id: str) -> None:
         self._sender = sender
         self._codec = codec
-        self._partitions = partitions
+        self.partitions = partitions
         self.log_id = log_id
 
     @property
@@ -52,7 +52,7 @@ class EventIntake:
     def encoded(self, record: dict[str, Any]) -> Encoded:
         """A record that `metering.validation` took, encoded."""
         account_id = record["account_id"]
-        partition = partition_of(account_id, self._partitions)
+        partition = partition_of(account_id, self.partitions)
         return Encoded(record["event_id"], account_id, Outgoing(partition, self._codec.encode_event(record)))
 
     async def store(self, producer: str, events: Sequence[Encoded]) -> list[Stored | None]:
@@ -61,7 +61,7 @@ class EventIntake:
 
     async def store_command(self, producer: str, account_id: str, name: str, record: dict[str, Any]) -> Stored | None:
         """One other command, as `store`. `name`: its schema's, such as Hold."""
-        partition = partition_of(account_id, self._partitions)
+        partition = partition_of(account_id, self.partitions)
         return await self._sender.store_command(producer, partition, self._codec.encode(name, record))
 
     def receipt(self, stored: Stored) -> Receipt:

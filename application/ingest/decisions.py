@@ -151,7 +151,7 @@ class Decisions:
                 self._tail.unwatch(key, future)
 
     def changes_of_hold(self, stored: Stored) -> list[dict[str, Any]] | None:
-        """The hold changes that a message caused, where they are kept; [] where its answer says that it has none."""
+        """The hold changes that a message caused, where they are kept."""
         parts = self._tail.kept(AnswerKey(self._names.holds, stored.partition, stored.offset))
         if parts is None:
             return None
@@ -183,11 +183,14 @@ class Decisions:
         answered = self.answer_of(stored)
         if answered is not None and any(applied["command"] == Command.HOLD for applied in answered.applied):
             left = max(0.0, patience.seconds - (clock.monotonic() - began))
-            key = AnswerKey(self._names.holds, stored.partition, stored.offset)
-            await self.wait_for([key], Patience(left, patience.still))
-            if self._tail.kept(key) is None:
+            await self.wait_for_holds(stored, Patience(left, patience.still))
+            if self.changes_of_hold(stored) is None:
                 return None
         return answered
+
+    async def wait_for_holds(self, stored: Stored, patience: Patience) -> None:
+        """Return when the hold changes that a message caused are kept, or patience ends."""
+        await self.wait_for([AnswerKey(self._names.holds, stored.partition, stored.offset)], patience)
 
     def _key(self, stored: Stored) -> AnswerKey:
         return AnswerKey(self._names.billed, stored.partition, stored.offset)

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +77,7 @@ class Stack:
     """The processes of one data directory. `begin_broker` returns a broker that answers; `report` prints a line.
 
     `set_ports`: names of ports that somebody has set, which are taken as they are. `with_server`: whether HTTP is
-    served, too.
+    served, too. `prepare` is called with the addresses when everything answers, before anybody else is told so.
     """
 
     settings: Settings
@@ -88,6 +88,7 @@ class Stack:
     addresses: dict[str, str | int] = field(default_factory=dict)
     set_ports: Collection[str] = ()
     with_server: bool = False
+    prepare: Callable[[Mapping[str, str | int]], None] = lambda _addresses: None
     _parts: dict[str, _Part] = field(default_factory=dict)
     _own_broker: Record | None = None
     _broker_seen: float = 0.0
@@ -120,6 +121,7 @@ class Stack:
             self._start("server")
         for name in list(self._parts)[1:]:
             self._wait(name)
+        self.prepare(self.addresses)
         self._write_record()
 
     def start_worker(self) -> None:

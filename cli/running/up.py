@@ -79,6 +79,7 @@ def _stay(configuration: Configuration) -> None:
     from application.configuration.sources import RUN_RECORD, UP_RECORD
     from application.errors import Failed
     from application.private_files import private_folders
+    from cli.running.machine_access import MachineAccess
     from cli.running.ports import is_set, taken_ports
     from cli.running.stack import Stack
     from cli.terminal.output import print_status
@@ -95,10 +96,11 @@ def _stay(configuration: Configuration) -> None:
     given = (
         None if configuration.origins["bootstrap_servers"].startswith("creditmeter up") else settings.bootstrap_servers
     )
+    machine = MachineAccess(settings)
     set_ports = [name for name in ("query_port", "serve_port") if is_set(configuration.origins, name)]
     stack = Stack(
         settings, lambda: _broker(settings.data_dir / "kafka", given), print_status, config,
-        set_ports=set_ports, with_server=True,
+        set_ports=set_ports, with_server=True, prepare=machine.make_operator_key,
     )  # fmt: skip
     try:
         if (running := Record.read(record)) is not None:
@@ -108,11 +110,13 @@ def _stay(configuration: Configuration) -> None:
             raise Failed("\n".join(taken))
         for remark in private_folders(settings):
             print_status(remark)
+        machine.make_secret()
         Record.of(os.getpid(), "").write(record)
         try:
             stack.start()
             kafka, logs = stack.addresses["bootstrap_servers"], settings.data_dir / "logs"
             print_status(f"Everything runs. Kafka: {kafka}; HTTP: {_url(stack)}; logs: {logs}")
+            print_status(f"Operator's key of this machine: {machine.key_file}")
             print_status("Ctrl-C ends it; the data stay.")
             while not asked.wait(_LOOK_SECONDS):
                 stack.mend()

@@ -17,13 +17,11 @@ from schemas.codec import Codec
 from schemas.errors import Undecodable
 from streams.log.protocols import InputLog, Message
 from streams.log.seals import SealCheck
+from streams.log.source_position import NO_OUTPUT, SourcePosition
 
-Position = tuple[int, int]
-"""(source_offset, part): names an output of its topic and partition for ever."""
-DigestOf = Callable[[str, Position], bytes | None]
+DigestOf = Callable[[str, SourcePosition], bytes | None]
 """The digest of what the replay put at a position of a topic; None where it put nothing."""
 
-_BEFORE_ALL = (-1, -1)
 _BEYOND_ALL = (2**63, 0)
 
 
@@ -38,14 +36,14 @@ class Stretch:
 
     first: int
     stop: int
-    last: Position = _BEFORE_ALL
+    last: SourcePosition = NO_OUTPUT
     is_cut: bool = False
     """Whether records before `first` are gone by retention, so that they cannot be judged."""
 
 
 class _Taken(NamedTuple):
     offset: int
-    position: Position
+    position: SourcePosition
     value: bytes
 
 
@@ -76,11 +74,11 @@ class OutputAudit:
         self.doubles = 0
         self.resume = stretch.stop
         self._head = self._next()
-        self.kept_from = _BEFORE_ALL
+        self.kept_from = NO_OUTPUT
         if stretch.is_cut:
             self.kept_from = _BEYOND_ALL if self._head is None else self._head.position
 
-    def expect(self, position: Position, value: bytes) -> None:
+    def expect(self, position: SourcePosition, value: bytes) -> None:
         """The next output of the replay; its digest must be known already. Notes every difference up to it."""
         while self._head is not None and self._head.position < position:
             self._unexpected(self._head)
@@ -123,7 +121,7 @@ class OutputAudit:
         except Undecodable:
             return False
 
-    def _was_not_written_before(self, position: Position, value: bytes) -> bool:
+    def _was_not_written_before(self, position: SourcePosition, value: bytes) -> bool:
         """Whether an output is missing because the version before wrote none of its kind: an answer without lines."""
         answers = self._answers or self
         if not answers.is_of_before(position[0]):
@@ -158,7 +156,7 @@ class OutputAudit:
             self._double(message, position)
         return None
 
-    def _position(self, message: Message) -> Position | None:
+    def _position(self, message: Message) -> SourcePosition | None:
         """Where the record says that it belongs; None, and a difference, where no worker can have written it."""
         if not self._seals.is_ours(self._topic, message):
             wrong = "no seal" if message.seal is None else "a wrong seal"
@@ -169,14 +167,14 @@ class OutputAudit:
         except Undecodable as error:
             self._tell(Finding.UNEXPECTED, message.offset, None, f"no output of a worker: {error.detail}")
             return None
-        position = (head.source_offset, head.part)
+        position = head.source
         if head.source_partition != self._partition or not 0 <= head.source_offset < self._exists:
             detail = f"it names input [{head.source_partition}]@{head.source_offset}, which does not exist"
             self._tell(Finding.UNEXPECTED, message.offset, position, detail)
             return None
         return position
 
-    def _double(self, message: Message, position: Position) -> None:
+    def _double(self, message: Message, position: SourcePosition) -> None:
         if position[0] >= self._judged or position < self.kept_from:
             return
         known = self._digest_of(self._topic, position)
@@ -191,11 +189,11 @@ class OutputAudit:
     def _unexpected(self, head: _Taken) -> None:
         self._tell(Finding.UNEXPECTED, head.offset, head.position, "nothing of this name comes from the input log")
 
-    def _tell(self, finding: Finding, offset: int, position: Position | None, detail: str) -> None:
+    def _tell(self, finding: Finding, offset: int, position: SourcePosition | None, detail: str) -> None:
         place = f"{self._topic}[{self._partition}]@{offset}"
         self._note(Difference(finding, place, None if position is None else self._source(position), detail))
 
-    def _source(self, position: Position) -> str:
+    def _source(self, position: SourcePosition) -> str:
         return f"{self._partition}@{position[0]}/{position[1]}"
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from metering import Sweeper
 from metering.state import ReadBook, State
 from replay.audit.findings import Note, Totals
-from replay.audit.outputs import OutputAudit, Position, Stretch, digest
+from replay.audit.outputs import OutputAudit, Stretch, digest
 from replay.audit.rows import RowAudit, RowStore
 from replay.audit.scope import Scope
 from replay.audit.state import ReadableState, compare_states
 from schemas.codec import Codec
 from streams.log.protocols import InputLog, LostPrefix, Message, RecordLog
 from streams.log.seals import SealCheck, SealedLog
+from streams.log.source_position import SourcePosition
 from streams.log.topics import TopicNames
 from streams.rating.deciding import apply_message
 from streams.rating.outputs import BATCH_NAME, Counts, Decided, encoded, topics_by_kind
@@ -201,11 +202,11 @@ class PartitionAudit:
         log, partition = self._logs.input_log, self._scope.partition
         return next(iter(log.read(partition, max(first, log.bounds(partition)[0]), stop)), None) is not None
 
-    def _digest_key(self, topic: str, position: Position) -> bytes:
+    def _digest_key(self, topic: str, position: SourcePosition) -> bytes:
         offset, part = position
         return _DIGEST + self._numbers[topic] + offset.to_bytes(8, "big") + part.to_bytes(4, "big")
 
-    def _digest_of(self, topic: str, position: Position) -> bytes | None:
+    def _digest_of(self, topic: str, position: SourcePosition) -> bytes | None:
         digest: bytes | None = self._state.get(self._digest_key(topic, position))
         return digest
 

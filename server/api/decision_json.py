@@ -36,10 +36,10 @@ def line_json(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hold_json(change: Mapping[str, Any]) -> dict[str, Any]:
-    """A hold as one of its changes leaves it."""
+    """A hold as one of its changes leaves it; available_after is null where it is not at hand."""
     names = ("hold_id", "account_id", "status", "credits", "charged", "available_after", "event_id", "reject_reason")
     return {
-        **{name: change[name] for name in names},
+        **{name: change.get(name) for name in names},
         "expires_at": shown_time(change["expires_at"]),
         "reason": change["reason"],
     }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from server.api import events, explanations, health, prices, usage
+from server.api import accounts, commands, dead_letters, events, explanations, health, holds, prices, receipts, usage
 from server.api.routing import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *events.OPERATIONS,
+    *receipts.OPERATIONS,
+    *holds.OPERATIONS,
     *usage.OPERATIONS,
     *explanations.OPERATIONS,
     *prices.OPERATIONS,
+    *accounts.OPERATIONS,
+    *commands.OPERATIONS,
+    *dead_letters.OPERATIONS,
 )

@@ -15,7 +15,6 @@ NO_OUTPUT: SourcePosition = (-1, -1)
 def source_position(message: Message) -> SourcePosition:
     """The position of an output batch, read without decoding its items; NO_OUTPUT for any other record."""
     try:
-        head = read_head(message.value)
+        return read_head(message.value).source
     except Undecodable:
         return NO_OUTPUT
-    return head.source_offset, head.part

@@ -1,4 +1,4 @@
-"""The real server on a port of this machine, over the real rating loop and a log in memory."""
+"""The real server on a port of this machine, over the real rating loop, a log in memory and an embedded ClickHouse."""
 
 import asyncio
 import socket
@@ -14,6 +14,10 @@ from application.commands.grants import GrantOrder, grant_credits
 from application.in_memory import in_memory_pipeline
 from application.pipeline import Pipeline
 from application.prices.publishing import publish_book
+from application.usage.store import SinkUsage
+from server.api.reads import opened_reads
+from sinks.embedded import EmbeddedSink
+from sinks.migrate import migrate
 from streams import clock
 from tests.server.world import opened_world
 
@@ -36,11 +40,20 @@ class RealServer:
 @contextmanager
 def served(folder: Path, book: str) -> Iterator[RealServer]:
     """The server for the time of the block. Keys are those of tests/server/keys.py."""
-    pipeline = in_memory_pipeline(folder, partitions=2)
+    sink = EmbeddedSink(folder / "clickhouse")
+    migrate(sink)
+    pipeline = in_memory_pipeline(folder / "data", partitions=2, sink=sink)
     publish_book(pipeline, book, clock.now_ms())
-    with opened_world(pipeline) as world, socket.create_server(("127.0.0.1", 0)) as listener:
+    with (
+        opened_reads(pipeline, SinkUsage(sink), None) as reads,
+        opened_world(pipeline, reads=reads) as world,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
         server = uvicorn.Server(uvicorn.Config(world.app, lifespan="off", log_level="warning", loop="none"))
         running = asyncio.run_coroutine_threadsafe(server.serve([listener]), world.loop)
-        yield RealServer(f"http://127.0.0.1:{listener.getsockname()[1]}", pipeline)
-        server.should_exit = True
-        running.result(60)
+        try:
+            yield RealServer(f"http://127.0.0.1:{listener.getsockname()[1]}", pipeline)
+        finally:
+            server.should_exit = True
+            running.result(60)
+    sink.close()

@@ -75,9 +75,9 @@ class RefundContract:
     def test_refunds_are_taken(self, place: Place) -> None:
         name = account()
         refund = refund_of(name, "e", "the work failed", now=place.now_ms())
-        assert [one.status for one in place.transport.send([event(place, name, "e"), refund])] == [
-            DeliveryStatus.STORED
-        ] * 2
+        assert [
+            one.status for one in place.transport.send([event(place, name, "e", quantities={"results": 1}), refund])
+        ] == [DeliveryStatus.STORED] * 2
 
 
 class QuestionContract:

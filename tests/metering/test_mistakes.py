@@ -124,4 +124,6 @@ def test_a_hold_s_end_is_judged_by_itself_where_its_beginning_is_wrong() -> None
     assert [mistake.path for mistake in all_mistakes(Command.HOLD, {**hold, "expires_at": 7})] == [
         ("credits", "d"), ("held_at",), ("expires_at",),
     ]  # fmt: skip
+    empty = {**hold, "credits": {"d": 0}, "held_at": AT - 1}
+    assert [mistake.path for mistake in all_mistakes(Command.HOLD, empty)] == [("credits", "d")]
     assert len(all_mistakes(Command.HOLD, {f"n{number}": 1 for number in range(200)}, most=10)) == 10

@@ -57,7 +57,10 @@ class ServerWorld:
 
 @contextmanager
 def opened_world(
-    pipeline: Pipeline, face: PublicFace | None = None, bounds: Bounds | None = None, reads: Reads | None = None
+    pipeline: Pipeline,
+    face: PublicFace | None = None,
+    bounds: Bounds | None = None,
+    reads: Reads | None = None,
 ) -> Iterator[ServerWorld]:
     """A server over the pipeline for the time of the block."""
     loop = asyncio.new_event_loop()

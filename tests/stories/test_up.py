@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,15 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
     assert [
         str(path) for path in (data, *data.rglob("*")) if not path.is_symlink() and path.lstat().st_mode & 0o077
     ] == []
+    assert "Operator's key of this machine" in (data / "logs" / "up.log").read_text()
+    port = load().settings.serve_port
+    assert status_of_nothing(port, (data / "operator.key").read_text().strip()) == 422
+    assert status_of_nothing(port, "cm_live_unknown") == 401
+    listed = json.loads(pipeline("keys", "list", "--json").stdout)
+    assert [(key["role"], key["account_id"]) for key in listed] == [("operator", None)]
+    linked = pipeline("link", "acme")
+    assert linked.exit_code == 0, linked.stderr
+    assert linked.stdout.startswith(f"http://127.0.0.1:{port}/sign-in/")
     assert pipeline("prices", "publish", PIXEL).exit_code == 0
     lines = [json.dumps(EVENT | {"event_id": f"e{number}", "user_id": f"u{number % 3}"}) for number in range(500)]
     assert pipeline("emit", stdin="\n".join(lines)).exit_code == 0
@@ -99,6 +109,13 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
     offline = pipeline("query", "--format", "ndjson", "SELECT count() AS lines FROM billed_events")
     assert offline.exit_code == 0, offline.stderr
     assert int(json.loads(offline.stdout)["lines"]) == 1_500
+
+
+def status_of_nothing(port: int, key: str) -> int:
+    """What the server answers to this key that sends no event."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", "/v1/events", b"{}", {"authorization": f"Bearer {key}"})
+    return connection.getresponse().status
 
 
 def running(tmp_path: Path) -> Record:

@@ -112,6 +112,18 @@ def hold_of(hold_id: str, account_id: str, answer: Answer) -> Hold:
     raise error_of(answer)
 
 
+def refund_of_answer(answer: Answer) -> Delivery:
+    """The answer 200 to POST /v1/refunds: the log has decided it, and may have rejected it."""
+    refunds = document_of(answer).get("refunds")
+    for refund in refunds if isinstance(refunds, list) else []:
+        if isinstance(refund, dict) and refund.get("status") in {"rejected", "set_aside"}:
+            outputs = [output for output in refund.get("outputs", []) if isinstance(output, dict)]
+            reasons = [str(output.get("reject_reason") or output.get("reason")) for output in outputs]
+            detail = f"the refund is {refund['status']}: {', '.join(reasons)}"
+            return Delivery(DeliveryStatus.INVALID, mistakes=(FieldMistake("", detail),))
+    return Delivery(DeliveryStatus.STORED)
+
+
 def _lines(decision: Mapping[str, Any]) -> tuple[Line, ...]:
     lines = decision.get("lines")
     return tuple(

@@ -18,6 +18,7 @@ from creditmeter_client.http.answers import (
     error_of,
     hold_of,
     mistakes_of,
+    refund_of_answer,
     results_of,
 )
 from creditmeter_client.http.connections import Answer, Connections
@@ -124,7 +125,7 @@ class HttpTransport:
         except MeterUnavailable:
             return Delivery(DeliveryStatus.UNKNOWN)
         if answer.status < 300:
-            return Delivery(DeliveryStatus.STORED, document_of(answer).get("receipt"))
+            return refund_of_answer(answer)
         error = error_of(answer)
         if isinstance(error, RequestRefused) and error.status not in {401, 404, 405}:
             mistakes = mistakes_of(document_of(answer))

@@ -1,5 +1,6 @@
 """The HTTP transport keeps the contract against the real server, and so does a meter over it."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,7 @@ from creditmeter_client import HttpTransport, RequestRefused
 
 from streams import clock
 from tests.client.real_server import RealServer, served
-from tests.client.transport_contract import EventContract, QuestionContract, event
+from tests.client.transport_contract import EventContract, HoldContract, QuestionContract, RefundContract, event
 from tests.server.keys import MEMBER_OF_ACME, OPERATOR, PRODUCER_OF_ACME
 
 BOOK = """\
@@ -66,7 +67,23 @@ def server_asked(place: ServerPlace) -> ServerPlace:
 class TestEvents(EventContract): ...
 
 
+class TestRefunds(RefundContract): ...
+
+
 class TestQuestions(QuestionContract): ...
+
+
+class TestHolds(HoldContract): ...
+
+
+def test_a_history_is_read_page_by_page(place: ServerPlace) -> None:
+    place.grant("reader", 50)
+    place.questions.decide([event(place, "reader", f"e{n}", quantities={"results": n}) for n in range(1, 4)], 30.0)
+    deadline = time.monotonic() + 60
+    while not (rows := list(place.questions.usage("reader", {"limit": "2"}))):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)  # what was decided is not loaded yet
+    assert sorted(row["credits"] for row in rows) == [2, 4, 6]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from streams.log.partitioner import partition_of
 from streams.log.pipeline_seals import PipelineSeals
 from streams.log.seal_ledger import SealKeys
 from streams.log.seals import Sealer
-from streams.log.topics import TopicNames, TopicSettings, ensure_topics
+from streams.log.topics import TopicNames, TopicSettings, check_topics, ensure_topics
 from tests.client.transport_contract import EventContract, RefundContract
 from tests.schemas.records import LINE
 
@@ -33,8 +33,8 @@ class Topics:
         self.bootstrap = bootstrap
         self.prefix = prefix
         self.names = TopicNames(prefix)
-        ids = ensure_topics(bootstrap, self.names, TopicSettings(partitions=PARTITIONS, replication_factor=1))
-        self.log_id = ids[self.names.requests] if isinstance(ids, dict) else ""
+        ensure_topics(bootstrap, self.names, TopicSettings(partitions=PARTITIONS))
+        self.log_id = check_topics(bootstrap, self.names)[self.names.requests]
 
     def write(self, partition: int, offsets: list[int], key: bytes | None = KEY) -> None:
         """One billed batch for each source offset, with one line; no key: without a seal."""
@@ -50,10 +50,7 @@ class Topics:
 
 @pytest.fixture(scope="module")
 def topics(kafka: SharedKafka) -> Topics:
-    from streams.log.topics import check_topics
-
     topics = Topics(kafka.bootstrap, kafka.fresh_prefix())
-    topics.log_id = check_topics(kafka.bootstrap, topics.names)[topics.names.requests]
     seals = PipelineSeals(kafka.bootstrap, topics.names, SealKeys(topics.log_id, KEY))
     seals.begun(PARTITIONS)
     seals.close()
@@ -133,15 +130,12 @@ def test_without_the_right_key_a_reader_says_which_one_is_missing(topics: Topics
 
 def test_a_rotated_key_counts_from_where_the_ledger_says(topics: Topics, kafka: SharedKafka) -> None:
     other = Topics(kafka.bootstrap, kafka.fresh_prefix())
-    from streams.log.topics import check_topics
-
-    log_id = check_topics(kafka.bootstrap, other.names)[other.names.requests]
     new = b"the key after the rotation"
-    seals = PipelineSeals(kafka.bootstrap, other.names, SealKeys(log_id, KEY))
+    seals = PipelineSeals(kafka.bootstrap, other.names, SealKeys(other.log_id, KEY))
     seals.begun(PARTITIONS)
     seals.close()
     other.write(0, [1])
-    rotated = PipelineSeals(kafka.bootstrap, other.names, SealKeys(log_id, new, (KEY,)))
+    rotated = PipelineSeals(kafka.bootstrap, other.names, SealKeys(other.log_id, new, (KEY,)))
     rotated.rotate(PARTITIONS)
     rotated.close()
     other.write(0, [2], key=KEY)  # a worker with the old key: a stray now

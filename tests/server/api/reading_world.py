@@ -60,12 +60,13 @@ def _is_known(reads: Reads) -> bool:
 
 
 @contextmanager
-def opened_reading_world(folder: Path) -> Iterator[tuple[ServerWorld, UsageLog]]:
+def opened_reading_world(folder: Path, *, load_usage: bool = True) -> Iterator[tuple[ServerWorld, UsageLog]]:
     """The server, and what the machine decided about the accounts that its store has."""
     sink, log = EmbeddedSink(folder / "data"), usage_log(7, 90)
     try:
         migrate(sink)
-        load(sink, log.batches)
+        if load_usage:
+            load(sink, log.batches)
         pipeline = in_memory_pipeline(folder, partitions=PARTITIONS, sink=sink, names=TopicNames())
         publish_book(pipeline, BOOK, NOON)
         secrets = SecretKeys([b"s" * 32])

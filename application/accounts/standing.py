@@ -1,0 +1,204 @@
+"""Where an account stands, for its own people: credits by type, this period's grants and use, plan and settings.
+
+From ClickHouse alone: no replay. What is not loaded yet is not in it; `as_of` says how far usage is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from application.errors import ErrorCode, Failed
+from application.prices.price_list import AccountPlan
+from application.usage.aggregation import AggregationQuery, aggregate
+from application.usage.as_of import AsOf
+from application.usage.history import UsageReader
+from application.usage.measures import Measure
+from application.usage.query import Filters
+from application.usage.scope import UsageScope
+from application.usage.store import UsageStore
+from application.wording import shown_time
+
+_BALANCES = "SELECT credit_type, balance, held, available FROM balances WHERE account_id = {account:String} ORDER BY 1"
+_SETTINGS = """SELECT plan, toUnixTimestamp64Milli(plan_started_at) AS started_ms,
+    toUnixTimestamp64Milli(plan_ends_at) AS ends_ms, on_empty, alert_below
+FROM accounts WHERE account_id = {account:String}"""
+_GRANTS = """SELECT grant_id, credit_type, max(credits) AS credits,
+    max(toUnixTimestamp64Milli(expires_at)) AS expires_ms,
+    min(toUnixTimestamp64Milli(changed_at)) AS granted_ms
+FROM grant_rows FINAL WHERE account_id = {account:String}
+GROUP BY grant_id, credit_type
+HAVING countIf(status = 'expired') = 0 AND countIf(expires_at <= fromUnixTimestamp64Milli({now:Int64}, 'UTC')) = 0
+ORDER BY ifNull(expires_ms, 9223372036854775807), granted_ms, grant_id LIMIT 1000"""
+_GRANTED = """SELECT credit_type, sum(credits) AS credits FROM grant_rows FINAL
+WHERE account_id = {account:String} AND status = 'applied'
+    AND day >= toDate32(fromUnixTimestamp64Milli({start:Int64}, 'UTC'))
+    AND changed_at >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')
+    AND changed_at < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
+GROUP BY credit_type"""
+
+
+@dataclass(frozen=True, slots=True)
+class CreditsOfType:
+    """Credits of one type. `granted`, `used` and `refunded` are of this period."""
+
+    balance: int
+    held: int
+    available: int
+    granted: int
+    used: int
+    refunded: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGrant:
+    """A grant that has not expired; times in ms."""
+
+    grant_id: str
+    credit_type: str
+    credits: int
+    granted_at: int
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStanding:
+    """An account at the instant `at`; times in ms. `period`: the plan's month, else the UTC month."""
+
+    account_id: str
+    as_of: AsOf
+    at: int
+    period: tuple[int, int]
+    credits: dict[str, CreditsOfType]
+    grants: list[OpenGrant]
+    plan: AccountPlan | None
+    on_empty: str
+    marks: dict[str, int]
+
+    def available(self, primary: str | None) -> int:
+        """Available credits of the primary type; where none is named, of the only type. Raises Failed."""
+        if primary is None and len(self.credits) > 1:
+            raise Failed(
+                "this account has several credit types: set primary_credit_type to the one that is meant",
+                ErrorCode.CONFLICT,
+            )
+        chosen = primary if primary is not None else next(iter(self.credits), None)
+        credit = None if chosen is None else self.credits.get(chosen)
+        return 0 if credit is None else credit.available
+
+    def as_plain(self) -> dict[str, Any]:
+        """For programs."""
+        plan = self.plan
+        return {
+            "account_id": self.account_id,
+            "as_of": str(self.as_of),
+            "at": shown_time(self.at),
+            "period": {"start": shown_time(self.period[0]), "end": shown_time(self.period[1])},
+            "credits": {
+                name: {field: getattr(credit, field) for field in CreditsOfType.__slots__}
+                for name, credit in self.credits.items()
+            },
+            "grants": [
+                {
+                    "grant_id": grant.grant_id, "credit_type": grant.credit_type, "credits": grant.credits,
+                    "granted_at": shown_time(grant.granted_at), "expires_at": _shown(grant.expires_at),
+                }
+                for grant in self.grants
+            ],
+            "plan": plan
+            and {"name": plan.name, "started_at": shown_time(plan.started_at), "ends_at": _shown(plan.ends_at)},
+            "on_empty": self.on_empty,
+            "alert_below": self.marks,
+        }  # fmt: skip
+
+
+def account_standing(reader: UsageReader, scope: UsageScope, now: int) -> AccountStanding:
+    """The account at `now` (ms). Use is that of the scope's actor where it has one. Raises Failed."""
+    if scope.account_id is None:
+        raise ValueError("a standing is one account's")
+    store, account = reader.store, scope.account_id
+    plan, on_empty, marks = _settings(store, account)
+    period = period_of(now, plan)
+    used = AggregationQuery(
+        scope, Filters(*period), group_by=("credit_type",), measures=(Measure.CREDITS, Measure.REFUNDED)
+    )
+    answer = aggregate(store, reader.positions, used)
+    sums: dict[str, dict[Measure, int]] = defaultdict(dict)
+    for cell in answer.cells:
+        name = cell.group["credit_type"]
+        if isinstance(name, str):
+            sums[name] = {measure: value for measure, value in cell.values.items() if isinstance(value, int)}
+    window: dict[str, str | int] = {"account": account, "start": period[0], "end": period[1]}
+    granted = {row["credit_type"]: int(row["credits"]) for row in store.rows(_GRANTED, window)}
+    balances = {row["credit_type"]: row for row in store.rows(_BALANCES, {"account": account})}
+    names = sorted(balances.keys() | granted.keys() | sums.keys())
+    credits_ = {
+        name: CreditsOfType(
+            int(balances.get(name, {}).get("balance", 0)),
+            int(balances.get(name, {}).get("held", 0)),
+            int(balances.get(name, {}).get("available", 0)),
+            granted.get(name, 0),
+            sums[name].get(Measure.CREDITS, 0),
+            sums[name].get(Measure.REFUNDED, 0),
+        )
+        for name in names
+    }
+    return AccountStanding(
+        account, answer.as_of, now, period, credits_, _grants(store, account, now), plan, on_empty, marks
+    )
+
+
+def period_of(at: int, plan: AccountPlan | None) -> tuple[int, int]:
+    """The month that `at` (ms) lies in: the plan's, counted from its beginning, else the UTC month.
+
+    A plan that began on the 31st has months that begin on the last day where there is no 31st.
+    """
+    moment = datetime.fromtimestamp(at // 1000, UTC)
+    if plan is None or not plan.counts(at):
+        first = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return _ms(first), _ms(_months_after(first, 1))
+    began = datetime.fromtimestamp(plan.started_at // 1000, UTC)
+    months = (moment.year - began.year) * 12 + moment.month - began.month
+    rest = plan.started_at % 1000
+    if _ms(_months_after(began, months)) + rest > at:
+        months -= 1
+    return _ms(_months_after(began, months)) + rest, _ms(_months_after(began, months + 1)) + rest
+
+
+def _months_after(began: datetime, months: int) -> datetime:
+    year, month = began.year + (began.month - 1 + months) // 12, (began.month - 1 + months) % 12 + 1
+    day = began.day
+    while True:
+        try:
+            return began.replace(year=year, month=month, day=day)
+        except ValueError:
+            day -= 1
+
+
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp()) * 1000
+
+
+def _settings(store: UsageStore, account: str) -> tuple[AccountPlan | None, str, dict[str, int]]:
+    for row in store.rows(_SETTINGS, {"account": account}):
+        ends_at, plan = row["ends_ms"], None
+        if row["plan"] is not None:
+            plan = AccountPlan(row["plan"], int(row["started_ms"]), None if ends_at is None else int(ends_at))
+        return plan, row["on_empty"], {name: int(mark) for name, mark in row["alert_below"].items()}
+    return None, "allow", {}
+
+
+def _grants(store: UsageStore, account: str, now: int) -> list[OpenGrant]:
+    return [
+        OpenGrant(
+            row["grant_id"], row["credit_type"], int(row["credits"]), int(row["granted_ms"]),
+            None if row["expires_ms"] is None else int(row["expires_ms"]),
+        )
+        for row in store.rows(_GRANTS, {"account": account, "now": now})
+    ]  # fmt: skip
+
+
+def _shown(ms: int | None) -> str | None:
+    return None if ms is None else shown_time(ms)

@@ -1,0 +1,58 @@
+"""Where an account stands (SERVER 2)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+
+from application.access.identity import Action
+from application.accounts.listing import AccountFilters, listed_accounts
+from application.accounts.standing import AccountStanding, account_standing
+from application.usage.scope import scope_of
+from server.api.answers import json_answer
+from server.api.call import Call
+from server.api.problems import Mistake, Problem, ProblemType
+from server.api.reads import reads_of
+from server.api.routing import Operation
+from streams import clock
+
+
+async def account(call: Call) -> Response:
+    """Credits by type, this period's grants and use, open grants, plan and settings."""
+    call.only_parameters()
+    return json_answer((await _standing(call)).as_plain())
+
+
+async def account_info(call: Call) -> Response:
+    """Exactly the credits that are available, and the webhooks' addresses."""
+    call.only_parameters()
+    standing = await _standing(call)
+    return json_answer({"credits": standing.available(reads_of(call).primary_credit_type), "webhooks": []})
+
+
+async def accounts(call: Call) -> Response:
+    """Accounts by name; `after` is the last one of the page before."""
+    call.only_parameters("search", "after", "limit")
+    limit = call.parameter("limit") or "100"
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 1_000):
+        raise Problem(
+            ProblemType.INVALID_PARAMETERS, "parameters are wrong", [Mistake("limit", "a number from 1 to 1,000")]
+        )
+    filters = AccountFilters(call.parameter("search"), call.parameter("after"))
+    listed = await asyncio.to_thread(listed_accounts, reads_of(call).usage.store, filters, int(limit))
+    return json_answer({"accounts": listed, "next": listed[-1]["account_id"] if len(listed) == int(limit) else None})
+
+
+async def _standing(call: Call) -> AccountStanding:
+    if call.account is None:
+        raise Problem(ProblemType.NOT_FOUND, "this key is for all accounts: name one, at /v1/accounts/{account}")
+    scope = scope_of(call.who, call.account, Action.READ_ACCOUNT)
+    return await asyncio.to_thread(account_standing, reads_of(call).usage, scope, clock.now_ms())
+
+
+OPERATIONS = (
+    Operation("GET", "/v1/accounts/{account}", Action.READ_ACCOUNT, account, "Where an account stands"),
+    Operation("GET", "/account/info", Action.READ_ACCOUNT, account_info, "The credits that are available"),
+    Operation("GET", "/v1/accounts", Action.LIST_ACCOUNTS, accounts, "Accounts by name"),
+)

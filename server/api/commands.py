@@ -1,0 +1,166 @@
+"""What operators do (SERVER 2): grants, refunds, settings. Each waits for the log's decision and answers with it.
+
+A command's own id, or the header Idempotency-Key, makes sending it again safe: a repeat gets the first answer, and 409
+where it asks for something else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from starlette.responses import Response
+
+from application.access.identity import Action
+from application.commands.account_settings import AccountSettings, PlanSetting, replace_settings
+from application.commands.fields import BadField
+from application.commands.grants import GrantOrder, grant_credits
+from application.commands.refunds import RefundOrder, RefundResult, make_refunds, refund_requests, rehearse_refunds
+from application.commands.repeats import Repeat
+from metering.records import Kind, RefundStatus
+from server.api.answers import json_answer
+from server.api.call import Call
+from server.api.problems import Mistake, Problem, ProblemType
+from server.api.routing import Operation
+from server.bodies.json_object import Fields, read_object
+from streams import clock
+
+SECONDS = 15.0
+"""How long a decision is waited for; then 503: the command is in the log, and sending it again is safe."""
+
+T = TypeVar("T")
+
+
+async def post_grant(call: Call) -> Response:
+    """Give an account credits."""
+    call.only_parameters()
+    body = await read_object(call)
+    order = GrantOrder(
+        body.text("account_id") or "",
+        body.text("credit_type") or "",
+        body.whole("credits") or 0,
+        body.time("granted_at") or clock.now_ms(),
+        body.time("expires_at"),
+        own_id(call, body, "grant_id"),
+        body.text("reason") or "",
+    )
+    body.finish()
+    result = await decided(grant_credits, call.parts.pipeline, order, SECONDS)
+    refuse_other_content(result.decided.repeat)
+    return answer(call, result.as_json(), result.decided.outputs, repeated=result.is_repeated, first=result.first)
+
+
+async def post_refund(call: Call) -> Response:
+    """Give back what an event, or all events of a request, were charged. `dry_run`: only say what it would do."""
+    call.only_parameters()
+    body = await read_object(call)
+    is_dry = body.flag("dry_run") or False
+    order = RefundOrder(
+        body.text("event_id"),
+        body.text("request_id"),
+        body.text("account_id"),
+        body.text("charge"),
+        body.whole("credits"),
+        body.text("reason") or "",
+        (body.text("refund_id") or call.headers.get("idempotency-key")) if is_dry else own_id(call, body, "refund_id"),
+    )
+    if (order.event_id is None) == (order.request_id is None):
+        body.wrong("event_id", "give either event_id or request_id")
+    body.finish()
+    pipeline, now = call.parts.pipeline, clock.now_ms()
+    requests = await decided(refund_requests, pipeline, order, now)
+    if is_dry:
+        async with call.parts.large_bodies:
+            results = await decided(rehearse_refunds, pipeline, requests, now)
+    else:
+        results = await decided(make_refunds, pipeline, requests, SECONDS)
+    for result in results:
+        refuse_other_content(result.repeat)
+    shown = [{"status": _refund_status(result), **result.as_json()} for result in results]
+    return json_answer({"dry_run": is_dry, "account_id": requests.account_id, "refunds": shown})
+
+
+async def put_settings(call: Call) -> Response:
+    """Replace an account's settings, all of them."""
+    call.only_parameters()
+    if call.account is None:
+        raise Problem(ProblemType.NOT_FOUND, "name an account")
+    body = await read_object(call)
+    plan, on_empty, marks = body.nested("plan"), body.text("on_empty"), body.amounts("alert_below")
+    setting = None
+    if plan.is_given:
+        name, started_at = plan.text("name"), plan.time("started_at")
+        setting = PlanSetting(name or "", clock.now_ms() if started_at is None else started_at, plan.time("ends_at"))
+    update_id = own_id(call, body, "update_id")
+    if on_empty is None:
+        body.wrong("on_empty", "should be allow or reject: settings are replaced as a whole")
+    body.finish(plan)
+    settings = AccountSettings(setting, on_empty or "", marks or {})
+    pipeline = call.parts.pipeline
+    result = await decided(replace_settings, pipeline, call.account, settings, update_id, clock.now_ms(), SECONDS)
+    refuse_other_content(result.repeat)
+    return answer(call, result.as_json(), result.outputs, repeated=result.is_repeated)
+
+
+def own_id(call: Call, body: Fields, name: str) -> str:
+    """The command's own id: in the body, or as Idempotency-Key. One of them is needed."""
+    given, key = body.text(name), call.headers.get("idempotency-key")
+    if given is not None and key is not None and given != key:
+        body.wrong(name, "differs from the header Idempotency-Key: give one of them")
+    chosen = given if given is not None else key
+    if not chosen:
+        body.wrong(name, "is needed, or the header Idempotency-Key: it makes sending the command again safe")
+    return chosen or "-"
+
+
+async def decided(work: Callable[..., T], *arguments: Any) -> T:
+    """The use case's result, from a thread. Raises Problem for a wrong field."""
+    try:
+        return await asyncio.to_thread(work, *arguments)
+    except BadField as error:
+        mistake = Mistake(f"/{error.field}", error.message)
+        raise Problem(ProblemType.INVALID_ITEMS, "the command is wrong; nothing was sent", [mistake]) from error
+
+
+def refuse_other_content(repeat: Repeat | None) -> None:
+    """Raises Problem 409 where the id was used before for something else."""
+    if repeat is not None and repeat.is_other_content:
+        raise Problem(
+            ProblemType.CONFLICT,
+            f"this id was accepted before, with other content: {'; '.join(repeat.differences or ())}",
+        )
+
+
+def answer(
+    call: Call, shown: Mapping[str, Any], outputs: Sequence[Mapping[str, Any]], *, repeated: bool,
+    first: Sequence[Mapping[str, Any]] = (),
+) -> Response:  # fmt: skip
+    """The decision. A command that was set aside is 422, with its reason and field."""
+    for output in outputs:
+        if output.get("type") == Kind.DEAD_LETTER:
+            call.facts["set_aside"] = str(output["reason"])
+            mistake = Mistake(f"/{output['field'] or ''}", f"{output['reason']}: {output['detail']}")
+            raise Problem(ProblemType.INVALID_ITEMS, "the command was set aside: it changed nothing", [mistake])
+    status = "repeated" if repeated else "applied"
+    return json_answer({"status": status, **shown, "first": list(first)})
+
+
+def _refund_status(result: RefundResult) -> str:
+    if result.is_repeated:
+        return "repeated"
+    for output in result.outputs:
+        if output.get("type") == Kind.DEAD_LETTER:
+            return "set_aside"
+        if output.get("status") == RefundStatus.REJECTED:
+            return "rejected"
+    return "refunded"
+
+
+OPERATIONS = (
+    Operation("POST", "/v1/grants", Action.GRANT, post_grant, "Give an account credits"),
+    Operation("POST", "/v1/refunds", Action.REFUND, post_refund, "Give back what was charged"),
+    Operation(
+        "PUT", "/v1/accounts/{account}/settings", Action.CHANGE_SETTINGS, put_settings, "Replace an account's settings"
+    ),
+)

@@ -1,0 +1,64 @@
+"""Dead letters, listed from what is loaded, and sent again (SERVER 2, operators)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+
+from application.access.identity import Action
+from application.dead_letters.listing import LetterFilters, listed_letters
+from application.dead_letters.reading import DeadLetter, DeadLetterLog
+from application.dead_letters.resending import outcomes, resend
+from application.dead_letters.resent import Replay
+from application.pipeline import Pipeline
+from server.api.answers import json_answer
+from server.api.call import Call
+from server.api.commands import SECONDS, decided
+from server.api.problems import Mistake, Problem, ProblemType
+from server.api.reads import reads_of
+from server.api.routing import Operation
+
+_PARAMETERS = ("account", "reason", "command", "id", "before", "limit")
+
+
+async def list_dead_letters(call: Call) -> Response:
+    """The newest first; `before` is the `next` of the page before."""
+    call.only_parameters(*_PARAMETERS)
+    limit = call.parameter("limit") or "100"
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= 1_000):
+        raise Problem(
+            ProblemType.INVALID_PARAMETERS, "parameters are wrong", [Mistake("limit", "a number from 1 to 1,000")]
+        )
+    filters = LetterFilters(
+        call.parameter("account"), call.parameter("reason"), call.parameter("command"), call.parameter("id"),
+        call.parameter("before"),
+    )  # fmt: skip
+    listed = await asyncio.to_thread(listed_letters, reads_of(call).usage.store, filters, int(limit))
+    return json_answer({"dead_letters": listed.letters, "next": listed.next})
+
+
+async def replay_dead_letter(call: Call) -> Response:
+    """Send one again as it was, and answer with what became of it."""
+    call.only_parameters()
+    replay = await decided(_replayed, call.parts.pipeline, call.ids["place"])
+    call.facts["replayed"] = call.ids["place"]
+    return json_answer(replay.row())
+
+
+def _replayed(pipeline: Pipeline, place: str) -> Replay:
+    """Raises Misconfigured for what is no place, Failed where no dead letter is there, NotDecided, LogError."""
+    log = DeadLetterLog.of(pipeline)
+    letters: list[DeadLetter] = [log.at(place)]
+    sent = resend(pipeline, log, letters)
+    (replay,) = outcomes(pipeline, sent, letters, None, SECONDS)
+    return replay
+
+
+OPERATIONS = (
+    Operation("GET", "/v1/dead-letters", Action.READ_DEAD_LETTERS, list_dead_letters, "What was set aside"),
+    Operation(
+        "POST", "/v1/dead-letters/{place}/replay", Action.REPLAY_DEAD_LETTERS, replay_dead_letter,
+        "Send a dead letter again",
+    ),
+)  # fmt: skip
