@@ -56,9 +56,15 @@ def reordered(messages: list[tuple[int, int, bytes]]) -> list[tuple[int, bytes, 
 
 
 def test_parts_of_a_large_answer_are_the_same() -> None:
-    """Lines, repeats, a dead letter in the middle: more than a part holds."""
+    """Lines, repeats, dead letters of events that had been brought to their plain form in part: more than a part holds."""
     some = [
-        event(f"e-{n % 4_500}", ACCOUNTS[0], attributes={"a": "x" * 300}, ip="no address" if n % 3 == 2 else None)
+        event(
+            f"e-{n % 4_500}",
+            ACCOUNTS[0],
+            attributes={"a": "x" * 300},
+            user_id="",
+            ip="no address" if n % 3 == 2 else None,
+        )
         for n in range(6_000)
     ]
     value = CODEC.encode("RequestBatch", {"events": some})
