@@ -56,7 +56,7 @@ def reordered(messages: list[tuple[int, int, bytes]]) -> list[tuple[int, bytes, 
 
 
 def test_parts_of_a_large_answer_are_the_same() -> None:
-    """Lines, repeats, dead letters of events that had been brought to their plain form in part: more than a part holds."""
+    """Lines, repeats, dead letters of events whose other fields had been brought to their plain form: several parts."""
     some = [
         event(
             f"e-{n % 4_500}",
