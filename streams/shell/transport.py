@@ -12,7 +12,7 @@ from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 
-LOOK = 0.01
+LOOK = 0.03
 """Seconds between looks at what is fetched while more of some partition is not wanted."""
 
 
