@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say about the build: a wheel carries the example that `python -m cli.demo` reads.
+"""The parts of the build that pyproject.toml cannot say: a wheel carries the example that `python -m cli.demo` reads.
 
 The example stays where people look for it, in examples/prices. An editable installation reads it there.
 """

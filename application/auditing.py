@@ -38,7 +38,7 @@ class AuditOrder:
 
 @dataclass(frozen=True, slots=True)
 class AuditOutcome:
-    """What came of an audit; `is_short` where worker or loader did not reach the log's end in time."""
+    """The result of an audit; `is_short` where worker or loader did not reach the log's end in time."""
 
     result: AuditResult
     plan: AuditPlan
@@ -48,7 +48,7 @@ class AuditOutcome:
 def audit(
     pipeline: Pipeline, order: AuditOrder, on_difference: Callable[[Difference], None], store: StoreReader | None = None
 ) -> AuditOutcome:
-    """Replays the log and compares all that came of it; differences are reported as they are found.
+    """Replays the log and compares outputs, rows and states with it; reports differences as they are found.
 
     `store` is where rows are read; None: no rows are compared. Raises Failed, Misconfigured, LogError, StateError,
     CheckpointError.

@@ -1,4 +1,4 @@
-"""What a use case raises when it cannot do what was asked: plain exceptions, each with a code for programs.
+"""Errors of use cases: plain exceptions, each with a code for programs.
 
 Fronts translate them once: `cli/terminal/exits.py` into exit codes and words, a server into statuses and problem types.
 """

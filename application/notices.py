@@ -1,4 +1,4 @@
-"""How a use case reports progress and remarks: through one argument, never by printing.
+"""Progress and remarks of a use case: reported through one argument, never printed.
 
 The terminal shows a bar and lines on standard error; a server shows nothing or writes to its log.
 """

@@ -164,7 +164,7 @@ def translated_causes() -> Iterator[None]:
 
 
 def pipeline_seals(settings: Settings, pipeline: Pipeline) -> PipelineSeals:
-    """What begins and rotates the seals of outputs. Raises LogError."""
+    """The pipeline's seals of output records, to begin or to rotate them. Raises LogError."""
     keys = seal_settings_of(settings).for_log(pipeline.log_id)
     return PipelineSeals(pipeline.address, pipeline.names, keys, settings.kafka_security)
 

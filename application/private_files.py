@@ -1,4 +1,4 @@
-"""What is kept in data_dir is nobody else's business: folders 0700, files 0600, whatever the umask."""
+"""Keeps data_dir private: folders 0700, files 0600, whatever the umask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How times, spans and amounts are written for people, everywhere alike."""
+"""Writes times, spans and amounts for people, everywhere alike."""
 
 from __future__ import annotations
 

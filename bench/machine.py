@@ -1,4 +1,4 @@
-"""What processes cost, read from /proc, and what machine this is."""
+"""Measures what processes cost, read from /proc, and describes the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fetched once for each user and kept in the cache folder, whole or not at all."""
+"""Fetches files once for each user and keeps them in the cache folder, whole or not at all."""
 
 import fcntl
 import os

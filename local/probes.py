@@ -1,4 +1,4 @@
-"""What can be seen of this machine: a Docker engine, Java, Maven, a ClickHouse server."""
+"""Looks at this machine: a Docker engine, Java, Maven, a ClickHouse server."""
 
 import functools
 import importlib.util

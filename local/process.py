@@ -74,7 +74,15 @@ class ServerProcess:
 
     def terminate(self, timeout: float) -> None:
         """Asks it to end (SIGTERM), and after `timeout` seconds ends it (SIGKILL). Returns when it is gone."""
+        self.ask_to_end()
+        self.wait_or_kill(timeout)
+
+    def ask_to_end(self) -> None:
+        """Sends SIGTERM and returns at once."""
         self._signal(signal.SIGTERM)
+
+    def wait_or_kill(self, timeout: float) -> None:
+        """Waits up to `timeout` seconds for its end, then ends it (SIGKILL). Returns when it is gone."""
         try:
             self._child.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""What is known of a running server in a small file, so that another process can find it and end it."""
+"""Keeps what is known of a running server in a small file, so that another process can find it and end it."""
 
 import contextlib
 import json

@@ -169,7 +169,7 @@ class Account:
     def open_grant(
         self, credit_type: str, grant_id: str, credits_: int, expires_at: int | None, reason: str
     ) -> OpenGrant:
-        """Adds a grant in arrival order and fills debt from it; gives the open grant with what is left."""
+        """Adds a grant in arrival order and fills debt from it; returns the open grant with what is left."""
         grant = OpenGrant(expires_at, self.arrivals, grant_id, credits_, reason, BEGINNING)
         self.arrivals += 1
         self.balance(credit_type).add(grant)

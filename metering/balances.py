@@ -95,7 +95,7 @@ class Balance:
     def give_back(self, credits_: int, uses: list[list[Any]]) -> tuple[int, int, list[list[Any]]]:
         """Returns a refund's credits: debt first, then the grants that the line used, last used first.
 
-        ``uses`` are [grant_id, drawn, returned] in order of use. Gives (credits forfeited because their grant is no
+        ``uses`` are [grant_id, drawn, returned] in order of use. Returns (credits forfeited because their grant is no
         longer open, credits that no grant can take back, the uses with what was returned now).
         """
         filled = min(self.debt, credits_)

@@ -1,6 +1,6 @@
 """A price book as the state machine reads it: versions of charges, which of them apply, and to what.
 
-These values are made by `metering.book_parser`, which checks them; nothing here checks them again.
+`metering.book_parser` makes and checks these values; they are not checked again here.
 """
 
 from bisect import bisect_right
@@ -64,7 +64,7 @@ class Version:
 class RateLimit:
     """How many requests may be made in `per` ms where `when` matches; `plans`: other numbers for these plans.
 
-    No price and no part of any decision: whoever serves the requests keeps it.
+    It is no price and decides nothing here: whoever serves the requests enforces it.
     """
 
     name: str
@@ -131,12 +131,12 @@ class Book:
     ) -> Sequence[Pair]:
         """The charges of `version` whose `when` matches, in the book's order, each with its credits for this plan.
 
-        Asked once for every event: what depends on the endpoint, channel and plan is worked out once and remembered.
+        It is called for every event, so the result for an endpoint, channel and plan is computed once and remembered.
         """
         key = (version.version, endpoint, channel, plan)
         candidates = self._remembered.get(key)
         if candidates is None:
-            if len(self._remembered) >= _REMEMBERED:  # endpoints are the callers' own words: there is no end of them
+            if len(self._remembered) >= _REMEMBERED:  # endpoints come from callers, so their number has no bound
                 self._remembered.clear()
             candidates = self._remembered[key] = _candidates(version, endpoint, channel, plan)
         pairs, conditions = candidates

@@ -1,6 +1,6 @@
-"""The plain checks of a price book's values: each gives the value, or notes a mistake with its path and goes on.
+"""Checks of single values in a price book: each returns the value, or notes a mistake with its path and goes on.
 
-So that all mistakes of a book are reported at once, a check never raises; it returns None after noting one.
+All mistakes of a book are reported at once: so a check never raises, and returns None after noting a mistake.
 """
 
 from collections.abc import Callable

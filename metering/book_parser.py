@@ -1,4 +1,4 @@
-"""From the plain data of a price book's file to a `Book`, with every mistake noted."""
+"""Turns the plain data of a price book's file into a `Book`, or into a list of all its mistakes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -21,7 +21,7 @@ _FIELDS_IN_BY = ("user_id", "ip", "domain", "actor", "request_id", "endpoint", "
 
 
 def parse_book(data: object) -> Book:
-    """Check a book's data (mappings, lists, text, integers) and give the book; PriceBookError has all its mistakes."""
+    """Returns the book that plain data (mappings, lists, text, integers) describe. PriceBookError has every mistake."""
     checks = Checks()
     top = checks.mapping(data, (), required=("versions",), optional=("price_lock", "limits", "rate_limits"))
     price_lock = _price_lock(checks, top.get("price_lock", "none"))

@@ -30,7 +30,7 @@ from metering.records import (
 from metering.state import State
 from metering.validation import check_event
 
-# Looked up once: on Python 3.11 a member of an enum takes as long to get as a function to call.
+# Looked up once: on Python 3.11 getting a member of an enum takes as long as calling a function.
 _BILLED = Kind.BILLED
 _CHARGED, _DUPLICATE = Decision.CHARGED, Decision.DUPLICATE
 _PROCESSED, _REJECT = Outcome.PROCESSED.value, OnEmpty.REJECT.value
@@ -62,7 +62,7 @@ UNPRICED = Line(None, Decision.UNPRICED)
 def apply_request(
     state: State, event: Record, recorded_at: int, offset: int | None, index: int | None, digest: bytes | None
 ) -> list[Output]:
-    """Decides one request event; gives its lines and its hold's change, or one dead letter, or one repeat.
+    """Decides one request event; returns its lines and its hold's change, or one dead letter, or one repeat.
 
     Dead letters and repeats change no state. Arguments as those of `machine.apply`.
     """

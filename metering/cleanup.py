@@ -1,7 +1,7 @@
-"""Removes what can never matter again, so that state grows with what is live and not with history.
+"""Removes rows that can no longer matter, so that the size of a state follows what is live and not history.
 
 Nothing here decides anything: the state machine treats a forgotten row as absent whether it is still there or not. So
-an account is swept seldom, when its stream time has moved by half an accept_window since the last time: rows that are
+an account is swept seldom: when its stream time has moved by half an accept_window since the last sweep. Rows that are
 forgotten but still there stay below about half of the live ones, and each row is looked at a few times in its life.
 """
 
@@ -27,7 +27,7 @@ class Sweeper:
         self._positions: dict[str, bytes] = {}
 
     def sweep(self, budget: int) -> int:
-        """Looks at up to about ``budget`` rows of accounts that are due; gives how many rows it removed.
+        """Looks at up to about ``budget`` rows of accounts that are due; returns how many rows it removed.
 
         Call it between the last `apply` and the write: removals go with the same write.
         """
@@ -93,7 +93,7 @@ def live_rows(
 ) -> Iterator[tuple[bytes, Any]]:
     """The rows of one table without what clean-up takes away sooner or later: what two states of one log have alike.
 
-    Of a key, ``floor_of`` gives its account's floor (ms), and ``is_open`` whether its hold is open. A row of the first
+    ``floor_of`` returns the floor (ms) of a key's account, ``is_open`` whether a key's hold is open. A row of the first
     format comes in the present one, with None for what it lacks.
     """
     for key, value in rows:
@@ -121,7 +121,7 @@ def live_rows(
 
 
 def is_same_row(table: bytes, one: Any, other: Any) -> bool:
-    """Whether two rows, as `live_rows` gives them, say the same: a place and digest that one lacks may be any."""
+    """Whether two rows of `live_rows` say the same. A place or digest that only one of them has is not compared."""
     if table in (EVENT, COMMAND_ID) and one is not None and other is not None:
         first = len(one) - len(_NOT_KEPT)
         if _NOT_KEPT in (one[first:], other[first:]):

@@ -1,4 +1,4 @@
-"""Why an event costs what it costs: everything that decides its lines, told without deciding anything here.
+"""Explains why an event costs what it costs, without deciding anything itself.
 
 What becomes of the event is the machine's own answer, from a rehearsal; the reasons are asked of the functions that the
 machine asks. Where the two do not agree this raises: an explanation that does not add up is worse than none.

@@ -19,7 +19,7 @@ from metering.explanation import (
 from metering.records import Outcome, Record
 
 NEAREST = 3
-"""How many charges that did not apply are told where none did."""
+"""How many charges are named that nearly applied, where none did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The shape of an explanation: everything that decided what became of one request event, as plain values.
 
-Times are ms since the epoch (UTC), amounts are credits. `dataclasses.asdict` gives it as plain data.
+Times are ms since the epoch (UTC), amounts are credits. `dataclasses.asdict` turns it into plain data.
 """
 
 from __future__ import annotations

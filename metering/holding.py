@@ -1,4 +1,4 @@
-"""What commands do to holds: decide one, expire those that are over, draw on the one that an event names (SPEC 11)."""
+"""Decides holds, expires those that are over, and draws on the hold that an event names (SPEC 11)."""
 
 from __future__ import annotations
 

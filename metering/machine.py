@@ -50,7 +50,7 @@ def apply(
     index: int | None = None,
     digest: bytes | None = None,
 ) -> list[Output]:
-    """Applies one command to ``state``; gives what it causes, in the order in which it happens.
+    """Applies one command to ``state``; returns its outputs in the order in which they happen.
 
     ``command`` is one of `Command`; ``record`` the command's fields, which may be changed in place to their plain form;
     ``recorded_at`` the time of the log record that brought it (ms UTC). ``offset`` and ``index`` say where it stands in

@@ -1,4 +1,4 @@
-"""What each field of a command may hold, in words, and which check judges a command.
+"""Describes in words what each field of a command may hold; names the check that judges each command.
 
 The checks of `validation` name the first bad field; here stands the sentence for people: the field, or the entry of it
 that is wrong, the value that it has, and what it should be. A producer's `add`, `emit`, and the correction of a dead

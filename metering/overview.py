@@ -1,4 +1,4 @@
-"""What an account's state says of it, for people and programs that show it. Reads only; decides nothing.
+"""The view of an account that people are shown: balances, holds, claims and ids, read from its state. Decides nothing.
 
 What is forgotten by its time is left out, whether clean-up has removed it yet or not.
 """

@@ -1,4 +1,4 @@
-"""Where commands stand in their partition of the log, as the rows of remembered ids keep it (SPEC 4)."""
+"""Places of accepted commands in their partition of the log, which the rows of remembered ids hold (SPEC 4)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class KeptPlace:
 
 
 def event_place(rows: Rows, account_id: str, event_id: str) -> KeptPlace | None:
-    """Of an accepted event whose id is remembered; None for any other, and where an earlier version kept no place."""
+    """The place of an accepted event whose id is remembered; None for others, or where an earlier version kept none."""
     row = rows.get(EVENT + account_prefix(account_id) + event_id.encode())
     return None if row is None else _place(row[0], row[2:])
 
 
 def hold_place(rows: Rows, account_id: str, hold_id: str) -> KeptPlace | None:
-    """Of an accepted hold whose id is remembered, as `event_place`."""
+    """The place of an accepted hold whose id is remembered; None as for `event_place`."""
     row = rows.get(HOLD + account_prefix(account_id) + hold_id.encode())
     return None if row is None else _place(row[0], row[1:])
 

@@ -1,6 +1,6 @@
 """Price books: reading one from its data, and what publishing a new one would change.
 
-The one door for the rest of the project: the types come from `metering.book`, the reading from `metering.book_parser`.
+Other packages import price books from here: types are defined in `metering.book`, reading in `metering.book_parser`.
 """
 
 from metering.book import DEFAULT_LIMITS, Book, Charge, Limits, RateLimit, Unique, Version
@@ -36,7 +36,7 @@ def changes_in_force(old: Book, new: Book, at: int) -> list[Mistake]:
         mistakes.append(Mistake(("price_lock",), message))
     paths = dict(zip((version.version for version in new.versions), _paths(new), strict=True))
     new_by_name = {version.version: version for version in new.versions}
-    held: set[str] = set()  # names of versions in force, whose changes are told here
+    held: set[str] = set()  # names of versions in force, whose differences are reported here
     for before in old.versions:
         if before.effective_from > at:
             break

@@ -124,7 +124,7 @@ class OnEmpty(StrEnum):
 
 
 class Kind(StrEnum):
-    """The kinds of output; each but ``repeated`` has a topic, and repeats are told in the answers of billed lines."""
+    """The kinds of output; each but ``repeated`` has a topic, and repeats are listed in billed batches."""
 
     BILLED = "billed"
     REFUND = "refund"

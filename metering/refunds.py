@@ -1,4 +1,4 @@
-"""Refund requests: what is left of a charge, given back once, and its claim released when nothing is left."""
+"""Refunds: give back what is left of a charge, once, and release its claim when nothing is left."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ChargedLine = list[Any]
 
 
 class RefundPlan(NamedTuple):
-    """What a refund request comes to: lines with the credits to return of each, or the reason against it."""
+    """The decision about a refund request: the credits to return of each line, or the reason why it is rejected."""
 
     occurred_at: int
     lines: list[ChargedLine]

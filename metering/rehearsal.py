@@ -1,6 +1,6 @@
-"""What a command would cause, without causing it: applied on a copy that is thrown away.
+"""Rehearses a command: applies it to a copy of the state, which is thrown away.
 
-An explanation, or a question of "what if", so has the machine's own answer and cannot come to another one.
+Explanations, estimates and dry runs so get the machine's own answer, not one of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rehearse(state: State, command: str, record: Record, recorded_at: int, diges
 
 
 def _read(state: State, yaml: str) -> Book:
-    """The book in force needs no second reading; another one is the command that is rehearsed."""
+    """The book in force is not read again; any other text is the command that is rehearsed."""
     kept = state.get(BOOK_KEY)
     if state.book is not None and kept is not None and kept["yaml"] == yaml:
         return state.book
@@ -40,7 +40,7 @@ def _read(state: State, yaml: str) -> Book:
 
 
 class _Seen:
-    """A state as the store of another one: everything decided so far, to be read and not to be changed."""
+    """A state that serves as the store of another one, read-only: everything decided so far."""
 
     def __init__(self, state: State) -> None:
         self._state = state

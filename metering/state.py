@@ -1,7 +1,7 @@
 """The overlay that the state machine works on: a store as it would be if everything decided so far were written.
 
-Nothing reaches the store until its owner writes `State.changes()`; a crash before that loses only what the log can
-tell again.
+Nothing reaches the store until its owner writes `State.changes()`; what a crash before that loses is decided again from
+the log.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where an account's state is kept, as the pure domain sees it: keys, plain values, atomic writes.
+"""The store of accounts' states as the state machine sees it: keys, plain values, atomic writes.
 
 Keys are bytes: one letter for the table, the account (length first, so that any text is safe), then the row's own id.
 Values are plain data (integers, strings, bytes, lists, dictionaries, None) and are never changed after a write.

@@ -1,6 +1,6 @@
 """Checks a command's fields, in the order of its Avro schema, and brings absent ones to their plain form.
 
-Each check gives the name of the first bad field, or None where the record is good. A good record is changed in place:
+Each check returns the name of the first bad field, or None where the record is good. A good record is changed in place:
 absent or empty optional strings become None, absent maps become empty. Records may come from Avro (types are right
 already) or from JSON (anything is possible), so every check looks at types too.
 """
@@ -68,7 +68,7 @@ def check_event(event: Record) -> str | None:
         return "outcome"
     for field in _OPTIONAL_TEXTS:
         text = get(field, "")
-        if text is None:  # as most are: nothing to bring to a plain form
+        if text is None:  # most are absent: there is nothing to bring to a plain form
             continue
         if text == "":
             event[field] = None
@@ -80,7 +80,7 @@ def check_event(event: Record) -> str | None:
             or (field == "domain" and canonical_domain(text) is None)
         ):
             return field
-    if get("hold_id", "") is not None or get("keeps_hold") is not False:  # few events have more to look at
+    if get("hold_id", "") is not None or get("keeps_hold") is not False:  # few events name a hold
         bad = _check_hold_of_event(event)
         if bad is not None:
             return bad
@@ -206,7 +206,7 @@ def check_price_book(book: Record) -> str | None:
 
 
 def _is_text(value: Any, longest: int) -> bool:
-    """A string of 1 to ``longest`` characters that UTF-8 can hold (JSON can smuggle in half a surrogate pair)."""
+    """A string of 1 to ``longest`` characters that UTF-8 can hold (JSON can hold half a surrogate pair)."""
     return type(value) is str and 0 < len(value) <= longest and (value.isascii() or _is_encodable(value))
 
 

@@ -13,7 +13,7 @@ from metering.records import LAST_INSTANT, YEAR_2000
 DAY_MS = 86_400_000
 
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
-# Whoever reads a duration has a limit for it; the digits are bounded so that reading stays quick.
+# Callers limit the duration; the digits are bounded so that reading stays quick.
 _DURATION = re.compile(r"([0-9]{1,100})([smhd])")
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.([0-9]+))?(?:[Zz]|[+-][0-9]{2}:[0-5][0-9])"

@@ -1,4 +1,4 @@
-"""Where the replay of an account may begin: the nearest state that is known to be of this log.
+"""Finds where the replay of an account may begin: the nearest state that is known to be of this log.
 
 Skips states that are missing, foreign or unreadable, and remarks why; the log's beginning always fits.
 """

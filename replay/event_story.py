@@ -186,7 +186,7 @@ class _HoldChanges:
 
 
 def asked_now(state: State, event: Record, now: int) -> Present:
-    """What a copy of the event with a new id would come to if it occurred and were recorded now."""
+    """The decision about a copy of the event with a new id that occurred and was recorded now."""
     copy = event | {"event_id": f"{now}:{event['event_id']}"[:MAX_ID], "occurred_at": now}
     return Present(now, explain_event(state, copy, now))
 

@@ -42,7 +42,7 @@ class Position(NamedTuple):
 def read_head(data: bytes) -> Position:
     """The position of an output batch, without decoding its items.
 
-    Raises `Undecodable` for anything that is not one. A registry's message is recognised by its framing only.
+    Raises `Undecodable` for anything that is not one; of a registry's message only the framing is checked.
     """
     at = frame_length(data)
     if data.startswith(SINGLE_OBJECT) and data[:SINGLE_OBJECT_LENGTH] not in _batch_headers():
@@ -82,7 +82,7 @@ def split(sizes: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
 
 
 def cut(arrays: Mapping[str, list[Any]], first: int, stop: int) -> dict[str, list[Any]]:
-    """Of each array what lies in the range (first, stop) of all their items, counted one array behind the other."""
+    """The part of each array that lies in the range (first, stop) of all items, counted through the arrays in order."""
     some: dict[str, list[Any]] = {}
     for name, items in arrays.items():
         some[name] = items[max(first, 0) : max(stop, 0)]

@@ -1,4 +1,4 @@
-"""The schema files: which there are, their fingerprints, and every version that was ever released.
+"""The schema files, their fingerprints, and every version that was ever released.
 
 `schemas/<Name>.avsc` is the schema that this version writes; `schemas/history/<Name>.<n>.avsc` are the released ones,
 the current one included.

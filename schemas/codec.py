@@ -1,4 +1,4 @@
-"""Encodes and decodes the Kafka messages of every topic: the one place that knows how a record looks as bytes."""
+"""Encodes and decodes the Kafka messages of every topic; no other module knows how a record looks as bytes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class _Known(NamedTuple):
 
 
 class Codec:
-    """Reads both framings, whatever it writes: Confluent's where a registry is given, else single-object encoding.
+    """Reads both framings. Writes Confluent's where a registry is given, else single-object encoding.
 
     Every released version of the schemas can be read; ``also_read`` adds further writers' schemas, and a registry
     those that it holds. Records of another version are resolved to the current one.

@@ -1,6 +1,6 @@
 """Fills in a record's defaults, and says what is wrong with one that does not fit its schema.
 
-Off the quick path: the writer comes here only when a record is not complete and right as it is.
+Not on the quick path: the writer calls it only where a record is not complete and right as it is.
 """
 
 from __future__ import annotations

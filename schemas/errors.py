@@ -1,4 +1,4 @@
-"""What can go wrong with a message. "This will never work" and "slow down, try again" are different types."""
+"""Errors of messages. "This will never work" and "slow down, try again" are different types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A price book's YAML text: to a `Book`, or to all its mistakes with their lines; and the id that names the text.
+"""Reads a price book's YAML text: into a `Book`, or into all its mistakes with their lines; and computes its id.
 
 YAML here means its core schema (only `true` and `false` are booleans, times and words like `on` stay text), so that a
 plan called `no` is what it looks like. The reader is always PyYAML's own in Python, never the one in C: what a book in
@@ -42,7 +42,7 @@ class BookFileError(UnusableBook):
 
 
 def book_id(text: str) -> str:
-    """The id under which a book is published: what the state machine takes for it, the SHA-256 of its text in hex."""
+    """The id under which a book is published: the SHA-256 of its text in hex, which the state machine compares."""
     return book_id_of(text)
 
 
@@ -77,7 +77,7 @@ def with_lines(text: str, mistakes: Iterable[Mistake]) -> list[LineMistake]:
 
 
 class _TooMuchError(Exception):
-    """The text stands for more than a book can need."""
+    """The text describes more than any book needs."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -168,7 +168,7 @@ class _Reading:
             what = f"{MOST_VALUES} values" if self._values > MOST_VALUES else f"{DEEPEST} levels inside each other"
             raise _TooMuchError(f"with its aliases written out the book has more than {what}", line)
         self._lines[path] = line
-        # What stands behind an alias is told at the alias, which is what makes it wrong there.
+        # A mistake behind an alias is reported at the alias, which is what makes it wrong there.
         alias = line if id(node.value) in self._seen else None
         self._seen.add(id(node.value))
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":

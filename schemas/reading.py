@@ -1,7 +1,7 @@
 """Compiles a schema into one straight-line Python function that decodes its records.
 
-Why not fastavro's reader: it takes a branch ladder for every value and lets through what Avro forbids (negative
-indices of unions and enums, numbers longer than 64 bits), so that what it returns could differ by version or
+Why not fastavro's reader: it walks through a chain of branches for every value and accepts what Avro forbids (negative
+indices of unions and enums, numbers longer than 64 bits), so that its results could differ by version or
 processor. Compiled code is quicker and refuses these. Tests hold it equal to fastavro on everything that is valid.
 """
 
@@ -17,8 +17,8 @@ from schemas.errors import DAMAGED, TOO_MANY_EVENTS, IncompatibleSchemas, Undeco
 from schemas.source import Source, kind_of
 from schemas.wire import MAX_INT, DamagedBody, read_varint
 
-# Properties that a schema is given here: how many items an array may have, that each has a digest, and that they are
-# given out as they are read.
+# Properties that are added to a schema here: how many items an array may have, that each has a digest, and that they
+# are given out as they are read.
 _MOST, _DIGESTED, _SLICED = "most items", "digested", "sliced"
 
 Reader = Callable[[bytes, int], dict[str, Any]]

@@ -70,7 +70,7 @@ def _to_union(writer: Any, reader: list[Any], path: str) -> Adapter | None:
 
 
 def _from_union(writer: list[Any], reader: Any, path: str) -> Adapter | None:
-    """A decoded value does not tell its branch, so that only null may be treated differently from the others."""
+    """A decoded value does not show its branch, so that only null can be treated differently from the others."""
     changes = {kind_of(branch): _adapt(branch, reader, path) for branch in writer}
     changes.pop("null", None)
     if not any(changes.values()):

@@ -1,4 +1,4 @@
-"""Builds the source of the functions that `writing` and `reading` compile: lines, indentation, fresh variables."""
+"""Builds the source text of the functions that `writing` and `reading` compile: lines, indentation, new variables."""
 
 from __future__ import annotations
 

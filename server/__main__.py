@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from application.access.secret_keys import SecretKeys
+from application.access.access import secret_keys_of
 from application.configuration.settings import Settings
 from application.configuration.sources import load
 from application.errors import ErrorCode, Misconfigured, UseCaseError
 from application.pipeline import Pipeline, opened
+from application.status.pipeline import pipeline_status
 from application.usage.store import configured_usage
 from server.api.reads import Reads, opened_reads
 from server.logs import set_up_logs
@@ -47,7 +48,14 @@ def serve(settings: Settings, ready_file: Path | None) -> None:
         pipeline.ensure_topics()
         with opened_authenticator(settings, pipeline) as authenticator, configured_reads(settings, pipeline) as reads:
             run(
-                partial(opened_parts, pipeline, authenticator, public_face(settings), reads=reads),
+                partial(
+                    opened_parts,
+                    pipeline,
+                    authenticator,
+                    public_face(settings),
+                    reads=reads,
+                    access=authenticator.access,
+                ),
                 listener,
                 (lambda: None) if ready_file is None else ready_file.touch,
             )
@@ -67,11 +75,10 @@ def check_exposure(settings: Settings) -> None:
 
 def configured_reads(settings: Settings, pipeline: Pipeline) -> AbstractContextManager[Reads]:
     """What customers' reads are answered from: the configured store, asked when it is first needed."""
-    secret = settings.secret_key
-    secrets = None if secret is None else SecretKeys([key.encode() for key in secret.get_secret_value().split(",")])
     return opened_reads(
-        pipeline, configured_usage(settings), secrets, primary_credit_type=settings.primary_credit_type,
-        public_prices=settings.public_prices,
+        pipeline, configured_usage(settings), secret_keys_of(settings),
+        primary_credit_type=settings.primary_credit_type, public_prices=settings.public_prices,
+        status=lambda: pipeline_status(settings, pipeline, with_books=False).as_json(),
     )  # fmt: skip
 
 

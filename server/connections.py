@@ -20,6 +20,9 @@ HEAD_BYTES = 64 << 10
 """The most that a request's line and headers take."""
 
 
+_END_OF_HEAD = b"\r\n\r\n"
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with bounds. `guarded` makes a class with those that are wanted."""
 
@@ -47,8 +50,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES and not data.endswith(b"\r\n\r\n"):
+            end = data.find(_END_OF_HEAD)
+            self._head_bytes += len(data) if end < 0 else end  # what follows belongs to the body
+            if self._head_bytes > HEAD_BYTES:
                 self._refuse_head()
                 return
         super().data_received(data)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from application.access.access import opened_access, secret_keys_of
+from application.access.access import Access, opened_access, secret_keys_of
 from application.access.authenticator import Authenticator, KeyAuthenticator
 from application.configuration.settings import Settings
 from application.ingest.accepting import EventIntake
@@ -22,7 +22,7 @@ _FLUSH_SECONDS = 8.0
 
 
 @contextmanager
-def opened_authenticator(settings: Settings, pipeline: Pipeline) -> Iterator[Authenticator]:
+def opened_authenticator(settings: Settings, pipeline: Pipeline) -> Iterator[KeyAuthenticator]:
     """Who tells keys apart: by the topic of access, read to its end and followed. Raises UseCaseError."""
     with opened_access(pipeline, secret_keys_of(settings)) as access:
         access.follow()
@@ -36,6 +36,7 @@ async def opened_parts(
     face: PublicFace | None = None,
     bounds: Bounds | None = None,
     reads: Reads | None = None,
+    access: Access | None = None,
 ) -> AsyncIterator[Parts]:
     """The parts of one server. Its tail follows before the block begins; its sender is flushed after it ends.
 
@@ -52,6 +53,7 @@ async def opened_parts(
             intake = EventIntake(sender, pipeline.codec, pipeline.partitions, pipeline.log_id)
             decisions = Decisions(tail, pipeline.codec, names)
             parts = Parts(pipeline, authenticator, intake, decisions, reads, face or PublicFace(), bounds or Bounds())
+            parts.access = access
             parts.ready_for_events.append(intake.problem)
             parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
             parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))

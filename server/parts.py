@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from application.access.access import Access
 from application.access.authenticator import Authenticator
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
@@ -51,13 +52,15 @@ class Parts:
     metrics: HttpMetrics = field(default_factory=HttpMetrics)
     ready_for_events: list[Check] = field(default_factory=list)
     ready_for_reads: list[Check] = field(default_factory=list)
+    access: Access | None = None
+    """What keys, links and members are managed with; None where a server manages none."""
     is_draining: bool = False
 
     def __post_init__(self) -> None:
         store = None if self.reads is None else self.reads.usage.store
-        recorded = None if store is None else RecordedDecisions(store, self.pipeline.names)
-        self.lookup = ReceiptLookup(self.pipeline, self.decisions, recorded)
-        self.holds = HoldDesk(self.intake, self.decisions, recorded)
+        self.recorded = None if store is None else RecordedDecisions(store, self.pipeline.names)
+        self.lookup = ReceiptLookup(self.pipeline, self.decisions, self.recorded)
+        self.holds = HoldDesk(self.intake, self.decisions, self.recorded)
         self.limits = Limits(self.bounds)
         self.large_bodies = asyncio.Lock()
         """Who holds it reads a large body: one at a time, so that what it takes while it is read is taken once."""

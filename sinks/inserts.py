@@ -1,18 +1,19 @@
-"""What is inserted for a group of output batches: their own rows, and the newest row of every balance that they move.
+"""Turns a group of output batches into inserts: their rows, and the newest of what they change.
 
 A balance is what the last line, grant or refund says. To find it among all rows of an account takes longer the more it
-has; so the last one of each table is inserted once more, into a table that keeps one row for each balance and table.
+has; so the last one of each table is inserted once more, into a table that keeps one row for each balance and table. So
+is the last row of each grant and hold, and of an account's settings, into a table of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sinks.rows import LAST_TIME, PART_SHIFT, SHAPES, Record, to_columns
+from sinks.rows import LAST_TIME, PART_SHIFT, SHAPES, Record, Shape, to_columns
 
-LATEST_BALANCES = "latest_balance_rows"
+LATEST_BALANCES, CURRENT = "latest_balance_rows", "current_rows"
 BALANCE_TABLES = tuple(shape.table for shape in SHAPES.values() if "balance_after" in shape.fields)
 """The tables whose rows say a balance."""
 PARTS_BITS = 20
@@ -43,6 +44,9 @@ def inserts_of(name: str, batches: Iterable[Record]) -> list[Insert]:
     inserts = [Insert(table, columns)]
     if "balance_after" in columns and (latest := _latest_balances(name, batches)):
         inserts.append(Insert(LATEST_BALANCES, latest))
+    if name in _KINDS:
+        current = _current(_KINDS[name], SHAPES[name], batches)
+        inserts.append(Insert(CURRENT, {column: [row[column] for row in current] for column in current[0]}))
     return inserts
 
 
@@ -71,3 +75,79 @@ def _latest_balances(name: str, batches: list[Record]) -> dict[str, list[Any]]:
         "position": [(batch["part"] << PART_SHIFT) + place for _, batch, place in newest_rows],
         "version": [(batch["source_offset"] << PARTS_BITS) + batch["part"] for _, batch, _ in newest_rows],
     }
+
+
+class _Kind(NamedTuple):
+    """One kind of row of `current_rows`: what names it within its table, and the fields that are its own."""
+
+    name: str
+    key: Callable[[Record], Any]
+    fields: Callable[[Record], Record]
+
+
+def _current(kind: _Kind, shape: Shape, batches: list[Record]) -> list[Record]:
+    """The newest row of each name in these batches, as `_latest_balances` finds them."""
+    newest: dict[Any, tuple[Record, Record, int]] = {}
+    for batch in sorted(batches, key=itemgetter("source_offset", "part")):
+        for place, item in enumerate(batch[shape.items]):
+            newest[kind.key(item)] = item, batch, place
+    return [
+        _NOTHING
+        | {
+            "account_id": item["account_id"],
+            "kind": kind.name,
+            "at": min(item[shape.time], LAST_TIME),
+            "source_partition": batch["source_partition"],
+            "source_offset": batch["source_offset"],
+            "position": (batch["part"] << PART_SHIFT) + place,
+            "version": (batch["source_offset"] << PARTS_BITS) + batch["part"],
+        }
+        | kind.fields(item)
+        for item, batch, place in newest.values()
+    ]
+
+
+_NOTHING: Record = {
+    "ends": LAST_TIME, "id": "", "status": "", "credit_types": (), "amounts": (), "charged_types": (),
+    "charged_amounts": (), "balance_after": 0, "plan": None, "plan_started_at": None, "plan_ends_at": None,
+    "reason": "",
+}  # fmt: skip
+"""What a kind's own fields leave out: it has no end and no amounts."""
+
+
+def _grant(item: Record) -> Record:
+    return {
+        "ends": _end(item["expires_at"]), "id": item["grant_id"], "status": item["status"],
+        "credit_types": [item["credit_type"]], "amounts": [item["credits"]], "balance_after": item["balance_after"],
+        "reason": item["reason"],
+    }  # fmt: skip
+
+
+def _hold(item: Record) -> Record:
+    return {
+        "ends": _end(item["expires_at"]), "id": item["hold_id"], "status": item["status"],
+        "credit_types": list(item["credits"]), "amounts": list(item["credits"].values()),
+        "charged_types": list(item["charged"]), "charged_amounts": list(item["charged"].values()),
+        "reason": item["reason"],
+    }  # fmt: skip
+
+
+def _settings(item: Record) -> Record:
+    plan = item["plan"] or {}
+    return {
+        "status": item["on_empty"], "credit_types": list(item["alert_below"]),
+        "amounts": list(item["alert_below"].values()), "plan": plan.get("name"),
+        "plan_started_at": _end(plan["started_at"]) if plan else None,
+        "plan_ends_at": None if plan.get("ends_at") is None else _end(plan["ends_at"]), "reason": item["update_id"],
+    }  # fmt: skip
+
+
+def _end(time: int | None) -> int:
+    return LAST_TIME if time is None else min(time, LAST_TIME)
+
+
+_KINDS: dict[str, _Kind] = {
+    "GrantBatch": _Kind("grant", itemgetter("account_id", "grant_id"), _grant),
+    "HoldBatch": _Kind("hold", itemgetter("account_id", "expires_at", "hold_id"), _hold),
+    "AccountBatch": _Kind("settings", itemgetter("account_id"), _settings),
+}

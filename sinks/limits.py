@@ -1,4 +1,4 @@
-"""How the limits of one reading statement are put to the engine, and what the engine does not hold to by itself."""
+"""Passes the limits of one reading statement to the engine, and checks those that the engine does not enforce."""
 
 from __future__ import annotations
 

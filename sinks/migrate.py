@@ -54,7 +54,7 @@ def migrations(folder: Path = FOLDER) -> list[Migration]:
 
 
 def migrate(sink: Sink, *, dry_run: bool = False, folder: Path = FOLDER) -> list[Migration]:
-    """Applies what has not been applied; returns those steps, and with ``dry_run`` only gives them.
+    """Applies what has not been applied; returns those steps; with ``dry_run`` nothing is applied.
 
     A step cut short is applied again as a whole: its statements do nothing where their object exists. Raises
     SinkRejected where an applied step differs from its file.

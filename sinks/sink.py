@@ -1,4 +1,4 @@
-"""What the rest of the program may do with ClickHouse: insert columns, read, and change the schema."""
+"""The interface to ClickHouse for the rest of the program: insert columns, read, and change the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader may ask for. A second wall: the first is the engine's own read-only mode.
+"""Checks the statements of readers, in addition to the engine's own read-only mode.
 
 The engine's read-only mode leaves holes that were seen: ``INTO OUTFILE`` writes, ``KILL QUERY`` stops the loader's
 insert, and chDB's scalar function ``file()`` reads any file of the machine.

@@ -1,4 +1,4 @@
-"""Turns of those who read at the same time: customers wait for no analyst, and neither fills the machine's memory."""
+"""Limits how many readers run at the same time: customers wait for no analyst, and neither fills the memory."""
 
 from __future__ import annotations
 

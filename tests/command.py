@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
         return CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin, catch_exceptions=False)
 
     return run_command
+
+
+@contextmanager
+def everything_running(run: Callable[..., Result]) -> Iterator[None]:
+    """What `up --detach` starts, for the block; `down` comes behind it, also where starting or the block fails."""
+    try:
+        started = run("up", "--detach")
+        assert started.exit_code == 0, started.stderr
+        yield
+    finally:
+        run("down")
 
 
 @pytest.fixture

@@ -148,8 +148,8 @@ class Pipeline:
         whole = KafkaInputLog(self.bootstrap, topic)
         seals = PipelineSeals(self.bootstrap, self.names, self.seal_keys)
         log = SealedLog(whole, topic, seals.opened())
-        found: list[list[bytes]] = [[] for _ in range(self.partitions)]
-        for partition, taken in enumerate(found):
+        by_partition: list[list[bytes]] = [[] for _ in range(self.partitions)]
+        for partition, taken in enumerate(by_partition):
             last = (-1, -1)
             for message in log.read(partition, *log.bounds(partition)):
                 position = self.codec.read_position(message.value)
@@ -158,7 +158,7 @@ class Pipeline:
                     taken.append(message.value)
         whole.close()
         seals.close()
-        return found
+        return by_partition
 
 
 def _line(record: dict[str, Any]) -> Line:

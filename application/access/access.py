@@ -18,7 +18,7 @@ from streams import clock
 from streams.access.changes import AccessChanges
 from streams.access.records import ChangeRecord, KeyUse, Thing
 from streams.access.state import AccessState
-from streams.access.view import AccessReader, AccessView
+from streams.access.view import PATIENCE, AccessReader, AccessView
 from streams.log.protocols import DeliveryFailed, LogError, LogUnavailable
 
 STALE_SECONDS = 30.0
@@ -142,10 +142,11 @@ class Access:
                 del self._uses[key_id]
 
     def close(self) -> None:
-        """Write what is noted, where Kafka takes it, and end the thread and the writer."""
+        """Write what is noted, where Kafka answers, and end the thread and the writer."""
         self.view.close()
-        with suppress(AccessUnavailable, Failed):
-            self.write_uses()
+        if self.view.age() <= PATIENCE:  # else it would be waited for in vain
+            with suppress(AccessUnavailable, Failed):
+                self.write_uses()
         self._changes.close()
 
 

@@ -38,24 +38,24 @@ class KeyAuthenticator:
     """`Authenticator` by the keys of `credits.access`. Uses are noted, to the hour."""
 
     def __init__(self, access: Access) -> None:
-        self._access = access
+        self.access = access
 
     def known(self, presented_key: str) -> Identity | None:
         if not may_be_a_key(presented_key):
             raise KeyUnknown(_UNKNOWN)
-        self._access.raise_if_stale()
+        self.access.raise_if_stale()
         digest = digest_of(presented_key)
-        key = self._access.state.find(digest)
+        key = self.access.state.find(digest)
         if key is None or not hmac.compare_digest(key.digest, digest):
             return None
         identity = self._identity(key)
-        self._access.note_use(key.key_id)
+        self.access.note_use(key.key_id)
         return identity
 
     def identify(self, presented_key: str) -> Identity:
         identity = self.known(presented_key)
         if identity is None:
-            self._access.read_to_end()
+            self.access.read_to_end()
             identity = self.known(presented_key)
         if identity is None:
             raise KeyUnknown(_UNKNOWN)
@@ -64,10 +64,10 @@ class KeyAuthenticator:
     def _identity(self, key: AccessKey) -> Identity:
         if key.revoked_at is not None:
             raise KeyRevoked("this key was revoked")
-        if key.expires_at is not None and key.expires_at <= self._access.now():
+        if key.expires_at is not None and key.expires_at <= self.access.now():
             raise KeyExpired("this key's time is over")
         if key.actor is not None and key.account_id is not None:
-            member = self._access.state.member(key.account_id, key.actor)
+            member = self.access.state.member(key.account_id, key.actor)
             if member is not None and member.removed_at is not None:
                 raise KeyRevoked("the member whom this key is for was removed")
         try:

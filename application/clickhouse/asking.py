@@ -76,7 +76,7 @@ def foreign(settings: Settings, identity: StoreIdentity | None) -> str | None:
 
 
 class SqlReader(Protocol):
-    """Answers SQL that reads. A use case knows ClickHouse by this alone."""
+    """Answers reading SQL. Use cases know nothing else of ClickHouse."""
 
     def answer(self, sql: str, output_format: str, seconds: float = SECONDS) -> bytes:
         """The result of one reading statement, in one of `sinks.formats.FORMATS`. Raises Failed, Misconfigured."""

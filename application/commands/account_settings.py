@@ -1,7 +1,7 @@
 """An account's settings, and changes of them.
 
-An AccountUpdate replaces all settings at once. So an update of one setting repeats all others; they
-are taken from the account as the log makes it, and what another person changed in between is replaced too (and said).
+An AccountUpdate replaces all settings at once. So an update of one setting repeats all others, as the log has them;
+what another person has changed in between is replaced, too, and reported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is wrong with a field of a command, in words that every front says alike; `metering.mistakes` has them."""
+"""Refuses commands with a wrong field, in the words of `metering.mistakes`, which every front shows."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A hint beside a dead letter's record: which setting put a message into a wrong partition.
 
-The record's own detail is a fixed text, the same in every replay of the log, so what may be worded anew stands here.
+The record's own detail is a fixed text, the same in every replay of the log; wording that may change belongs here.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class BillMismatch(Failed):
     def __init__(self, differences: tuple[str, ...]) -> None:
         wrong = "\n  ".join(differences)
         super().__init__(
-            f"THE BILL DOES NOT SAY WHAT THE LOG COMES TO:\n  {wrong}\n"
+            f"THE BILL DIFFERS FROM THE LOG:\n  {wrong}\n"
             "  Run `creditmeter audit`: it compares everything, and says where else."
         )
         self.differences = differences

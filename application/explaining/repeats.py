@@ -1,4 +1,4 @@
-"""How a repeat differs from the event it repeats: shows a producer that it uses one id for several events."""
+"""Compares a repeat with the event it repeats: shows a producer that it uses one id for several events."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-r"""Web servers' access logs as text: Common, Combined, and both behind a virtual host. A line to its parts.
+r"""Parses a line of a web server's access log: Common or Combined format, also with a virtual host before it.
 
     host ident user [17/May/2015:10:05:03 +0000] "GET /path HTTP/1.1" 200 1234 "referer" "agent"
     site:443 host ident user [17/May/2015:10:05:03 +0000] "GET /path HTTP/1.1" 200 1234 "referer" "agent"
 
 The host may have a port, and may be the list of a proxy's X-Forwarded-For, bare or quoted, with the proxy's own address
-behind it. What follows the agent (servers may be set up to add fields) is read past. Whatever else stands before the
-time is refused: a line whose address would be lost is worse than none. Bytes that are not UTF-8 are kept as `\xe9`, the
+behind it. Fields that a server was set up to add after the agent are ignored. Anything else before the time is
+refused: a request without its address would be worse than none. Bytes that are not UTF-8 are kept as `\xe9`, the
 way servers themselves write what they cannot print. Every expression here is anchored or bounded, and linear.
 """
 
@@ -146,7 +146,7 @@ def _is_address(text: str) -> bool:
 
 
 def _any_head(head: str) -> Head:
-    """A client and its user; or a site that is told from one by its dot or port, and then both."""
+    """A client and its user; or first a site, which is recognised by its dot or port, and then both."""
     recognised = _client_and_user(head)
     if recognised is not None:
         return recognised

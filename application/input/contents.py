@@ -122,8 +122,8 @@ def _with_beginning(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
 class _Members(io.RawIOBase):
     """What a file of bzip2 or xz streams, one after another, holds.
 
-    Python's own files take a stream whose beginning is cut or damaged for something behind the end, and pass over it
-    without a word. Here only zero bytes (xz's padding) may follow a stream; all else raises one of DAMAGED.
+    Python's own files take a stream whose beginning is cut or damaged for something behind the end, and ignore it
+    silently. Here only zero bytes (xz's padding) may follow a stream; all else raises one of DAMAGED.
     """
 
     def __init__(self, stream: io.BufferedReader, new: Callable[[], Any]) -> None:

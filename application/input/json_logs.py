@@ -19,6 +19,10 @@ _OF_COMMANDS = frozenset(("event_id", "account_id", "type", "refund_id", "grant_
 # Caddy's time_format iso8601, and what Java's loggers write.
 _ZONE_WITHOUT_COLON = re.compile(r"([+-][0-9]{2})([0-9]{2})\Z")
 Fields = Mapping[str, Any]
+_Client = tuple[str, str | None, str | None]
+"""As logged, as an address, and the proxies' list."""
+_Request = tuple[str | None, str | None, str | None, str | None]
+"""The whole request, its method, target and protocol."""
 
 
 def is_log_object(data: Fields) -> bool:
@@ -67,53 +71,39 @@ def _reader_of(data: Fields) -> Callable[[Fields], LoggedRequest] | None:
 
 
 def _nginx(data: Fields) -> LoggedRequest:
-    request = _text(data, "request")
-    if request is not None:
-        method, target, protocol = request_parts(request)
+    text = _text(data, "request")
+    request: _Request
+    if text is not None:
+        request = text, *request_parts(text)
     else:
-        method, protocol = _text(data, "request_method"), _text(data, "server_protocol")
         target = _text(data, "request_uri", "uri")
-        request = _joined(method, target, protocol)
-    if not request and "request" not in data:
+        request = _request(_text(data, "request_method"), target, _text(data, "server_protocol"))
+    if request[0] is None and "request" not in data:
         raise NotALogLineError("has no request, or request_method and request_uri")
-    host, address, forwarded = _client(data, ("remote_addr",), "http_x_forwarded_for")
-    return LoggedRequest(
-        host=host,
-        address=address,
+    return _logged(
+        _client(data, ("remote_addr",), "http_x_forwarded_for"),
+        request,
         at=_time(data, "time_iso8601", "time_local", "msec", "timestamp", "@timestamp", "time"),
-        request=request,
-        method=method,
-        target=target,
-        protocol=protocol,
         status=_status(data, "status"),
-        size=size_of(_text(data, "body_bytes_sent", "bytes_sent") or "-"),
+        size=_size(data, "body_bytes_sent", "bytes_sent"),
         user=_text(data, "remote_user"),
         referer=_text(data, "http_referer"),
         agent=_text(data, "http_user_agent"),
         site=_text(data, "host", "http_host", "server_name"),
-        forwarded=forwarded,
     )
 
 
 def _envoy(data: Fields) -> LoggedRequest:
     plain = {str(name).lower().removeprefix(":").replace("-", "_"): value for name, value in data.items()}
-    method, protocol = _text(plain, "method"), _text(plain, "protocol")
-    target = _text(plain, "x_envoy_original_path", "path")
-    host, address, forwarded = _client(plain, ("downstream_remote_address",), "x_forwarded_for")
-    return LoggedRequest(
-        host=host,
-        address=address,
+    return _logged(
+        _client(plain, ("downstream_remote_address",), "x_forwarded_for"),
+        _request(_text(plain, "method"), _text(plain, "x_envoy_original_path", "path"), _text(plain, "protocol")),
         at=_time(plain, "start_time"),
-        request=_joined(method, target, protocol),
-        method=method,
-        target=target,
-        protocol=protocol,
         status=_status(plain, "response_code"),
-        size=size_of(_text(plain, "bytes_sent") or "-"),
+        size=_size(plain, "bytes_sent"),
         referer=_text(plain, "referer"),
         agent=_text(plain, "user_agent"),
         site=_text(plain, "authority"),
-        forwarded=forwarded,
     )
 
 
@@ -121,19 +111,13 @@ def _caddy(data: Fields) -> LoggedRequest:
     request = data.get("request")
     if not isinstance(request, dict):
         raise NotALogLineError("is not of a request: it has no object request")
-    method, target, protocol = _text(request, "method"), _text(request, "uri"), _text(request, "proto")
     headers = request.get("headers")
-    host, address, _ = _client(request, ("client_ip", "remote_ip", "remote_addr"), None)
-    return LoggedRequest(
-        host=host,
-        address=address,
+    return _logged(
+        _client(request, ("client_ip", "remote_ip", "remote_addr"), None),
+        _request(_text(request, "method"), _text(request, "uri"), _text(request, "proto")),
         at=_time(data, "ts"),
-        request=_joined(method, target, protocol),
-        method=method,
-        target=target,
-        protocol=protocol,
         status=_status(data, "status"),
-        size=size_of(_text(data, "size") or "-"),
+        size=_size(data, "size"),
         user=_text(data, "user_id"),
         referer=_header(headers, "Referer"),
         agent=_header(headers, "User-Agent"),
@@ -141,7 +125,13 @@ def _caddy(data: Fields) -> LoggedRequest:
     )
 
 
-def _client(data: Fields, own: tuple[str, ...], listed: str | None) -> tuple[str, str | None, str | None]:
+def _logged(client: _Client, request: _Request, **fields: Any) -> LoggedRequest:
+    """The request that all three formats describe alike; `fields` are LoggedRequest's other ones."""
+    host, address, forwarded = client
+    return LoggedRequest(host, address, fields.pop("at"), *request, forwarded=forwarded, **fields)
+
+
+def _client(data: Fields, own: tuple[str, ...], listed: str | None) -> _Client:
     """Who called, as logged and as an address, and the proxies' list. Never a line with its address lost."""
     forwarded = None if listed is None else _text(data, listed)
     seen = _text(data, *own)
@@ -152,10 +142,11 @@ def _client(data: Fields, own: tuple[str, ...], listed: str | None) -> tuple[str
     return host, address, forwarded
 
 
-def _joined(method: str | None, target: str | None, protocol: str | None) -> str | None:
+def _request(method: str | None, target: str | None, protocol: str | None) -> _Request:
+    """A request of which the log has the parts alone."""
     if target is not None and method is None:
         raise NotALogLineError("has no method beside the path")
-    return " ".join(part for part in (method, target, protocol) if part) or None
+    return " ".join(part for part in (method, target, protocol) if part) or None, method, target, protocol
 
 
 def _time(data: Fields, *names: str) -> int:
@@ -172,6 +163,10 @@ def _time(data: Fields, *names: str) -> int:
         return instant(_ZONE_WITHOUT_COLON.sub(r"\1:\2", text))
     except ValueError as error:
         raise NotALogLineError(f"{name}: {error}") from error
+
+
+def _size(data: Fields, *names: str) -> int | None:
+    return size_of(_text(data, *names) or "-")
 
 
 def _status(data: Fields, name: str) -> int | None:

@@ -1,6 +1,6 @@
-"""Whether a file is NDJSON at all, judged by how it begins: nothing of an array or of a printed object may be billed.
+"""Refuses a file that is JSON but not NDJSON, by how it begins: no element of an array may be billed.
 
-Only the last element of an array printed over several lines has no comma after it. Read line by line it alone would
+Of an array printed over several lines only the last element has no comma after it: read line by line, it alone would
 count.
 """
 

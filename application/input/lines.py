@@ -1,4 +1,4 @@
-"""Reading files of lines, from the first to the last and never as a whole: plain or compressed, a file or `-`."""
+"""Reads the lines of a file or of standard input (`-`), plain or compressed, without holding all of it in memory."""
 
 from __future__ import annotations
 

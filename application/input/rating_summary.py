@@ -1,4 +1,4 @@
-"""What a run of `rate` came to, for people: counts, credits, and the first line of everything that went wrong."""
+"""The summary of a run of `rate` for people: counts, credits, and the first line of everything that went wrong."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Occurrences:
 
 @dataclass
 class Summary:
-    """What a run came to; credits by credit type. `unfinished` is the number of a last line that was left out."""
+    """The counts of a run; credits by credit type. `unfinished` is the number of a last line that was left out."""
 
     commands: Counter[str] = field(default_factory=Counter)
     decisions: Counter[str] = field(default_factory=Counter)

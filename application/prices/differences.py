@@ -1,4 +1,4 @@
-"""What differs between two price books: by version, charge and field."""
+"""Compares two price books: differences by version, charge and field."""
 
 from __future__ import annotations
 

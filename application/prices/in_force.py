@@ -1,8 +1,8 @@
-"""What publishing a book would change of prices already in force, and whether a re-rating has looked at all of it.
+"""Refuses a book that would change prices in force, unless a re-rating has looked at everything that it changes.
 
-Prices in force are what customers were told and charged. A book that changes them is refused, unless the plan of a
-re-rating shows what it costs: for this very book, over the book in force, in this log, for all
-accounts, and for every instant for which prices would change.
+Customers know prices in force and were charged by them. A book that changes them is refused, unless the plan of a
+re-rating shows what it costs: for this very book, over the book in force, in this log, for all accounts, and for every
+instant for which prices would change.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check_past(
         return
     if plan is None:
         advice = (
-            "To change the past nevertheless, see what it comes to with `creditmeter rerate --plan FILE`, then publish "
+            "To change the past nevertheless, see what it costs with `creditmeter rerate --plan FILE`, then publish "
             "with --rerated FILE."
         )
         raise Failed(

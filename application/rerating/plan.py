@@ -1,4 +1,4 @@
-"""The file that keeps the outcome of a re-rating: what it was about, what it comes to, and each correction.
+"""The file that keeps the outcome of a re-rating: its scope, its totals, and each correction.
 
 One JSON object a line: the plan first, then every correction with its events. `prices publish --rerated` reads the
 first line: a book that changes the past may be published where its whole effect on the past has been looked at.

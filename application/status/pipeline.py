@@ -1,4 +1,4 @@
-"""How a pipeline is at this moment: its log, how far worker and loader are, what answers, what is wrong.
+"""The status of a pipeline: its log, how far worker and loader are, what answers, what is wrong.
 
 Everything is asked from outside; nothing joins a group or holds a lock. What cannot be asked is a problem in words, and
 the rest is shown all the same; without Kafka there is nothing to show.
@@ -13,7 +13,7 @@ from typing import Any
 from application.configuration.settings import Settings
 from application.pipeline import Pipeline
 from application.prices.publishing import BookLog
-from application.status.endpoints import EndpointStatus, processes, store
+from application.status.endpoints import EndpointStatus, processes, server, store
 from application.status.positions import (
     group_problems,
     loaded_positions,
@@ -129,7 +129,7 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
         for behind in (to_rate[names.requests, partition],)
     ]  # fmt: skip
     books = _books(pipeline) if with_books else None
-    endpoints = [*processes(settings), store(settings)]
+    endpoints = [*processes(settings), *server(settings), store(settings)]
     problems = list(_problems(inputs, rating, loading, books, endpoints, pipeline.partitions))
     problems += _histories(pipeline, positions or {})
     checkpoints = _checkpoints(pipeline, problems)
@@ -150,7 +150,7 @@ def _records(pipeline: Pipeline) -> dict[str, int]:
 
 
 def _histories(pipeline: Pipeline, positions: Mapping[TopicAndPartition, Loaded]) -> Iterator[str]:
-    """What parts of the pipeline that were restored apart have to say. Raises LogError."""
+    """Problems of parts of the pipeline that were restored to different times. Raises LogError."""
     yield from group_problems(pipeline)
     yield from state_problems(pipeline)
     yield from store_problems(pipeline, positions)

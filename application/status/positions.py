@@ -1,4 +1,4 @@
-"""Whether log, states and store are of one history, and how far the store is: which a group's offsets do not show.
+"""Compares log, states and store: whether they have one history, and how far the store is, which no group shows.
 
 A consumer group's offsets live in Kafka and come back with a restored copy of it; states and ClickHouse do not. So a
 pipeline whose parts were restored apart has no message behind by its groups, and is asked here what it really has.

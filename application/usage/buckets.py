@@ -52,15 +52,15 @@ def starts(from_ms: int, to_ms: int, granularity: Granularity, zone: tzinfo, mos
         if granularity in {Granularity.DAY, Granularity.WEEK, Granularity.MONTH}
         else _short(from_ms, _MINUTE if granularity is Granularity.MINUTE else _HOUR, zone)
     )
-    found = [from_ms]
+    begins = [from_ms]
     for boundary in boundaries:
         if boundary >= to_ms:
             break
-        if boundary > found[-1]:
-            found.append(boundary)
-            if len(found) > most:
+        if boundary > begins[-1]:
+            begins.append(boundary)
+            if len(begins) > most:
                 raise TooManyBuckets(f"more than {most:,}")
-    return found
+    return begins
 
 
 def _short(from_ms: int, length: int, zone: tzinfo) -> Iterator[int]:

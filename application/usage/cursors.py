@@ -39,12 +39,12 @@ class BadCursor(UseCaseError):
 class Cursor:
     """Where a walk is. `after`: the key of the last row that was given, None before the first.
 
-    `first_days`: no line is older than the first of them, no refund than the second (days since 1970).
+    `days`: for each table that is read, the first and the last day that it had rows of (days since 1970).
     """
 
     as_of: AsOf
     after: Key | None
-    first_days: tuple[int, int]
+    days: tuple[tuple[int, int], ...]
 
 
 class CursorKeys:
@@ -58,9 +58,7 @@ class CursorKeys:
 
     def written(self, cursor: Cursor, question: bytes) -> str:
         """The cursor as text, for the question with this digest."""
-        content = json.dumps(
-            [_VERSION, str(cursor.as_of), cursor.after, cursor.first_days], separators=(",", ":")
-        ).encode()
+        content = json.dumps([_VERSION, str(cursor.as_of), cursor.after, cursor.days], separators=(",", ":")).encode()
         return urlsafe_b64encode(self._signature(self._keys[0], content, question) + content).decode().rstrip("=")
 
     def read(self, text: str, question: bytes) -> Cursor:
@@ -74,10 +72,10 @@ class CursorKeys:
         signature, content = data[:_SIGNATURE], data[_SIGNATURE:]
         expected = [self._signature(key, content, question) for key in self._keys]
         is_canonical = urlsafe_b64encode(data).decode().rstrip("=") == text
-        if not is_canonical or not any(compare_digest(signature, each) for each in expected):
+        if not is_canonical or not any(compare_digest(signature, valid) for valid in expected):
             raise BadCursor
-        _, as_of, after, first_days = json.loads(content)
-        return Cursor(AsOf.parsed(as_of), tuple(after), tuple(first_days))
+        _, as_of, after, days = json.loads(content)
+        return Cursor(AsOf.parsed(as_of), tuple(after), tuple((first, last) for first, last in days))
 
     @staticmethod
     def _signature(key: bytes, content: bytes, question: bytes) -> bytes:

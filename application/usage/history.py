@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from application.usage.as_of import AsOf, Positions
 from application.usage.conditions import of_refunds
 from application.usage.cursors import Cursor, CursorKeys, question_digest
-from application.usage.newest import DAY, Behind, Table, edge, newest
+from application.usage.newest import Behind, Table, days_of, newest
 from application.usage.query import BadQuery, Filters
 from application.usage.rows import UsageRow, line_row, order, refund_row
 from application.usage.scope import UsageScope
@@ -76,8 +76,7 @@ class UsageReader:
     def begin(self, query: HistoryQuery) -> Cursor:
         """Before the newest row, at the present instant. Raises Failed."""
         as_of = self.positions.now(query.scope)
-        first_days = [edge(self.store, table, query.scope, "ASC") for table in query.tables]
-        return Cursor(as_of, None, (first_days[0], first_days[-1]))
+        return Cursor(as_of, None, tuple(days_of(self.store, table, query.scope) for table in query.tables))
 
     def rows(self, query: HistoryQuery, begun: Cursor, count: int, names: dict[str, str]) -> list[UsageRow]:
         """Up to `count` rows behind the cursor. Raises TooMuch, Failed."""
@@ -88,16 +87,8 @@ class UsageReader:
         return sorted(rows, key=lambda row: order(row.key), reverse=True)[:count]
 
     def asked(self, query: HistoryQuery, begun: Cursor) -> Iterator[tuple[Table, Behind]]:
-        """What is asked of each table. Raises Failed."""
-        for table, first in zip(query.tables, begun.first_days, strict=False):
+        """What is asked of each table."""
+        for table, (first, last) in zip(query.tables, begun.days, strict=True):
             filters = query.filters if table is Table.LINES else of_refunds(query.filters)
             if filters is not None:
-                last = self._last_day(query, begun, table)
                 yield table, Behind(query.scope, filters, begun.as_of, query.since, begun.after, first, last)
-
-    def _last_day(self, query: HistoryQuery, begun: Cursor, table: Table) -> int:
-        if begun.after is not None:
-            return begun.after[0] // DAY
-        if query.filters.to_ms is not None:
-            return (query.filters.to_ms - 1) // DAY
-        return edge(self.store, table, query.scope, "DESC")

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
 
 from application.usage.as_of import AsOf
 from application.usage.conditions import Bound, day, instant, line_conditions, refund_source
@@ -20,6 +19,8 @@ from application.usage.scope import UsageScope
 from application.usage.store import Row, UsageStore
 
 DAY = 86_400_000
+Days = tuple[int, int]
+"""The first and the last day (days since 1970), both included."""
 NEVER = 1 << 30
 """The first day of a table without rows."""
 _SPANS = (1, 7, 90)
@@ -74,49 +75,50 @@ class Behind:
         )
 
 
-def edge(store: UsageStore, table: Table, scope: UsageScope, direction: Literal["ASC", "DESC"]) -> int:
-    """The account's first or last day (days since 1970): found at once, for the table's order begins with them.
+def days_of(store: UsageStore, table: Table, scope: UsageScope) -> Days:
+    """The account's first and last day: found at once, for the table's order begins with them.
 
-    Without rows the first is after every other, and the last before. Raises Failed.
+    Without rows the first is after the last. Raises Failed.
     """
     bound = Bound()
+    number = "toInt64(toInt32({}))"
     if scope.account_id is None:
-        end = "min" if direction == "ASC" else "max"
-        sql = f"SELECT toInt64(toInt32({end}(day))) AS number FROM {table} HAVING count() > 0"
-    else:
-        account = bound.bind(scope.account_id, "String")
-        sql = (
-            f"SELECT toInt64(toInt32(day)) AS number FROM {table} WHERE account_id = {account} "
-            f"ORDER BY account_id {direction}, day {direction} LIMIT 1"
-        )
-    rows = store.rows(sql, bound.parameters)
-    return int(rows[0]["number"]) if rows else (NEVER if direction == "ASC" else -1)
+        least, most = number.format("min(day)"), number.format("max(day)")
+        sql = f"SELECT {least} AS first, {most} AS last FROM {table} HAVING count() > 0"
+        rows = store.rows(sql, bound.parameters)
+        return (int(rows[0]["first"]), int(rows[0]["last"])) if rows else (NEVER, -1)
+    account = bound.bind(scope.account_id, "String")
+    one = f"SELECT {number.format('day')} AS number FROM {table} WHERE account_id = {account} ORDER BY account_id"
+    rows = store.rows(
+        f"SELECT * FROM ({one}, day LIMIT 1) UNION ALL SELECT * FROM ({one} DESC, day DESC LIMIT 1)", bound.parameters
+    )
+    numbers = [int(row["number"]) for row in rows]
+    return (min(numbers), max(numbers)) if numbers else (NEVER, -1)
 
 
 def newest(store: UsageStore, table: Table, asked: Behind, count: int) -> list[Row]:
     """Up to `count` rows, newest first. Raises TooMuch, Failed."""
-    within = _lines if table is Table.LINES else _refunds
+    within = _line_keys if table is Table.LINES else _refunds
     rows: list[Row] = []
     for first, last in asked.spans():
         rows += within(store, asked, first, last, count - len(rows))
         if len(rows) >= count:
             break
-    return rows
+    return _whole(store, [line_key(row) for row in rows]) if rows and table is Table.LINES else rows
 
 
-def _lines(store: UsageStore, asked: Behind, first: int, last: int, count: int) -> list[Row]:
-    """Their keys first, by few columns; then the whole rows by their keys."""
+def _line_keys(store: UsageStore, asked: Behind, first: int, last: int, count: int) -> list[Row]:
+    """Lines by few columns: their keys."""
     bound = Bound()
     conditions = line_conditions(bound, asked.scope, asked.filters, asked.as_of, asked.since)
     place = f"({days_condition(bound, first, last)}) AND ({_behind(bound, asked.after, 'occurred_at', 0)})"
-    keys = store.rows(
+    return store.rows(
         f"""SELECT account_id, event_id, line, {TIME} AS occurred_ms FROM billed_rows FINAL
         WHERE {conditions} AND {place}
         ORDER BY occurred_at DESC, account_id DESC, event_id DESC, line DESC
         LIMIT {bound.bind(count, "Int64")}""",
         bound.parameters,
     )
-    return _whole(store, [line_key(row) for row in keys]) if keys else []
 
 
 def _whole(store: UsageStore, keys: list[Key]) -> list[Row]:

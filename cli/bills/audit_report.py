@@ -1,4 +1,4 @@
-"""What `creditmeter audit` prints: differences as they are found, then the result."""
+"""Prints the report of `creditmeter audit`: differences as they are found, then the result."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def diff(configuration: Configuration, books: tuple[str, ...], *, published: boo
 @click.argument("book", type=_BOOK)
 @click.option(
     "--rerated", "plan", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Let it change the past, as the plan of `creditmeter rerate --plan` has told.",
+    help="Let it change the past, as the plan of `creditmeter rerate --plan` has shown.",
 )  # fmt: skip
 @json_option
 @with_configuration
@@ -120,7 +120,7 @@ def publish(configuration: Configuration, book: str, plan: Path | None, *, as_js
     Publishing the book that is in force does nothing. One that was cut short is taken up again, with its first time
     of publication. Refused where it would change prices already in force: versions in force stay as they are, and a
     new version begins at the time of publication or later. The first book may begin in the past, and so may one whose
-    whole effect on the past a re-rating has told (--rerated): what was charged stays, and is put right by
+    whole effect on the past a re-rating has shown (--rerated): what was charged stays, and is put right by
     `creditmeter rerate --apply`.
     """
     from application.pipeline import opened

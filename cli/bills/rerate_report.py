@@ -1,4 +1,4 @@
-"""What `creditmeter rerate` prints: differences by account and charge, totals, and what else would have changed."""
+"""Prints the report of `creditmeter rerate`: differences by account and charge, totals, and further changes."""
 
 from __future__ import annotations
 

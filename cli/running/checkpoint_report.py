@@ -1,4 +1,4 @@
-"""What `creditmeter checkpoint` prints: tables for people, JSON for programs."""
+"""Prints the reports of `creditmeter checkpoint`: tables for people, JSON for programs."""
 
 from __future__ import annotations
 

@@ -165,17 +165,27 @@ class Stack:
                 self._start(name)
 
     def stop(self) -> None:
-        """End the parts, the server first, and then the broker. Does nothing to what does not run."""
+        """End the server, then worker and loader at the same time, then the broker. What does not run is left alone."""
         (self.settings.data_dir / RUN_RECORD).unlink(missing_ok=True)
-        for part in reversed(self._parts.values()):
-            part.due = None
-            if part.process is not None:
-                part.process.terminate(_STOP_SECONDS)
-                part.process = None
+        self._end("server")
+        self._end("worker", "loader")
         self._own_broker = None
         if self.broker is not None:
             self.broker.stop()
             self.broker = None
+
+    def _end(self, *names: str) -> None:
+        """Ask these parts to end, all at once, and wait for them together."""
+        parts = [self._parts[name] for name in names if name in self._parts]
+        for part in parts:
+            part.due = None
+            if part.process is not None:
+                part.process.ask_to_end()
+        deadline = clock.monotonic() + _STOP_SECONDS
+        for part in parts:
+            if part.process is not None:
+                part.process.wait_or_kill(max(0.0, deadline - clock.monotonic()))
+                part.process = None
 
     def environment(self) -> dict[str, str]:
         """What a command needs in its environment to work on this stack."""

@@ -1,1 +1,1 @@
-"""What all commands share: options, output, progress and exit codes."""
+"""Shared by all commands: options, output, progress and exit codes."""

@@ -42,7 +42,7 @@ def data_output() -> Iterator[BinaryIO]:
 
 @contextmanager
 def _buffered() -> Iterator[BinaryIO]:
-    """Standard output with a buffer of a good size, whatever Python was told; none on a terminal."""
+    """Standard output with a buffer of a good size, whatever Python was started with; none on a terminal."""
     if sys.__stdout__ is None or sys.stdout is not sys.__stdout__:  # something that stands in for it, as in a test
         yield sys.stdout.buffer
         return

@@ -23,12 +23,15 @@ LAST_TIME = 253_402_300_799_999
 
 _IDS = ("event_id", "account_id", "hold_id", "refund_id")
 _TEXTS = ("endpoint", "channel", "outcome", "request_id", "actor", "user_id", "ip", "domain", "plan", "charge")
+_TIMES = frozenset({"occurred_at", "requested_at"})
 _REQUIRED = {True: ("event_id", "account_id", "endpoint", "channel"), False: ("refund_id", "account_id", "event_id")}
 
 
 def check(command: Command) -> tuple[FieldMistake, ...]:
     """Every mistake in the command; an empty tuple where it can be sent."""
     fields = command.fields
+    if _is_plain(fields, _REQUIRED[isinstance(command, Event)]):
+        return ()
     missing = [name for name in _REQUIRED[isinstance(command, Event)] if not fields.get(name)]
     return (
         *(FieldMistake(f"/{name}", "is missing or empty") for name in missing),
@@ -39,6 +42,31 @@ def check(command: Command) -> tuple[FieldMistake, ...]:
         *_map("quantities", fields, _quantity),
         *_map("attributes", fields, _attribute),
     )
+
+
+def _is_plain(fields: Mapping[str, Any], required: tuple[str, ...]) -> bool:
+    """Whether all of it is short ASCII and small numbers, as almost always: then nothing else has to be looked at."""
+    for name, value in fields.items():
+        kind = type(value)
+        if kind is str:
+            if not 0 < len(value) <= MAX_ID or not value.isascii():
+                return False
+        elif kind is int:
+            if name not in _TIMES or not FIRST_TIME <= value <= LAST_TIME:
+                return False
+        elif kind is not dict or len(value) > MAX_ENTRIES or not _is_plain_map(name, value):
+            return False
+    return all(name in fields for name in required) and not _TIMES.isdisjoint(fields)
+
+
+def _is_plain_map(name: str, entries: Mapping[Any, Any]) -> bool:
+    if name == "quantities":
+        values_are_plain = all(type(value) is int and 0 <= value <= MAX_QUANTITY for value in entries.values())
+    else:
+        values_are_plain = name == "attributes" and all(
+            type(value) is str and len(value) <= MAX_TEXT and value.isascii() for value in entries.values()
+        )
+    return values_are_plain and all(type(key) is str and 0 < len(key) <= MAX_TEXT and key.isascii() for key in entries)
 
 
 def _text(pointer: str, value: Any, longest: int) -> Iterator[FieldMistake]:

@@ -64,6 +64,8 @@ class Refund:
     fields: Mapping[str, Any]
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 Command = Union[Event, Refund]  # noqa: UP007 -- Python 3.10 evaluates it
 
 
@@ -73,9 +75,15 @@ def new_id() -> str:
 
 
 def event_of(
-    usage: Usage, *, now: int, event_id: str | None = None, hold_id: str | None = None, keeps_hold: bool = False
+    usage: Usage,
+    *,
+    now: int,
+    event_id: str | None = None,
+    hold_id: str | None = None,
+    keeps_hold: bool = False,
+    outcome: Outcome = Outcome.PROCESSED,
 ) -> Event:
-    """The event for this usage. `now`: ms since the epoch, for a usage that doesn't say when it happened."""
+    """The event for this usage. `now` (ms since the epoch) and `outcome` are for a usage that doesn't say them."""
     event_id = event_id or new_id()
     fields: dict[str, Any] = {
         "event_id": event_id,
@@ -83,7 +91,7 @@ def event_of(
         "occurred_at": now if usage.occurred_at is None else usage.occurred_at,
         "endpoint": usage.endpoint,
         "channel": usage.channel,
-        "outcome": (usage.outcome or Outcome.PROCESSED).value,
+        "outcome": (usage.outcome or outcome).value,
     }
     for name in ("request_id", "actor", "user_id", "ip", "domain", "plan"):
         value = getattr(usage, name)
@@ -124,7 +132,7 @@ def to_line(command: Command) -> bytes:
 
     Raises TypeError or ValueError for what JSON has no form for; `check` finds that first.
     """
-    return json.dumps(command.fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _encode(command.fields).encode()
 
 
 def from_line(line: bytes) -> Command:

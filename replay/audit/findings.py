@@ -1,4 +1,4 @@
-"""What an audit finds and counts. Memory does not grow with the log: differences are reported as they come."""
+"""The findings and counts of an audit. Memory does not grow with the log: differences are reported as they come."""
 
 from __future__ import annotations
 

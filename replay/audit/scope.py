@@ -1,4 +1,4 @@
-"""How far an audit reaches: ends fixed at its start, and a bounded wait until worker and loader have passed them."""
+"""Decides how far an audit reaches: ends fixed at its start, and a bounded wait until worker and loader passed them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from application.usage.scope import scope_of
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Mistake, Problem, ProblemType
-from server.api.reads import reads_of
+from server.api.reads import reads_of, webhook_urls_of
 from server.api.routing import Operation
 from streams import clock
 
@@ -21,14 +21,15 @@ from streams import clock
 async def account(call: Call) -> Response:
     """Credits by type, this period's grants and use, open grants, plan and settings."""
     call.only_parameters()
-    return json_answer((await _standing(call)).as_plain())
+    return json_answer((await _standing(call)).as_plain() | {"webhooks": webhook_urls_of(call)})
 
 
 async def account_info(call: Call) -> Response:
     """Exactly the credits that are available, and the webhooks' addresses."""
     call.only_parameters()
     standing = await _standing(call)
-    return json_answer({"credits": standing.available(reads_of(call).primary_credit_type), "webhooks": []})
+    credits_ = standing.available(reads_of(call).primary_credit_type)
+    return json_answer({"credits": credits_, "webhooks": webhook_urls_of(call)})
 
 
 async def accounts(call: Call) -> Response:
@@ -44,6 +45,15 @@ async def accounts(call: Call) -> Response:
     return json_answer({"accounts": listed, "next": listed[-1]["account_id"] if len(listed) == int(limit) else None})
 
 
+async def status(call: Call) -> Response:
+    """The whole pipeline at one look, as `creditmeter status` shows it."""
+    call.only_parameters()
+    look = reads_of(call).status
+    if look is None:
+        raise Problem(ProblemType.UNAVAILABLE, "this server cannot look at the whole pipeline")
+    return json_answer(await asyncio.to_thread(look))
+
+
 async def _standing(call: Call) -> AccountStanding:
     if call.account is None:
         raise Problem(ProblemType.NOT_FOUND, "this key is for all accounts: name one, at /v1/accounts/{account}")
@@ -54,5 +64,6 @@ async def _standing(call: Call) -> AccountStanding:
 OPERATIONS = (
     Operation("GET", "/v1/accounts/{account}", Action.READ_ACCOUNT, account, "Where an account stands"),
     Operation("GET", "/account/info", Action.READ_ACCOUNT, account_info, "The credits that are available"),
+    Operation("GET", "/v1/status", Action.READ_STATUS, status, "The whole pipeline at one look"),
     Operation("GET", "/v1/accounts", Action.LIST_ACCOUNTS, accounts, "Accounts by name"),
 )

@@ -14,11 +14,12 @@ from starlette.responses import Response
 
 from application.access.identity import Action
 from application.commands.account_settings import AccountSettings, PlanSetting, replace_settings
-from application.commands.fields import BadField
+from application.commands.fields import BadField, raise_on_bad_field
 from application.commands.grants import GrantOrder, grant_credits
 from application.commands.refunds import RefundOrder, RefundResult, make_refunds, refund_requests, rehearse_refunds
 from application.commands.repeats import Repeat
-from metering.records import Kind, RefundStatus
+from metering.records import Command, Kind, RefundStatus
+from server.api.access import note_change
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Mistake, Problem, ProblemType
@@ -46,6 +47,10 @@ async def post_grant(call: Call) -> Response:
         body.text("reason") or "",
     )
     body.finish()
+    await decided(order.record)
+    await note_change(
+        call, "grant", order.grant_id, order.account_id, credits=str(order.credits), credit_type=order.credit_type
+    )
     result = await decided(grant_credits, call.parts.pipeline, order, SECONDS)
     refuse_other_content(result.decided.repeat)
     return answer(call, result.as_json(), result.decided.outputs, repeated=result.is_repeated, first=result.first)
@@ -74,6 +79,8 @@ async def post_refund(call: Call) -> Response:
         async with call.parts.large_bodies:
             results = await decided(rehearse_refunds, pipeline, requests, now)
     else:
+        for request in requests.records:
+            await note_change(call, "refund", request["refund_id"], requests.account_id, event_id=request["event_id"])
         results = await decided(make_refunds, pipeline, requests, SECONDS)
     for result in results:
         refuse_other_content(result.repeat)
@@ -98,7 +105,11 @@ async def put_settings(call: Call) -> Response:
     body.finish(plan)
     settings = AccountSettings(setting, on_empty or "", marks or {})
     pipeline = call.parts.pipeline
-    result = await decided(replace_settings, pipeline, call.account, settings, update_id, clock.now_ms(), SECONDS)
+    now = clock.now_ms()
+    record = {"update_id": update_id, "account_id": call.account, **settings.fields(), "at": now}
+    await decided(raise_on_bad_field, Command.ACCOUNT, record)
+    await note_change(call, "settings.replaced", update_id, call.account, on_empty=settings.on_empty)
+    result = await decided(replace_settings, pipeline, call.account, settings, update_id, now, SECONDS)
     refuse_other_content(result.repeat)
     return answer(call, result.as_json(), result.outputs, repeated=result.is_repeated)
 

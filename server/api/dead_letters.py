@@ -12,6 +12,7 @@ from application.dead_letters.reading import DeadLetter, DeadLetterLog
 from application.dead_letters.resending import outcomes, resend
 from application.dead_letters.resent import Replay
 from application.pipeline import Pipeline
+from server.api.access import note_change
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.commands import SECONDS, decided
@@ -41,6 +42,7 @@ async def list_dead_letters(call: Call) -> Response:
 async def replay_dead_letter(call: Call) -> Response:
     """Send one again as it was, and answer with what became of it."""
     call.only_parameters()
+    await note_change(call, "dead_letter.replayed", call.ids["place"], None)
     replay = await decided(_replayed, call.parts.pipeline, call.ids["place"])
     call.facts["replayed"] = call.ids["place"]
     return json_answer(replay.row())

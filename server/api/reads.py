@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from application.access.members import member_names
 from application.access.secret_keys import Purpose, SecretKeys
+from application.access.webhooks import shown_urls
 from application.pipeline import Pipeline
 from application.prices.follower import BookFollower
 from application.prices.publishing import PublishedBook
@@ -24,28 +26,26 @@ if TYPE_CHECKING:
 _RANDOM_BYTES = 32
 
 
-def _no_names(_account_id: str | None) -> dict[str, str]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """`book`: the price book in force. `names`: an account's people, by actor. `public_prices`: anybody may see prices.
+    """`book`: the price book in force. `public_prices`: whether anybody may see prices without a key.
+
+    `status`: the whole pipeline at one look, None where it cannot be had.
 
     `primary_credit_type`: what /account/info counts; None: the only one that there is.
     """
 
     usage: UsageReader
     book: Callable[[], PublishedBook]
-    names: Callable[[str | None], dict[str, str]] = _no_names
     primary_credit_type: str | None = None
     public_prices: bool = False
+    status: Callable[[], dict[str, Any]] | None = None
 
 
 @contextmanager
 def opened_reads(
     pipeline: Pipeline, store: UsageStore, secrets: SecretKeys | None, *, primary_credit_type: str | None = None,
-    public_prices: bool = False,
+    public_prices: bool = False, status: Callable[[], dict[str, Any]] | None = None,
 ) -> Iterator[Reads]:  # fmt: skip
     """Reads over a store, and the price book followed. Without secrets, cursors end with this process."""
     keys = [os.urandom(_RANDOM_BYTES)] if secrets is None else secrets.derived(Purpose.CURSOR)
@@ -54,7 +54,7 @@ def opened_reads(
     follower.start()
     try:
         yield Reads(
-            usage, follower.book, primary_credit_type=primary_credit_type, public_prices=public_prices
+            usage, follower.book, primary_credit_type=primary_credit_type, public_prices=public_prices, status=status
         )  # fmt: skip
     finally:
         follower.close()
@@ -65,3 +65,15 @@ def reads_of(call: Call) -> Reads:
     if call.parts.reads is None:
         raise Problem(ProblemType.UNAVAILABLE, "this server has no ClickHouse to read from")
     return call.parts.reads
+
+
+def names_of(call: Call, account_id: str | None) -> dict[str, str]:
+    """The names of an account's people, by actor."""
+    access = call.parts.access
+    return {} if access is None or account_id is None else member_names(access, account_id)
+
+
+def webhook_urls_of(call: Call) -> list[str]:
+    """The addresses of the account's webhooks, as this key may see them."""
+    access = call.parts.access
+    return [] if access is None or call.account is None else shown_urls(access, call.who, call.account)

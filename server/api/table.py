@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from server.api import accounts, commands, dead_letters, events, explanations, health, holds, prices, receipts, usage
+from server.api import (
+    access,
+    accounts,
+    commands,
+    dead_letters,
+    events,
+    explanations,
+    health,
+    holds,
+    prices,
+    receipts,
+    usage,
+    webhooks,
+)
 from server.api.routing import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -13,6 +26,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *usage.OPERATIONS,
     *explanations.OPERATIONS,
     *prices.OPERATIONS,
+    *access.OPERATIONS,
+    *webhooks.OPERATIONS,
     *accounts.OPERATIONS,
     *commands.OPERATIONS,
     *dead_letters.OPERATIONS,

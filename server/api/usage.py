@@ -23,7 +23,7 @@ from metering.windows import parse_instant
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Mistake, Problem, ProblemType
-from server.api.reads import reads_of
+from server.api.reads import names_of, reads_of
 from server.api.routing import Operation
 from server.api.usage_text import (
     ROW_COLUMNS,
@@ -67,7 +67,7 @@ async def _history(call: Call, scope: UsageScope) -> Response:
     reads, kind = reads_of(call), wanted_type(call, JSON, NDJSON, CSV)
     call.only_parameters(*_PARAMETERS, *(_WALKED if kind == JSON else ()))
     query = _history_query(call, scope)
-    names = reads.names(scope.account_id)
+    names = names_of(call, scope.account_id)
     with query_problems(_parameter_of):
         if kind != JSON:
             whole = await asyncio.to_thread(export, reads.usage, query, names)

@@ -117,14 +117,14 @@ class Checkpointer:
         threading.Thread(target=run, name="checkpoints", daemon=True).start()
 
     def stop(self) -> None:
-        """The process is to end: what is being uploaded is left without a seal, and counts for nothing."""
+        """Stops before the process ends: what is being uploaded is left without a seal, so that nobody uses it."""
         self._stopped.set()
         self._scratch.close()
 
     def look(self, raters: Mapping[int, RatedPartition]) -> None:
         """Makes every checkpoint that is due now, one after another."""
         for partition in [known for known in self._schedules if known not in raters]:
-            del self._schedules[partition]  # it is another worker's now: should it come back, the store knows better
+            del self._schedules[partition]  # it is another worker's now; should it come back, the store is asked again
         for partition, rater in dict(raters).items():
             try:
                 schedule = self._schedules.get(partition) or self._scheduled(partition)

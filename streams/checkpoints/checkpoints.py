@@ -110,7 +110,7 @@ class Checkpoints:
             raise CheckpointError(f"{scratch}: {checkpoint.place} cannot be read through it: {error}") from error
 
     def save(self, partition: int, applied: int, recorded_at: int | None, source: Path) -> Checkpoint:
-        """Keeps the files of a state that nobody writes to, in this order: manifest, files, a look at them, the seal.
+        """Keeps the files of a state that nobody writes to. In this order: manifest, files, a check of them, the seal.
 
         One that looks whole at the same offset is not written again. Raises StoreUnavailable, CheckpointError.
         """

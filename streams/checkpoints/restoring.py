@@ -1,4 +1,4 @@
-"""Opening a partition's state; from the newest checkpoint where this machine's own is missing or too far behind."""
+"""Opens a partition's state, from the newest checkpoint where this machine's own is missing or too far behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loader: output topics in, rows in ClickHouse, slower when the store is slow, never skipping.
+"""The loader: inserts the records of the output topics into ClickHouse. It waits for a slow store, and skips nothing.
 
 Rows have keys that never change and a version from the source offset, so that rows that come twice count once.
 """
@@ -124,7 +124,7 @@ class LoadingHandler:
         return begins
 
     def assign(self, places: Iterable[TopicAndPartition]) -> None:
-        """Nothing: `starts` has looked at them."""
+        """Does nothing: `starts` has checked these places."""
 
     def release(self, partitions: Iterable[tuple[str, int]]) -> None:
         places = list(partitions)

@@ -1,4 +1,4 @@
-"""How far a consumer group is, asked without joining it; outlives a broker that restarts meanwhile."""
+"""Reads how far a consumer group is, without joining it; outlives a broker that restarts meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pipeline asks of the broker's administration, with one deadline and our errors."""
+"""Requests to the broker's administration, with one deadline and our errors."""
 
 from __future__ import annotations
 

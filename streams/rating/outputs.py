@@ -41,7 +41,7 @@ def topics_by_kind(names: TopicNames) -> dict[Kind, str]:
 
 
 class Decided(NamedTuple):
-    """What one input message came to.
+    """The decision about one input message.
 
     ``answers``: the arrays of its BilledBatch that answer the commands without lines (SPEC 4), empty ones left out;
     None for a message that is not answered there, a price book.

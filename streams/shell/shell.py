@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 from collections import deque
@@ -43,6 +44,9 @@ logger.addFilter(_NoTrace())
 
 PATIENCE = 20.0
 """Seconds that a stop waits for the group in flight before the handler is asked to abandon it."""
+
+LONGEST_STOP = 28.0
+"""Seconds after which a stop that still waits for Kafka ends the process as a crash would, which loses nothing."""
 
 LOOK = 0.01
 """Seconds between looks at the queue while a group gathers."""
@@ -161,10 +165,14 @@ class Shell:
         self._assigned: set[tuple[str, int]] = set()
         self._starts: dict[tuple[str, int], int | None] = {}
         self._taking_on: set[asyncio.Task[None]] = set()
+        self._timers: list[threading.Timer] = []
         self.app = self._make_app()
 
     def run(self, on_ready: Callable[[], None] | None = None) -> NoReturn:
-        """Runs until SIGTERM or SIGINT (exit code 0) or until anything fails (the exception comes out here)."""
+        """Runs until SIGTERM or SIGINT (exit code 0) or until anything fails (the exception comes out here).
+
+        Exit code 1 where Kafka does not let it stop in order.
+        """
         if on_ready is not None:
             self.app.on_partitions_assigned.connect(lambda *_, **__: on_ready(), weak=False)
         worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False)
@@ -180,6 +188,8 @@ class Shell:
         finally:
             self._thread.submit(self._handler.close).result()
             self._thread.shutdown()
+            for timer in self._timers:
+                timer.cancel()
         sys.exit(0)
 
     def _make_app(self) -> faust.App:
@@ -300,9 +310,19 @@ class Shell:
     def _begin_stop(self) -> None:
         self._stopping = True
         self._leaving.set()
-        timer = threading.Timer(PATIENCE, self._handler.abandon)
-        timer.daemon = True
-        timer.start()
+        for seconds, action in ((PATIENCE, self._handler.abandon), (LONGEST_STOP, self._end_without_kafka)):
+            timer = threading.Timer(seconds, action)
+            timer.daemon = True
+            timer.start()
+            self._timers.append(timer)
+
+    def _end_without_kafka(self) -> None:
+        logger.error(
+            "Kafka has not answered for %.0f s of the stop: ending without it. What is not acknowledged comes again.",
+            LONGEST_STOP,
+        )
+        logging.shutdown()
+        os._exit(1)
 
     async def _on_assigned(self, _app: Any, /, *given: Any, **_: Any) -> None:
         now = {(tp.topic, tp.partition) for tp in given[0]}

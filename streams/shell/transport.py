@@ -7,6 +7,8 @@ where one partition has more than its share waiting, it may read nothing of any 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,8 @@ from faust.transport.drivers import aiokafka as driver
 
 LOOK = 0.03
 """Seconds between looks at what is fetched while more of some partition is not wanted."""
+GOODBYE = 5.0
+"""Seconds that a consumer which stops may take to leave its group and close its connections."""
 
 
 class CarriedThrough:
@@ -43,6 +47,16 @@ def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[],
     """
 
     class Thread(driver.AIOKafkaConsumerThread):
+        async def on_thread_stop(self) -> None:
+            """Ends also where the broker is gone or hangs: what matters has been committed by then.
+
+            Of a broker that is gone aiokafka cancels the fetches that wait to be tried again, and lets their
+            CancelledError out; Faust would wait for ever for a thread that ended with it.
+            """
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                async with asyncio.timeout(GOODBYE):
+                    await super().on_thread_stop()
+
         def _log_slow_processing_stream(self, msg: str, *args: Any) -> None:
             """Nothing: it sees a group's first message only, and would call an idle agent a hanging one."""
 

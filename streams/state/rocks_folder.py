@@ -1,4 +1,4 @@
-"""How a process opens its states: one folder for each partition, one bound on memory for all of them."""
+"""Opens a process's states: one folder for each partition, one bound on memory for all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a log is the one that a state was made from: a log restored to an earlier copy must not pass unseen.
+"""Checks that a log is the one that a state was made from: one restored to an earlier copy must be noticed.
 
 A state knows the offset and the digest of the last message that it applied. In the log that it was made from, that very
 record stands there, and the log goes on behind what the state has applied (SPEC 5).

@@ -16,6 +16,7 @@ import pytest
 from application.accounts.estimate import Estimator
 from application.accounts.opening import opened_replay, scratch_store
 from application.accounts.overview import read_account
+from application.accounts.snapshot import account_snapshot
 from application.auditing import AuditOrder, audit
 from application.clickhouse.asking import rows_of
 from application.clickhouse.store_reader import StoreReader
@@ -37,10 +38,12 @@ from application.input.ndjson import InputCommand
 from application.pipeline import Pipeline
 from application.prices.publishing import book_in_force, publish_book
 from application.rerating.opening import opened_rerating
+from application.usage.store import UsageStore
 from metering.records import Command, Decision
 from replay.rerating.partition import Rerate
 from schemas.price_book import book_id, read_book
 from streams import clock
+from streams.log.partitioner import partition_of
 from tests.application.recorded import RecordedNotices
 
 SECONDS = 30
@@ -65,6 +68,7 @@ class World:
     notices: RecordedNotices
     settle: Callable[[], None]
     store: StoreReader
+    usage: UsageStore
 
     def send(self, account_id: str, event_id: str, **fields: Any) -> None:
         """One event of now, decided and loaded."""
@@ -137,6 +141,44 @@ class UseCaseContract:
             place_hold(pipeline, HoldOrder("holding", {}, now, now + 1), SECONDS)
         assert raised.value.field == "credits"
 
+    def test_a_snapshot_from_the_store_is_what_the_log_comes_to(self, world: World) -> None:
+        pipeline, now = world.pipeline, clock.now_ms()
+        change = SettingsChange(
+            plan="team", started_at=now - 1_000, on_empty="reject", marks={"credit": 10, "email": -2}
+        )
+        change_settings(pipeline, "snapped", change, "snap", SECONDS)
+        grant_credits(pipeline, GrantOrder("snapped", "credit", 100, now, grant_id="g-1", reason="gift"), SECONDS)
+        ends = now + 86_400_000
+        grant_credits(pipeline, GrantOrder("snapped", "email", 7, now, ends, grant_id="g-2"), SECONDS)
+        place_hold(pipeline, HoldOrder("snapped", {"credit": 60}, now, ends, "h-1"), SECONDS)
+        place_hold(pipeline, HoldOrder("snapped", {"credit": 41}, now, ends, "h-2"), SECONDS)
+        place_hold(pipeline, HoldOrder("snapped", {"credit": 5}, now, ends, "h-3"), SECONDS)
+        release_hold(pipeline, ReleaseOrder("snapped", "h-3", clock.now_ms()), SECONDS)
+        world.send("snapped", "s-1", hold_id="h-1", keeps_hold=True)
+        partition = partition_of("snapped", pipeline.partitions)
+        snapshot = account_snapshot(world.usage, "snapped", partition)
+        plain = snapshot.as_plain()
+        assert plain["balances"] == {
+            "credit": {"balance": 80, "held": 40, "available": 40},
+            "email": {"balance": 7, "held": 0, "available": 7},
+        }
+        assert plain["plan"] == {"name": "team", "started_at": now - 1_000, "ends_at": None}
+        assert (plain["on_empty"], plain["alert_below"]) == ("reject", {"credit": 10, "email": -2})
+        assert [(grant.grant_id, grant.credits, grant.expires_at) for grant in snapshot.grants] == [
+            ("g-2", 7, ends), ("g-1", 100, None),
+        ]  # fmt: skip
+        assert [(hold.hold_id, hold.remaining, hold.charged) for hold in snapshot.holds] == [
+            ("h-1", {"credit": 40}, {"credit": 20}),
+        ]  # fmt: skip
+        overview = read_account(pipeline, "snapped", 0, 0)
+        assert {name: (view.balance, view.held) for name, view in overview.balances.items()} == {
+            name: (balance.balance, balance.held) for name, balance in snapshot.balances.items()
+        }
+        assert snapshot.source_offset <= pipeline.input_log.bounds(partition)[1] - 1
+        assert set(snapshot.as_of) <= set(pipeline.names.loaded)
+        nobody = account_snapshot(world.usage, "snapped-by-nobody", partition)
+        assert (nobody.is_known, nobody.balances, nobody.settings.on_empty) == (False, {}, "allow")
+
     def test_an_estimate_counts_with_what_is_available(self, world: World) -> None:
         pipeline, now = world.pipeline, clock.now_ms()
         grant_credits(pipeline, GrantOrder("reserved", "credit", 50, now), SECONDS)
@@ -208,15 +250,15 @@ class UseCaseContract:
 
     def test_an_event_that_was_set_aside_is_found_among_the_dead_letters(self, world: World) -> None:
         world.send("aside", "a-1", ip="nowhere")
-        found = explain(world.pipeline, "a-1", None)
-        assert isinstance(found, SetAside | Explained)
+        result = explain(world.pipeline, "a-1", None)
+        assert isinstance(result, SetAside | Explained)
         with pytest.raises(Failed, match="There is no event never-sent") as raised:
             explain(world.pipeline, "never-sent", "aside")
         assert raised.value.code is ErrorCode.NOT_FOUND
 
     def test_an_estimate_writes_nothing(self, world: World) -> None:
         world.send("estimated", "e-1")
-        before = [world.pipeline.input_log.bounds(each) for each in range(world.pipeline.partitions)]
+        before = [world.pipeline.input_log.bounds(partition) for partition in range(world.pipeline.partitions)]
         with (
             opened_replay(world.pipeline, "estimated") as opened,
             scratch_store(world.pipeline.places.data) as upper,
@@ -232,7 +274,7 @@ class UseCaseContract:
             estimate = estimator.finish()
         assert estimate.charges["ip-lookup", "credit"].credits == 20
         assert estimate.charges["ip-lookup", "credit"].saved.in_history == 20
-        assert [world.pipeline.input_log.bounds(each) for each in range(world.pipeline.partitions)] == before
+        assert [world.pipeline.input_log.bounds(partition) for partition in range(world.pipeline.partitions)] == before
 
     def test_a_dead_letter_is_corrected_resent_and_settled(self, world: World) -> None:
         pipeline = world.pipeline
@@ -250,7 +292,7 @@ class UseCaseContract:
         (replay,) = outcomes(pipeline, sent, [letter], correction, SECONDS)
         assert (replay.outcome, replay.corrected) == (ReplayOutcome.ACCEPTED, True)
         world.settle()
-        assert [each.outcome for each in ReplayLog(pipeline).of([letter])[letter.place]] == [ReplayOutcome.ACCEPTED]
+        assert [replay.outcome for replay in ReplayLog(pipeline).of([letter])[letter.place]] == [ReplayOutcome.ACCEPTED]
         with pytest.raises(Failed, match="no dead letter"):
             log.at("0@999999")
         with pytest.raises(Misconfigured, match="not a place"):
@@ -284,9 +326,9 @@ class UseCaseContract:
 
     def test_an_audit_is_clean(self, world: World) -> None:
         world.send("audited", "au-1")
-        found: list[Any] = []
-        outcome = audit(world.pipeline, AuditOrder(SECONDS), found.append, world.store)
-        assert found == []
+        differences: list[Any] = []
+        outcome = audit(world.pipeline, AuditOrder(SECONDS), differences.append, world.store)
+        assert differences == []
         assert not outcome.is_short
         assert outcome.result.totals.as_json()["events"] > 0
 

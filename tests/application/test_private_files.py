@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 def open_to_others(folder: Path) -> list[str]:
     """What others may do anything with, the folder itself included."""
-    found = [folder, *folder.rglob("*")]
-    return sorted(str(path) for path in found if not path.is_symlink() and path.lstat().st_mode & 0o077)
+    paths = [folder, *folder.rglob("*")]
+    return sorted(str(path) for path in paths if not path.is_symlink() and path.lstat().st_mode & 0o077)
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o002])

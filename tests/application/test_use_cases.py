@@ -14,9 +14,11 @@ from application.configuration.sources import load
 from application.in_memory import in_memory_pipeline
 from application.pipeline import opened
 from application.prices.publishing import publish_book
+from application.usage.store import SinkUsage, configured_usage
 from local.shared import SharedKafka
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
+from sinks.sink import Limits
 from streams import clock
 from tests.application.contract import BOOK, UseCaseContract, World
 from tests.application.recorded import RecordedNotices
@@ -53,7 +55,7 @@ class TestInMemory(UseCaseContract):
         notices = RecordedNotices()
         pipeline = in_memory_pipeline(folder / "data", partitions=PARTITIONS, sink=sink, notices=notices)
         publish_book(pipeline, BOOK, clock.now_ms())
-        yield World(pipeline, notices, lambda: None, _SinkReader(sink))
+        yield World(pipeline, notices, lambda: None, _SinkReader(sink), SinkUsage(sink, Limits(seconds=60)))
         sink.close()
 
 
@@ -78,7 +80,7 @@ class TestOnKafka(UseCaseContract):
             with opened(settings, notices) as pipeline, opened_store(settings) as store:
                 publish_book(pipeline, BOOK, clock.now_ms())
                 settle()
-                yield World(pipeline, notices, settle, store)
+                yield World(pipeline, notices, settle, store, configured_usage(settings))
         finally:
             running.close()
 

@@ -19,7 +19,7 @@ from server.api.reads import opened_reads
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from streams import clock
-from tests.server.world import opened_world
+from tests.server.world import ServerWorld, opened_world
 
 SECONDS = 60.0
 
@@ -39,21 +39,33 @@ class RealServer:
 
 @contextmanager
 def served(folder: Path, book: str) -> Iterator[RealServer]:
-    """The server for the time of the block. Keys are those of tests/server/keys.py."""
+    """The server for the time of the block, with an embedded ClickHouse: one at a time in a process."""
     sink = EmbeddedSink(folder / "clickhouse")
     migrate(sink)
     pipeline = in_memory_pipeline(folder / "data", partitions=2, sink=sink)
     publish_book(pipeline, book, clock.now_ms())
-    with (
-        opened_reads(pipeline, SinkUsage(sink), None) as reads,
-        opened_world(pipeline, reads=reads) as world,
-        socket.create_server(("127.0.0.1", 0)) as listener,
-    ):
+    try:
+        with opened_reads(pipeline, SinkUsage(sink), None) as reads, opened_world(pipeline, reads=reads) as world:
+            yield from _listening(world, 0)
+    finally:
+        sink.close()
+
+
+@contextmanager
+def served_without_store(folder: Path, book: str, port: int) -> Iterator[RealServer]:
+    """As `served`, without ClickHouse, so that there may be several."""
+    pipeline = in_memory_pipeline(folder, partitions=2)
+    publish_book(pipeline, book, clock.now_ms())
+    with opened_world(pipeline) as world:
+        yield from _listening(world, port)
+
+
+def _listening(world: ServerWorld, port: int) -> Iterator[RealServer]:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         server = uvicorn.Server(uvicorn.Config(world.app, lifespan="off", log_level="warning", loop="none"))
         running = asyncio.run_coroutine_threadsafe(server.serve([listener]), world.loop)
         try:
-            yield RealServer(f"http://127.0.0.1:{listener.getsockname()[1]}", pipeline)
+            yield RealServer(f"http://127.0.0.1:{listener.getsockname()[1]}", world.pipeline)
         finally:
             server.should_exit = True
             running.result(60)
-    sink.close()

@@ -21,13 +21,13 @@ def test_an_example_costs_what_its_bill_says(run: Callable[..., Result], book: P
     result = run("rate", "--prices", book, book.with_suffix(".events.ndjson"))
     assert result.exit_code == 0
     bill = json.loads(book.with_suffix(".bill.json").read_text())
-    billed = [each for each in map(json.loads, result.stdout.splitlines()) if each["type"] == "billed"]
+    billed = [row for row in map(json.loads, result.stdout.splitlines()) if row["type"] == "billed"]
     names = ("event_id", "line", "decision", "charge", "units", "unit_credits", "credits")
-    assert [[each[name] for name in names] for each in billed] == bill["lines"]
+    assert [[line[name] for name in names] for line in billed] == bill["lines"]
     totals: Counter[str] = Counter()
-    for each in billed:
-        if each["credits"]:
-            totals[each["credit_type"]] += each["credits"]
+    for line in billed:
+        if line["credits"]:
+            totals[line["credit_type"]] += line["credits"]
     assert totals == bill["credits"]
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,13 +61,13 @@ def java_example(folder: Path) -> Command:
 def pipeline(kafka: SharedKafka, tmp_path: Path) -> Iterator[Pipeline]:
     """A pipeline with a worker and the price book that the examples' events are for."""
     made = Pipeline(kafka.bootstrap, kafka.fresh_prefix(), tmp_path, PARTITIONS)
-    made.start("worker")
-    config = str(tmp_path / "one" / "worker.toml")
-    book = str(ROOT / "examples" / "prices" / "pixel.yaml")
-    published = CliRunner().invoke(main, ["--config", config, "prices", "publish", book])
-    assert published.exit_code == 0, published.stderr
-    yield made
-    made.close()
+    with closing(made):
+        made.start("worker")
+        config = str(tmp_path / "one" / "worker.toml")
+        book = str(ROOT / "examples" / "prices" / "pixel.yaml")
+        published = CliRunner().invoke(main, ["--config", config, "prices", "publish", book])
+        assert published.exit_code == 0, published.stderr
+        yield made
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ def read_all(bootstrap: str, topic: str) -> list[bytes]:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "auto.offset.reset": "earliest"})
     consumer.assign([TopicPartition(topic, 0, 0)])
     _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
-    found = [message.value() for message in consumer.consume(end, 30)] if end else []
+    values = [message.value() for message in consumer.consume(end, 30)] if end else []
     consumer.close()
-    return found
+    return values
 
 
 def gone(pid: int, within: float = 20) -> bool:
@@ -147,9 +147,9 @@ def test_outlives_its_starter_where_asked_and_is_found_and_ended_by_its_record(t
         pid, address = starter.stdout.readline().split()
         assert starter.wait() == 0
     try:
-        found = record.Record.read(folder / "kafka.json")
-        assert found is not None
-        assert (found.pid, found.address) == (int(pid), address)
+        kept = record.Record.read(folder / "kafka.json")
+        assert kept is not None
+        assert (kept.pid, kept.address) == (int(pid), address)
         with pytest.raises(ServerFailed, match=f"a server runs on .* already: pid {pid}, address {address}"):
             LocalBroker(folder).start()
     finally:
@@ -162,10 +162,10 @@ def test_an_error_quotes_the_end_of_the_log(tmp_path: Path) -> None:
     folder = tmp_path / "kafka"
     with LocalBroker(folder) as broker:
         port = broker.port
-        with pytest.raises(ServerFailed, match="ended by itself with exit code 1") as told:
+        with pytest.raises(ServerFailed, match="ended by itself with exit code 1") as raised:
             LocalBroker(tmp_path / "other", port=port).start()
-    assert "Address already in use" in str(told.value)
-    assert str(tmp_path / "other" / "kafka.log") in str(told.value)
+    assert "Address already in use" in str(raised.value)
+    assert str(tmp_path / "other" / "kafka.log") in str(raised.value)
 
 
 def test_says_so_when_it_is_not_started(tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_the_error_says_why_a_package_cannot_be_fetched() -> None:
 
 
 def test_the_error_names_every_way_and_what_stands_in_it() -> None:
-    with pytest.raises(NoService) as told:
+    with pytest.raises(NoService) as raised:
         choose(KAFKA, address=None, docker=missing("no engine answers"), local=(missing("no java"), missing("no mvn")))
-    assert str(told.value).splitlines() == [
+    assert str(raised.value).splitlines() == [
         "Kafka is needed and cannot be had here. One of these is enough:",
         "  - give the address of a broker (none was given)",
         "  - start Docker (no engine answers)",
@@ -148,6 +148,6 @@ def test_a_given_server_is_reached_by_its_address(own_clickhouse: GivenClickHous
     "address", ["clickhouse://x:secret@127.0.0.1:1?http_port=1", "clickhouse://x:secret@h:99999999"]
 )
 def test_a_wrong_address_is_an_error_without_its_password(address: str) -> None:
-    with pytest.raises(ServerFailed) as told:
+    with pytest.raises(ServerFailed) as raised:
         GivenClickHouse(address)
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(raised.value)

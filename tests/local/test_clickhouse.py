@@ -67,9 +67,9 @@ def test_an_error_quotes_the_end_of_the_log(tmp_path: Path) -> None:
     (folder / "data" / "metadata").write_text("a file where the server needs a folder")
     with pytest.raises(
         ServerFailed, match=r"the ClickHouse server ended by itself with exit code \d+; the end of"
-    ) as told:
+    ) as raised:
         ClickHouseServer(folder).start()
-    assert "\n    20" in str(told.value)  # the log's own lines, indented
+    assert "\n    20" in str(raised.value)  # the log's own lines, indented
 
 
 def test_says_so_when_it_is_not_started(tmp_path: Path) -> None:

@@ -35,15 +35,15 @@ def maven(machine: Path, then: str) -> Path:
 
 def test_two_at_once_fetch_once(machine: Path) -> None:
     runs = maven(machine, 'touch "$out/kafka_2.13-4.1.0.jar"')
-    found: list[Path] = []
-    starts = [threading.Thread(target=lambda: found.append(jars.fetch())) for _ in range(3)]
+    paths: list[Path] = []
+    starts = [threading.Thread(target=lambda: paths.append(jars.fetch())) for _ in range(3)]
     for start in starts:
         start.start()
     for start in starts:
         start.join()
     assert runs.read_text() == "run\n"
-    assert found == [jars.jars_folder()] * 3
-    assert [jar.name for jar in found[0].iterdir()] == ["kafka_2.13-4.1.0.jar"]
+    assert paths == [jars.jars_folder()] * 3
+    assert [jar.name for jar in paths[0].iterdir()] == ["kafka_2.13-4.1.0.jar"]
     assert jars.fetched()
 
 

@@ -56,12 +56,12 @@ def hold_commands(draw: st.DrawFn, command: str, number: int, at: int) -> Json:
 def hold_histories(draw: st.DrawFn, *, reject: bool = False) -> History:
     """Own times and the log's clock move by a millisecond, an hour or a day, each for itself; `reject`: from the start,
     for ever."""
-    told, at, clock = [Step("price_book", BOOK, ZERO)], ZERO, ZERO
+    steps, at, clock = [Step("price_book", BOOK, ZERO)], ZERO, ZERO
     if reject:
-        told.append(Step("account", meter.account("u0", at, on_empty="reject"), clock))
+        steps.append(Step("account", meter.account("u0", at, on_empty="reject"), clock))
     mix = ("request",) * 6 + ("hold",) * 5 + ("grant",) * 3 + ("refund",) + ("account",) * (not reject)
     for number, command in enumerate(draw(stories(mix, 24)), 1):
         at += draw(st.sampled_from((0, 0, 0, 1, 1, HOUR, -1, HOUR + 1)))
         clock = max(clock, at) + draw(st.sampled_from((0, 0, 0, 1, 2, -1, -2, HOUR, DAY)))
-        told.append(Step(command, draw(hold_commands(command, number, at)), clock))
-    return History(told)
+        steps.append(Step(command, draw(hold_commands(command, number, at)), clock))
+    return History(steps)

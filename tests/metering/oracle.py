@@ -107,7 +107,7 @@ class Oracle:
                 for hold in account.holds
             )
         else:
-            seen = any((each.command, each.own_id) == (command, own_id) for each in account.accepted)
+            seen = any((accepted.command, accepted.own_id) == (command, own_id) for accepted in account.accepted)
         if seen:
             return "repeated"
         # reading: holds that are over by the log's clock are open no more, as accepting the command would end them.
@@ -119,7 +119,11 @@ class Oracle:
         self, account: Account, command: str, record: dict[str, Any], as_it_came: dict[str, Any], index: int | None
     ) -> Out:
         # An id that was forgotten and used again is that of its last use.
-        first = [each for each in account.accepted if (each.command, each.own_id) == (command, record[ID_OF[command]])]
+        first = [
+            accepted
+            for accepted in account.accepted
+            if (accepted.command, accepted.own_id) == (command, record[ID_OF[command]])
+        ]
         identity = {"command": command, "account_id": record["account_id"], "id": record[ID_OF[command]]}
         where = {"index": index, "first_offset": first[-1].offset, "first_index": first[-1].index}
         return ("repeated", identity | where | {"same_content": first[-1].as_it_came == as_it_came})
@@ -213,8 +217,8 @@ class Oracle:
                 # reading: the window compared, and the one that sets window_ends_at, is that of the charge as it is
                 # priced for this event; the window that the claim was made with only says when it is forgotten.
                 ends_at = within.ends_at(owner.owner_at)
-                found = {"owner_event_id": owner.owner_event_id, "window_ends_at": ends_at}
-                return Line(record | {"decision": "duplicate"} | found)
+                ownership = {"owner_event_id": owner.owner_event_id, "window_ends_at": ends_at}
+                return Line(record | {"decision": "duplicate"} | ownership)
         return Line(record | {"decision": "costing", "credits": units * price}, claim=claim)
 
 

@@ -141,16 +141,16 @@ def settings_output(update: dict[str, Any]) -> Out:
 
 def refund(account: Account, asked: dict[str, Any]) -> list[Out]:
     # reading: stream_time has been moved by the refund's own requested_at; the accept_window is the one in force now.
-    found = [
+    charges = [
         lines
         for event, lines in account.events
         if event["event_id"] == asked["event_id"] and event["occurred_at"] >= account.horizon
     ]
-    if not found:
+    if not charges:
         return [rejected(asked, "unknown_charge")]
     charged = [
         line
-        for line in found[-1]
+        for line in charges[-1]
         if line.record["decision"] == "charged" and asked["charge"] in (None, line.record["charge"])
     ]
     if not charged:

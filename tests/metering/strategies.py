@@ -57,9 +57,9 @@ class Step(NamedTuple):
         defaults: Json = getattr(meter, self.command)(*usual) | {"account_id": None}
         own = TIME_OF[self.command]
         shown = {name: value for name, value in self.record.items() if defaults.get(name, ...) != value}
-        told = ", ".join(f"{name}={when(value) if name in TIMES else repr(value)}" for name, value in shown.items())
+        fields = ", ".join(f"{name}={when(value) if name in TIMES else repr(value)}" for name, value in shown.items())
         late = "" if self.recorded_at == self.record[own] else f" recorded {when(self.recorded_at)}"
-        return f"{self.command}({told}){late}"
+        return f"{self.command}({fields}){late}"
 
 
 TIMES = {"occurred_at", "held_at", "requested_at", "granted_at", "at", "expires_at"}
@@ -271,12 +271,12 @@ def refunds_of(draw: st.DrawFn, earlier: Step) -> Step:
 @st.composite
 def histories(draw: st.DrawFn, max_size: int = 16, mix: tuple[str, ...] = USUAL_MIX) -> History:
     """A book (now and then none), then commands of `mix`; most of them answer an earlier request."""
-    told = [draw(fresh["price_book"])] if draw(st.integers(0, 9)) < 9 else []
+    commands = [draw(fresh["price_book"])] if draw(st.integers(0, 9)) < 9 else []
     for command in draw(stories(mix, max_size)):
-        requested = [step for step in told if step.command == "request"]
+        requested = [step for step in commands if step.command == "request"]
         answers = {"request": echoes, "refund": refunds_of}.get(command)
         if answers and requested and draw(st.integers(0, 5)):
-            told.append(draw(answers(draw(st.sampled_from(requested)))))
+            commands.append(draw(answers(draw(st.sampled_from(requested)))))
         else:
-            told.append(draw(fresh[command]))
-    return History(told)
+            commands.append(draw(fresh[command]))
+    return History(commands)

@@ -32,7 +32,7 @@ def explained(
     story = explain_event(mine.state, event, at if recorded_at is None else recorded_at)
     assert mine.state.changes() == before, "an explanation changes nothing"
     outputs = mine.apply("request", event, recorded_at)
-    assert [each.line for each in story.lines] == [record for kind, record in outputs if kind == "billed"]
+    assert [line.line for line in story.lines] == [record for kind, record in outputs if kind == "billed"]
     assert [*story.alerts] == [record for kind, record in outputs if kind == "alert"]
     assert [*story.expired] == [record for kind, record in outputs if kind == "grant"]
     assert (story.refusal is not None) == (outputs[0][0] == "dead_letter")
@@ -138,8 +138,8 @@ def test_units_and_a_plans_price() -> None:
 def test_every_charge_that_matches_has_its_line() -> None:
     mine = MachineMeter(meter.book(meter.charge("page", 1), LOOKUP, meter.charge("mail", 5, credit_type="email")))
     story = explained(mine, "e1", NOON, ip="192.0.2.1")
-    told = [(each.line["charge"], each.balance_before) for each in story.lines]
-    assert told == [("page", 0), ("lookup", -1), ("mail", 0)]
+    balances = [(line.line["charge"], line.balance_before) for line in story.lines]
+    assert balances == [("page", 0), ("lookup", -1), ("mail", 0)]
     assert story.credits == {"credit": 21, "email": 5}
 
 
@@ -149,7 +149,7 @@ def test_unpriced_names_the_charges_that_nearly_matched() -> None:
     story = explained(MachineMeter(meter.book(far, near)), "e1", NOON, attributes={"kind": "company"})
     assert [miss.charge for miss in story.near_misses] == ["near", "far"]
     assert story.near_misses[0].failed == (Condition("attributes.kind", ("person", "job*"), "company", holds=False),)
-    assert [each.field for each in story.near_misses[1].failed] == ["endpoint", "channel"]
+    assert [condition.field for condition in story.near_misses[1].failed] == ["endpoint", "channel"]
 
 
 # -- which prices ------------------------------------------------------------------------------------------------------
@@ -184,8 +184,8 @@ def test_which_version_and_why(book: Json, plan_from: int | None, fields: Json, 
     assert story.price is not None
     assert story.plan is not None
     version, reason, lock, source = expected
-    found = (story.price.version, story.price.reason, story.price.lock, story.plan.source)
-    assert found == (version, reason, lock, source)
+    reasons = (story.price.version, story.price.reason, story.price.lock, story.plan.source)
+    assert reasons == (version, reason, lock, source)
     assert story.price.unlocked == "two"
     is_locked = lock is LockReason.LOCKED
     assert story.price.chosen_at == (plan_from if is_locked else NOON)
@@ -243,8 +243,10 @@ def test_insufficient_credits_says_of_what() -> None:
     mine.grant("g", 7, NOON - 1)
     mine.grant("m", 7, NOON - 1, credit_type="email")
     story = explained(mine, "e1", NOON)
-    assert [each.line["decision"] for each in story.lines] == ["insufficient_credits"] * 2
-    assert [(each.credit_type, each.cost, each.available) for each in story.shortages] == [("credit", 8, 7)]
+    assert [line.line["decision"] for line in story.lines] == ["insufficient_credits"] * 2
+    assert [(shortage.credit_type, shortage.cost, shortage.available) for shortage in story.shortages] == [
+        ("credit", 8, 7)
+    ]
     assert (story.on_empty, story.credits) == ("reject", {})
 
 
@@ -253,14 +255,14 @@ def test_alerts_that_it_sets_off() -> None:
     mine.account("u", NOON - 2, alert_below={"credit": 5})
     mine.grant("g", 20, NOON - 1)
     story = explained(mine, "e1", NOON, ip="192.0.2.1")
-    assert [each["kind"] for each in story.alerts] == ["below", "empty"]
+    assert [alert["kind"] for alert in story.alerts] == ["below", "empty"]
 
 
 # -- what is not accepted ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("at", "recorded_at", "fields", "reason", "told"),
+    ("at", "recorded_at", "fields", "reason", "details"),
     [
         (NOON, NOON, {"ip": "300.1.1.1"}, "invalid_event", ("ip", "300.1.1.1", None, None)),
         (NOON, NOON, {"quantities": {"results": -1}}, "invalid_event", ("quantities", {"results": -1}, None, None)),
@@ -269,14 +271,14 @@ def test_alerts_that_it_sets_off() -> None:
         (NOON - 36 * DAY, NOON, {}, "too_late", (None, None, NOON - 35 * DAY, None)),
     ],
 )
-def test_dead_letters(at: int, recorded_at: int, fields: Json, reason: str, told: tuple[Any, ...]) -> None:
+def test_dead_letters(at: int, recorded_at: int, fields: Json, reason: str, details: tuple[Any, ...]) -> None:
     mine = MachineMeter(BOOK)
     mine.account("u", NOON)
     story = explained(mine, "e1", at, recorded_at=recorded_at, **fields)
     refusal = story.refusal
     assert refusal is not None
     assert refusal.reason == reason
-    assert (refusal.field, refusal.value, refusal.earliest, refusal.latest) == told
+    assert (refusal.field, refusal.value, refusal.earliest, refusal.latest) == details
     assert story.stream_time == (None if fields.get("account_id") == "" else NOON)
     assert (story.lines, story.plan, story.price) == ((), None, None)
 

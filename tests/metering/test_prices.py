@@ -26,22 +26,22 @@ def matched(
     book: Book, endpoint: str = "/v1/x", channel: str = "api", plan: str | None = None, **attributes: str
 ) -> list[tuple[str, int]]:
     pairs = book.matching(book.versions[0], endpoint, channel, plan, attributes)
-    return [(found.charge, credit) for found, credit in pairs]
+    return [(charge.charge, credit) for charge, credit in pairs]
 
 
 def test_what_is_left_out_has_its_usual_value() -> None:
     book = one_version(charge())
     assert (book.price_lock, book.accept_window, book.future_skew) == ("none", *DEFAULT_LIMITS)
     assert DEFAULT_LIMITS == (35 * DAY_MS, 300_000)
-    found = book.versions[0].charges[0]
-    assert (found.feature, found.action, found.credit_type, found.per, found.unique) == (
+    parsed = book.versions[0].charges[0]
+    assert (parsed.feature, parsed.action, parsed.credit_type, parsed.per, parsed.unique) == (
         None,
         None,
         "credit",
         None,
         None,
     )
-    assert (found.when, found.plans) == ({}, {})
+    assert (parsed.when, parsed.plans) == ({}, {})
 
 
 def test_a_charge_keeps_what_the_book_says() -> None:
@@ -155,8 +155,8 @@ def three(price_lock: str) -> Book:
 )
 def test_the_last_version_that_has_begun_is_in_force(t: int, version: str | None) -> None:
     for lock in ("none", "plan_period"):
-        found = three(lock).version_for(YEAR_2000 + t, None)
-        assert (found and found.version) == version
+        in_force = three(lock).version_for(YEAR_2000 + t, None)
+        assert (in_force and in_force.version) == version
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_a_plan_keeps_the_prices_of_its_start(
     lock: str, occurred_at: int, plan_started_at: int | None, version: str | None
 ) -> None:
     locked_to = None if plan_started_at is None else YEAR_2000 + plan_started_at
-    found = three(lock).version_for(YEAR_2000 + occurred_at, locked_to)
-    assert (found and found.version) == version
+    priced_by = three(lock).version_for(YEAR_2000 + occurred_at, locked_to)
+    assert (priced_by and priced_by.version) == version
 
 
 @given(st.lists(st.integers(0, 50).map(YEAR_2000.__add__), min_size=1, unique=True), st.integers(-5, 60))
@@ -186,5 +186,5 @@ def test_version_at_is_the_greatest_start_not_after(starts: list[int], t: int) -
         {"versions": [{"version": str(start), "effective_from": start, "charges": [charge()]} for start in starts]}
     )
     t += YEAR_2000
-    found = book.version_at(t)
-    assert (found and found.effective_from) == max((start for start in starts if start <= t), default=None)
+    version = book.version_at(t)
+    assert (version and version.effective_from) == max((start for start in starts if start <= t), default=None)

@@ -100,9 +100,9 @@ def test_what_may_change(edit: Callable[[Json], object]) -> None:
     ],
 )
 def test_what_may_not(edit: Callable[[Json], object], where: str, message: str) -> None:
-    [(place, told)] = changes(edit)
+    [(place, text)] = changes(edit)
     assert place == where
-    assert message in told
+    assert message in text
 
 
 def test_a_version_is_in_force_from_its_first_millisecond() -> None:
@@ -112,8 +112,8 @@ def test_a_version_is_in_force_from_its_first_millisecond() -> None:
 
 
 def test_a_new_name_for_a_version_in_force_is_two_mistakes() -> None:
-    told = changes(lambda new: new["versions"][0].update(version="renamed"))
-    assert [where for where, _ in told] == ["versions", "versions[0].effective_from"]
+    mistakes = changes(lambda new: new["versions"][0].update(version="renamed"))
+    assert [where for where, _ in mistakes] == ["versions", "versions[0].effective_from"]
 
 
 def test_all_of_it_is_told_at_once() -> None:

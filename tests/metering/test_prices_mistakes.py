@@ -165,14 +165,14 @@ WHERE_C = "versions[0].charges[0]"
     ],
 )
 def test_one_mistake_is_told_alone_with_its_place(path: str, value: object, where: str, message: str) -> None:
-    [(place, told)] = mistakes(changed(path, value))
+    [(place, text)] = mistakes(changed(path, value))
     assert place == where
-    assert message in told
+    assert message in text
 
 
 @pytest.mark.parametrize("data", [None, [], "versions", 5, True])
 def test_a_book_is_a_mapping(data: object) -> None:
-    assert ("", "must be a mapping") in [(where, told[:17]) for where, told in mistakes(data)]
+    assert ("", "must be a mapping") in [(where, message[:17]) for where, message in mistakes(data)]
 
 
 def test_keys_that_are_no_text_are_told() -> None:
@@ -252,8 +252,8 @@ def test_whatever_the_data_only_a_price_book_error_comes(data: object) -> None:
 
 @given(st.sampled_from(["price_lock", "limits", "versions.0", C, f"{C}.when", f"{C}.plans.pro", f"{C}.unique"]), DATA)
 def test_whatever_stands_in_a_good_book(path: str, value: object) -> None:
-    for told in mistakes(changed(path, value)):
-        assert told[1]
+    for mistake in mistakes(changed(path, value)):
+        assert mistake[1]
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,11 @@ def comparable(outputs: list[Out]) -> list[Out]:
     """What is compared of an output: all of it, but of a dead letter the reason, and the field where one is wrong."""
     rows = []
     for kind, record in outputs:
-        told = {name: str(value) if isinstance(value, str) else value for name, value in record.items()}
+        fields = {name: str(value) if isinstance(value, str) else value for name, value in record.items()}
         if kind == "dead_letter":
-            wrong = told["field"] if told["reason"] == "invalid_event" else None
-            told = {"reason": told["reason"], "field": wrong}
-        rows.append((kind, told))
+            wrong = fields["field"] if fields["reason"] == "invalid_event" else None
+            fields = {"reason": fields["reason"], "field": wrong}
+        rows.append((kind, fields))
     return rows
 
 
@@ -181,15 +181,15 @@ def test_the_order_of_accounts_among_each_other_changes_nothing(history: History
         if step is not None and step.account_id is not None:
             segment.append(step)
             continue
-        queues = {name: [each for each in segment if each.account_id == name] for name in accounts_of(history)}
-        names = [each.account_id for each in segment]
+        queues = {name: [command for command in segment if command.account_id == name] for name in accounts_of(history)}
+        names = [command.account_id for command in segment]
         random.shuffle(names)
         shuffled += [queues[name].pop(0) for name in names]
         shuffled += [step] if step is not None else []
         segment = []
 
-    def by_account(told: History) -> Json:
-        return {name: of_account(told, name) for name in accounts_of(history)}
+    def by_account(commands: History) -> Json:
+        return {name: of_account(commands, name) for name in accounts_of(history)}
 
     assert by_account(History(shuffled)) == by_account(history)
 
@@ -314,7 +314,7 @@ def test_grants_are_used_by_expiry_and_equal_ones_in_order_of_arrival(
             for grant_id, taken in wanted:
                 left[grant_id] += taken
     expired = [r for kind, r in meter.account("u1", at=ZERO + 5 * DAY) if kind == "grant"]
-    assert [(each["grant_id"], each["credits"]) for each in expired] == [
+    assert [(grant["grant_id"], grant["credits"]) for grant in expired] == [
         (grant_id, left[grant_id]) for grant_id in order if left[grant_id] and ends[grant_id] != NEVER
     ]
 
@@ -373,8 +373,8 @@ def test_after_a_refund_of_everything_the_same_traffic_costs_the_same(
 
     def cost(prefix: str) -> list[Any]:
         outputs = [meter.apply("request", one | {"event_id": prefix + one["event_id"]}, end) for one in requests]
-        told = ("decision", "charge", "credits", "balance_after", "window_ends_at")
-        return [[line[name] for name in told] for lines in outputs for kind, line in lines if kind == "billed"]
+        compared = ("decision", "charge", "credits", "balance_after", "window_ends_at")
+        return [[line[name] for name in compared] for lines in outputs for kind, line in lines if kind == "billed"]
 
     first = cost("first-")
     for number, record in enumerate(random.sample(requests, len(requests))):

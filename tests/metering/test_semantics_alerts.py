@@ -13,8 +13,8 @@ PER_RESULT = book(charge("record", 1, per="results"))
 
 def alerts(outputs: Any) -> Any:
     """(kind, credit type, mark, balance) of each alert."""
-    told = ("kind", "credit_type", "mark", "balance")
-    return [tuple(record[name] for name in told) for kind, record in outputs if kind == "alert"]
+    names = ("kind", "credit_type", "mark", "balance")
+    return [tuple(record[name] for name in names) for kind, record in outputs if kind == "alert"]
 
 
 def use(number: int) -> Any:
@@ -22,7 +22,7 @@ def use(number: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("before", "used", "told"),
+    ("before", "used", "expected"),
     [
         (12, 1, []),
         (11, 1, []),  # to the mark is not below it
@@ -36,13 +36,13 @@ def use(number: int) -> Any:
         (0, 1, []),  # it was empty already
     ],
 )
-def test_crossings(meter: NewMeter, before: Any, used: Any, told: Any) -> None:
+def test_crossings(meter: NewMeter, before: Any, used: Any, expected: Any) -> None:
     mine = meter(PER_RESULT)
     if before:
         mine.grant("g1", before, at=NOON)
     mine.account("u1", at=NOON, alert_below={"credit": 10})
     outputs = mine.event("e1", at=NOON, **use(used))
-    assert [kind for kind, *_ in alerts(outputs)] == told
+    assert [kind for kind, *_ in alerts(outputs)] == expected
 
 
 def test_what_an_alert_says(meter: NewMeter) -> None:

@@ -37,8 +37,8 @@ def uses(line: Any) -> Any:
 def test_a_grant_raises_the_balance_and_a_charge_lowers_it(meter: NewMeter) -> None:
     mine = meter(TWENTY)
     (applied,) = mine.grant("g1", 50, at=NOON, expires_at=NOON + DAY, reason="welcome")
-    told = ("status", "credits", "credit_type", "expires_at", "balance_after", "reason", "account_id")
-    assert [applied[name] for name in told] == ["applied", 50, "credit", NOON + DAY, 50, "welcome", "acme"]
+    names = ("status", "credits", "credit_type", "expires_at", "balance_after", "reason", "account_id")
+    assert [applied[name] for name in names] == ["applied", 50, "credit", NOON + DAY, 50, "welcome", "acme"]
     line = mine.line("e1", at=NOON)
     assert (line["balance_after"], uses(line)) == (30, [("g1", 20)])
 
@@ -135,8 +135,8 @@ def test_what_expires_is_put_out_before_the_command_that_moved_time(meter: NewMe
         ("billed", "charged", "lookup", 20, -20),
     ]
     expired = outputs[0][1]
-    told = ("credit_type", "expires_at", "reason", "account_id")
-    assert [expired[name] for name in told] == ["credit", NOON + DAY, "trial", "acme"]
+    names = ("credit_type", "expires_at", "reason", "account_id")
+    assert [expired[name] for name in names] == ["credit", NOON + DAY, "trial", "acme"]
 
 
 def test_grants_expire_in_order_of_expires_at_then_arrival(meter: NewMeter) -> None:
@@ -236,8 +236,8 @@ def test_an_insufficient_line_explains_itself_and_takes_nothing(meter: NewMeter)
     mine.account("u1", at=NOON, on_empty="reject")
     mine.grant("g1", 5, at=NOON)
     line = mine.line("e1", at=NOON, ip="10.0.0.1")
-    told = ("decision", "units", "unit_credits", "credits", "balance_after", "owner_event_id", "window_ends_at")
-    assert [line[name] for name in told] == ["insufficient_credits", 1, 20, 0, 5, None, None]
+    names = ("decision", "units", "unit_credits", "credits", "balance_after", "owner_event_id", "window_ends_at")
+    assert [line[name] for name in names] == ["insufficient_credits", 1, 20, 0, 5, None, None]
     assert uses(line) == []
 
 

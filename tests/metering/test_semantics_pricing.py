@@ -59,8 +59,8 @@ def test_no_plan_matches_no_plan_condition(meter: NewMeter) -> None:
 def test_a_line_explains_its_price(meter: NewMeter) -> None:
     item = charge("lookup", 20, feature="Identification", action="IP to company lookup", credit_type="ident")
     line = meter(book(item)).line("e1", at=NOON)
-    told = ("charge", "feature", "action", "credit_type", "price_version", "units", "unit_credits", "credits")
-    assert [line[name] for name in told] == [
+    names = ("charge", "feature", "action", "credit_type", "price_version", "units", "unit_credits", "credits")
+    assert [line[name] for name in names] == [
         "lookup",
         "Identification",
         "IP to company lookup",

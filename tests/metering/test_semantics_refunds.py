@@ -33,8 +33,8 @@ def test_a_whole_event_is_one_output_by_charged_line(meter: NewMeter) -> None:
     mine = meter(PIXEL)
     mine.lines("e1", at=NOON)
     given = mine.refund("r1", "e1", at=NOON)
-    told = ("line", "charge", "credits", "balance_after")
-    assert [tuple(one[name] for name in told) for one in given] == [
+    names = ("line", "charge", "credits", "balance_after")
+    assert [tuple(one[name] for name in names) for one in given] == [
         (0, "view", 1, -20),
         (1, "lookup", 20, 0),
         (2, "mail", 2, 0),
@@ -312,8 +312,8 @@ def test_credits_of_a_grant_that_is_over_are_forfeited(meter: NewMeter) -> None:
     mine.grant("open", 10, at=NOON)
     mine.line("e1", at=NOON, **results(15))
     (given,) = mine.refund("r1", "e1", at=NOON + DAY)
-    told = ("credits", "forfeited", "remaining_charge", "balance_after")
-    assert [given[name] for name in told] == [15, 10, 0, 10]
+    names = ("credits", "forfeited", "remaining_charge", "balance_after")
+    assert [given[name] for name in names] == [15, 10, 0, 10]
     assert left_in_grants(mine, NOON + DAY) == [("open", 10)]
 
 

@@ -126,8 +126,8 @@ def test_a_claim_outlives_a_change_of_price_under_the_charges_stable_id(meter: N
     )
     mine.line("e1", at=NOON, ip=IP)
     line = mine.line("e2", at=NOON + 2 * HOUR, ip=IP)
-    told = ("decision", "price_version", "unit_credits", "owner_event_id")
-    assert [line[name] for name in told] == ["duplicate", "v2", 30, "e1"]
+    names = ("decision", "price_version", "unit_credits", "owner_event_id")
+    assert [line[name] for name in names] == ["duplicate", "v2", 30, "e1"]
 
 
 def test_the_names_and_their_order_are_part_of_the_claim(meter: NewMeter) -> None:
@@ -258,8 +258,8 @@ def test_a_free_price_makes_no_claim(meter: NewMeter) -> None:
 @pytest.mark.parametrize("missing", [{}, {"ip": None}, {"ip": ""}])
 def test_no_subject_no_charge(meter: NewMeter, missing: Any) -> None:
     line = meter(BY_IP).line("e1", at=NOON, **missing)
-    told = ("decision", "units", "unit_credits", "credits", "window_ends_at", "balance_after")
-    assert [line[name] for name in told] == ["missing_subject", 1, 20, 0, None, 0]
+    names = ("decision", "units", "unit_credits", "credits", "window_ends_at", "balance_after")
+    assert [line[name] for name in names] == ["missing_subject", 1, 20, 0, None, 0]
 
 
 @pytest.mark.parametrize("attributes", [{}, {"other": "1"}, {"contact": ""}])

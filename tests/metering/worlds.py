@@ -59,13 +59,13 @@ CALM_MIX = tuple(command for command in USUAL_MIX if command not in ("hold", "pr
 @st.composite
 def calm_histories(draw: st.DrawFn, max_size: int = 24, mix: tuple[str, ...] = CALM_MIX) -> History:
     """A book of the plainest kind, and commands that nothing refuses: ids are all new, and 35 days cover all times."""
-    told = [Step("price_book", draw(calm_books), ZERO)]
+    steps = [Step("price_book", draw(calm_books), ZERO)]
     event_ids_so_far: list[str] = []
     for number, command in enumerate(draw(stories(mix, max_size)), 1):
-        told.append(draw(calm_commands(command, number, event_ids_so_far)))
+        steps.append(draw(calm_commands(command, number, event_ids_so_far)))
         if command == "request":
             event_ids_so_far.append(f"e{number}")
-    return History(told)
+    return History(steps)
 
 
 # -- money: grants that end at the same hours, debt, partial refunds ---------------------------------------------------
@@ -100,15 +100,15 @@ def money_commands(draw: st.DrawFn, command: str, number: int, requested: list[s
 @st.composite
 def money_histories(draw: st.DrawFn) -> History:
     """Time goes on by a millisecond now and then, and grants last one, two or three of them."""
-    told, at = [Step("price_book", MONEY_BOOK, ZERO)], ZERO
+    steps, at = [Step("price_book", MONEY_BOOK, ZERO)], ZERO
     requested: list[str] = []
     mix = ("request",) * 4 + ("grant",) * 4 + ("refund",) * 5 + ("account",)
     for number, command in enumerate(draw(stories(mix, 24)), 1):
         at += draw(st.sampled_from((0, 0, 0, 1)))
-        told.append(draw(money_commands(command, number, requested, at)))
+        steps.append(draw(money_commands(command, number, requested, at)))
         if command == "request":
             requested.append(f"e{number}")
-    return History(told)
+    return History(steps)
 
 
 # -- claims: one charge whose window and subject change from version to version ----------------------------------------
@@ -140,7 +140,7 @@ def claim_books(draw: st.DrawFn) -> Json:
 
 @st.composite
 def claim_histories(draw: st.DrawFn) -> History:
-    told, at = [Step("price_book", draw(claim_books()), ZERO)], ZERO
+    steps, at = [Step("price_book", draw(claim_books()), ZERO)], ZERO
     requested: list[Json] = []
     mix = ("request",) * 9 + ("refund", "account", "price_book")
     for number, command in enumerate(draw(stories(mix, 14)), 1):
@@ -159,8 +159,8 @@ def claim_histories(draw: st.DrawFn) -> History:
             step = Step(command, record, ZERO + 99 * DAY)
         else:
             step = Step("account", meter.account(f"u{number}", at), ZERO + 99 * DAY)  # moves time, and no more
-        told.append(step)
-    return History(told)
+        steps.append(step)
+    return History(steps)
 
 
 # -- prices: versions, plans and the lock ------------------------------------------------------------------------------
@@ -179,27 +179,27 @@ STARTS = (ZERO, ZERO + HOUR, ZERO + 2 * HOUR)
 
 @st.composite
 def price_histories(draw: st.DrawFn) -> History:
-    told: list[Step] = []
+    steps: list[Step] = []
     mix = ("request",) * 4 + ("account",) * 2
     for number, command in enumerate(["price_book", *draw(stories((*mix, "price_book"), 14))]):
         at = draw(price_times)
         plan_name = draw(st.sampled_from((None, None, "pro", "basic")))
         if command == "request":
-            told.append(Step(command, meter.request(f"e{number}", at, plan=plan_name), at))
+            steps.append(Step(command, meter.request(f"e{number}", at, plan=plan_name), at))
         elif command == "account":
             ends_at = draw(st.none() | price_times)
             plan: Json = {"name": plan_name or "pro", "started_at": draw(price_times), "ends_at": ends_at}
             if ends_at is not None and ends_at <= plan["started_at"]:
                 plan["ends_at"] = None
-            told.append(Step(command, meter.account(f"u{number}", at, plan=plan), at))
+            steps.append(Step(command, meter.account(f"u{number}", at, plan=plan), at))
         else:
             starts = draw(st.lists(st.sampled_from(STARTS), unique=True, min_size=1))
             versions = [meter.version(f"v{start - ZERO}", start, draw(price_items)) for start in sorted(starts)]
             for one in versions:
                 one["overrides_lock"] = draw(overriding)
             lock = draw(st.sampled_from(("plan_period", "plan_period", "none")))
-            told.append(Step(command, meter.book_of(*versions, price_lock=lock), ZERO))
-    return History(told)
+            steps.append(Step(command, meter.book_of(*versions, price_lock=lock), ZERO))
+    return History(steps)
 
 
 # -- limits: how far back and how far ahead events are accepted --------------------------------------------------------
@@ -218,17 +218,17 @@ def limit_histories(draw: st.DrawFn) -> History:
         skew = draw(st.sampled_from(("5m", "1h")))
         return Step("price_book", meter.book(meter.charge("l"), accept_window=window, future_skew=skew), ZERO)
 
-    told = [limits()]
+    steps = [limits()]
     mix = ("request",) * 6 + ("account", "refund", "refund", "price_book", "price_book")
     for number, command in enumerate(draw(stories(mix, 14))):
         at, event_id = draw(limit_times), draw(st.sampled_from(("e1", "e2", "e3")))
         recorded_at = at - draw(st.sampled_from((0, 0, 0, 0, 0, 0, 5 * meter.MINUTE, 5 * meter.MINUTE + 1, HOUR)))
         if command == "price_book":
-            told.append(limits())
+            steps.append(limits())
         elif command == "request":
-            told.append(Step(command, meter.request(event_id, at), recorded_at))
+            steps.append(Step(command, meter.request(event_id, at), recorded_at))
         elif command == "refund":
-            told.append(Step(command, meter.refund(f"r{number}", event_id, at, credits=1), recorded_at))
+            steps.append(Step(command, meter.refund(f"r{number}", event_id, at, credits=1), recorded_at))
         else:
-            told.append(Step(command, meter.account(f"u{number // 2}", at), recorded_at))
-    return History(told)
+            steps.append(Step(command, meter.account(f"u{number // 2}", at), recorded_at))
+    return History(steps)

@@ -52,21 +52,21 @@ def stream(cluster: Cluster, partition: int, store: StateStore, stop: int) -> It
     store.commit(state.changes(), stop - 1)
 
 
-def of_account(found: Iterator[tuple[int, Output]], account_id: str) -> list[tuple[int, Output]]:
+def of_account(outputs_by_offset: Iterator[tuple[int, Output]], account_id: str) -> list[tuple[int, Output]]:
     """The account's outputs, and repeats of price books, which concern every account."""
     return [
-        each
-        for each in found
-        if (each[1].record["account_id"] or each[1].record["command"]) in {account_id, "price_book"}
+        item
+        for item in outputs_by_offset
+        if (item[1].record["account_id"] or item[1].record["command"]) in {account_id, "price_book"}
     ]
 
 
 def rows(store: Store, account_id: str) -> dict[bytes, Any]:
     own = account_prefix(account_id)
-    found = {
+    messages = {
         key: value for table in (ACCOUNT, EVENT, HOLD, CLAIM, COMMAND_ID) for key, value in store.scan(table + own)
     }
-    return found | {BOOK_KEY: store.get(BOOK_KEY)}
+    return messages | {BOOK_KEY: store.get(BOOK_KEY)}
 
 
 def replayed(replay: AccountReplay, stop: int) -> list[tuple[int, Output]]:
@@ -77,11 +77,11 @@ def replayed(replay: AccountReplay, stop: int) -> list[tuple[int, Output]]:
 
 def as_bytes(codec: Codec, partition: int, outputs: list[tuple[int, Output]]) -> Bytes:
     topics = topics_by_kind(NAMES)
-    found = {offset: [output for at, output in outputs if at == offset] for offset in dict(outputs)}
+    by_offset = {offset: [output for at, output in outputs if at == offset] for offset in dict(outputs)}
     return [
-        each
-        for offset, own in found.items()
-        for each in encoded(codec, topics, Decided(own, answers_to(own)), partition, offset)
+        message
+        for offset, own in by_offset.items()
+        for message in encoded(codec, topics, Decided(own, answers_to(own)), partition, offset)
     ]
 
 
@@ -90,10 +90,10 @@ def test_from_the_beginning_it_is_what_the_stream_made(cluster: Cluster, account
     partition, stop, store = partition_of(account_id, PARTITIONS), end(cluster, account_id), MemoryState()
     wanted = of_account(stream(cluster, partition, store, stop), account_id)
     replay = AccountReplay(source(cluster), account_id, beginning())
-    found = replayed(replay, stop)
-    assert found == wanted
+    outputs = replayed(replay, stop)
+    assert outputs == wanted
     assert len(wanted) > 10
-    assert as_bytes(cluster.codec, partition, found) == as_bytes(cluster.codec, partition, wanted)
+    assert as_bytes(cluster.codec, partition, outputs) == as_bytes(cluster.codec, partition, wanted)
     assert rows(replay.store, account_id) == rows(store, account_id)
     assert replay.applied == stop - 1
 
@@ -103,7 +103,9 @@ def test_from_the_workers_state_it_goes_on(cluster: Cluster, account_id: str, tm
     """The worker's folder stands in the middle of the log, is open in its worker, and is not changed."""
     partition, stop = partition_of(account_id, PARTITIONS), end(cluster, account_id)
     middle, store = stop // 2, MemoryState()
-    wanted = [each for each in of_account(stream(cluster, partition, store, stop), account_id) if each[0] >= middle]
+    wanted = [
+        command for command in of_account(stream(cluster, partition, store, stop), account_id) if command[0] >= middle
+    ]
     with_worker = RocksFolder(tmp_path).open(Identity(NAMES.requests, partition, "id"))
     assert list(stream(cluster, partition, with_worker, middle))
     view = StateView(with_worker.path)
@@ -118,11 +120,11 @@ def test_from_the_workers_state_it_goes_on(cluster: Cluster, account_id: str, tm
 
 
 def test_it_says_how_far_it_is_and_passes_over_offsets_without_a_record(cluster: Cluster) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     stop = end(cluster, "account-0")
-    AccountReplay(source(cluster), "account-0", beginning()).run(stop, told.append)
-    assert told == sorted(told)
-    assert told[-1] == stop
+    AccountReplay(source(cluster), "account-0", beginning()).run(stop, reported.append)
+    assert reported == sorted(reported)
+    assert reported[-1] == stop
 
 
 def test_an_account_that_nobody_knows_has_no_steps(cluster: Cluster) -> None:

@@ -128,7 +128,7 @@ def test_a_folder_that_cannot_be_read(broker: MemoryBroker, tmp_path: Path, said
     (place / "CURRENT").write_bytes(b"\x00nothing\n")
     assert found(broker, tmp_path, said) == BEGINNING
     assert len(said) == 2
-    assert all("is not used: " in each for each in said)
+    assert all("is not used: " in line for line in said)
 
 
 @pytest.fixture
@@ -164,12 +164,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     broker: MemoryBroker, tmp_path: Path, said: list[str], kept: dict[int, Checkpoint]
 ) -> None:
     folder = Path(kept[7].place.removeprefix("file://"))
-    table = max((folder / each for each in kept[7].files), key=lambda each: each.stat().st_size)
+    table = max((folder / file for file in kept[7].files), key=lambda path: path.stat().st_size)
     data = bytearray(table.read_bytes())
     data[len(data) // 2] ^= 1
     table.write_bytes(data)
     assert found(broker, tmp_path, said, None, tmp_path / "kept") == (name(kept[5]), 5)
-    assert any("a checkpoint is not used: " in each and table.name in each for each in said)
+    assert any("a checkpoint is not used: " in line and table.name in line for line in said)
 
 
 @pytest.mark.usefixtures("kept")

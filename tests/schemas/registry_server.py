@@ -47,8 +47,9 @@ class RegistryServer(ThreadingHTTPServer):
     def answer(self, method: str, path: str, body: Any) -> Answer:
         match [method, *map(unquote, path.strip("/").split("/"))]:
             case ["GET", "schemas", "ids", number]:
-                found = self.schemas.get(int(number))
-                return (200, found) if found else (404, {"error_code": 40403, "message": f"Schema {number} not found"})
+                schema = self.schemas.get(int(number))
+                unknown = {"error_code": 40403, "message": f"Schema {number} not found"}
+                return (200, schema) if schema else (404, unknown)
             case ["POST", "subjects", subject] if subject not in self.subjects:
                 return 404, {"error_code": 40401, "message": f"Subject '{subject}' not found."}
             case ["POST", "subjects", subject]:

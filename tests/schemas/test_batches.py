@@ -21,7 +21,7 @@ def alerts(*sizes: int) -> list[dict[str, Any]]:
 
 
 def decoded(name: str, messages: list[bytes]) -> list[dict[str, Any]]:
-    return [record for found, record in map(CODEC.decode, messages) if found == name]
+    return [record for record_name, record in map(CODEC.decode, messages) if record_name == name]
 
 
 @pytest.mark.parametrize("name", BATCHES)

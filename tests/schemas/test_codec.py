@@ -44,11 +44,11 @@ def test_commands_come_with_the_digest_of_their_own_bytes() -> None:
     message = Codec().encode("RequestBatch", {"events": [first, second, first]})
     word, events, digests = Codec().decode_commands(message)
     assert (word, events) == ("request", [first, second, first])
-    alone = [Codec().encode_event_alone(each) for each in events]
+    alone = [Codec().encode_event_alone(event) for event in events]
     # A batch of one: framing, the number of events, the event, the end of the array.
-    assert digests == [blake2b(each[11:-1], digest_size=8).digest() for each in alone]
+    assert digests == [blake2b(message[11:-1], digest_size=8).digest() for message in alone]
     assert digests[0] == digests[2] != digests[1]
-    assert [Codec().decode_commands(each).digests for each in alone] == [[each] for each in digests]
+    assert [Codec().decode_commands(message).digests for message in alone] == [[message] for message in digests]
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "RequestBatch"])

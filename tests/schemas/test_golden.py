@@ -143,6 +143,6 @@ def test_messages_of_the_first_versions_are_read_with_defaults_for_what_they_lac
 
 
 def read_first(name: str) -> dict[str, Any]:
-    found, record = Codec().decode(bytes.fromhex(FIRST_VERSIONS[name]))
-    assert found == name
+    record_name, record = Codec().decode(bytes.fromhex(FIRST_VERSIONS[name]))
+    assert record_name == name
     return record

@@ -175,8 +175,8 @@ def test_a_text_that_cannot_be_read_at_all_has_one_mistake(text: str, line: int,
     ],
 )
 def test_what_yaml_allows_and_a_book_does_not(text: str, line: int, path: str, message: str) -> None:
-    found = [one for one in mistakes(text) if message in one.message]
-    assert [(one.line, one.path_text) for one in found] == [(line, path)]
+    matching = [one for one in mistakes(text) if message in one.message]
+    assert [(one.line, one.path_text) for one in matching] == [(line, path)]
     # A value that could not be read is not told a second time as a value of the wrong kind.
     if path:
         assert sum(one.path_text == path for one in mistakes(text)) == 1
@@ -202,10 +202,10 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES | st.text(max_size=4), max_size=30).map("".join))
 def test_whatever_the_text_a_book_or_its_mistakes_come(text: str) -> None:
-    found = []
+    mistakes_of_error = []
     try:
         read_book(text)
     except BookFileError as error:
-        found = error.mistakes
-    assert all(one.line >= 1 and one.message for one in found)
-    assert [one.line for one in found] == sorted(one.line for one in found)
+        mistakes_of_error = error.mistakes
+    assert all(one.line >= 1 and one.message for one in mistakes_of_error)
+    assert [one.line for one in mistakes_of_error] == sorted(one.line for one in mistakes_of_error)

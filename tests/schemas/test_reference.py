@@ -22,12 +22,12 @@ REMEDY = "run `python -m schemas.reference` and put its text into docs/schemas.m
 def named_types(schema: Any) -> list[dict[str, Any]]:
     """Every record and enum of an expanded schema."""
     if isinstance(schema, list):
-        return [found for branch in schema for found in named_types(branch)]
+        return [type_name for branch in schema for type_name in named_types(branch)]
     if not isinstance(schema, dict):
         return []
     inner = [schema.get("items"), schema.get("values"), *(field["type"] for field in schema.get("fields", ()))]
-    found = [schema] if kind_of(schema) in {"record", "enum"} else []
-    return found + [deeper for part in inner for deeper in named_types(part)]
+    type_name = [schema] if kind_of(schema) in {"record", "enum"} else []
+    return type_name + [deeper for part in inner for deeper in named_types(part)]
 
 
 @pytest.mark.parametrize("name", NAMES)

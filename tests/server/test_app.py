@@ -41,7 +41,7 @@ Ask = Callable[..., Answer]
 TABLE = (
     *app_module.OPERATIONS,
     Operation("GET", "/v1/accounts/{account}/shown", Action.READ_USAGE, _shown, ""),
-    Operation("GET", "/v1/status", Action.READ_STATUS, _shown, ""),
+    Operation("GET", "/v1/shown", Action.READ_STATUS, _shown, ""),
     Operation("POST", "/v1/send", Action.SEND_EVENTS, _body, ""),
     Operation("GET", "/fails", None, _failing, ""),
     Operation("GET", "/conflict", None, _failing, ""),
@@ -99,7 +99,7 @@ def test_unknown_paths_and_methods_are_problems(ask: Ask) -> None:
     missing = ask("GET", "/v1/nothing")
     assert (missing.status, missing.headers["content-type"]) == (404, "application/problem+json")
     assert missing.json["type"] == "/problems/not-found"
-    other = ask("PUT", "/v1/status", key=OPERATOR)
+    other = ask("PUT", "/v1/shown", key=OPERATOR)
     assert (other.status, other.headers["allow"]) == (405, "GET")
 
 
@@ -112,19 +112,19 @@ def test_only_known_hosts_are_answered_for(ask: Ask, host: str, status: int) -> 
 
 
 def test_a_key_is_asked_for_and_seen_to_allow_it(ask: Ask) -> None:
-    assert ask("GET", "/v1/status").status == 401
-    assert ask("GET", "/v1/status", key="wrong").headers["www-authenticate"] == "Bearer"
-    assert ask("GET", "/v1/status", key=PRODUCER).status == 403
-    assert ask("GET", "/v1/status", key=OPERATOR).status == 200
-    assert ask("GET", "/v1/status", headers={"x-api-key": OPERATOR}).status == 200
-    assert ask("GET", "/v1/status", headers={"x-api-key": OPERATOR}, key=PRODUCER).status == 401
-    assert ask("GET", "/v1/status", headers={"authorization": f"Basic {OPERATOR}"}).status == 401
+    assert ask("GET", "/v1/shown").status == 401
+    assert ask("GET", "/v1/shown", key="wrong").headers["www-authenticate"] == "Bearer"
+    assert ask("GET", "/v1/shown", key=PRODUCER).status == 403
+    assert ask("GET", "/v1/shown", key=OPERATOR).status == 200
+    assert ask("GET", "/v1/shown", headers={"x-api-key": OPERATOR}).status == 200
+    assert ask("GET", "/v1/shown", headers={"x-api-key": OPERATOR}, key=PRODUCER).status == 401
+    assert ask("GET", "/v1/shown", headers={"authorization": f"Basic {OPERATOR}"}).status == 401
 
 
 def test_a_key_that_was_just_made_is_looked_for(parts: Parts, ask: Ask) -> None:
     assert isinstance(parts.authenticator, KnownKeys)
     parts.authenticator.slow["new"] = Identity(Role.OPERATOR, None, None, "k-new", "new")
-    assert ask("GET", "/v1/status", key="new").json["who"] == "k-new"
+    assert ask("GET", "/v1/shown", key="new").json["who"] == "k-new"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from local.shared import SharedClickHouse
 from sinks.embedded import EmbeddedSink
-from sinks.inserts import LATEST_BALANCES
+from sinks.inserts import CURRENT, LATEST_BALANCES
 from sinks.isolated import IsolatedSink
 from sinks.migrate import migrate
 from sinks.rows import SHAPES
@@ -18,7 +18,7 @@ from sinks.sink import Sink
 from tests.sinks.native_client import CurrentServerSink
 from tests.sinks.old_server import OldServerSink
 
-TABLES = (*(shape.table for shape in SHAPES.values()), LATEST_BALANCES)
+TABLES = (*(shape.table for shape in SHAPES.values()), LATEST_BALANCES, CURRENT)
 
 
 def server_sink(server: SharedClickHouse) -> ServerSink:

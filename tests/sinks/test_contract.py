@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
-from sinks.balances import account_balances
+from sinks.current import Rows, current_account
 from sinks.migrate import check_schema, migrate, migrations
+from sinks.parameters import Parameters
 from sinks.sink import Limits, Sink, SinkRejected
 from streams.clock import now_ms
 from tests.metering.meter import DAY, HOUR, NOON, account, book, charge, grant, hold, refund, request
@@ -32,6 +34,16 @@ ORDERED_VIEWS = {
 def contents(sink: Sink) -> dict[str, list[tuple[object, ...]]]:
     """Everything that analysts can see."""
     return {view: sink.query(f"SELECT * FROM {view} ORDER BY {key}").rows for view, key in ORDERED_VIEWS.items()}
+
+
+def rows_by_name(sink: Sink) -> Rows:
+    """The sink as `current_account` asks it."""
+
+    def rows(sql: str, parameters: Parameters) -> list[dict[str, Any]]:
+        result = sink.query(sql, parameters=parameters)
+        return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+    return rows
 
 
 def test_a_new_database_is_migrated_once(sink: Sink) -> None:
@@ -75,6 +87,11 @@ def test_balances_are_the_machine_s_own_with_lapsed_grants_gone(sink: Sink, seed
     for account_id, credit_type, balance, lapsed, balance_after in rows:
         assert balance == log.balance_at(account_id, credit_type, now), (account_id, credit_type)
         assert lapsed == balance_after - balance >= 0
+    for who in ("acme", "zenith"):
+        read = current_account(rows_by_name(sink), who).balances
+        assert {name: value.balance for name, value in read.items()} == {
+            row[1]: row[2] for row in rows if row[0] == who
+        }
 
 
 def held_log(seed: int, now: int) -> Log:
@@ -126,15 +143,25 @@ def test_held_and_available_are_the_machine_s_own_at_this_moment(sink: Sink, see
         assert held == state.holds.set_aside_at(credit_type, now)
         assert available == balance - held
     for who in ("acme", "zenith"):
-        read = account_balances(lambda sql: sink.query(sql).rows, who)
+        read = current_account(rows_by_name(sink), who)
         own = {row[1]: row[2:5] for row in rows if row[0] == who}
-        assert {name: (each.balance, each.held, each.available) for name, each in read.items()} == own
+        assert {name: (value.balance, value.held, value.available) for name, value in read.balances.items()} == own
+        account = log.meter.state.account(who)
+        assert read.settings.on_empty == account.on_empty
+        assert read.settings.alert_below == account.alert_below
+        assert {opened.hold_id: opened.remaining for opened in read.holds} == {
+            name: dict(opened.remaining) for name, opened in account.holds.by_id.items() if opened.expires_at > now
+        }
+        assert {given.grant_id for given in read.grants} == {
+            given.grant_id for balance in account.balances.values() for given in balance.grants
+            if (given.expires_at is None or given.expires_at > now) and not given.grant_id.startswith("refund:")
+        }  # fmt: skip
     opened = sink.query("SELECT account_id, hold_id FROM holds WHERE is_open = 1 ORDER BY account_id, hold_id").rows
     assert opened == sorted(
         (who, name)
         for who in ("acme", "zenith")
-        for name, each in log.meter.state.account(who).holds.by_id.items()
-        if each.expires_at > now
+        for name, hold in log.meter.state.account(who).holds.by_id.items()
+        if hold.expires_at > now
     )
     changes = sink.query("SELECT count(), uniqExact(status) FROM hold_changes").rows
     assert changes[0][0] == sum(len(batch["holds"]) for name, batch in log.batches if name == "HoldBatch")
@@ -211,9 +238,9 @@ def test_an_event_id_accepted_anew_on_the_same_day_counts_twice(sink: Sink) -> N
 def balance(sink: Sink, log: Log) -> tuple[int, int]:
     """The account's (balance, lapsed) in credits, after loading the log."""
     load(sink, log.batches)
-    ((found, lapsed),) = sink.query("SELECT balance, lapsed FROM balances WHERE credit_type = 'credit'").rows
-    assert found == log.balance_at("acme", "credit", NOON + 300 * DAY)
-    return found, lapsed
+    ((balance, lapsed),) = sink.query("SELECT balance, lapsed FROM balances WHERE credit_type = 'credit'").rows
+    assert balance == log.balance_at("acme", "credit", NOON + 300 * DAY)
+    return balance, lapsed
 
 
 def test_the_last_of_a_batch_is_a_charge_after_a_grant_that_ended_in_it(sink: Sink) -> None:

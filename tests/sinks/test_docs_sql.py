@@ -155,11 +155,12 @@ OF_HOLDS: dict[str, list[tuple[Any, ...]]] = {
 
 def statements() -> list[tuple[str, str]]:
     """(heading, statement) of every SQL block, by the heading above it."""
-    found: list[tuple[str, str]] = []
+    statements_found: list[tuple[str, str]] = []
     for section in re.split(r"^### ", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         heading = section.splitlines()[0]
-        found += [(heading, sql) for sql in re.findall(r"^```sql\n(.*?)^```", section, re.MULTILINE | re.DOTALL)]
-    return found
+        blocks = re.findall(r"^```sql\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+        statements_found += [(heading, sql) for sql in blocks]
+    return statements_found
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_every_statement_has_an_answer_here() -> None:
     assert DOCUMENT.read_text(encoding="utf-8").count("```sql\n") == len(headings)
 
 
-@pytest.mark.parametrize(("heading", "sql"), [each for each in statements() if each[0] in ANSWERS])
+@pytest.mark.parametrize(("heading", "sql"), [statement for statement in statements() if statement[0] in ANSWERS])
 def test_a_statement_gives_the_answer_worked_out_by_hand(loaded: EmbeddedSink, heading: str, sql: str) -> None:
     assert loaded.query(sql).rows == ANSWERS[heading]
 

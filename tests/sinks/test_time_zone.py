@@ -50,8 +50,8 @@ def test_the_embedded_engine_is_in_utc_whatever_tz_says(tmp_path: Path, zone: st
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "data"), ASKED, BEST_EFFORT]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    found, text, zone_is_kept = json.loads(done.stdout)
-    assert found == {**EXPECTED, "best": EXPECTED["at"]}
+    zone_name, text, zone_is_kept = json.loads(done.stdout)
+    assert zone_name == {**EXPECTED, "best": EXPECTED["at"]}
     assert text == '"1970-01-01 00:00:00","UTC"\n'
     assert zone_is_kept
 

@@ -57,9 +57,9 @@ def test_each_view_that_hides_a_row_is_found(changed: Sink, name: str) -> None:
     changed.execute(
         f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM ({defined_views()[name]}) WHERE toString({column}) != 'p01'"
     )
-    (found,) = wrong(changed)
-    assert found.name == name
-    assert "'p01'" in str(found.actual)
+    (difference,) = wrong(changed)
+    assert difference.name == name
+    assert "'p01'" in str(difference.actual)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_other_ways_to_change_one(changed: Sink, statement: str, actual: str | N
     if "TABLE refunds" in statement:
         changed.execute("DROP VIEW refunds")
     changed.execute(statement)
-    (found,) = wrong(changed)
-    assert (found.actual, found.kind) == (actual, kind)
+    (difference,) = wrong(changed)
+    assert (difference.actual, difference.kind) == (actual, kind)
 
 
 def test_the_last_migration_counts(tmp_path: Path) -> None:

@@ -112,11 +112,13 @@ class Cluster(Pipeline):
 
     def audit(self, *options: str, config: str = "one/loader.toml") -> dict[str, Any]:
         """`creditmeter audit` with that process's settings: topics, rows and state, no difference anywhere."""
-        told = CliRunner().invoke(main, ["audit", "--json", "--state", "--config", str(self.folder / config), *options])
-        lines = [json.loads(line) for line in told.stdout.splitlines()]
-        assert lines, told.output
+        printed = CliRunner().invoke(
+            main, ["audit", "--json", "--state", "--config", str(self.folder / config), *options]
+        )
+        lines = [json.loads(line) for line in printed.stdout.splitlines()]
+        assert lines, printed.output
         assert not lines[:-1], f"{len(lines) - 1} differences, the first of them {lines[0]}"
-        assert told.exit_code == 0, told.output
+        assert printed.exit_code == 0, printed.output
         result: dict[str, Any] = lines[-1]
         return result
 
@@ -124,14 +126,14 @@ class Cluster(Pipeline):
         """As `audit`, at the end: nothing is left out of it."""
         result = self.audit(*options, config=config)
         assert not result["not_covered"], result["not_covered"]
-        assert all(result[each] for each in ("messages", "records", "charged", "refunded", "granted", "expired"))
+        assert all(result[counter] for counter in ("messages", "records", "charged", "refunded", "granted", "expired"))
         return result
 
     def messages(self) -> list[list[Message]]:
         """The input log, by partition, as it is now."""
         log = KafkaInputLog(self.bootstrap, self.names.requests)
         try:
-            return [list(log.read(each, *log.bounds(each))) for each in range(self.partitions)]
+            return [list(log.read(partition, *log.bounds(partition))) for partition in range(self.partitions)]
         finally:
             log.close()
 
@@ -142,21 +144,21 @@ class Cluster(Pipeline):
     def seen(self, there: dict[tuple[str, int], list[bytes]]) -> list[Outputs]:
         """What those messages say, by partition."""
         kinds = dict(zip(self.names.outputs, TOPIC_KINDS, strict=True))
-        found: list[Outputs] = [{kind: [] for kind in TOPIC_KINDS} for _ in range(self.partitions)]
+        outputs: list[Outputs] = [{kind: [] for kind in TOPIC_KINDS} for _ in range(self.partitions)]
         for (topic, partition), values in there.items():
             kind = kinds[topic]
             for value in values:
                 batch = self.codec.decode(value)[1]
-                items = next(each for each in batch.values() if isinstance(each, list))
-                found[partition][kind] += [_comparable(kind, item, batch["source_offset"]) for item in items]
-        return found
+                items = next(value for value in batch.values() if isinstance(value, list))
+                outputs[partition][kind] += [_comparable(kind, item, batch["source_offset"]) for item in items]
+        return outputs
 
     def check_topics(self) -> list[Outputs]:
         """The topics hold what `rate` gives, in its order. Its bytes and rows are what `audit` looks at."""
-        expected, found = self.rated(self.messages()), self.seen(self.bytes_in_topics())
+        expected, actual = self.rated(self.messages()), self.seen(self.bytes_in_topics())
         for partition in range(self.partitions):
             for kind in KINDS:
-                wanted, had = expected[partition][kind], found[partition][kind]
+                wanted, had = expected[partition][kind], actual[partition][kind]
                 for at, (one, other) in enumerate(zip(wanted, had, strict=False)):
                     assert one == other, f"{kind} {at} of partition {partition}"
                 assert len(wanted) == len(had), f"{kind} of partition {partition}"
@@ -184,15 +186,15 @@ class Cluster(Pipeline):
                 places.append((message.offset, None))
                 yield BadLine(len(places) - 1, DeadLetterReason.UNDECODABLE, None)
                 continue
-            for index, each in enumerate(record["events"] if name == "request" else [record]):
+            for index, own in enumerate(record["events"] if name == "request" else [record]):
                 place = (message.offset, index if name == "request" else None)
-                account = each.get("account_id")
+                account = own.get("account_id")
                 if account and partition_of(account, self.partitions) != partition:
                     letter = {"reason": "wrong_partition", "field": "account_id", "offset": place[0], "index": place[1]}
                     outputs["dead_letter"].append(letter)
                     continue
                 places.append(place)
-                yield InputCommand(len(places) - 1, name, each, message.timestamp)
+                yield InputCommand(len(places) - 1, name, own, message.timestamp)
 
 
 class BusyTraffic(Traffic):
@@ -279,9 +281,9 @@ KEYS = {
 def check_store(sink: Sink, rated: list[Outputs]) -> None:
     """ClickHouse holds the counts and sums of what `rate` gave, by account and decision, no row lost or doubled."""
     for kind, sql in STORED.items():
-        found = Counter({tuple(row[:-1]): row[-1] for row in map(_plain, sink.query(sql).rows)})
+        rows = Counter({tuple(row[:-1]): row[-1] for row in map(_plain, sink.query(sql).rows)})
         wanted = Counter({tuple(row[:-1]): row[-1] for row in _totals(kind, rated)})
-        assert found == wanted, f"{kind}: {(wanted - found) + (found - wanted)}"
+        assert rows == wanted, f"{kind}: {(wanted - rows) + (rows - wanted)}"
 
 
 def _totals(kind: str, rated: list[Outputs]) -> Iterable[tuple[Any, ...]]:

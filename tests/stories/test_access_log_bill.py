@@ -67,11 +67,11 @@ def by_hand(path: Path) -> tuple[Totals, int]:
     for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         if not text:
             continue
-        found = LINE.match(text)
-        if found is None:
+        match = LINE.match(text)
+        if match is None:
             bad += 1
             continue
-        ip, at, status = found[1], datetime.strptime(found[2], "%d/%b/%Y:%H:%M:%S %z"), int(found[3])
+        ip, at, status = match[1], datetime.strptime(match[2], "%d/%b/%Y:%H:%M:%S %z"), int(match[3])
         if status >= 400:  # all that is neither 2xx nor 3xx in a log that ends at 5xx
             count("", "not_billable", 0)
             continue
@@ -152,9 +152,9 @@ def test_the_bill_of_a_real_log(stack: Stack, access_log: Path, tmp_path: Path) 
     sent = stack.run("emit", "--account", "acme", access_log).stderr
     assert f"{bad:,} bad line" in sent, sent
     stack.wait_for(lambda: sum(lines for lines, _ in stack.totals().values()) >= _lines(expected))
-    found = stack.totals()
-    print(f"{access_log.name}: {found}; {sum(amount for _, amount in found.values())} credits, {bad} bad lines")
-    assert found == expected
+    totals = stack.totals()
+    print(f"{access_log.name}: {totals}; {sum(amount for _, amount in totals.values())} credits, {bad} bad lines")
+    assert totals == expected
 
     again = tmp_path / "the same under another name.log"
     again.write_bytes(access_log.read_bytes())

@@ -43,7 +43,7 @@ def cluster(kafka: SharedKafka, tmp_path: Path) -> Iterator[Cluster]:
 
 def account_in(partition: int, name: str = "account") -> str:
     """An account whose commands belong into that partition."""
-    return next(each for n in range(1_000) if partition_of(each := f"{name}-{n}", PARTITIONS) == partition)
+    return next(account_id for n in range(1_000) if partition_of(account_id := f"{name}-{n}", PARTITIONS) == partition)
 
 
 class Bad(NamedTuple):
@@ -152,12 +152,14 @@ def test_every_kind_of_bad_message(cluster: Cluster, tmp_path: Path) -> None:
     names = [odd, EMOJI * 128, "\0", " ", "'; DROP TABLE billed_rows; --", "\u202e", "\uffff"]
     batch = {"events": [event(name, mine, actor=name, attributes={name: name}) for name in names]}
     strange = account_in(2, odd)
-    sent = [(each, 0, cluster.codec.encode("PriceBook", book_command(BOOK, START))) for each in range(PARTITIONS)]
+    sent = [
+        (partition, 0, cluster.codec.encode("PriceBook", book_command(BOOK, START))) for partition in range(PARTITIONS)
+    ]
     cluster.send(sent)
     bad = bad_messages(cluster, mine, stranger)
     producer = Producer(ordered_config(cluster.bootstrap, None))
-    for number, each in enumerate(bad.values()):
-        producer.produce(cluster.names.requests, each.value, partition=0)
+    for number, value in enumerate(bad.values()):
+        producer.produce(cluster.names.requests, value.value, partition=0)
         good = cluster.codec.encode("RequestBatch", {"events": [event(f"good-{number}", mine)]})
         producer.produce(cluster.names.requests, good, partition=0)
     assert producer.flush(30) == 0
@@ -189,8 +191,8 @@ def test_every_kind_of_bad_message(cluster: Cluster, tmp_path: Path) -> None:
     ]
     wanted = [
         (1 + 2 * at, index, reason, field)
-        for at, each in enumerate(bad.values())
-        for index, reason, field in each.letters
+        for at, value in enumerate(bad.values())
+        for index, reason, field in value.letters
     ]
     assert letters == wanted
     charged = {line["event_id"] for line in rated[0]["billed"] if line["decision"] == "charged"}
@@ -210,12 +212,12 @@ def check_stored(tmp_path: Path, rated: list[Any], bad: dict[str, Bad], names: l
         assert sorted(row[0] for row in rows) == sorted(names)
         assert all(row[0] == row[1] for row in rows)
         sql = "SELECT source_offset, detail, size, hex(original) FROM dead_letters WHERE reason = 'undecodable'"
-        found = {row[0]: row[1:] for row in sink.query(sql).rows}
-        for at, each in enumerate(bad.values()):
-            if each.letters is UNDECODABLE:
-                detail, size, original = found[1 + 2 * at]
-                value = each.value or b""
-                assert detail.startswith(each.detail)
+        stored = {row[0]: row[1:] for row in sink.query(sql).rows}
+        for at, wrong in enumerate(bad.values()):
+            if wrong.letters is UNDECODABLE:
+                detail, size, original = stored[1 + 2 * at]
+                value = wrong.value or b""
+                assert detail.startswith(wrong.detail)
                 assert (size, original) == (len(value), value[: 64 * 1024].hex().upper())
     finally:
         sink.close()

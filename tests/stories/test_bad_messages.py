@@ -60,11 +60,11 @@ def test_parts_that_are_far_too_large(pipeline: Pipeline) -> None:
         (value := encode("RefundRequest", refund), [(None, "event_id", value)]),
         (
             batch(event("before-the-wide", account), *wide, event("after-the-wide", account)),
-            [(n + 1, "attributes", batch(each)) for n, each in enumerate(wide)],
+            [(n + 1, "attributes", batch(item)) for n, item in enumerate(wide)],
         ),
         (value := batch(event("9 MB", account, endpoint="/" * (9 * MIB))), [(0, "endpoint", value)]),
     ]
-    pipeline.send([(each, 0, encode("PriceBook", book_command(BOOK, START))) for each in range(2)])
+    pipeline.send([(partition, 0, encode("PriceBook", book_command(BOOK, START))) for partition in range(2)])
     for number, (value, _) in enumerate(sent):
         pipeline.send([(0, 0, value), (0, 0, batch(event(f"good-{number}", account)))])
     pipeline.start("worker")
@@ -77,13 +77,13 @@ def test_parts_that_are_far_too_large(pipeline: Pipeline) -> None:
         for index, field, original in letters
     ]
     letters = letters_of(pipeline)
-    found = [
-        (each["offset"], each["index"], str(each["reason"]), each["field"], each["size"], each["original"])
-        for each in letters
+    shown = [
+        (letter["offset"], letter["index"], str(letter["reason"]), letter["field"], letter["size"], letter["original"])
+        for letter in letters
     ]
-    assert [row[:5] for row in found] == [row[:5] for row in wanted]
-    assert found == wanted
-    assert max(len(each[name] or "") for each in letters for name in ("id", "account_id", "detail")) < KEPT
+    assert [row[:5] for row in shown] == [row[:5] for row in wanted]
+    assert shown == wanted
+    assert max(len(letter[name] or "") for letter in letters for name in ("id", "account_id", "detail")) < KEPT
     sizes = [len(value) for value in pipeline.bytes_in_topics()[pipeline.names.dead_letters, 0]]
     print(f"{len(letters)} dead letters in {len(sizes)} messages, the largest of {max(sizes):,} bytes")
     assert max(sizes) < MIB

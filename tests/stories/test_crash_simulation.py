@@ -32,17 +32,19 @@ def check(seed: int) -> None:
     undisturbed = Cluster(seed)
     expected = undisturbed.run_undisturbed()
     disturbed = Cluster(seed, strangers=True, slicing=SLICED)
-    found = disturbed.run_with_accidents()
+    accidents = disturbed.run_with_accidents()
     story = f"seed {seed}; run again with CREDITMETER_SEED={seed} CREDITMETER_SIMULATIONS=1; {disturbed.accidents}"
     assert any(values for (topic, _), values in expected.items() if topic == NAMES.billed), (
         f"nothing was billed: the simulation tests nothing ({story})"
     )
-    assert found == expected, story
+    assert accidents == expected, story
     assert disturbed.load_all().rows == undisturbed.load_all().rows, f"the rows differ; {story}"
     for machine in disturbed.machines:
         audited = Audited(disturbed).run(partial(with_state, machine))
-        strays = [each for each in audited.differences if each.detail.startswith("a stray record, with ")]
-        others = [each for each in audited.differences if each not in strays]
+        strays = [
+            difference for difference in audited.differences if difference.detail.startswith("a stray record, with ")
+        ]
+        others = [difference for difference in audited.differences if difference not in strays]
         assert not others, f"{others[0]}; {story}"
         assert len(strays) == disturbed.strays, f"{disturbed.strays} stray records, the audit names {strays}; {story}"
         assert not audited.gaps, f"{audited.gaps}; {story}"
@@ -88,7 +90,9 @@ def test_the_simulation_has_outcomes_of_every_kind() -> None:
         cluster = Cluster(seed)
         cluster.run_undisturbed()
         met += outcomes(cluster)
-    wanted = {str(each) for kind in (Decision, RejectReason, GrantStatus, AlertKind, DeadLetterReason) for each in kind}
+    wanted = {
+        str(member) for kind in (Decision, RejectReason, GrantStatus, AlertKind, DeadLetterReason) for member in kind
+    }
     wanted |= {"refunded in part", "refunded in full", "forfeited", "several grants used", "a refund's grant used"}
     wanted |= {f"hold {status}" for status in HoldStatus} | {
         "a line on a hold",

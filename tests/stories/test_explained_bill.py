@@ -72,7 +72,7 @@ class LongTraffic(Traffic):
 
     def _batch(self) -> tuple[int, int, bytes]:
         partition = partition_of(self.random.choice(self.accounts), self.partitions)
-        own = [each for each in self.accounts if partition_of(each, self.partitions) == partition]
+        own = [account for account in self.accounts if partition_of(account, self.partitions) == partition]
         events = [self._event(self.random.choice(own)) for _ in range(25)]
         return partition, self.now, self.codec.encode("RequestBatch", {"events": events})
 
@@ -99,7 +99,7 @@ class LongTraffic(Traffic):
     def _refund(self, account_id: str) -> tuple[str, dict[str, Any]]:
         name, request = super()._refund(account_id)
         if self.sent[account_id] and self.random.random() < 0.7:
-            priced = [each for each in self.sent[account_id][-200:] if each["outcome"] == "processed"]
+            priced = [event for event in self.sent[account_id][-200:] if event["outcome"] == "processed"]
             request["event_id"] = self.random.choice(priced)["event_id"] or "event-of-nobody"
         return name, request
 
@@ -130,12 +130,12 @@ class Run:
 
     def _read(self, broker: MemoryBroker, topic: str) -> dict[tuple[int, int], list[dict[str, Any]]]:
         """What is in a topic, decoded, by partition and source offset."""
-        found: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        by_place: dict[tuple[int, int], list[dict[str, Any]]] = {}
         for partition in range(PARTITIONS):
             for message in broker.records(topic, partition):
                 name, batch = Codec().decode(message.value)
-                found.setdefault((partition, batch["source_offset"]), []).extend(batch[BATCHES[name]])
-        return found
+                by_place.setdefault((partition, batch["source_offset"]), []).extend(batch[BATCHES[name]])
+        return by_place
 
     def end(self, partition: int) -> int:
         return self.source.input_log.bounds(partition)[1]
@@ -195,28 +195,30 @@ class Bookkeeper:
         billed, unique = line.line, line.unique
         assert unique is not None
         at, charge = billed["occurred_at"], billed["charge"]
-        values = [billed.get(each.field) or billed["attributes"].get(each.field[11:]) for each in unique.subjects]
-        assert [each.given for each in unique.subjects] == values
-        assert [each.compared for each in unique.subjects] == [SAME.get(value, value) for value in values]
-        subject = (charge, *(each.compared for each in unique.subjects))
+        values = [
+            billed.get(subject.field) or billed["attributes"].get(subject.field[11:]) for subject in unique.subjects
+        ]
+        assert [subject.given for subject in unique.subjects] == values
+        assert [subject.compared for subject in unique.subjects] == [SAME.get(value, value) for value in values]
+        subject = (charge, *(subject.compared for subject in unique.subjects))
         owners = self.paid.setdefault(subject, [])
         stream_time = max(stream_time, at)
-        known = [each for each in owners if each[2] is None or stream_time - each[0] <= ACCEPT + each[2]]
-        cover = [each for each in known if covers(unique.window, unique.window_ms, each[0], at)]
+        known = [claim for claim in owners if claim[2] is None or stream_time - claim[0] <= ACCEPT + claim[2]]
+        cover = [claim for claim in known if covers(unique.window, unique.window_ms, claim[0], at)]
         if unique.window == "rolling":
             assert unique.window_ms == WINDOW[charge, billed["price_version"]]
         if billed["decision"] == Decision.CHARGED:
             assert (cover, unique.owner) == ([], None)
-            last = max((each for each in known if each[0] <= at), default=None)
+            last = max((claim for claim in known if claim[0] <= at), default=None)
             assert (unique.earlier and unique.earlier.event_id) == (last and last[1])
             owners.append((at, billed["event_id"], None if unique.window == "ever" else unique.window_ms))
             self.subject_of[billed["event_id"], charge] = subject
             return
         owner = unique.owner
         assert owner is not None
-        before, after = [each for each in cover if each[0] <= at], [each for each in cover if each[0] > at]
+        before, after = [claim for claim in cover if claim[0] <= at], [claim for claim in cover if claim[0] > at]
         assert owner.occurred_at == (max(before) if before else min(after))[0]
-        assert owner.event_id in {each[1] for each in cover if each[0] == owner.occurred_at}
+        assert owner.event_id in {claim[1] for claim in cover if claim[0] == owner.occurred_at}
         assert (owner.event_id, owner.ends_at) == (billed["owner_event_id"], billed["window_ends_at"])
         day_end, length_end = (owner.occurred_at // DAY + 1) * DAY, owner.occurred_at + unique.window_ms
         assert owner.ends_at == {"rolling": length_end, "calendar_day": day_end, "ever": None}[unique.window]
@@ -226,7 +228,7 @@ class Bookkeeper:
         if refund["status"] == "refunded" and refund["remaining_charge"] == 0:
             subject = self.subject_of.pop((refund["event_id"], refund["charge"]), None)
             if subject is not None:
-                self.paid[subject] = [each for each in self.paid[subject] if each[1] != refund["event_id"]]
+                self.paid[subject] = [payment for payment in self.paid[subject] if payment[1] != refund["event_id"]]
 
 
 def check_prices(story: Explanation) -> None:
@@ -252,7 +254,7 @@ def test_every_line_is_explained_as_it_was_billed(run: Run) -> None:
     kinds: Counter[tuple[Any, ...]] = Counter()
     for account_id in run.accounts:
         keeper = Bookkeeper()
-        told: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        explained: dict[tuple[int, int], list[dict[str, Any]]] = {}
         refused: list[tuple[Any, ...]] = []
         for step, story in run.walk(account_id):
             place = (step.message.partition, step.message.offset)
@@ -269,20 +271,23 @@ def test_every_line_is_explained_as_it_was_billed(run: Run) -> None:
                 kinds["repeated",] += 1
                 continue
             check_prices(story)
-            told.setdefault(place, []).extend(line.line for line in story.lines)
+            explained.setdefault(place, []).extend(line.line for line in story.lines)
             for line in story.lines:
                 keeper.check(line, -1 if story.stream_time is None else story.stream_time)
                 kinds[line.line["decision"], story.price and story.price.reason, story.price and story.price.lock] += 1
-        mine = {at: [each for each in found if each["account_id"] == account_id] for at, found in run.billed.items()}
-        assert told == {at: found for at, found in mine.items() if found}
+        mine = {
+            at: [line for line in records if line["account_id"] == account_id] for at, records in run.billed.items()
+        }
+        assert explained == {at: records for at, records in mine.items() if records}
         letters = [
-            (*at, each["index"], each["reason"], each["field"])
-            for at, found in run.letters.items()
-            for each in found
-            if (each["account_id"], each["command"]) == (account_id, "request") and each["reason"] != "wrong_partition"
+            (*at, letter["index"], letter["reason"], letter["field"])
+            for at, records in run.letters.items()
+            for letter in records
+            if (letter["account_id"], letter["command"]) == (account_id, "request")
+            and letter["reason"] != "wrong_partition"
         ]
         assert refused == sorted(letters)
-        lines += sum(map(len, told.values()))
+        lines += sum(map(len, explained.values()))
     assert lines == sum(map(len, run.billed.values()))
     assert events >= EVENTS
     decisions = {kind[0] for kind in kinds}
@@ -300,29 +305,31 @@ def test_whole_stories(run: Run) -> None:
     for account_id in run.accounts[:4]:
         partition = partition_of(account_id, PARTITIONS)
         refunded = [
-            (at, each)
-            for at, found in run.refunds.items()
-            for each in found
-            if (each["account_id"], each["status"]) == (account_id, "refunded")
+            (at, refund)
+            for at, records in run.refunds.items()
+            for refund in records
+            if (refund["account_id"], refund["status"]) == (account_id, "refunded")
         ]
         (_, offset), refund = refunded[len(refunded) // 2]
         replay = AccountReplay(run.source, account_id, beginning())
         story = replay_story(replay, refund["event_id"], run.end(partition), now=START + 400 * DAY)
         subject = story.subject
         assert subject is not None
-        assert offset in {each.place.offset for each in story.refunds_since}
+        assert offset in {attempt.place.offset for attempt in story.refunds_since}
         billed = [
-            each
-            for each in run.billed[partition, subject.place.offset]
-            if (each["account_id"], each["event_id"]) == (account_id, refund["event_id"])
+            line
+            for line in run.billed[partition, subject.place.offset]
+            if (line["account_id"], line["event_id"]) == (account_id, refund["event_id"])
         ]
         assert differences([line.line for line in subject.explanation.lines], billed) == []
         billed[0] = billed[0] | {"credits": 4_242}
         assert "credits is 4242" in differences([line.line for line in subject.explanation.lines], billed)[0]
         assert differences([line.line for line in subject.explanation.lines], billed[1:])
-        wanted = [each for at, each in refunded if at[1] > subject.place.offset and each["event_id"] == story.event_id]
+        wanted = [
+            refund for at, refund in refunded if at[1] > subject.place.offset and refund["event_id"] == story.event_id
+        ]
         assert [
-            each for attempt in story.refunds_since for each in attempt.outputs if each["line"] is not None
+            output for attempt in story.refunds_since for output in attempt.outputs if output["line"] is not None
         ] == wanted
         assert story.present is not None
         assert story.present.explanation.lines

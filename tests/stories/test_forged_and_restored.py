@@ -56,7 +56,7 @@ def rate(cluster: Cluster, messages: int) -> None:
 
 def forged(topic: str, offset: int) -> tuple[int, bytes]:
     """A partition, and a record with a false content as a worker would have made it there for the input at `offset`."""
-    name = {each: BATCH_NAME[kind] for kind, each in topics_by_kind(NAMES).items()}[topic]
+    name = {name_of_topic: BATCH_NAME[kind] for kind, name_of_topic in topics_by_kind(NAMES).items()}[topic]
     for partition in EVERY:
         for message in undisturbed().broker.records(topic, partition):
             batch = CODEC.decode(message.value)[1]

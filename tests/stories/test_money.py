@@ -19,7 +19,7 @@ from local.ports import free_ports
 from local.shared import SharedKafka
 from streams import clock
 from streams.log.command_producer import CommandProducer
-from tests.command import BOOK
+from tests.command import BOOK, everything_running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -27,7 +27,7 @@ Run = Callable[..., Result]
 
 
 def run(*arguments: str | Path, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(main, [str(each) for each in arguments], input=stdin, catch_exceptions=False)
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin, catch_exceptions=False)
 
 
 def done(*arguments: str | Path, stdin: str | None = None) -> Result:
@@ -54,10 +54,9 @@ def pipeline(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> It
     (folder / "book.yaml").write_text(BOOK)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        done("up", "--detach")
-        done("prices", "publish", "book.yaml")
-        yield folder
-        run("down")
+        with everything_running(run):
+            done("prices", "publish", "book.yaml")
+            yield folder
 
 
 @pytest.fixture(autouse=True)
@@ -188,8 +187,8 @@ def test_a_refund_of_a_call() -> None:
     assert "60 credits refunded in 3 requests; 0 rejected, 0 repeated" in made.stderr
     assert "left out: events of the call that cost nothing: 1" in made.stderr
     again = plain("refund", "--request-id", "bulk", "--account", "caller")
-    assert [each["repeated"] for each in again] == [True] * 3
-    assert len({each["id"] for each in again}) == 3
+    assert [output["repeated"] for output in again] == [True] * 3
+    assert len({output["id"] for output in again}) == 3
     nothing = run("refund", "--request-id", "bulk", "--account", "caller", "--charge", "pageview")
     assert "Nothing was charged for pageview by the 4 events" in nothing.stderr
     assert run("refund", "c1", "--request-id", "bulk").exit_code == 2
@@ -233,10 +232,10 @@ def test_dead_letters_become_lines_after_a_fix(pipeline: Path) -> None:
             producer.add(event("late", "early", occurred_at=now + 420_000, quantities={}, attributes={}))
             producer.add(event("late", "wrong", ip="nowhere", quantities={}, attributes={}))
         cluster.results.wait_until_decided(dict.fromkeys(range(2), 0), 30)
-    letters = {each["id"]: each for each in wait_for_letters("late", 2)}
+    letters = {letter["id"]: letter for letter in wait_for_letters("late", 2)}
     early, wrong = letters["early"]["place"], letters["wrong"]["place"]
     assert (letters["early"]["reason"], letters["wrong"]["field"]) == ("in_future", "ip")
-    assert [each["replays"] for each in letters.values()] == [[], []]
+    assert [letter["replays"] for letter in letters.values()] == [[], []]
 
     still = run("dead-letters", "replay", early)
     assert still.exit_code == 1
@@ -265,9 +264,9 @@ def test_dead_letters_become_lines_after_a_fix(pipeline: Path) -> None:
     assert (sent["place"], sent["outcome"], sent["corrected"]) == (wrong, "accepted", True)
     assert sent["outputs"][0]["credits"] == 20
 
-    letters = {each["place"]: each for each in wait_for_letters("late", 3)}
-    assert [each["outcome"] for each in letters[wrong]["replays"]] == ["accepted"]
-    assert [each["outcome"] for each in letters[early]["replays"]] == ["dead_letter", "accepted"]
+    letters = {letter["place"]: letter for letter in wait_for_letters("late", 3)}
+    assert [replay["outcome"] for replay in letters[wrong]["replays"]] == ["accepted"]
+    assert [replay["outcome"] for replay in letters[early]["replays"]] == ["dead_letter", "accepted"]
     assert "corrected, to " in done("dead-letters", "show", wrong).stdout
     assert "charged 20 credit" in done("dead-letters", "list", "--account", "late").stdout
     assert "no dead letters that fit" in done("dead-letters", "list", "--account", "late", "--open").stderr
@@ -301,15 +300,15 @@ def test_status_and_what_happens_without_a_worker() -> None:
     assert well["problems"] == []
     assert (well["rating"]["processes"], well["loading"]["processes"]) == (1, 1)
     assert well["books"][0]["partitions"] == 2
-    assert sum(each["to_rate"] for each in well["input"]) == 0
+    assert sum(partition["to_rate"] for partition in well["input"]) == 0
     assert "embedded, in " in done("status").stdout
     done("down")
     undecided = run("grant", "patient", "5", "--credit-type", "credit", "--id", "p1", "--wait", "0.2")
     assert undecided.exit_code == 1
     assert "The command is in the log there and will be decided when a worker runs" in undecided.stderr
     (ill,) = plain("status", "--no-book", code=1)
-    assert any(each.startswith("no worker runs") for each in ill["problems"])
-    assert any(each.startswith("no loader runs") for each in ill["problems"])
-    (waiting,) = [each for each in ill["input"] if each["to_rate"]]
+    assert any(problem.startswith("no worker runs") for problem in ill["problems"])
+    assert any(problem.startswith("no loader runs") for problem in ill["problems"])
+    (waiting,) = [partition for partition in ill["input"] if partition["to_rate"]]
     assert (waiting["to_rate"], waiting["waiting_since"] > 10**12) == (1, True)
     assert ill["books"] is None

@@ -19,9 +19,9 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    assert found, f"the README shows no {language}"
-    return found
+    shown = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert shown, f"the README shows no {language}"
+    return shown
 
 
 def test_the_price_book_is_one() -> None:
@@ -53,8 +53,8 @@ def test_events_are_sent_from_python_as_shown(kafka: SharedKafka, tmp_path: Path
 
 def headings(page: Path) -> set[str]:
     """The names by which a page's headings are linked to."""
-    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in titles}
 
 
 PAGES = [

@@ -82,5 +82,5 @@ def test_a_server_that_is_away_for_20_seconds(
     letters = Counter(str(letter["reason"]) for outputs in rated for letter in outputs["dead_letter"])
     lines = [line for outputs in rated for line in outputs["billed"]]
     print(f"{len(lines):,} lines, {sum(line['credits'] for line in lines):,} credits, dead letters {dict(letters)}")
-    found = store.query(f"SELECT count(), max(length(original)) FROM dead_letters WHERE size = {POISON_BYTES}").rows
-    assert found == [(cluster.partitions, 64 * 1024)]
+    rows = store.query(f"SELECT count(), max(length(original)) FROM dead_letters WHERE size = {POISON_BYTES}").rows
+    assert rows == [(cluster.partitions, 64 * 1024)]

@@ -37,10 +37,10 @@ def broker(tmp_path: Path) -> Iterator[LocalBroker]:
 
 
 def status_of(config: Path) -> tuple[int, dict[str, Any]]:
-    told = CliRunner().invoke(main, ["status", "--no-book", "--json", "--config", str(config)])
-    assert told.stdout, told.output
-    found: dict[str, Any] = json.loads(told.stdout)
-    return told.exit_code, found
+    result = CliRunner().invoke(main, ["status", "--no-book", "--json", "--config", str(config)])
+    assert result.stdout, result.output
+    status: dict[str, Any] = json.loads(result.stdout)
+    return result.exit_code, status
 
 
 def run_through(cluster: Cluster, messages: list[Sent], *, loaded: bool = True) -> None:
@@ -82,10 +82,11 @@ def test_kafka_restored_behind_state_and_clickhouse(broker: LocalBroker, tmp_pat
         if sent_first:
             cluster.send(events(cluster, "other", 80))
 
-        code, found = status_of(config)
+        code, status = status_of(config)
         assert code == 1
         assert any(
-            "restored.requests[0]" in each and "restored to an earlier copy" in each for each in found["problems"]
+            "restored.requests[0]" in problem and "restored to an earlier copy" in problem
+            for problem in status["problems"]
         )
         cluster.start_with("worker")
         code, log = cluster.wait_ended("worker")
@@ -129,8 +130,8 @@ def test_clickhouse_emptied_and_restored_loads_itself_again(kafka: SharedKafka, 
                 shutil.copytree(tmp_path / "backup", data, symlinks=True)
             cluster.start_with("loader")
             cluster.wait_for(lambda: up_to_date(cluster, tmp_path), "the store has everything", 60)
-            _, found = status_of(tmp_path / "one" / "loader.toml")
-            assert found["loading"]["behind"] == 0
+            _, status = status_of(tmp_path / "one" / "loader.toml")
+            assert status["loading"]["behind"] == 0
             cluster.stop("loader")
             sink = EmbeddedSink(data)
             try:
@@ -144,5 +145,5 @@ def test_clickhouse_emptied_and_restored_loads_itself_again(kafka: SharedKafka, 
 
 def up_to_date(cluster: Cluster, folder: Path) -> bool:
     """Whether the positions that the store tells are the last of every topic."""
-    _, found = status_of(folder / "one" / "loader.toml")
-    return found["loaded"] is not None and found["loading"]["behind"] == 0
+    _, status = status_of(folder / "one" / "loader.toml")
+    return status["loaded"] is not None and status["loading"]["behind"] == 0

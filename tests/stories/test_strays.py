@@ -44,7 +44,7 @@ class Stranger:
 
     def write(self, topic: str, offset: int, items: list[dict[str, Any]], seal: bytes | None = None) -> None:
         """A batch of the topic's kind in partition 0 that claims to come from this input offset."""
-        kinds = {each: BATCH_NAME[kind] for kind, each in topics_by_kind(self.cluster.names).items()}
+        kinds = {topic: BATCH_NAME[kind] for kind, topic in topics_by_kind(self.cluster.names).items()}
         name = kinds[topic]
         head = {"source_partition": 0, "source_offset": offset, "part": 0, "parts": 1}
         self.write_bytes(topic, self.cluster.codec.encode(name, {**head, BATCHES[name]: items}), seal)
@@ -109,11 +109,11 @@ def test_strays_change_no_bill_and_are_named(cluster: Cluster, tmp_path: Path) -
     log = cluster.log_of("loader", 1_000_000)
     loaded = {place for place in stranger.places if place.split("[")[0] in names.loaded}
     assert all(f"{place}: a stray record" in log for place in loaded)
-    told = CliRunner().invoke(main, ["audit", "--json", "--state", "--config", str(tmp_path / "one" / "loader.toml")])
-    differences = [json.loads(line) for line in told.stdout.splitlines()][:-1]
-    assert told.exit_code == 1, told.output
-    assert {each["place"] for each in differences} == stranger.places
-    assert all("a stray record" in each["detail"] for each in differences)
+    result = CliRunner().invoke(main, ["audit", "--json", "--state", "--config", str(tmp_path / "one" / "loader.toml")])
+    differences = [json.loads(line) for line in result.stdout.splitlines()][:-1]
+    assert result.exit_code == 1, result.output
+    assert {difference["place"] for difference in differences} == stranger.places
+    assert all("a stray record" in difference["detail"] for difference in differences)
     print(f"{len(stranger.places)} stray records, each named by the loader and by audit; the bill is that of rate")
 
 
@@ -140,8 +140,8 @@ def test_an_upgraded_pipeline_and_a_rotated_key(cluster: Cluster, tmp_path: Path
     assert f"{names.seals}[0]@0" in log
     assert "creditmeter seal rotate" in log
     config = str(tmp_path / "one" / "worker.toml")
-    told = CliRunner().invoke(main, ["seal", "rotate", "--config", config])
-    assert told.exit_code == 0, told.output
+    result = CliRunner().invoke(main, ["seal", "rotate", "--config", config])
+    assert result.exit_code == 0, result.output
     cluster.seal_keys = type(cluster.seal_keys)(cluster.seal_keys.log_id, key.encode())
     cluster.start_with("worker", seal_key=key)
     cluster.start_with("loader", seal_key=key)
@@ -157,8 +157,8 @@ def test_an_upgraded_pipeline_and_a_rotated_key(cluster: Cluster, tmp_path: Path
         check_store(sink, rated)
     finally:
         sink.close()
-    told = CliRunner().invoke(main, ["audit", "--json", "--state", "--config", str(tmp_path / "one" / "loader.toml")])
-    assert {json.loads(line)["place"] for line in told.stdout.splitlines()[:-1]} == stranger.places
+    result = CliRunner().invoke(main, ["audit", "--json", "--state", "--config", str(tmp_path / "one" / "loader.toml")])
+    assert {json.loads(line)["place"] for line in result.stdout.splitlines()[:-1]} == stranger.places
 
 
 def before_seals(cluster: Cluster) -> None:

@@ -61,12 +61,12 @@ class History:
         return self.moved_back(text).replace(self.pipeline.names.prefix, "credits")
 
     def moved(self, text: str) -> str:
-        return DAY.sub(lambda found: str(date.fromisoformat(found[0]) + self.by), text)
+        return DAY.sub(lambda match: str(date.fromisoformat(match[0]) + self.by), text)
 
     def moved_back(self, text: str) -> str:
-        def back(found: re.Match[str]) -> str:
-            before = date.fromisoformat(found[0]) - self.by
-            return str(before) if FIRST_DAY <= before <= LAST_DAY else found[0]
+        def back(match: re.Match[str]) -> str:
+            before = date.fromisoformat(match[0]) - self.by
+            return str(before) if FIRST_DAY <= before <= LAST_DAY else match[0]
 
         return DAY.sub(back, text)
 
@@ -74,16 +74,18 @@ class History:
 @pytest.fixture(scope="module")
 def history(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
     pipeline = Pipeline(kafka.bootstrap, kafka.fresh_prefix(), tmp_path_factory.mktemp("support"), partitions=2)
-    pipeline.start("worker")
-    pipeline.start("loader")
-    found = History(pipeline)
-    assert found.run(f"prices publish {ROOT / 'examples' / 'prices' / 'pixel.yaml'}").exit_code == 0
-    (commands,) = blocks("json")
-    assert found.run("emit", found.moved(commands)).exit_code == 0
-    pipeline.wait_until_rated()
-    pipeline.wait_until_loaded()
-    yield found
-    pipeline.close()
+    try:
+        pipeline.start("worker")
+        pipeline.start("loader")
+        history = History(pipeline)
+        assert history.run(f"prices publish {ROOT / 'examples' / 'prices' / 'pixel.yaml'}").exit_code == 0
+        (commands,) = blocks("json")
+        assert history.run("emit", history.moved(commands)).exit_code == 0
+        pipeline.wait_until_rated()
+        pipeline.wait_until_loaded()
+        yield history
+    finally:
+        pipeline.close()
 
 
 def compared(text: str) -> list[str]:
@@ -102,10 +104,10 @@ def test_every_command_says_what_is_shown(history: History) -> None:
     commands = shown()
     assert len(commands) >= 8
     for command, output in commands:
-        found = history.output(command)
+        printed = history.output(command)
         if command.startswith("refund") and "--dry-run" not in command:
             history.pipeline.wait_until_loaded()
-        assert compared(found) == compared(output), f"{command}\n{found}"
+        assert compared(printed) == compared(output), f"{command}\n{printed}"
 
 
 def test_the_history_moves_to_today_as_shown(history: History, tmp_path: Path) -> None:

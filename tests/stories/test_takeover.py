@@ -39,7 +39,7 @@ def test_an_empty_disk_and_a_log_trimmed_to_the_checkpoints(cluster: Cluster, tm
     log_id = check_topics(cluster.bootstrap, names)[names.requests]
     kept = Checkpoints(str(tmp_path / "kept"), names.requests, log_id)
     input_log = KafkaInputLog(cluster.bootstrap, names.requests)
-    ends = [input_log.bounds(each)[1] for each in range(cluster.partitions)]
+    ends = [input_log.bounds(partition)[1] for partition in range(cluster.partitions)]
     cluster.wait_for(lambda: newest(kept, cluster) == [end - 1 for end in ends], "a checkpoint of everything")
     cluster.send(traffic.messages(100))  # rated, but in no checkpoint for certain
     cluster.wait_until_rated()
@@ -48,7 +48,7 @@ def test_an_empty_disk_and_a_log_trimmed_to_the_checkpoints(cluster: Cluster, tm
     cluster.send(traffic.messages(100))  # not rated by anybody yet
     messages = cluster.messages()
     trim(cluster, kept)
-    begins = [input_log.bounds(each)[0] for each in range(cluster.partitions)]
+    begins = [input_log.bounds(partition)[0] for partition in range(cluster.partitions)]
     assert min(begins) > 0
     input_log.close()
 
@@ -69,14 +69,14 @@ def test_an_empty_disk_and_a_log_trimmed_to_the_checkpoints(cluster: Cluster, tm
 
 
 def newest(kept: Checkpoints, cluster: Cluster) -> list[int]:
-    found = [kept.newest(each) for each in range(cluster.partitions)]
-    return [-1 if each is None else each.applied for each in found]
+    newest = [kept.newest(partition) for partition in range(cluster.partitions)]
+    return [-1 if checkpoint is None else checkpoint.applied for checkpoint in newest]
 
 
 def trim(cluster: Cluster, kept: Checkpoints) -> None:
     """Deletes from the log what the oldest checkpoint kept of each partition makes needless."""
-    needed = {each: list(kept.whole(each))[-1].applied + 1 for each in range(cluster.partitions)}
+    needed = {partition: list(kept.whole(partition))[-1].applied + 1 for partition in range(cluster.partitions)}
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
-    places = [TopicPartition(cluster.names.requests, each, offset) for each, offset in needed.items()]
+    places = [TopicPartition(cluster.names.requests, partition, offset) for partition, offset in needed.items()]
     for done in admin.delete_records(places).values():
         done.result(30)

@@ -26,7 +26,7 @@ def rate(run: Run, tmp_path: Path) -> Callable[..., tuple[list[Any], str]]:
 
     def rated(*commands: dict[str, Any], book: str = BOOK) -> tuple[list[Any], str]:
         (tmp_path / "book.yaml").write_text(book)
-        (tmp_path / "in.ndjson").write_text("".join(f"{json.dumps(each)}\n" for each in commands))
+        (tmp_path / "in.ndjson").write_text("".join(f"{json.dumps(command)}\n" for command in commands))
         result = run("rate", "--prices", "book.yaml", "in.ndjson")
         assert result.exit_code == 0, result.output
         return [json.loads(line) for line in result.stdout.splitlines()], result.stderr
@@ -55,7 +55,7 @@ def test_a_time_in_another_unit_is_refused_and_spoils_nothing_behind_it(
     around = [EVENT | {"event_id": f"e{n}", "occurred_at": AT + n} for n in (1, 2, 3)]
     outputs, summary = rate(around[0], command(wrong), *around[1:])
     refused = {"type": "dead_letter", "reason": "invalid_event", "field": field, "line_number": 2}
-    assert [each for each in outputs if each["type"] != "billed"] == [refused]
+    assert [output for output in outputs if output["type"] != "billed"] == [refused]
     assert "charged: 3 credit" in summary
 
 
@@ -69,7 +69,7 @@ def test_the_bounds_themselves_are_taken(rate: Callable[..., tuple[list[Any], st
         book=book,
     )
     assert "dead letters" not in summary
-    (last,) = (each for each in outputs if each.get("event_id") == "last")
+    (last,) = (output for output in outputs if output.get("event_id") == "last")
     assert last["window_ends_at"] == LAST_INSTANT + 36_500 * 86_400_000
 
 

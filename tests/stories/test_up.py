@@ -67,10 +67,12 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
     assert started.exit_code == 0, started.stderr
     again = pipeline("up", "--detach")
     kafka = load().settings.bootstrap_servers
-    told = f"creditmeter already runs here (pid {running(tmp_path).pid}, Kafka {kafka}); `creditmeter down` stops it."
-    assert (again.exit_code, again.stderr) == (0, f"{told}\n")
+    message = (
+        f"creditmeter already runs here (pid {running(tmp_path).pid}, Kafka {kafka}); `creditmeter down` stops it."
+    )
+    assert (again.exit_code, again.stderr) == (0, f"{message}\n")
     refused = pipeline("up")
-    assert (refused.exit_code, refused.stderr) == (1, f"Error: {told}\n")
+    assert (refused.exit_code, refused.stderr) == (1, f"Error: {message}\n")
     assert "creditmeter up" in pipeline("config").stdout, "commands find what it runs"
     data = tmp_path / ".creditmeter"
     assert [

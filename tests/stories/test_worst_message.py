@@ -47,8 +47,8 @@ value = codec.encode("RequestBatch", {"events": []})[:head] + write_long(count) 
 del events, whole
 good = codec.encode("RequestBatch", {"events": [event("after", "account-0")]})
 broker.append(names.requests, 0, codec.encode("PriceBook", book_command(BOOK, START)), START)
-for each in (value, good):
-    broker.append(names.requests, 0, each, START + 1)
+for message in (value, good):
+    broker.append(names.requests, 0, message, START + 1)
 out = MemoryOutputLog(broker, codec.read_position, seals=Sealer(b"worst"))
 wiring = Wiring(names, 1, codec, read_book, MemoryInputLog(broker, names.requests), out)
 states = RocksFolder(folder)
@@ -63,7 +63,7 @@ topics = (names.billed, names.dead_letters)
 batches = {topic: [codec.decode(m.value)[1] for m in broker.records(topic, 0)] for topic in topics}
 print(json.dumps({
     "bytes": len(value), "seconds": took, "mib": peak_mib(),
-    "letters": [each["detail"] for batch in batches[names.dead_letters] for each in batch["dead_letters"]][:2],
+    "letters": [letter["detail"] for batch in batches[names.dead_letters] for letter in batch["dead_letters"]][:2],
     "count": sum(len(batch["dead_letters"]) for batch in batches[names.dead_letters]),
     "charged": sum(line["decision"] == "charged" for batch in batches[names.billed] for line in batch["events"]),
     "largest": max(len(m.value) for topic in names.outputs for m in broker.records(topic, 0)),
@@ -77,24 +77,24 @@ def rated(kind: str, count: int, folder: Path) -> dict[str, object]:
         [sys.executable, "-c", RATE, kind, str(count), str(folder)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2_000:]
-    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{count:,} events ({kind}): {found}")
-    return found
+    figures: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{count:,} events ({kind}): {figures}")
+    return figures
 
 
 def test_more_than_a_million_empty_events_in_one_message(tmp_path: Path) -> None:
     """15 MB that are next to nothing on the wire: one dead letter, at once, and the message behind it is charged."""
-    found = rated("empty", 1_100_000, tmp_path)
-    assert found["count"] == 1
-    assert found["letters"] == ["more than 50000 events in one batch"]
-    assert float(str(found["seconds"])) < 1
-    assert float(str(found["mib"])) < MOST_MIB
+    figures = rated("empty", 1_100_000, tmp_path)
+    assert figures["count"] == 1
+    assert figures["letters"] == ["more than 50000 events in one batch"]
+    assert float(str(figures["seconds"])) < 1
+    assert float(str(figures["mib"])) < MOST_MIB
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["empty", "charged"])
 def test_the_most_events_that_a_message_may_hold(tmp_path: Path, kind: str) -> None:
-    found = rated(kind, 50_000, tmp_path)
-    assert found["count"] == (50_000 if kind == "empty" else 0)
-    assert float(str(found["mib"])) < MOST_MIB
-    assert int(str(found["largest"])) <= 512 * 1024
+    figures = rated(kind, 50_000, tmp_path)
+    assert figures["count"] == (50_000 if kind == "empty" else 0)
+    assert float(str(figures["mib"])) < MOST_MIB
+    assert int(str(figures["largest"])) <= 512 * 1024

@@ -41,7 +41,7 @@ read_book_once = cache(read_book)
 
 def stray_batch(topic: str, partition: int, offset: int) -> bytes:
     """A batch of the topic's kind that claims to come from this input offset."""
-    name = next(BATCH_NAME[kind] for kind, each in topics_by_kind(NAMES).items() if each == topic)
+    name = next(BATCH_NAME[kind] for kind, kind_topic in topics_by_kind(NAMES).items() if kind_topic == topic)
     head = {"source_partition": partition, "source_offset": offset, "part": 0, "parts": 1}
     return CODEC.encode(name, {**head, BATCHES[name]: []})
 
@@ -357,7 +357,7 @@ class Cluster:
         if not self.with_strangers or rolled.random() > 0.3:
             return
         topic, partition = rolled.choice(NAMES.outputs), rolled.randrange(PARTITIONS)
-        known = [record for each in NAMES.outputs for record in self.broker.records(each, partition)]
+        known = [record for topic in NAMES.outputs for record in self.broker.records(topic, partition)]
         copied = rolled.choice(known).value if known and rolled.random() < 0.4 else None
         end = self.broker.bounds(NAMES.requests, partition)[1]
         claimed = rolled.choice([0, max(0, end - 1), end, end + rolled.randrange(50), 2**60])

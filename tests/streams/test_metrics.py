@@ -64,8 +64,8 @@ def test_health_says_how_it_is(well: bool, status: int, word: str) -> None:
         return well, {"partitions": [1, 2]}
 
     with MetricsServer(Metrics(), health) as server:
-        found, kind, text = ask(server, "/health")
-    assert (found, kind, json.loads(text)) == (status, "application/json", {"status": word, "partitions": [1, 2]})
+        code, kind, text = ask(server, "/health")
+    assert (code, kind, json.loads(text)) == (status, "application/json", {"status": word, "partitions": [1, 2]})
 
 
 def test_a_health_check_that_fails_is_a_failing_health() -> None:

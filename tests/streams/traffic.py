@@ -176,7 +176,7 @@ class Traffic:
         if what == "again" and refunded:
             event_id = self.random.choice(refunded[-10:])
         elif what != "unknown" and sent:
-            priced = [each for each in sent[-12:] if each["endpoint"] not in ("/gratis", "/other")]
+            priced = [event for event in sent[-12:] if event["endpoint"] not in ("/gratis", "/other")]
             event_id = self.random.choice(priced if what == "late" and priced else sent)["event_id"]
         event_id = event_id or "event-of-nobody"
         refunded.append(event_id)

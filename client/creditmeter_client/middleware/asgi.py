@@ -153,7 +153,12 @@ class _Response:
         headers = start["headers"]
         length = inline.content_length(headers)
         fits = len(body) <= self._settings.largest_body and (length is None or length == len(body) or not complete)
-        could_differ = body[:1] == b"{" and fits and (complete or length is not None) and self._session.is_metered()
+        could_differ = (
+            body[:1] == b"{"
+            and fits
+            and (complete or length is not None)
+            and self._session.is_metered(is_over=complete)
+        )
         if could_differ and complete and (not inline.is_object(body) or inline.has_member(body)):
             could_differ = False
         if could_differ and complete and inline.is_asked(self._session.call.headers):

@@ -72,6 +72,7 @@ class Session:
         self._policy = shared.settings.policy_of(call.path)
         self._hold_id: str | None = None
         self._expected: list[Usage] = []
+        self._after: list[Usage] | None = None  # what the call used, once it is over
         self._charged: list[Event] = []
         self._decisions: list[Decision] = []
         self._is_recorded = False
@@ -133,9 +134,12 @@ class Session:
 
     # -- after the work
 
-    def is_metered(self) -> bool:
-        """Whether the call costs credits or may."""
-        return bool(self._charged or self.call.usages or self._described(self._shared.settings.describe))
+    def is_metered(self, *, is_over: bool) -> bool:
+        """Whether the call costs credits or may. `is_over`: the handler has found all that it will."""
+        described = self._described(self._shared.settings.describe)
+        if is_over:
+            self._after = described
+        return bool(self._charged or self.call.usages or described)
 
     def ask_decision(self) -> Future[list[Decision]] | None:
         """Records the call, and returns the decisions to wait for; None where waiting is of no use now."""
@@ -188,13 +192,15 @@ class Session:
         return usages
 
     def _events(self, *, failed: bool) -> list[Event]:
-        usages = [*self._described(self._shared.settings.describe), *self.call.usages]
+        described = self._after if self._after is not None else self._described(self._shared.settings.describe)
+        usages = [*described, *self.call.usages]
         outcome = Outcome.FAILED if failed or self.call.status is None else outcome_of(self.call.status)
         now = self._meter.clock.now_ms()
         return [
             event_of(
-                usage if usage.outcome is not None and not failed else replace(usage, outcome=outcome),
+                replace(usage, outcome=outcome) if failed else usage,
                 now=now,
+                outcome=outcome,
                 hold_id=self._hold_id,
                 keeps_hold=number < len(usages),
             )

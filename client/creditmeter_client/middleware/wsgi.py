@@ -98,7 +98,7 @@ class _Response:
                 changed = self.whole(body) if len(body) == length else None
                 self.release()
                 return body if changed is None else changed
-            if self._session.is_metered():
+            if self._session.is_metered(is_over=False):
                 self._headers = _as_text(inline.with_vary(_as_bytes(self._headers)))
         self.release()
         return first
@@ -107,7 +107,12 @@ class _Response:
         """The body with credit usage, and its headers set; None where it stays as it is."""
         length = inline.content_length(_as_bytes(self._headers))
         fits = len(body) <= self._settings.largest_body and length in {None, len(body)}
-        if not fits or not inline.is_object(body) or inline.has_member(body) or not self._session.is_metered():
+        if (
+            not fits
+            or not inline.is_object(body)
+            or inline.has_member(body)
+            or not self._session.is_metered(is_over=True)
+        ):
             return None
         headers = _as_bytes(self._headers)
         if not inline.is_asked(self._session.call.headers):

@@ -82,7 +82,7 @@ def test_memory_does_not_grow_with_the_job(grown: Callable[[int, int], int]) -> 
 def test_a_claim_outlives_the_id_of_its_owner(upper: Store) -> None:
     """The owner's id is forgotten, and new in the job: the claim is still the old event's."""
     estimator = with_history(upper, [company("first", AT, "a.example"), company("later", AT + 60 * DAY, "b.example")])
-    told = counted(
+    estimate = counted(
         estimator,
         company("second", AT + 61 * DAY, "a.example"),
         company("first", AT + 62 * DAY, "c.example"),
@@ -90,22 +90,22 @@ def test_a_claim_outlives_the_id_of_its_owner(upper: Store) -> None:
         company("first", AT + 62 * DAY, "c.example"),
         company("later", AT + 60 * DAY, "b.example"),
     )
-    tally = told.charges["company", "credit"]
+    tally = estimate.charges["company", "credit"]
     assert (tally.saved.in_history, tally.saved.in_job, tally.credits) == (10, 10, 10)
-    assert (told.repeats.in_history, told.repeats.in_job) == (1, 1)
+    assert (estimate.repeats.in_history, estimate.repeats.in_job) == (1, 1)
 
 
 def test_a_part_refund_of_an_old_event_leaves_it_in_history(upper: Store) -> None:
     refund = {"type": "refund", "refund_id": "r", "event_id": "old", "credits": 4, "requested_at": AT + 1}
     estimator = with_history(upper, [company("old", AT, "a.example")])
-    told = counted(estimator, refund, company("new", AT + 2, "a.example"))
-    assert (told.charges["company", "credit"].saved.in_history, told.balances["credit"].refunded) == (10, 4)
-    assert told.suffices, "nothing is charged, though the account is in debt"
+    estimate = counted(estimator, refund, company("new", AT + 2, "a.example"))
+    assert (estimate.charges["company", "credit"].saved.in_history, estimate.balances["credit"].refunded) == (10, 4)
+    assert estimate.suffices, "nothing is charged, though the account is in debt"
 
 
 def test_a_command_without_a_time_is_of_now(upper: Store) -> None:
     estimator = with_history(upper, [])
     grant = {"type": "grant", "grant_id": "g", "credit_type": "credit", "credits": 10}
-    told = counted(estimator, grant, {"event_id": "e", "endpoint": "/v1/pageview", "channel": "js"})
-    assert (told.balances["credit"].after, told.horizon) == (9, NOW - 35 * DAY)
-    assert told.suffices
+    estimate = counted(estimator, grant, {"event_id": "e", "endpoint": "/v1/pageview", "channel": "js"})
+    assert (estimate.balances["credit"].after, estimate.horizon) == (9, NOW - 35 * DAY)
+    assert estimate.suffices

@@ -15,7 +15,7 @@ SETTINGS = AccountSettings(PlanSetting("team", AT, None), "allow", {"credit": 50
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "lines"),
     [
         (SettingsChange(on_empty="reject"), ["on empty: allow -> reject"]),
         (SettingsChange(no_plan=True), ["plan: team from 2026-01-01T00:00:00Z -> none"]),
@@ -31,8 +31,8 @@ SETTINGS = AccountSettings(PlanSetting("team", AT, None), "allow", {"credit": 50
         (SettingsChange(marks={"credit": 50}), []),
     ],
 )
-def test_a_change_leaves_the_rest_as_it_is(change: SettingsChange, told: list[str]) -> None:
-    assert list(differences(SETTINGS, change.applied(SETTINGS, AT + 86_400_000))) == told
+def test_a_change_leaves_the_rest_as_it_is(change: SettingsChange, lines: list[str]) -> None:
+    assert list(differences(SETTINGS, change.applied(SETTINGS, AT + 86_400_000))) == lines
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_settings_under_a_known_id_change_nothing_and_say_so(pipeline: Pipeline)
     change_settings(pipeline, "acme", team, "u-2", 10)
     again = change_settings(pipeline, "acme", SettingsChange(plan="team", started_at=clock.now_ms() + 5_000), "u-2", 10)
     assert again.repeat is not None
-    assert [each.split()[0] for each in again.repeat.differences or ()] == ["plan.started_at"]
+    assert [difference.split()[0] for difference in again.repeat.differences or ()] == ["plan.started_at"]
 
 
 def test_many_repeats_far_apart_are_all_compared(pipeline: Pipeline) -> None:
@@ -125,8 +125,12 @@ def test_many_repeats_far_apart_are_all_compared(pipeline: Pipeline) -> None:
     submit_and_wait(pipeline, Command.GRANT, [record | {"grant_id": f"g{n}"} for n in range(1_200)], 10)
     again = [record | {"grant_id": f"g{n}", "credits": 1 + n % 2} for n in (0, 3, 1_199)]
     decided = submit_and_wait(pipeline, Command.GRANT, again, 10)
-    assert [each.repeat.first.offset for each in decided if each.repeat and each.repeat.first] == [0, 3, 1_199]
-    assert [each.is_other_content for each in decided] == [False, True, True]
+    assert [command.repeat.first.offset for command in decided if command.repeat and command.repeat.first] == [
+        0,
+        3,
+        1_199,
+    ]
+    assert [command.is_other_content for command in decided] == [False, True, True]
 
 
 def test_what_the_log_no_longer_has_is_not_called_the_same() -> None:

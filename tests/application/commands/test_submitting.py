@@ -30,11 +30,11 @@ def pipeline_in_memory(notices: RecordedNotices | None = None) -> Pipeline:
 def test_each_command_gets_its_own_outputs() -> None:
     records = [grant("one"), grant("two", "other"), grant("one"), grant("three", credits=7)]
     decided = submit_and_wait(pipeline_in_memory(), Command.GRANT, records, 10)
-    assert [(each.own_id, [out["balance_after"] for out in each.of(Kind.GRANT)]) for each in decided] == [
+    assert [(command.own_id, [out["balance_after"] for out in command.of(Kind.GRANT)]) for command in decided] == [
         ("one", [5]), ("two", [5]), ("one", []), ("three", [12]),
     ]  # fmt: skip
-    assert len({each.place for each in decided}) == 4
-    assert not any(each.is_set_aside for each in decided)
+    assert len({command.place for command in decided}) == 4
+    assert not any(command.is_set_aside for command in decided)
 
 
 def test_a_command_that_is_set_aside_shows_its_dead_letter_without_the_original() -> None:

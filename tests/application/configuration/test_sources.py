@@ -111,7 +111,7 @@ def test_true_is_no_number_and_no_text(empty_folder: Path) -> None:
 def test_checkpoint_settings(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (empty_folder / "creditmeter.toml").write_text('[checkpoint]\nurl = "s4://bucket"\nevery = 0\n')
     monkeypatch.setenv("CREDITMETER_CHECKPOINTS_KEPT", "none")
-    assert [each.partition(": ")[2] for each in sorted(mistakes_of())] == [
+    assert [mistake.partition(": ")[2] for mistake in sorted(mistakes_of())] == [
         "checkpoint_url: s4:// is no store that fsspec knows; a folder, or s3://bucket/path, gs://…, abfs://… is meant",
         "checkpoint_every: should be greater than or equal to 1",
         "checkpoints_kept: should be a valid integer, unable to parse string as an integer",
@@ -126,7 +126,7 @@ def test_checkpoint_settings(empty_folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_seal_keys(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounded, without a comma, and never shown."""
     monkeypatch.setenv("CREDITMETER_SEAL_KEYS_BEFORE", "the old key that was set,short")
-    assert [each.partition(": ")[2] for each in sorted(mistakes_of())] == [
+    assert [mistake.partition(": ")[2] for mistake in sorted(mistakes_of())] == [
         "seal_keys_before: should have 16 to 64 bytes, without spaces at its ends",
     ]
     monkeypatch.setenv("CREDITMETER_SEAL_KEY", "a key with a comma, and long")
@@ -148,11 +148,11 @@ def test_security_settings_that_contradict_each_other(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CREDITMETER_KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
     monkeypatch.setenv("CREDITMETER_KAFKA_SASL_USERNAME", "u")
     monkeypatch.setenv("CREDITMETER_KAFKA_SSL_CERTIFICATE_LOCATION", "cert.pem")
-    found = "\n".join(mistakes_of())
-    assert "not set: kafka_sasl_mechanism: is needed" in found
-    assert "not set: kafka_sasl_password: is needed" in found
-    assert "kafka_ssl_certificate_location: has no effect" in found
-    assert "kafka_ssl_key_location: is needed" in found
+    text = "\n".join(mistakes_of())
+    assert "not set: kafka_sasl_mechanism: is needed" in text
+    assert "not set: kafka_sasl_password: is needed" in text
+    assert "kafka_ssl_certificate_location: has no effect" in text
+    assert "kafka_ssl_key_location: is needed" in text
 
 
 @pytest.mark.parametrize(

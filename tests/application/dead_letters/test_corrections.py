@@ -32,9 +32,9 @@ def mistakes(text: str) -> tuple[str, ...]:
 
 def test_what_is_right_can_be_sent() -> None:
     event = EVENT | {"occurred_at": "2026-02-02T02:40:00Z", "ip": "192.0.2.1", "outcome": "processed"}
-    found = read_correction(letter("RequestBatch", {"events": [event]}), PLACE, Codec(), 4)
-    assert found.partition == partition_of("acme", 4)
-    command, record = Codec().decode_command(found.value)
+    corrected = read_correction(letter("RequestBatch", {"events": [event]}), PLACE, Codec(), 4)
+    assert corrected.partition == partition_of("acme", 4)
+    command, record = Codec().decode_command(corrected.value)
     assert command == Command.REQUEST
     (sent,) = record["events"]
     assert (sent["occurred_at"], sent["ip"], sent["domain"], sent["quantities"]) == (AT, "192.0.2.1", None, {})
@@ -48,13 +48,13 @@ def test_the_decoded_part_alone_will_do() -> None:
 
 def test_every_mistake_is_named() -> None:
     event = {"event_id": "", "occurred_at": 7, "endpoint": "/x", "ip": "nowhere", "colour": "red"}
-    found = mistakes(letter("RequestBatch", {"events": [EVENT | {"domain": "nope"}, event]}))
-    fields = [each.partition(":")[0] for each in found]
+    problems = mistakes(letter("RequestBatch", {"events": [EVENT | {"domain": "nope"}, event]}))
+    fields = [mistake.partition(":")[0] for mistake in problems]
     assert fields == [
         "record.events[0].domain",
         *(f"record.events[1].{name}" for name in ("event_id", "account_id", "occurred_at", "channel", "ip", "colour")),
     ]
-    assert "should be an IPv4 or IPv6 address, or null" in found[5]
+    assert "should be an IPv4 or IPv6 address, or null" in problems[5]
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_every_mistake_is_named() -> None:
     ],
 )
 def test_other_commands(name: str, record: dict[str, Any], field: str) -> None:
-    (found,) = mistakes(letter(name, record))
-    assert found.startswith(f"record.{field}: is ")
+    (problem,) = mistakes(letter(name, record))
+    assert problem.startswith(f"record.{field}: is ")
 
 
 @pytest.mark.parametrize(
@@ -87,24 +87,24 @@ def test_other_commands(name: str, record: dict[str, Any], field: str) -> None:
     ],
 )
 def test_what_is_no_letter(text: str, said: str) -> None:
-    (found,) = mistakes(text)
-    assert said in found
+    (problem,) = mistakes(text)
+    assert said in problem
 
 
 def test_events_of_several_partitions_cannot_be_one_message() -> None:
     other = next(f"a{number}" for number in range(99) if partition_of(f"a{number}", 4) != partition_of("acme", 4))
-    (found,) = mistakes(letter("RequestBatch", {"events": [EVENT, EVENT | {"account_id": other}]}))
-    assert "in several partitions" in found
+    (problem,) = mistakes(letter("RequestBatch", {"events": [EVENT, EVENT | {"account_id": other}]}))
+    assert "in several partitions" in problem
 
 
 def test_what_differs_is_told() -> None:
     before = ("RequestBatch", {"events": [EVENT | {"ip": "nowhere", "attributes": {"a": "x"}}]})
     event = EVENT | {"ip": None, "attributes": {"b": "x"}}
     after = read_correction(letter("RequestBatch", {"events": [event]}), PLACE, Codec(), 4)
-    told = list(changed_fields(before, after))
-    assert 'events[0].ip: "nowhere" -> null' in told
-    assert 'events[0].attributes.a: "x" -> nothing' in told
-    assert 'events[0].attributes.b: nothing -> "x"' in told
+    changes = list(changed_fields(before, after))
+    assert 'events[0].ip: "nowhere" -> null' in changes
+    assert 'events[0].attributes.a: "x" -> nothing' in changes
+    assert 'events[0].attributes.b: nothing -> "x"' in changes
     assert next(changed_fields(None, after)).startswith("the bytes that nobody could read")
 
 
@@ -114,9 +114,9 @@ def test_every_field_of_the_schemas_is_known(name: str) -> None:
     is_batch = name == "RequestBatch"
     fields = EVENT_FIELDS if is_batch else [field["name"] for field in fields_of(name)]
     empty = dict.fromkeys(fields)
-    found = mistakes(letter(name, {"events": [empty]} if is_batch else empty))
-    assert found
-    assert not [each for each in found if "there is no such field" in each]
+    problems = mistakes(letter(name, {"events": [empty]} if is_batch else empty))
+    assert problems
+    assert not [mistake for mistake in problems if "there is no such field" in mistake]
 
 
 def fields_of(name: str) -> Any:

@@ -19,7 +19,7 @@ def letter(reason: str, account_id: str | None, partition: int) -> DeadLetter:
 def test_a_wrong_partition_names_both_partitions_and_the_setting() -> None:
     assert partition_of("acme", 8) == 4
     crc = zlib.crc32(b"acme") % 8
-    other = next(each for each in range(8) if each not in {4, crc})
+    other = next(number for number in range(8) if number not in {4, crc})
     said = hint(letter("wrong_partition", "acme", other), 8)
     assert said is not None
     assert said.startswith(f"found in partition {other}; account acme belongs in partition 4 of 8: ")
@@ -32,7 +32,7 @@ def test_a_wrong_partition_names_both_partitions_and_the_setting() -> None:
     )
 
 
-@pytest.mark.parametrize("reason", [each for each in DeadLetterReason if each != "wrong_partition"])
+@pytest.mark.parametrize("reason", [reason for reason in DeadLetterReason if reason != "wrong_partition"])
 def test_other_reasons_have_none(reason: str) -> None:
     assert hint(letter(reason, "acme", 1), 8) is None
     assert row_with_hint(letter(reason, "acme", 1), 8)["hint"] is None

@@ -14,9 +14,9 @@ def letter(partition: int, offset: int, recorded_at: int, index: int | None = No
 
 def listed(limit: int, *letters: DeadLetter) -> tuple[list[str], int]:
     newest = Newest(limit)
-    for each in letters:
-        newest.add(each)
-    return [str(each.place) for each in newest.letters], newest.hidden
+    for letter in letters:
+        newest.add(letter)
+    return [str(letter.place) for letter in newest.letters], newest.hidden
 
 
 def test_the_newest_of_a_low_partition_is_first() -> None:
@@ -37,8 +37,10 @@ def test_letters_of_one_millisecond_are_in_order_of_their_places() -> None:
 def test_any_order_of_reading_gives_the_same(seed: int) -> None:
     chance = random.Random(seed)
     letters = [letter(partition, offset, chance.randrange(50)) for partition in range(5) for offset in range(10)]
-    by_age = sorted(letters, key=lambda each: (each.record["recorded_at"], each.place.partition, each.place.offset))
+    by_age = sorted(
+        letters, key=lambda letter: (letter.record["recorded_at"], letter.place.partition, letter.place.offset)
+    )
     chance.shuffle(letters)
     limit = chance.randrange(60)
-    expected = [str(each.place) for each in reversed(by_age)][:limit]
+    expected = [str(letter.place) for letter in reversed(by_age)][:limit]
     assert listed(limit, *letters) == (expected, max(0, 50 - limit))

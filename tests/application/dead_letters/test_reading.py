@@ -73,7 +73,7 @@ def test_each_has_its_place_and_its_original(pipeline: Pipeline) -> None:
     original = pipeline.log.original(letter)
     decoded = pipeline.log.decoded(original)
     assert decoded is not None
-    assert [each["event_id"] for each in decoded[1]["events"]] == ["bad"]
+    assert [event["event_id"] for event in decoded[1]["events"]] == ["bad"]
     poison = next(letter for letter in letters.values() if letter.record["reason"] == "undecodable")
     assert pipeline.log.original(poison) == b"poison"
     assert pipeline.log.decoded(b"poison") is None

@@ -28,7 +28,7 @@ def test_what_settles_one_letter_settles_those_of_its_replays() -> None:
         alone: [replay(alone, 7, ReplayOutcome.SET_ASIDE, LETTER)],
     }
     share_success(replays)
-    assert {place: [each.outcome for each in those] for place, those in replays.items()} == {
+    assert {place: [replay.outcome for replay in those] for place, those in replays.items()} == {
         first: [ReplayOutcome.SET_ASIDE, ReplayOutcome.ACCEPTED],
         second: [ReplayOutcome.ACCEPTED],
         alone: [ReplayOutcome.SET_ASIDE],
@@ -40,7 +40,7 @@ def test_a_header_that_names_its_own_place_ends_nothing() -> None:
     itself = Place(0, 5, 0)
     replays: Replays = {itself: [replay(itself, 5, ReplayOutcome.SET_ASIDE, LETTER)]}
     share_success(replays)
-    assert [each.outcome for each in replays[itself]] == [ReplayOutcome.SET_ASIDE]
+    assert [replay.outcome for replay in replays[itself]] == [ReplayOutcome.SET_ASIDE]
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,23 @@ def test_a_story_about_nothing_has_no_subject() -> None:
     nothing = Explained(Story("e", meter.ME, "t", ""), 0, Comparison(Agreement.AGREES, Agreement.AGREES))
     with pytest.raises(RuntimeError, match="'e' has no story"):
         _ = nothing.subject
+
+
+def test_it_is_plain_data_for_programs() -> None:
+    result = explained(
+        BOOK, meter.request("e0", NOON, **IP), meter.request("e1", NOON, **IP), meter.request("e1", NOON, **IP),
+        meter.refund("r", "e1", NOON),
+    )  # fmt: skip
+    plain = result.as_plain()
+    assert (plain["became"], plain["credits"], plain["place"]["name"]) == ("accepted", {}, "0@2/0")
+    assert plain["owners"]["e0"]["name"] == "0@1/0"
+    assert [arrival["became"] for arrival in plain["other_arrivals"]] == ["repeated"]
+    assert [(refund["refund_id"], refund["became"]) for refund in plain["refunds"]] == [("r", "rejected")]
+    assert (plain["now"]["charged"], plain["now"]["credits"], plain["now"]["dead_letter"]) == (
+        True,
+        {"credit": 20},
+        None,
+    )
+    set_aside = explained(BOOK, meter.request("e1", NOON, ip="nowhere")).as_plain()
+    assert (set_aside["became"], set_aside["now"]["charged"]) == ("dead_letter", False)
+    assert set_aside["now"]["dead_letter"] == "invalid_event"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from application.explaining.reasons import headline
-from metering.explanation import LineStory
+from application.explaining.reasons import headline, price_sentence
+from metering.explanation import Explanation, LineStory, LockReason, PriceStory, VersionReason
 from metering.records import YEAR_2000, Decision
 from tests.application.explaining.replayed import BOOK, IP, LOOKUP, flat, unique, words
 from tests.metering import meter
@@ -156,3 +158,17 @@ def test_every_decision_has_a_headline_of_its_own(decision: Decision) -> None:
     plain = {"charge": "x", "feature": "", "action": "", "credits": 0, "credit_type": "credit"}
     others = {headline(LineStory(plain | {"decision": other})) for other in Decision if other is not decision}
     assert headline(LineStory(plain | {"decision": decision})) not in others
+
+
+def test_an_event_of_the_accounts_own_plan_says_nothing_of_other_prices() -> None:
+    plan = {"name": "big", "started_at": NOON - 2 * DAY, "ends_at": None}
+    text = words(LOCKED, meter.account("u", NOON - 1, plan=plan), meter.request("e1", NOON, **IP))
+    assert "not those kept for the account's own plan" not in text
+    assert "The event itself names" not in text
+
+
+def test_without_a_version_no_price_is_named() -> None:
+    explanation = Explanation(meter.request("e1", NOON), NOON, None, None)
+    assert price_sentence(explanation) == "No price version applies."
+    none_yet = PriceStory(VersionReason.NONE_YET, LockReason.NOT_IN_BOOK, NOON)
+    assert price_sentence(replace(explanation, price=none_yet)) == "No price version applies."

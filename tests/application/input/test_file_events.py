@@ -32,7 +32,7 @@ def items_of(lines: list[Line], mapping: EventMapping = ACME, **options: bool) -
 
 def ids_of(lines: list[bytes]) -> list[str]:
     ids = LineIds()
-    return [ids.next_id(each) for each in lines]
+    return [ids.next_id(line) for line in lines]
 
 
 def test_ids_follow_content_and_survive_growth() -> None:
@@ -58,8 +58,8 @@ def test_ids_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_accounts_from_the_path() -> None:
     mapping = EventMapping("other", AccountPattern(r"^/t/(?P<account>[^/]+)/"), "web", None)
     lines = [Line(1, START + b'"GET /t/acme/x HTTP/1.1" 200 5'), Line(2, START + b'"GET /x HTTP/1.1" 200 5')]
-    found = [item.record["account_id"] for item in items_of(lines, mapping) if isinstance(item, InputCommand)]
-    assert found == ["acme", "other"]
+    accounts = [item.record["account_id"] for item in items_of(lines, mapping) if isinstance(item, InputCommand)]
+    assert accounts == ["acme", "other"]
     rejected = items_of(lines, EventMapping(None, mapping.pattern, "web", None))[1]
     assert isinstance(rejected, Rejected)
     assert "names no account" in rejected.why
@@ -69,11 +69,11 @@ def test_the_real_log() -> None:
     path = Path(os.environ.get("CREDITMETER_TEST_ACCESS_LOG", REAL_LOG))
     if not path.is_file():
         pytest.fail(f"the access log is not at {path}: set CREDITMETER_TEST_ACCESS_LOG to where it is", pytrace=False)
-    found = items_of([Line(number, content) for number, content in enumerate(path.read_bytes().splitlines(), 1)])
-    assert len(found) == 10_000
-    rejected = [item.line_number for item in found if isinstance(item, Rejected)]
+    items = items_of([Line(number, content) for number, content in enumerate(path.read_bytes().splitlines(), 1)])
+    assert len(items) == 10_000
+    rejected = [item.line_number for item in items if isinstance(item, Rejected)]
     assert rejected == [8_899]  # its agent's quote never ends
-    events = [item.record for item in found if isinstance(item, InputCommand)]
+    events = [item.record for item in items if isinstance(item, InputCommand)]
     assert len({event["event_id"] for event in events}) == 9_999
     assert Counter(event["outcome"] for event in events) == {
         "processed": 9_779, "invalid": 215, "blocked": 2, "failed": 3,
@@ -103,12 +103,12 @@ def test_a_grown_log_gives_the_lines_of_before_the_same_ids() -> None:
 def test_the_same_for_ndjson() -> None:
     event = b'{"event_id":"e","account_id":"a","occurred_at":1767312000000,"endpoint":"/x","channel":"api"}'
     for cut in (event[:-1], event[:20], b"{", b"{}, "):
-        found = list(ndjson_commands(iter([Line(1, event), Line(2, cut, ended=False)]), last_line_complete=False))
-        assert [type(item) for item in found] == [InputCommand, Unfinished]
-    found = list(ndjson_commands(iter([Line(1, event, ended=False)]), last_line_complete=False))
-    assert [type(item) for item in found] == [InputCommand], "a whole object is finished"
-    found = list(ndjson_commands(iter([Line(1, event[:-1], ended=False)]), last_line_complete=True))
-    assert [type(item) for item in found] == [Rejected]
+        commands = list(ndjson_commands(iter([Line(1, event), Line(2, cut, ended=False)]), last_line_complete=False))
+        assert [type(item) for item in commands] == [InputCommand, Unfinished]
+    commands = list(ndjson_commands(iter([Line(1, event, ended=False)]), last_line_complete=False))
+    assert [type(item) for item in commands] == [InputCommand], "a whole object is finished"
+    commands = list(ndjson_commands(iter([Line(1, event[:-1], ended=False)]), last_line_complete=True))
+    assert [type(item) for item in commands] == [Rejected]
 
 
 def test_a_line_above_one_mebibyte_is_too_long() -> None:

@@ -16,9 +16,9 @@ NGINX = '{"remote_addr": "1.2.3.4", "status": 200, "request": "GET / HTTP/1.1"}'
 
 def verdict(*lines: str) -> bool | None:
     given = [Line(number, text.encode()) for number, text in enumerate(lines, 1)]
-    found, again = is_ndjson(iter(given))
+    is_commands, again = is_ndjson(iter(given))
     assert list(again) == given
-    return found
+    return is_commands
 
 
 def test_the_first_line_that_is_one_or_the_other_decides() -> None:

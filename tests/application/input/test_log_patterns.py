@@ -45,8 +45,8 @@ def test_the_servers_own_formats(log_format: str) -> None:
     ],
 )  # fmt: skip
 def test_fields_of_ones_own(log_format: str, line: str, expected: dict[str, object]) -> None:
-    found = LogPattern(log_format).parse(line)
-    assert {name: getattr(found, name) for name in expected} == expected
+    request = LogPattern(log_format).parse(line)
+    assert {name: getattr(request, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(

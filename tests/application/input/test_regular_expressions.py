@@ -77,5 +77,5 @@ def test_an_expression_of_the_tree_is_linear(pattern: re.Pattern[str], methods: 
 def test_every_expression_is_kept_under_a_name_of_its_module() -> None:
     """So that the test above sees it: none is made in the middle of a function from a text."""
     direct = re.compile(rf"\bre\.(?:match|fullmatch|{'|'.join(SEARCHES)})\(\s*r?[\"']")
-    found = [module.__name__ for module in modules() if direct.search(source_of(module))]
-    assert found == []
+    users = [module.__name__ for module in modules() if direct.search(source_of(module))]
+    assert users == []

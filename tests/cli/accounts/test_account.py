@@ -68,30 +68,30 @@ def show(run: Run, *options: str) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("emitted")
 def test_everything_of_an_account(here: Run, rated: Pipeline) -> None:
-    found = show(here)
+    shown = show(here)
     grants = [
         {"grant_id": "until-2100", "left": 24, "expires_at": FAR, "reason": ""},
         {"grant_id": "ever", "left": 50, "expires_at": None, "reason": ""},
     ]
     amounts = {"balance": 74, "held": 0, "available": 74, "debt": 0, "over": 10}
-    assert found["balances"] == {"credit": amounts | {"grants": grants}}
-    assert found["holds"] == []
-    assert found["plan"] == {"name": "small", "started_at": AT, "ends_at": AT + HOUR, "counts": False}
-    assert (found["on_empty"], found["alert_below"]) == ("allow", {"credit": 10})
-    assert found["stream_time"] == AT + 6 * HOUR
+    assert shown["balances"] == {"credit": amounts | {"grants": grants}}
+    assert shown["holds"] == []
+    assert shown["plan"] == {"name": "small", "started_at": AT, "ends_at": AT + HOUR, "counts": False}
+    assert (shown["on_empty"], shown["alert_below"]) == ("allow", {"credit": 10})
+    assert shown["stream_time"] == AT + 6 * HOUR
     claim = {"charge": "ip-lookup", "subject": {"ip": "192.0.2.0"}, "owner_event_id": "e0", "owner_at": AT}
-    assert found["claims"] == {
+    assert shown["claims"] == {
         "kept": 1, "by_charge": {"ip-lookup": 1}, "newest": [claim | {"window_ends_at": AT + 24 * HOUR}]
     }  # fmt: skip
-    assert found["ids_remembered"] == {"events": 5, "refunds": 1, "grants": 3, "account updates": 1}
-    lines = [(line["event_id"], line["decision"], line["credits"]) for line in found["lines"]]
+    assert shown["ids_remembered"] == {"events": 5, "refunds": 1, "grants": 3, "account updates": 1}
+    lines = [(line["event_id"], line["decision"], line["credits"]) for line in shown["lines"]]
     assert lines == [
         ("e0", "charged", 20), ("e1", "charged", 20), ("e2", "duplicate", 0), ("e3", "duplicate", 0),
         ("page", "charged", 1),
     ]  # fmt: skip
     partition = partition_of("acme", 2)
     log = KafkaInputLog(rated.bootstrap, rated.names.requests)
-    assert (found["place"], found["offset"]) == (f"{rated.names.requests}[{partition}]", log.bounds(partition)[1] - 1)
+    assert (shown["place"], shown["offset"]) == (f"{rated.names.requests}[{partition}]", log.bounds(partition)[1] - 1)
     log.close()
     assert [line["event_id"] for line in show(here, "--lines", "2", "--claims", "0")["lines"]] == ["e3", "page"]
 

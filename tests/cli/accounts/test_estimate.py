@@ -82,14 +82,14 @@ def send(run: Run, pipeline: Pipeline, text: str) -> None:
 
 def outputs(pipeline: Pipeline, topic: str, account_id: str, first: int) -> Job:
     """The account's outputs that input offsets from `first` on caused."""
-    partition, found = partition_of(account_id, pipeline.partitions), []
+    partition, lines = partition_of(account_id, pipeline.partitions), []
     log = KafkaInputLog(pipeline.bootstrap, topic)
     for message in log.read(partition, *log.bounds(partition)):
         _, batch = pipeline.codec.decode(message.value)
         items = next(value for value in batch.values() if isinstance(value, list))
-        found += [each for each in items if each["account_id"] == account_id and batch["source_offset"] >= first]
+        lines += [line for line in items if line["account_id"] == account_id and batch["source_offset"] >= first]
     log.close()
-    return found
+    return lines
 
 
 def end(pipeline: Pipeline, account_id: str) -> int:
@@ -106,19 +106,19 @@ def show(run: Run, account_id: str) -> dict[str, Any]:
 
 def charged(lines: Job, job_ids: set[str]) -> dict[Any, Any]:
     """By (charge, credit type): what `estimate` says, told from the lines that were really billed."""
-    told: dict[Any, Any] = {}
+    charges: dict[Any, Any] = {}
     for line in lines:
         new = {"lines": 0, "decisions": Counter(), "credits": 0, "saved": {"in_job": 0, "in_history": 0}, "refused": 0}
-        each = told.setdefault((line["charge"], line["credit_type"]), new)
-        each["lines"] += 1
-        each["decisions"][line["decision"]] += 1
-        each["credits"] += line["credits"]
+        charge = charges.setdefault((line["charge"], line["credit_type"]), new)
+        charge["lines"] += 1
+        charge["decisions"][line["decision"]] += 1
+        charge["credits"] += line["credits"]
         cost = line["units"] * line["unit_credits"]
         if line["decision"] == "duplicate":
-            each["saved"]["in_job" if line["owner_event_id"] in job_ids else "in_history"] += cost
+            charge["saved"]["in_job" if line["owner_event_id"] in job_ids else "in_history"] += cost
         elif line["decision"] == "insufficient_credits":
-            each["refused"] += cost
-    return told
+            charge["refused"] += cost
+    return charges
 
 
 @pytest.mark.parametrize("on_empty", ["allow", "reject"])
@@ -127,56 +127,56 @@ def test_a_job_is_charged_what_was_estimated(here: Run, rated: Pipeline, on_empt
     send(here, rated, of(account_id, history(on_empty)))
     before, first, text = show(here, account_id), end(rated, account_id), of(account_id, job(1))
 
-    told = estimate(here, account_id, text)
+    estimated = estimate(here, account_id, text)
     assert end(rated, account_id) == first, "an estimate sends nothing"
     assert show(here, account_id)["balances"] == before["balances"]
-    assert estimate(here, account_id, text) == told, "it leaves nothing behind"
+    assert estimate(here, account_id, text) == estimated, "it leaves nothing behind"
 
     send(here, rated, text)
     lines = outputs(rated, rated.names.billed, account_id, first)
-    by_charge = {(each.pop("charge"), each.pop("credit_type")): each for each in told["charges"]}
+    by_charge = {(charge.pop("charge"), charge.pop("credit_type")): charge for charge in estimated["charges"]}
     assert by_charge == charged(lines, {f"new-{n}" for n in range(400)})
     for side in ("in_job", "in_history"):
-        assert sum(each["saved"][side] for each in by_charge.values()) > 0
+        assert sum(charge["saved"][side] for charge in by_charge.values()) > 0
     letters = outputs(rated, rated.names.dead_letters, account_id, first)
     assert [letter["reason"] for letter in letters] == ["too_late"]
-    assert told["dead_letters"] == {"invalid_event": 1, "too_late": 1}, "`emit` itself holds the bad line back"
+    assert estimated["dead_letters"] == {"invalid_event": 1, "too_late": 1}, "`emit` itself holds the bad line back"
     refused = {line["event_id"] for line in lines if line["decision"] == "insufficient_credits"}
-    assert told["refused_events"] == len(refused)
+    assert estimated["refused_events"] == len(refused)
     assert bool(refused) == (on_empty == "reject")
-    assert told["suffices"] is False
-    check_balances(told, here, rated, first)
+    assert estimated["suffices"] is False
+    check_balances(estimated, here, rated, first)
 
 
-def check_balances(told: dict[str, Any], here: Run, rated: Pipeline, first: int) -> None:
+def check_balances(estimated: dict[str, Any], here: Run, rated: Pipeline, first: int) -> None:
     """Every movement of credits is what the outputs say, and the end is what the account then has."""
-    names, account_id = rated.names, told["account_id"]
+    names, account_id = rated.names, estimated["account_id"]
     lines = outputs(rated, names.billed, account_id, first)
     refunds = outputs(rated, names.refunds, account_id, first)
     grants = outputs(rated, names.grants, account_id, first)
-    assert told["rejected_refunds"] == {"unknown_charge": 1}
-    for name, each in told["balances"].items():
+    assert estimated["rejected_refunds"] == {"unknown_charge": 1}
+    for name, balance in estimated["balances"].items():
         after = show(here, account_id)["balances"][name]
-        assert each["after"] == after["balance"] + after["over"]
-        assert each["charged"] == sum(line["credits"] for line in lines if line["credit_type"] == name)
-        assert each["refunded"] == sum(r["credits"] - r["forfeited"] for r in refunds if r["credit_type"] == name)
+        assert balance["after"] == after["balance"] + after["over"]
+        assert balance["charged"] == sum(line["credits"] for line in lines if line["credit_type"] == name)
+        assert balance["refunded"] == sum(r["credits"] - r["forfeited"] for r in refunds if r["credit_type"] == name)
         by_status: Counter[str] = Counter()
         for change in (change for change in grants if change["credit_type"] == name):
             by_status[change["status"]] += change["credits"]
-        assert (each["granted"], each["expired"]) == (by_status["applied"], by_status["expired"])
-        moved = each["granted"] + each["refunded"] - each["charged"] - each["expired"]
-        assert each["before"] + moved == each["after"]
+        assert (balance["granted"], balance["expired"]) == (by_status["applied"], by_status["expired"])
+        moved = balance["granted"] + balance["refunded"] - balance["charged"] - balance["expired"]
+        assert balance["before"] + moved == balance["after"]
 
 
 def test_repeats_are_told_by_where_the_first_one_is(here: Run, rated: Pipeline) -> None:
     send(here, rated, of("repeating", history("allow")))
     sent = Counter(command["event_id"] for command in job(1) if command.get("type") is None)
-    told = estimate(here, "repeating", of("repeating", job(1)))
-    assert told["repeats"] == {
+    estimated = estimate(here, "repeating", of("repeating", job(1)))
+    assert estimated["repeats"] == {
         "in_job": sum(count - 1 for event_id, count in sent.items() if event_id.startswith("new-")),
         "in_history": sum(count for event_id, count in sent.items() if event_id.startswith("old-")),
     }
-    assert min(told["repeats"].values()) > 0
+    assert min(estimated["repeats"].values()) > 0
 
 
 def test_the_workers_state_is_not_touched(here: Run, rated: Pipeline) -> None:
@@ -201,12 +201,12 @@ def test_the_workers_state_is_not_touched(here: Run, rated: Pipeline) -> None:
 def test_plain_requests_of_an_account_that_nobody_knows(here: Run) -> None:
     """No account, no id, no time."""
     line = json.dumps({"endpoint": "/v1/ip-lookup", "channel": "api", "ip": "192.0.2.1"})
-    told = estimate(here, "new-here", "\n".join([line] * 3))
-    (charge,) = told["charges"]
+    estimated = estimate(here, "new-here", "\n".join([line] * 3))
+    (charge,) = estimated["charges"]
     assert (charge["credits"], charge["decisions"]) == (20, {"charged": 1, "duplicate": 2})
     assert charge["saved"] == {"in_job": 40, "in_history": 0}
-    assert told["without_event_id"] == 3
-    assert told["balances"]["credit"] == {
+    assert estimated["without_event_id"] == 3
+    assert estimated["balances"]["credit"] == {
         "before": 0, "held": 0, "granted": 0, "refunded": 0, "charged": 20, "expired": 0, "after": -20, "lowest": -20,
         "refused": 0, "suffices": False,
     }  # fmt: skip
@@ -243,10 +243,10 @@ def test_a_line_for_another_account_is_an_error(here: Run) -> None:
 
 
 def test_lines_that_are_no_commands_are_counted(here: Run) -> None:
-    told = estimate(here, "new-here", '{"endpoint": "/v1/pageview", "channel": "js"}\nnot json\n{"type": "what"}')
-    assert told["dead_letters"] == {"invalid_event": 1, "undecodable": 1}
-    assert told["commands"] == {"request": 1, "unreadable": 2}
-    assert told["first_dead_letters"][0] == {"line_number": 2, "reason": "undecodable", "field": None}
+    estimated = estimate(here, "new-here", '{"endpoint": "/v1/pageview", "channel": "js"}\nnot json\n{"type": "what"}')
+    assert estimated["dead_letters"] == {"invalid_event": 1, "undecodable": 1}
+    assert estimated["commands"] == {"request": 1, "unreadable": 2}
+    assert estimated["first_dead_letters"][0] == {"line_number": 2, "reason": "undecodable", "field": None}
 
 
 def test_a_last_line_without_its_end_counts_where_it_is_whole_and_is_said_where_it_is_cut(here: Run) -> None:

@@ -20,6 +20,7 @@ from streams.log.seals import Sealer
 from streams.log.topics import TopicNames
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
+from tests.command import everything_running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -66,13 +67,11 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
     (tmp_path / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
     )
-    started = run("up", "--detach")
-    assert started.exit_code == 0, started.stderr
-    assert run("prices", "publish", PIXEL).exit_code == 0
-    assert run("emit", stdin="\n".join(map(json.dumps, OTHERS))).exit_code == 0
-    send(run, 0)
-    yield run
-    run("down")
+    with everything_running(run):
+        assert run("prices", "publish", PIXEL).exit_code == 0
+        assert run("emit", stdin="\n".join(map(json.dumps, OTHERS))).exit_code == 0
+        send(run, 0)
+        yield run
 
 
 def send(run: Run, first: int) -> None:
@@ -114,13 +113,13 @@ def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, tmp_path: P
     code, differences, result, said = audit(pipeline, "--no-wait", "--state")
     assert code == 1
     assert result["differences"] == len(differences) == 2 * len(ALTERED) + 1
-    found = {each["place"].split()[0]: each for each in differences}
-    assert set(found) == {*ALTERED, *places, "state"}, differences
-    assert {each["found"] for each in differences} == {"different"}
-    assert "requests" in found["state"]["place"]
-    assert "account a1" in found["state"]["place"]
+    by_table = {difference["place"].split()[0]: difference for difference in differences}
+    assert set(by_table) == {*ALTERED, *places, "state"}, differences
+    assert {difference["found"] for difference in differences} == {"different"}
+    assert "requests" in by_table["state"]["place"]
+    assert "account a1" in by_table["state"]["place"]
     for table, column in ALTERED.items():
-        assert f"{column} is " in found[table]["detail"], found[table]
+        assert f"{column} is " in by_table[table]["detail"], by_table[table]
     assert not list((tmp_path / ".creditmeter" / "scratch").iterdir()), "its scratch folder is removed"
 
 

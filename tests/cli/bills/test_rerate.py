@@ -1,4 +1,4 @@
-"""`creditmeter rerate` on a real pipeline: told, published, applied, and then nothing is left to correct."""
+"""`creditmeter rerate` on a real pipeline: rehearsed, published, applied, and then nothing is left to correct."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from click.testing import Result
 
 from application.wording import shown_time
 from local.shared import SharedKafka
-from tests.command import BOOK
+from tests.command import BOOK, everything_running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -32,11 +32,9 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
     )
     (tmp_path / "old.yaml").write_text(OLD_BOOK)
     (tmp_path / "new.yaml").write_text(NEW_BOOK)
-    started = run("up", "--detach")
-    assert started.exit_code == 0, started.stderr
-    assert run("prices", "publish", "old.yaml").exit_code == 0
-    yield run
-    run("down")
+    with everything_running(run):
+        assert run("prices", "publish", "old.yaml").exit_code == 0
+        yield run
 
 
 def lookup(event_id: str, account_id: str, at: int, number: int) -> dict[str, Any]:
@@ -64,8 +62,8 @@ def rerated(run: Run, *options: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def of_type(found: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [each for each in found if each["type"] == name]
+def of_type(rows: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["type"] == name]
 
 
 def check_what_a_person_reads(pipeline: Run) -> None:
@@ -90,19 +88,19 @@ def test_told_published_applied_and_settled(pipeline: Run, tmp_path: Path) -> No
     run = pipeline
     send(run)
     check_what_a_person_reads(run)
-    told = rerated(run, "--plan", "plan.ndjson")
-    (result,) = of_type(told, "result")
+    rows = rerated(run, "--plan", "plan.ndjson")
+    (result,) = of_type(rows, "result")
     assert result["totals"] == {
         "credit": {
             "was": 400, "would_be": 300, "difference": -100, "refunds": 60, "grants": 40, "not_collected": 0,
         },
     }  # fmt: skip
     assert (result["events"], result["refunds"], result["grants"]) == (24, 12, 4)
-    assert [each["difference"] for each in of_type(told, "difference")] == [-25] * 4
+    assert [difference["difference"] for difference in of_type(rows, "difference")] == [-25] * 4
     kept = [json.loads(line) for line in (tmp_path / "plan.ndjson").read_text().splitlines()]
-    assert kept == [{**result, "type": "plan"}, *of_type(told, "correction")]
-    granted = [each for each in kept[1:] if each["command"] == "grant"]
-    assert [each["events"] for each in granted] == [["old0", "old1"]] * 4
+    assert kept == [{**result, "type": "plan"}, *of_type(rows, "correction")]
+    granted = [correction for correction in kept[1:] if correction["command"] == "grant"]
+    assert [grant["events"] for grant in granted] == [["old0", "old1"]] * 4
     one = of_type(rerated(run, "--account", "a"), "result")[0]
     assert (one["accounts"], one["refunds"], one["grants"]) == (["a"], 3, 1)
 

@@ -28,9 +28,9 @@ def test_the_same_for_a_seed() -> None:
 def rated(events: int) -> tuple[Rater, list[dict[str, Any]]]:
     commands = [
         BadLine(number, DeadLetterReason.UNDECODABLE, None)
-        if isinstance(each, bytes)
-        else InputCommand(number, "request", each, RECORDED_AT)
-        for number, each in enumerate(demo_events(1, events), 1)
+        if isinstance(command, bytes)
+        else InputCommand(number, "request", command, RECORDED_AT)
+        for number, command in enumerate(demo_events(1, events), 1)
     ]
     rater = Rater(PIXEL.read_text())
     return rater, list(rater.rate(commands))
@@ -43,13 +43,13 @@ def test_every_kind_of_thing_is_among_them() -> None:
     assert set(summary.decisions) == {"charged", "duplicate", "free", "missing_subject", "not_billable", "unpriced"}
     assert set(summary.dead_letters) == {"undecodable", "invalid_event", "in_future", "too_late"}
     assert summary.repeated > EVENTS // 50
-    assert len({each["account_id"] for each in outputs if each["type"] == "billed"}) == 300
+    assert len({output["account_id"] for output in outputs if output["type"] == "billed"}) == 300
     charged = Counter(
-        (each["charge"], each["account_id"], each["ip"], each["user_id"])
-        for each in outputs
-        if each["type"] == "billed"
-        and each["decision"] == "charged"
-        and each["charge"] in {"ip-lookup", "pixel-lookup"}
+        (output["charge"], output["account_id"], output["ip"], output["user_id"])
+        for output in outputs
+        if output["type"] == "billed"
+        and output["decision"] == "charged"
+        and output["charge"] in {"ip-lookup", "pixel-lookup"}
     )
     assert max(charged.values()) > 1, "no subject was charged again after its 24 hours"
 
@@ -57,12 +57,12 @@ def test_every_kind_of_thing_is_among_them() -> None:
 @pytest.mark.slow
 def test_every_event_can_be_sent_and_no_poison_can_be_read() -> None:
     codec = Codec()
-    for each in demo_events(1, EVENTS):
-        if isinstance(each, bytes):
+    for command in demo_events(1, EVENTS):
+        if isinstance(command, bytes):
             try:
-                codec.decode(each)
+                codec.decode(command)
             except Undecodable:
                 continue
-            raise AssertionError(each)
-        sent = codec.decode(codec.encode("RequestBatch", {"events": [each]}))[1]["events"]
-        assert sent == [NO_HOLD | each]
+            raise AssertionError(command)
+        sent = codec.decode(codec.encode("RequestBatch", {"events": [command]}))[1]["events"]
+        assert sent == [NO_HOLD | command]

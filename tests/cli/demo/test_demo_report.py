@@ -29,7 +29,7 @@ def stored(sql: str) -> list[dict[str, Any]]:
 
 
 def rated() -> Bill:
-    return Bill.from_rate(json.dumps(each).encode() for each in RATED)
+    return Bill.from_rate(json.dumps(output).encode() for output in RATED)
 
 
 def test_equal_bills() -> None:

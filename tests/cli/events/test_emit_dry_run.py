@@ -68,8 +68,8 @@ def test_a_last_line_without_its_end_is_said_and_not_sent(run: Run, tmp_path: Pa
             assert printed.exit_code == 0
             ids.append([json.loads(line)["event_id"] for line in printed.stdout.splitlines()])
             assert ("a.log: line 3 has no end yet and was not sent" in printed.stderr) is (content != whole)
-    assert [len(each) for each in ids] == [2, 2, 2, 2, 3, 3]
-    assert all(each == ids[-1][: len(each)] for each in ids)
+    assert [len(own_id) for own_id in ids] == [2, 2, 2, 2, 3, 3]
+    assert all(own_id == ids[-1][: len(own_id)] for own_id in ids)
     complete = run("emit", "--account", "acme", "--dry-run", "--last-line-complete", stdin=whole[:-1])
     assert [json.loads(line)["event_id"] for line in complete.stdout.splitlines()] == ids[-1]
 

@@ -37,8 +37,8 @@ def cluster(kafka: SharedKafka, run: Run, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("CREDITMETER_BOOTSTRAP_SERVERS", kafka.bootstrap)
     monkeypatch.setenv("CREDITMETER_TOPIC_PREFIX", kafka.fresh_prefix())
     monkeypatch.setenv("CREDITMETER_PARTITIONS", "3")
-    with opened(load().settings) as found:
-        yield found
+    with opened(load().settings) as made:
+        yield made
 
 
 def messages(cluster: Pipeline, topic: str) -> list[tuple[int, bytes]]:
@@ -139,7 +139,7 @@ def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Pipeline,
     rate_everything(cluster)
 
     listed = [json.loads(line) for line in run("dead-letters", "list", "--json").stdout.splitlines()]
-    assert {(each["reason"], each["producer"], each["id"]) for each in listed} == {
+    assert {(letter["reason"], letter["producer"], letter["id"]) for letter in listed} == {
         ("undecodable", None, None),
         ("invalid_event", "api-1", "bad"),
     }
@@ -147,7 +147,7 @@ def test_dead_letters_are_listed_shown_and_replayed(run: Run, cluster: Pipeline,
     assert "api-1" in table
     assert "undecodable" not in table
 
-    place = next(each["place"] for each in listed if each["id"] == "bad")
+    place = next(letter["place"] for letter in listed if letter["id"] == "bad")
     shown = run("dead-letters", "show", place)
     assert '"ip": "nowhere"' in shown.stdout
     assert "00000000  c3 01" in shown.stdout
@@ -202,12 +202,12 @@ def test_a_producer_with_librdkafkas_own_partitioner_is_told_the_setting(
     assert producer.flush(20) == 0
     rate_everything(cluster)
     letters = [json.loads(line) for line in run("dead-letters", "list", "--json").stdout.splitlines()]
-    assert {each["reason"] for each in letters} == {"wrong_partition"}
-    for each in letters:
-        right = partition_of(each["account_id"], 3)
-        assert f"where librdkafka's default partitioner puts it; account {each['account_id']}" in each["hint"]
-        assert f"belongs in partition {right} of 3: " in each["hint"]
-        assert each["hint"] in run("dead-letters", "show", each["place"]).stdout
+    assert {letter["reason"] for letter in letters} == {"wrong_partition"}
+    for letter in letters:
+        right = partition_of(letter["account_id"], 3)
+        assert f"where librdkafka's default partitioner puts it; account {letter['account_id']}" in letter["hint"]
+        assert f"belongs in partition {right} of 3: " in letter["hint"]
+        assert letter["hint"] in run("dead-letters", "show", letter["place"]).stdout
     listed = run("dead-letters", "list").stdout
     assert "partitioner=murmur2_random" in listed
     assert "dead-letters replay --reason wrong_partition" in listed

@@ -60,11 +60,11 @@ def test_every_kind_of_output_in_its_shape_and_order(run: Run, book: Path) -> No
     )  # fmt: skip
     result = run("rate", "--prices", book, stdin=lines)
     assert result.exit_code == 0
-    found = outputs(result)
-    assert [each["type"] for each in found] == [
+    printed = outputs(result)
+    assert [output["type"] for output in printed] == [
         "grant", "billed", "alert", "repeated", "billed", "dead_letter", "refund",
     ]  # fmt: skip
-    grant, billed, alert, repeated, duplicate, dead, refund = found
+    grant, billed, alert, repeated, duplicate, dead, refund = printed
     assert grant == {
         "type": "grant", "grant_id": "g", "account_id": "a", "credit_type": "credit", "status": "applied",
         "credits": 60, "expires_at": None, "balance_after": 60, "reason": "trial",
@@ -109,8 +109,11 @@ def test_holds_come_in_the_order_in_which_things_happen(run: Run, book: Path) ->
         hold("h5", 0),
     )
     result = run("rate", "--prices", book, stdin=lines)
-    found = [(each["type"], each.get("status") or each.get("kind") or each.get("field")) for each in outputs(result)]
-    assert found == [
+    printed = [
+        (output["type"], output.get("status") or output.get("kind") or output.get("field"))
+        for output in outputs(result)
+    ]
+    assert printed == [
         ("grant", "applied"), ("grant", "applied"), ("hold", "held"), ("hold", "held"), ("hold", "rejected"),
         ("grant", "expired"), ("hold", "expired"), ("billed", None), ("hold", "settled"), ("alert", "below"),
         ("hold", "held"), ("hold", "expired"), ("repeated", None), ("repeated", None), ("dead_letter", "credits"),
@@ -120,8 +123,8 @@ def test_holds_come_in_the_order_in_which_things_happen(run: Run, book: Path) ->
         "charged": {}, "available_after": {"credit": 25}, "event_id": None, "reject_reason": "insufficient_credits",
         "expires_at": JANUARY_2 + 10, "at": JANUARY_2, "reason": "too much",
     }  # fmt: skip
-    repeats = [each for each in outputs(result) if each["type"] == "repeated"]
-    assert [(each["id"], each["same_content"], each["first_line_number"]) for each in repeats] == [
+    repeats = [output for output in outputs(result) if output["type"] == "repeated"]
+    assert [(repeat["id"], repeat["same_content"], repeat["first_line_number"]) for repeat in repeats] == [
         ("h1", True, 4), ("h1", False, 4),
     ]  # fmt: skip
     assert "repeated with other content: 1" in result.stderr
@@ -134,7 +137,7 @@ def test_the_same_content_is_that_of_the_command_and_not_of_its_line(run: Run, b
     plain = first | {"user_id": None, "quantities": {}, "outcome": "processed"}
     again = [first, backwards, plain, first | {"ip": "192.0.2.8"}]
     result = run("rate", "--prices", book, stdin=as_lines(first, *again))
-    repeats = [each["same_content"] for each in outputs(result) if each["type"] == "repeated"]
+    repeats = [output["same_content"] for output in outputs(result) if output["type"] == "repeated"]
     assert repeats == [True, True, True, False]
 
 
@@ -234,13 +237,13 @@ def test_text_comes_out_as_it_went_in(run: Run, book: Path, text: str) -> None:
 
 def test_half_a_surrogate_pair_in_a_name_is_told_and_not_choked_on(run: Run, book: Path) -> None:
     result = run("rate", "--prices", book, stdin=b'{"event_id": "\\ud800"}\n' + as_lines(event("e", **{"x\ud800": 1})))
-    assert [each["field"] for each in outputs(result)] == ["event_id", "x\ud800"]
+    assert [output["field"] for output in outputs(result)] == ["event_id", "x\ud800"]
 
 
 def test_gzip_and_byte_order_mark_and_carriage_returns(run: Run, book: Path, tmp_path: Path) -> None:
     path = tmp_path / "events.ndjson.gz"
     path.write_bytes(gzip.compress(b"\xef\xbb\xbf" + as_lines(event("e1"), event("e2")).replace(b"\n", b"\r\n")))
-    assert [each["decision"] for each in outputs(run("rate", "--prices", book, path))] == ["charged", "duplicate"]
+    assert [output["decision"] for output in outputs(run("rate", "--prices", book, path))] == ["charged", "duplicate"]
 
 
 def test_damaged_gzip_fails(run: Run, book: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_what_is_kept_while_the_worker_runs_is_its_state(here: Run, rated: Pipel
     result = here("checkpoint", "--to", kept)
     assert result.exit_code == 0, result.stderr
     made = json.loads(first.stdout)
-    assert [each["partition"] for each in made] == [0, 1]
+    assert [checkpoint["partition"] for checkpoint in made] == [0, 1]
     topic = rated.names.requests
     log_id = check_topics(rated.bootstrap, rated.names)[topic]
     checkpoints = Checkpoints(kept, topic, log_id)
@@ -61,11 +61,12 @@ def test_what_is_kept_while_the_worker_runs_is_its_state(here: Run, rated: Pipel
     log.close()
 
     listed = json.loads(here("checkpoint", "list", "--from", kept, "--json").stdout)
-    assert [(each["partition"], each["condition"], each["messages_behind"] == 0) for each in listed["checkpoints"]] == [
+    checkpoints_listed = listed["checkpoints"]
+    assert [(own["partition"], own["condition"], own["messages_behind"] == 0) for own in checkpoints_listed] == [
         (0, "whole", True), (0, "whole", False), (1, "whole", True), (1, "whole", False),
     ]  # fmt: skip
-    assert [each["age_ms"] == 0 for each in listed["checkpoints"]] == [True, False, True, False]
-    assert listed["log_needed_from"] == {str(each["partition"]): each["applied"] + 1 for each in made}
+    assert [checkpoint["age_ms"] == 0 for checkpoint in checkpoints_listed] == [True, False, True, False]
+    assert listed["log_needed_from"] == {str(checkpoint["partition"]): checkpoint["applied"] + 1 for checkpoint in made}
     shown = here("checkpoint", "list", "--from", kept, "--partition", "1")
     assert shown.exit_code == 0
     assert made[1]["place"] in shown.stdout

@@ -1,13 +1,15 @@
 """The HTTP transport keeps the contract against the real server, and so does a meter over it."""
 
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from creditmeter_client import HttpTransport, RequestRefused
+from creditmeter_client import BackoffPolicy, HttpTransport, Meter, MeterSettings, RequestRefused
 
 from streams import clock
-from tests.client.real_server import RealServer, served
+from tests.client.real_server import RealServer, served, served_without_store
 from tests.client.transport_contract import EventContract, HoldContract, QuestionContract, RefundContract, event
 from tests.server.keys import MEMBER_OF_ACME, OPERATOR, PRODUCER_OF_ACME
 
@@ -76,7 +78,7 @@ class TestQuestions(QuestionContract): ...
 class TestHolds(HoldContract): ...
 
 
-def test_a_history_is_read_page_by_page(place: ServerPlace) -> None:
+def test_a_history_and_a_balance_are_read(place: ServerPlace) -> None:
     place.grant("reader", 50)
     place.questions.decide([event(place, "reader", f"e{n}", quantities={"results": n}) for n in range(1, 4)], 30.0)
     deadline = time.monotonic() + 60
@@ -84,6 +86,8 @@ def test_a_history_is_read_page_by_page(place: ServerPlace) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)  # what was decided is not loaded yet
     assert sorted(row["credits"] for row in rows) == [2, 4, 6]
+    standing = place.questions.account("reader")
+    assert "38" in str(standing)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +98,21 @@ def test_keys_that_may_not(place: ServerPlace, key: str, account: str, status: i
     with pytest.raises(RequestRefused) as caught:
         HttpTransport(place.server.url, key).send([event(place, account, "e")])
     assert caught.value.status == status
+
+
+def test_what_is_recorded_before_the_server_is_there_arrives_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    settings = MeterSettings(queue_events=10, spool=tmp_path / "spool", durable=True, backoff=BackoffPolicy(0.05, 0.5))
+    with Meter(HttpTransport(f"http://127.0.0.1:{port}", OPERATOR), settings=settings) as meter:
+        early = [meter.record(account_id="acme", endpoint="/v1/search") for _ in range(40)]
+        assert meter.decide(account_id="acme", endpoint="/v1/search", wait=30.0).credits is None
+        assert meter.counts().delivered == 0
+        with served_without_store(tmp_path / "server", BOOK, port) as server:
+            late = [meter.record(account_id="acme", endpoint="/v1/search") for _ in range(40)]
+            assert meter.flush(120)
+            arrived = ServerPlace(server).arrived("acme")
+    assert len(arrived) == 81
+    assert {*early, *late} <= set(arrived)
+    assert meter.counts().lost == meter.counts().refused == 0
+    assert list((tmp_path / "spool").glob("*.events")) == []

@@ -56,7 +56,7 @@ class Audited:
 
     @property
     def found(self) -> list[Finding]:
-        return [each.finding for each in self.differences]
+        return [difference.finding for difference in self.differences]
 
 
 class Everything:

@@ -54,11 +54,11 @@ def test_one_altered_byte_is_found_with_its_place_and_field(cluster: Cluster) ->
     )
     line = wanted["events"][0]
     replace(cluster, BILLED, 0, at, [altered(cluster, value, credits=line["credits"] + 1)])
-    (found,) = Audited(cluster).run().differences
-    assert (found.finding, found.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{at}")
-    assert found.source == f"0@{wanted['source_offset']}/0"
-    assert f"event_id={line['event_id']}" in found.detail
-    assert f"credits is {line['credits'] + 1}, should be {line['credits']}" in found.detail
+    (difference,) = Audited(cluster).run().differences
+    assert (difference.finding, difference.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{at}")
+    assert difference.source == f"0@{wanted['source_offset']}/0"
+    assert f"event_id={line['event_id']}" in difference.detail
+    assert f"credits is {line['credits'] + 1}, should be {line['credits']}" in difference.detail
 
 
 @pytest.mark.parametrize("at", [0, 5, -1])
@@ -72,8 +72,9 @@ def test_any_single_flipped_bit_of_a_record_is_found(cluster: Cluster, at: int) 
 def test_a_missing_record_is_found(cluster: Cluster) -> None:
     source_offset, part = read_position(billed(cluster)[2])
     replace(cluster, BILLED, 0, 2, [])
-    (found,) = Audited(cluster).run().differences
-    assert (found.finding, found.place, found.source) == (Finding.MISSING, f"{BILLED}[0]", f"0@{source_offset}/{part}")
+    (difference,) = Audited(cluster).run().differences
+    assert (difference.finding, difference.place) == (Finding.MISSING, f"{BILLED}[0]")
+    assert difference.source == f"0@{source_offset}/{part}"
 
 
 def test_the_missing_end_of_a_topic_is_found(cluster: Cluster) -> None:
@@ -91,8 +92,8 @@ def test_a_double_with_the_same_bytes_is_fine(cluster: Cluster) -> None:
 
 def test_a_double_with_other_bytes_is_found(cluster: Cluster) -> None:
     offset = cluster.append(BILLED, 0, altered(cluster, billed_with_lines(cluster)[1], credits=77))
-    (found,) = Audited(cluster).run().differences
-    assert (found.finding, found.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{offset}")
+    (difference,) = Audited(cluster).run().differences
+    assert (difference.finding, difference.place) == (Finding.DIFFERENT, f"{BILLED}[0]@{offset}")
 
 
 def test_records_that_no_worker_wrote_are_found(cluster: Cluster) -> None:
@@ -104,15 +105,15 @@ def test_records_that_no_worker_wrote_are_found(cluster: Cluster) -> None:
     cluster.append(BILLED, 0, codec.encode(name, batch | {"part": 9}))
     audited = Audited(cluster).run()
     assert audited.found == [Finding.UNEXPECTED] * 4
-    assert [each.place for each in audited.differences] == [f"{BILLED}[0]@{offset + n}" for n in range(4)]
+    assert [difference.place for difference in audited.differences] == [f"{BILLED}[0]@{offset + n}" for n in range(4)]
 
 
 def test_an_unexpected_record_hides_those_behind_it(cluster: Cluster) -> None:
     """A reader that took a record too early skips what comes after it: that is what is said."""
     values = billed(cluster)
     replace(cluster, BILLED, 0, 1, [values[3], values[1]])
-    found = Audited(cluster).run().found
-    assert found.count(Finding.MISSING) == 2
+    findings = Audited(cluster).run().found
+    assert findings.count(Finding.MISSING) == 2
 
 
 def test_what_the_worker_has_not_passed_is_not_judged_and_said(cluster: Cluster) -> None:
@@ -173,11 +174,11 @@ def test_a_lost_beginning_of_the_input_is_an_error(cluster: Cluster) -> None:
 def test_an_altered_state_is_found(cluster: Cluster) -> None:
     state = cluster.machines[0].disk[0].reopen()
     account, row = next(state.scan(ACCOUNT))
-    event, _ = max(state.scan(EVENT + account[1:]), key=lambda each: each[1][0])
+    event, _ = max(state.scan(EVENT + account[1:]), key=lambda row: row[1][0])
     state.write({account: [row[0] + 1, *row[1:]], event: None})
     audited = Audited(cluster).run(lambda p: Against(state=state if p == 0 else None))
     assert sorted(audited.found) == [Finding.DIFFERENT, Finding.MISSING]
-    assert all(each.place.startswith(f"state of {NAMES.requests}[0]") for each in audited.differences)
+    assert all(difference.place.startswith(f"state of {NAMES.requests}[0]") for difference in audited.differences)
 
 
 def test_a_state_that_is_behind_is_compared_where_it_stands(cluster: Cluster) -> None:

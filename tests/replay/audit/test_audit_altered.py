@@ -45,7 +45,7 @@ def cluster() -> Cluster:
 def busiest(cluster: Cluster, topic: str) -> tuple[int, list[bytes]]:
     """The partition that holds most of the topic, and its records."""
     by_partition = {p: [m.value for m in cluster.broker.records(topic, p)] for p in range(PARTITIONS)}
-    return max(by_partition.items(), key=lambda each: len(each[1]))
+    return max(by_partition.items(), key=lambda item: len(item[1]))
 
 
 # -- output topics ----------------------------------------------------------------------------------------------------
@@ -85,9 +85,9 @@ def test_a_record_missing_replaced_or_out_of_order(
 ) -> None:
     partition, values = busiest(cluster, topic)
     replace(cluster, topic, partition, 1, alter(values))
-    found = Audited(cluster).run().differences
-    assert Finding.MISSING in {each.finding for each in found}
-    assert all(each.place.startswith(f"{topic}[{partition}]") for each in found)
+    differences = Audited(cluster).run().differences
+    assert Finding.MISSING in {difference.finding for difference in differences}
+    assert all(difference.place.startswith(f"{topic}[{partition}]") for difference in differences)
 
 
 # -- rows in ClickHouse -----------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def table(stored: Stored, request: pytest.FixtureRequest) -> Iterator[tuple[str,
 
 def batches_of(cluster: Cluster, name: str) -> list[dict[str, Any]]:
     values = [m.value for topic in NAMES.outputs for p in range(PARTITIONS) for m in cluster.broker.records(topic, p)]
-    return [batch for each, batch in map(cluster.codec.decode, values) if each == name]
+    return [batch for batch_name, batch in map(cluster.codec.decode, values) if batch_name == name]
 
 
 def put(sink: EmbeddedSink, table: str, *blocks: Columns) -> None:
@@ -149,7 +149,7 @@ def with_another(values: list[Any], row: int) -> list[Any]:
         other = f"{value or ''}!"
     else:  # an array; of names where it is not one of numbers
         kept = list(value)
-        other = [*kept, 1 if any(isinstance(each, int) for array in values for each in array) else "more"]
+        other = [*kept, 1 if any(isinstance(item, int) for array in values for item in array) else "more"]
     return [*values[:row], other, *values[row + 1 :]]
 
 
@@ -165,29 +165,33 @@ def test_every_column_altered(stored: Stored, table: tuple[str, Columns]) -> Non
             altered[column] = with_another(columns[column], row)
             sources[column] = f"{columns['source_partition'][row]}@{columns['source_offset'][row]}"
         put(stored[1], name, altered)
-        found = found_in(stored)
+        differences = found_in(stored)
         for column, source in sources.items():
-            here = [each for each in found if each.source == source and each.place.startswith(f"{name} ")]
+            here = [
+                difference
+                for difference in differences
+                if difference.source == source and difference.place.startswith(f"{name} ")
+            ]
             if column in PLACE:
-                assert Finding.MISSING in {each.finding for each in here}, column
+                assert Finding.MISSING in {difference.finding for difference in here}, column
             else:
-                told = [each.detail for each in here if each.finding is Finding.DIFFERENT]
-                assert any(f"{column} is " in detail for detail in told), (column, told)
+                details = [difference.detail for difference in here if difference.finding is Finding.DIFFERENT]
+                assert any(f"{column} is " in detail for detail in details), (column, details)
 
 
 def test_a_row_missing(stored: Stored, table: tuple[str, Columns]) -> None:
     name, columns = table
     put(stored[1], name, rows_of(columns, *range(1, len(columns["version"]))))
-    (found,) = found_in(stored)
-    assert (found.finding, found.place.split()[0]) == (Finding.MISSING, name)
+    (difference,) = found_in(stored)
+    assert (difference.finding, difference.place.split()[0]) == (Finding.MISSING, name)
 
 
 def test_a_row_too_much(stored: Stored, table: tuple[str, Columns]) -> None:
     name, columns = table
     stray = rows_of(columns, 0)
     put(stored[1], name, columns, stray | {"position": [stray["position"][0] + 1_000]})
-    (found,) = found_in(stored)
-    assert (found.finding, found.place.split()[0]) == (Finding.UNEXPECTED, name)
+    (difference,) = found_in(stored)
+    assert (difference.finding, difference.place.split()[0]) == (Finding.UNEXPECTED, name)
 
 
 def test_rows_twice_are_fine_and_twice_differently_are_not(stored: Stored, table: tuple[str, Columns]) -> None:
@@ -196,10 +200,10 @@ def test_rows_twice_are_fine_and_twice_differently_are_not(stored: Stored, table
     put(stored[1], name, columns, columns)
     assert not found_in(stored)
     again = rows_of(columns, 0, 1)
-    field = next(each for each in ("credits", "size", "balance", "expires_at", "at") if each in columns)
+    field = next(name for name in ("credits", "size", "balance", "expires_at", "at") if name in columns)
     put(stored[1], name, columns, again | {field: [again[field][0], again[field][1] + 1]})
-    (found,) = found_in(stored)
-    assert (found.finding, found.place.split()[0]) == (Finding.DIFFERENT, name)
+    (difference,) = found_in(stored)
+    assert (difference.finding, difference.place.split()[0]) == (Finding.DIFFERENT, name)
 
 
 # -- the worker's state -----------------------------------------------------------------------------------------------
@@ -207,9 +211,9 @@ def test_rows_twice_are_fine_and_twice_differently_are_not(stored: Stored, table
 
 def row_of(state: RocksState, table: bytes, holds: Callable[[Any], bool] = lambda _row: True) -> tuple[bytes, Any]:
     """The newest row of a table: what clean-up may take any moment is not what is altered."""
-    rows = [each for each in state.scan(table) if holds(each[1])]
+    rows = [row for row in state.scan(table) if holds(row[1])]
     assert rows, f"no such row in the table {table!r}"
-    newest = max(rows, key=lambda each: each[1][0] if table in (ACCOUNT, EVENT, HOLD) else 0)
+    newest = max(rows, key=lambda row: row[1][0] if table in (ACCOUNT, EVENT, HOLD) else 0)
     return newest if table in (ACCOUNT, EVENT, HOLD) else rows[-1]
 
 
@@ -319,9 +323,9 @@ def on_disk(cluster: Cluster, folder: Path, alter: Alteration, applied: int | No
 @pytest.mark.parametrize(("alter", "finding", "table"), STATES.values(), ids=STATES)
 def test_a_state_altered(whole: Cluster, tmp_path: Path, alter: Alteration, finding: Finding, table: str) -> None:
     with closing(on_disk(whole, tmp_path, alter)) as view:
-        (found,) = Audited(whole).run(lambda p: Against(state=view if p == PARTITION else None)).differences
-        assert found.finding is finding
-        assert found.place.startswith(f"state of {NAMES.requests}[{PARTITION}] {table}")
+        (difference,) = Audited(whole).run(lambda p: Against(state=view if p == PARTITION else None)).differences
+        assert difference.finding is finding
+        assert difference.place.startswith(f"state of {NAMES.requests}[{PARTITION}] {table}")
 
 
 def test_when_clean_up_came_by_is_no_difference(whole: Cluster, tmp_path: Path) -> None:
@@ -336,6 +340,6 @@ def test_a_state_that_claims_to_have_more_than_it_has(tmp_path: Path) -> None:
     end = half.broker.bounds(NAMES.requests, PARTITION)[1] - 1
     half.machines[0].step(list(range(PARTITIONS)), end - 2)
     with closing(on_disk(half, tmp_path, lambda _state: {}, applied=end)) as view:
-        found = Audited(made()).run(lambda p: Against(state=view if p == PARTITION else None)).differences
-        assert found
-        assert all(each.place.startswith(f"state of {NAMES.requests}[{PARTITION}]") for each in found)
+        differences = Audited(made()).run(lambda p: Against(state=view if p == PARTITION else None)).differences
+        assert differences
+        assert all(difference.place.startswith(f"state of {NAMES.requests}[{PARTITION}]") for difference in differences)

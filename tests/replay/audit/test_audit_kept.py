@@ -69,12 +69,12 @@ def test_rows_are_compared_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
         alter_rows(sink, cluster)
         audited = Audited(cluster)
         run(audited, plan(audited, tmp_path, rows=rows), rows)
-        places = sorted((each.finding, each.place.split()[0]) for each in audited.differences)
+        places = sorted((difference.finding, difference.place.split()[0]) for difference in audited.differences)
         assert places == [
             (Finding.DIFFERENT, "billed_rows"), (Finding.MISSING, "refund_rows"), (Finding.UNEXPECTED, "billed_rows"),
             (Finding.UNEXPECTED, "grant_rows"),
         ]  # fmt: skip
-        different = next(each for each in audited.differences if each.finding is Finding.DIFFERENT)
+        different = next(difference for difference in audited.differences if difference.finding is Finding.DIFFERENT)
         assert "credits is 999, should be" in different.detail
     finally:
         sink.close()
@@ -83,10 +83,10 @@ def test_rows_are_compared_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
 def test_the_statements_of_the_finance_page(cluster: Cluster, tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "finance.md").read_text()
     blocks = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
-    statements = [each for block in blocks for each in block.split(";") if each.strip()]
+    statements = [statement for block in blocks for statement in block.split(";") if statement.strip()]
     sink = filled(cluster, tmp_path / "clickhouse")
     try:
-        closing, later, net = (sink.query(each).dicts() for each in statements)
+        closing, later, net = (sink.query(statement).dicts() for statement in statements)
         ends = {p: max(read_position(value)[0] for value in billed_with_lines(cluster, p)) for p in range(PARTITIONS)}
         assert {row["source_partition"]: row["invoiced_to"] for row in closing} == ends
         assert later == [], "nothing came after the offset of the example"
@@ -94,7 +94,9 @@ def test_the_statements_of_the_finance_page(cluster: Cluster, tmp_path: Path) ->
         lines, refunds = items(cluster, BILLED, "events"), items(cluster, NAMES.refunds, "refunds")
         charged = sum(line["credits"] for line in lines if line["occurred_at"] in january)
         refunded = sum(
-            each["credits"] for each in refunds if each["status"] == "refunded" and each["requested_at"] in january
+            refund["credits"]
+            for refund in refunds
+            if refund["status"] == "refunded" and refund["requested_at"] in january
         )
         assert sum(row["charged"] for row in net) == charged > 0
         assert sum(row["refunded"] for row in net) == refunded > 0
@@ -130,9 +132,9 @@ def test_stray_rows_of_partitions_that_there_are_not() -> None:
                 return [(0, 0, 9), (77, 4, 4)] if "billed_rows" in sql else []
             return [(4, 2)]
 
-    found: list[Difference] = []
-    stray_rows(Store(), 8, lambda _: 10, found.append)
-    assert [(each.place, each.source) for each in found] == [("billed_rows", "77@4")]
+    differences: list[Difference] = []
+    stray_rows(Store(), 8, lambda _: 10, differences.append)
+    assert [(difference.place, difference.source) for difference in differences] == [("billed_rows", "77@4")]
 
 
 def test_a_later_audit_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_a_later_audit_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     messages = {p: whole.broker.records(NAMES.requests, p) for p in range(PARTITIONS)}
     cluster = Cluster(11, messages=1)
     cluster.broker = type(cluster.broker)()
-    half = {p: len(each) // 2 for p, each in messages.items()}
+    half = {p: len(message) // 2 for p, message in messages.items()}
     copy(cluster, messages, {p: (0, stop) for p, stop in half.items()})
     first = Audited(cluster)
     assert run(first, plan(first, tmp_path, checkpoint_to=tmp_path / "kept")).is_kept

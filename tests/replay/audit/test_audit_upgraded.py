@@ -106,16 +106,16 @@ def test_lines_missing_or_altered_are_found_in_either_version(older: bool) -> No
 
 def test_an_answer_without_lines_is_missed_once_there_are_answers() -> None:
     cluster = upgraded(25)
-    found = 0
+    rewritten = 0
     for partition in range(PARTITIONS):
         values = [message.value for message in cluster.broker.records(NAMES.billed, partition)]
         current_ones = [at for at, value in enumerate(values) if not cluster.codec.is_older(value)]
         lone = [at for at in current_ones[1:-1] if not cluster.codec.decode(values[at])[1]["events"]]
         if lone:
             put_back(cluster, NAMES.billed, partition, values[: lone[0]] + values[lone[0] + 1 :])
-            found += 1
-    assert found
-    assert Audited(cluster).run().found == [Finding.MISSING] * found
+            rewritten += 1
+    assert rewritten
+    assert Audited(cluster).run().found == [Finding.MISSING] * rewritten
 
 
 def in_the_first_format(state: MemoryState) -> MemoryState:
@@ -142,11 +142,11 @@ def test_a_state_of_the_first_format_is_no_difference() -> None:
 def test_an_altered_state_of_the_first_format_is_one() -> None:
     cluster = without_holds()
     state = in_the_first_format(cluster.machines[0].disk[0])
-    key, row = next(each for each in state.scan(EVENT) if len(each[1]) > 1)
+    key, row = next(entry for entry in state.scan(EVENT) if len(entry[1]) > 1)
     row[1][0][3] += 1
     state.write({key: row})
-    found = Audited(cluster).run(lambda partition: Against(state=state.reopen() if partition == 0 else None)).found
-    assert found == [Finding.DIFFERENT]
+    findings = Audited(cluster).run(lambda partition: Against(state=state.reopen() if partition == 0 else None)).found
+    assert findings == [Finding.DIFFERENT]
 
 
 def without_holds() -> Cluster:

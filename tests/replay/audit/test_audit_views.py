@@ -47,9 +47,9 @@ def audited(cluster: Cluster, sink: EmbeddedSink, folder: Path) -> list[Differen
     scopes = Surveyor(
         NAMES, PARTITIONS, made.logs.input_log, made.logs.output_logs, Everything(cluster), 0.0, with_rows=True
     ).scopes()
-    found: list[Difference] = []
-    run_audit(plan(made, folder, rows=rows), scopes, found.append, lambda _partition, _offset: None)
-    return found
+    differences: list[Difference] = []
+    run_audit(plan(made, folder, rows=rows), scopes, differences.append, lambda _partition, _offset: None)
+    return differences
 
 
 def test_views_as_they_were_made_are_clean(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
@@ -67,14 +67,14 @@ def test_a_view_that_hides_a_row_is_found_and_the_row_named(
     hidden = sink.query(f"SELECT count() FROM {view} WHERE toString({key}) = '{value}'").rows[0][0]
     definition = defined_views()[view]
     sink.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM ({definition}) WHERE toString({key}) != '{value}'")
-    found = audited(cluster, sink, tmp_path)
-    (first, *rows) = found
+    differences = audited(cluster, sink, tmp_path)
+    (first, *rows) = differences
     assert (first.finding, first.place) == (Finding.DIFFERENT, f"view {view}")
     assert "should be" in first.detail
     assert len(rows) == hidden >= 1
-    assert {each.finding for each in rows} == {Finding.MISSING}
+    assert {difference.finding for difference in rows} == {Finding.MISSING}
     if key != "position":
-        assert all(f"{key}={value}" in each.place for each in rows)
+        assert all(f"{key}={value}" in difference.place for difference in rows)
 
 
 CHANGES: dict[str, tuple[str, str, Finding]] = {
@@ -99,8 +99,8 @@ def test_every_other_change_of_a_view_is_found(
     definition = defined_views()[view]
     parts: dict[str, Any] = {"definition": definition, "not_final": definition.replace(" FINAL", "")}
     sink.execute(f"CREATE OR REPLACE VIEW {view} AS {statement.format(**parts)}")
-    found = audited(cluster, sink, tmp_path)
-    assert (found[0].finding, found[0].place) == (kind, f"view {view}")
+    differences = audited(cluster, sink, tmp_path)
+    assert (differences[0].finding, differences[0].place) == (kind, f"view {view}")
 
 
 def test_a_column_that_is_cast_is_found(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_a_column_that_is_cast_is_found(cluster: Cluster, sink: EmbeddedSink, tm
     types = {"credits": "Int16"}
     listed = ", ".join(f"`{name}` {types.get(name, kind)}" for name, kind in columns)
     sink.execute(f"CREATE OR REPLACE VIEW refunds ({listed}) AS {defined_views()['refunds']}")
-    found = audited(cluster, sink, tmp_path)
-    assert {each.place.split()[0] for each in found} == {"refunds"}
+    differences = audited(cluster, sink, tmp_path)
+    assert {difference.place.split()[0] for difference in differences} == {"refunds"}
 
 
 def test_a_view_that_is_gone_is_missing(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
     sink.execute("DROP VIEW balances")
     sink.execute("DROP VIEW daily_usage")
     sink.execute("CREATE TABLE daily_usage (day Date) ENGINE = Memory")
-    found = sorted((each.finding, each.place) for each in audited(cluster, sink, tmp_path))
-    assert found == [(Finding.DIFFERENT, "view daily_usage"), (Finding.MISSING, "view balances")]
+    findings = sorted((difference.finding, difference.place) for difference in audited(cluster, sink, tmp_path))
+    assert findings == [(Finding.DIFFERENT, "view daily_usage"), (Finding.MISSING, "view balances")]

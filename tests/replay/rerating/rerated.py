@@ -22,7 +22,9 @@ from tests.metering import meter
 from tests.metering.meter import DAY, YEAR_BEGIN, Json
 
 NAMES = TopicNames("rr")
-RECORD_NAMES = {"refund": "RefundRequest", "grant": "Grant", "account": "AccountUpdate", "price_book": "PriceBook"}
+RECORD_NAMES = {
+    "hold": "Hold", "refund": "RefundRequest", "grant": "Grant", "account": "AccountUpdate", "price_book": "PriceBook",
+}  # fmt: skip
 
 
 @dataclass
@@ -41,7 +43,7 @@ class Rerated:
     @property
     def refunds(self) -> list[tuple[str, str, int]]:
         """(event, charge, credits)."""
-        records = [each.record for each in self.corrections if each.command == "refund"]
+        records = [correction.record for correction in self.corrections if correction.command == "refund"]
         return [(record["event_id"], record["charge"], record["credits"]) for record in records]
 
     @property
@@ -97,6 +99,9 @@ class Books:
     def grant(self, grant_id: str, credits_: int, at: int, **fields: Any) -> list[Output]:
         return self.add("grant", meter.grant(grant_id, credits_, at, **fields))
 
+    def hold(self, hold_id: str, credits_: int, at: int, **fields: Any) -> list[Output]:
+        return self.add("hold", meter.hold(hold_id, credits_, at, **fields))
+
     def account(self, update_id: str, at: int, **fields: Any) -> list[Output]:
         return self.add("account", meter.account(update_id, at, **fields))
 
@@ -114,13 +119,13 @@ class Books:
         stores = Stores(MemoryState(), MemoryState(), MemoryState())
         rerating = PartitionRerating(self.source, asked, 0, stores)
         rerating.run(len(records))
-        found = Rerated(RerateResult({0: len(records)}))
-        listener = Listener(found.rows.append, found.corrections.append)
+        result = Rerated(RerateResult({0: len(records)}))
+        listener = Listener(result.rows.append, result.corrections.append)
         moment = records[-1].timestamp if at is None else at
-        settle(asked, rerating, netting, moment, found.outcome, listener)
-        found.outcome.tallies.add(rerating.tallies)
-        return found
+        settle(asked, rerating, netting, moment, result.outcome, listener)
+        result.outcome.tallies.add(rerating.tallies)
+        return result
 
     def apply(self, rerated: Rerated) -> list[list[Output]]:
         """Sends the corrections; gives what each caused."""
-        return [self.add(str(each.command), each.record) for each in rerated.corrections]
+        return [self.add(str(correction.command), correction.record) for correction in rerated.corrections]

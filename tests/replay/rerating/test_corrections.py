@@ -63,10 +63,12 @@ def test_one_cut_short_is_finished_by_the_next(reached: int) -> None:
     books.event("e3", NOON + 21 * DAY)
     whole = books.rerate(CHEAPER, at=NOON + 40 * DAY)
     assert (len(whole.refunds), len(whole.grants)) == (2, 2)
-    for each in whole.corrections[:reached]:
-        books.add(str(each.command), each.record)
+    for correction in whole.corrections[:reached]:
+        books.add(str(correction.command), correction.record)
     rest = books.rerate(CHEAPER, at=NOON + 40 * DAY)
-    assert [each.record for each in rest.corrections] == [each.record for each in whole.corrections[reached:]]
+    assert [correction.record for correction in rest.corrections] == [
+        correction.record for correction in whole.corrections[reached:]
+    ]
     settled(books, rest)
     assert books.balance() == -60
 
@@ -77,7 +79,7 @@ def test_grants_by_day_where_no_refund_is_possible_any_more() -> None:
     rerated = books.rerate(CHEAPER, at=MUCH_LATER)
     assert rerated.refunds == []
     assert rerated.grants == [("lookup", 5, ("e0",)), ("lookup", 10, ("e1", "e2")), ("lookup", 10, ("e3", "e4"))]
-    first, second, _ = (each.record for each in rerated.corrections)
+    first, second, _ = (correction.record for correction in rerated.corrections)
     assert first["reason"].endswith("lookup of 2026-01-10 was charged too much (event e0)")
     assert second["reason"].endswith("lookup of 2026-01-11 was charged too much (2 events)")
     assert [first["expires_at"], first["granted_at"]] == [None, MUCH_LATER]
@@ -93,7 +95,7 @@ def test_the_boundary_is_the_machines_own() -> None:
     books.event("a", NOON)
     books.event("b", NOON + 1)
     rerated = books.rerate(CHEAPER, at=NOON + 35 * DAY + 1)
-    assert (rerated.refunds, [each[2] for each in rerated.grants]) == ([("b", "lookup", 5)], [("a",)])
+    assert (rerated.refunds, [correction[2] for correction in rerated.grants]) == ([("b", "lookup", 5)], [("a",)])
     settled(books, rerated)
 
 
@@ -273,7 +275,7 @@ def test_more_than_a_grant_can_hold() -> None:
     books.event("e", NOON, **most)
     rerated = books.rerate(book(charge("record", 997_000, per="results")), at=MUCH_LATER)
     assert [credits_ for _, credits_, _ in rerated.grants] == [MAX_GRANT] * 3
-    ids = {each.record["grant_id"] for each in rerated.corrections}
+    ids = {correction.record["grant_id"] for correction in rerated.corrections}
     assert len(ids) == 3
 
 
@@ -284,10 +286,10 @@ def test_every_correction_is_a_good_command() -> None:
     books.event("old", NOON, account_id="a" * 128)
     books.event(long_id, NOON + 34 * DAY, account_id="a" * 128)
     rerated = books.rerate(book(charge(long_charge, 10)), at=NOON + 36 * DAY)
-    refund, grant = sorted(rerated.corrections, key=lambda each: each.command, reverse=True)
+    refund, grant = sorted(rerated.corrections, key=lambda correction: correction.command, reverse=True)
     assert (refund.record["event_id"], grant.events) == (long_id, ("old",))
     assert (check_refund(dict(refund.record)), check_grant(dict(grant.record))) == (None, None)
-    assert all(each.startswith(PREFIX) for each in (refund.record["refund_id"], grant.record["grant_id"]))
+    assert all(own_id.startswith(PREFIX) for own_id in (refund.record["refund_id"], grant.record["grant_id"]))
     settled(books, rerated)
 
 

@@ -67,8 +67,8 @@ def test_the_difference_is_that_of_rating_with_either_book(history: History, new
                     total[record["credit_type"]] += record["credits"]
         charged.append(total)
     money = told(history).rerate(new, BEGIN, END).outcome.money
-    assert {name: each.was for name, each in money.items() if each.was} == dict(charged[0])
-    assert {name: each.would_be for name, each in money.items() if each.would_be} == dict(charged[1])
+    assert {name: amount.was for name, amount in money.items() if amount.was} == dict(charged[0])
+    assert {name: amount.would_be for name, amount in money.items() if amount.would_be} == dict(charged[1])
 
 
 @some

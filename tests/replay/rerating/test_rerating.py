@@ -115,7 +115,7 @@ def test_named_accounts_alone() -> None:
     books.event("e", NOON, account_id="other")
     rerated = books.rerate(book(charge("lookup", 5)), accounts=frozenset(("other",)))
     assert [(row.account_id, row.difference) for row in rerated.rows] == [("other", -15)]
-    assert [each.record["account_id"] for each in rerated.corrections] == ["other"]
+    assert [correction.record["account_id"] for correction in rerated.corrections] == ["other"]
     assert rerated.outcome.tallies.events == 1
 
 
@@ -166,6 +166,37 @@ def test_in_the_range_refusals_stay_and_what_was_served_is_charged() -> None:
     dearer = books.rerate(book(charge("lookup", 30)))
     assert dearer.table == [("lookup", "credit", 2, 40, 60)]
     assert (dearer.corrections, dearer.not_collected) == ([], {"credit": 20})
+
+
+def test_an_event_that_a_hold_admitted_stays_admitted() -> None:
+    """Neither what a hold would have had to ask at other prices, nor what would have been available, refuses it."""
+    books = Books(OLD)
+    books.account("u", YEAR_BEGIN, on_empty="reject")
+    books.grant("g", 50, YEAR_BEGIN)
+    books.hold("h", 40, NOON)
+    books.event("held-1", NOON, hold_id="h", keeps_hold=True)
+    books.event("refused", NOON + 1)
+    books.event("held-2", NOON + 2, hold_id="h")
+    assert books.balance() == 10
+    dearer = books.rerate(book(charge("lookup", 45)))
+    assert dearer.table == [("lookup", "credit", 2, 40, 90)]
+    assert dearer.outcome.tallies.kept_refusals == 1
+    cheaper = books.rerate(book(charge("lookup", 5)))
+    assert cheaper.table == [("lookup", "credit", 2, 40, 10)]
+    assert [credits_ for _, _, credits_ in cheaper.refunds] == [15, 15]
+
+
+def test_a_hold_that_was_held_is_held_at_other_prices_too() -> None:
+    """Dearer events before the hold would have left too little for it; the event after the range still draws on it."""
+    books = Books(OLD)
+    books.account("u", YEAR_BEGIN, on_empty="reject")
+    books.grant("g", 60, YEAR_BEGIN)
+    books.event("before", NOON)
+    books.hold("h", 40, NOON + DAY, expires_at=NOON + 3 * DAY)
+    books.event("after", NOON + 2 * DAY, hold_id="h")
+    rerated = books.rerate(book(charge("lookup", 50)), end=MIDNIGHT + DAY)
+    assert rerated.table == [("lookup", "credit", 1, 20, 50)]
+    assert rerated.after == {}, "it is charged on both sides"
 
 
 def test_limits_of_the_new_book_do_not_count() -> None:

@@ -63,6 +63,18 @@ def test_a_member_with_an_actor_sees_their_own_use(world: ServerWorld) -> None:
     assert (credit["used"], credit["refunded"], credit["available"]) == (20, 5, 465)
 
 
+def test_status_is_for_operators(world: ServerWorld) -> None:
+    assert world.ask("GET", "/v1/status", key=MEMBER_OF_ACME).status == 403
+    assert world.ask("GET", "/v1/status", key=OPERATOR).status == 503
+    reads = world.parts.reads
+    assert reads is not None
+    world.parts.reads = replace(reads, status=lambda: {"partitions": []})
+    try:
+        assert world.ask("GET", "/v1/status", key=OPERATOR).json == {"partitions": []}
+    finally:
+        world.parts.reads = reads
+
+
 def test_account_info_is_exactly_that(world: ServerWorld) -> None:
     assert world.ask("GET", "/account/info", key=MEMBER_OF_ACME).body == b'{"credits":465,"webhooks":[]}'
     reads = world.parts.reads

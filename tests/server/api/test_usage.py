@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from application.access.access import opened_access
+from application.access.authors import local_author
+from application.access.members import put_member
 from application.usage.export import Export, RowsMissing
 from server.api.usage_text import csv_line
 from tests.application.usage.conftest import UsageLog
@@ -95,6 +98,19 @@ def test_a_member_with_an_actor_sees_only_their_own(world: ServerWorld, log: Usa
     for accept in ("text/csv", "application/x-ndjson"):
         text = world.ask("GET", USAGE.format("self"), key=ANN_OF_ACME, headers={"accept": accept}).body.decode()
         assert "bob" not in text
+
+
+def test_people_are_shown_by_their_names(world: ServerWorld) -> None:
+    with opened_access(world.pipeline, None) as access:
+        put_member(access, local_author("ops", "host"), "acme", "ann", "Ann Lee")
+        world.parts.access = access
+        try:
+            rows = world.ask("GET", USAGE.format("self") + "?limit=1000", key=MEMBER_OF_ACME).json["rows"]
+        finally:
+            world.parts.access = None
+    assert {(row["actor"], row["user"]) for row in rows} == {
+        ("ann", "Ann Lee"), ("bob", "bob"), ("o'neil", "o'neil"), (None, None),
+    }  # fmt: skip
 
 
 def test_a_cursor_of_one_account_opens_no_other(world: ServerWorld) -> None:

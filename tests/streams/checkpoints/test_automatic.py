@@ -52,7 +52,7 @@ class Log:
         return self.broker.bounds(NAMES.requests, 0)[1]
 
     def outputs(self) -> list[list[bytes]]:
-        return [[each.value for each in self.broker.records(topic, 0)] for topic in NAMES.outputs]
+        return [[message.value for message in self.broker.records(topic, 0)] for topic in NAMES.outputs]
 
 
 class Machine:
@@ -74,22 +74,22 @@ class Machine:
 
     def rate(self, first: int, stop: int) -> None:
         records = self.log.broker.records(NAMES.requests, 0)
-        self.loop.process([each for each in records if first <= each.offset < stop])
+        self.loop.process([record for record in records if first <= record.offset < stop])
 
     def look(self) -> None:
         self.checkpointer.look(self.loop.raters)
 
     def applied(self) -> list[int]:
-        return [each.applied for each in self.checkpoints.whole(0)]
+        return [checkpoint.applied for checkpoint in self.checkpoints.whole(0)]
 
     def metric(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"creditmeter_{name}", labels) or 0.0
 
     def differences(self, other: Machine) -> list[Difference]:
         """What the two states do not have in common, but for what clean-up takes away sooner or later."""
-        found: list[Difference] = []
-        compare_states(other.loop.raters[0].store, self.loop.raters[0].store, "state", found.append)
-        return found
+        differences: list[Difference] = []
+        compare_states(other.loop.raters[0].store, self.loop.raters[0].store, "state", differences.append)
+        return differences
 
 
 @pytest.fixture
@@ -218,11 +218,11 @@ def test_copies_are_made_between_groups_while_a_worker_rates(log: Log, tmp_path:
     assert machine.metric("checkpoints_total", result="failed") == 0
     wholes = list(machine.checkpoints.whole(0))
     assert len(wholes) > 1
-    for each in wholes:
-        folder = RocksFolder(tmp_path / f"at-{each.applied}", QUICK)
-        machine.checkpoints.fetch(each, folder.path(HERE))
+    for checkpoint in wholes:
+        folder = RocksFolder(tmp_path / f"at-{checkpoint.applied}", QUICK)
+        machine.checkpoints.fetch(checkpoint, folder.path(HERE))
         state = folder.open(HERE)
-        assert state.applied == each.applied
+        assert state.applied == checkpoint.applied
         state.close()
 
 
@@ -244,7 +244,7 @@ def test_a_machine_without_a_disk_goes_on_from_the_newest(
 
 
 def damage(url: str, machine: Machine, applied: int, pattern: str) -> None:
-    (there,) = [each for each in machine.checkpoints.whole(0) if each.applied == applied]
+    (there,) = [checkpoint for checkpoint in machine.checkpoints.whole(0) if checkpoint.applied == applied]
     path = next(Path(there.place).glob(pattern))
     path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
 
@@ -383,9 +383,9 @@ def test_scratch_of_ended_processes_is_removed(tmp_path: Path) -> None:
     for name in ("999999999", "no-pid", "1"):
         (tmp_path / "scratch" / name / "upload-0").mkdir(parents=True)
     mine = Scratch(tmp_path)
-    assert sorted(each.name for each in (tmp_path / "scratch").iterdir()) == sorted(["1", mine._own.name])
+    assert sorted(entry.name for entry in (tmp_path / "scratch").iterdir()) == sorted(["1", mine._own.name])
     mine.close()
-    assert [each.name for each in (tmp_path / "scratch").iterdir()] == ["1"]
+    assert [entry.name for entry in (tmp_path / "scratch").iterdir()] == ["1"]
 
 
 def test_scratch_of_a_running_command_in_the_same_folder_is_left_alone(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def kept(url: str) -> Checkpoints:
 
 
 def saved(kept: Checkpoints, disk: Disk, *offsets: int) -> list[Checkpoint]:
-    return [kept.save(3, each, 1_000 + each, disk.grow_to(each)) for each in offsets]
+    return [kept.save(3, offset, 1_000 + offset, disk.grow_to(offset)) for offset in offsets]
 
 
 def opened(folder: Path, tmp_path: Path) -> tuple[int, object]:
@@ -66,9 +66,9 @@ def opened(folder: Path, tmp_path: Path) -> tuple[int, object]:
     root.path(HERE).parent.mkdir(parents=True)
     folder.rename(root.path(HERE))
     state = root.open(HERE)
-    found = state.applied, state.get(b"count")
+    kept = state.applied, state.get(b"count")
     state.close()
-    return found
+    return kept
 
 
 def alter(url: str, checkpoint: Checkpoint, name: str, change: Callable[[bytes], bytes | None]) -> None:
@@ -93,7 +93,7 @@ def test_what_was_saved_comes_back(kept: Checkpoints, disk: Disk, tmp_path: Path
     assert kept.partitions() == [3]
     assert kept.newest(3) == second
     assert (second.applied, second.recorded_at, second.partition) == (25, 1_025, 3)
-    assert second.size == sum(each.size for each in second.files.values()) > 0
+    assert second.size == sum(file.size for file in second.files.values()) > 0
     assert kept.newest(3, before=25) == first
     assert kept.newest(3, before=10) is None
     assert kept.newest(4) is None
@@ -119,12 +119,12 @@ def test_prune_keeps_the_newest_whole_ones(kept: Checkpoints, url: str, disk: Di
     one, two, three, four = saved(kept, disk, 1, 2, 3, 4)
     alter(url, three, SEAL, lambda _: None)
     assert kept.prune(3, 2) == [one.place]
-    assert [(each.applied, each.condition) for each in kept.listed(3)] == [
+    assert [(checkpoint.applied, checkpoint.condition) for checkpoint in kept.listed(3)] == [
         (4, Condition.WHOLE), (3, Condition.INCOMPLETE), (2, Condition.WHOLE),
     ]  # fmt: skip
     assert kept.prune(3, 2) == []
     assert kept.prune(3, 1) == [three.place, two.place]
-    assert [each.place for each in kept.listed(3)] == [four.place]
+    assert [checkpoint.place for checkpoint in kept.listed(3)] == [four.place]
 
 
 KINDS = ("CURRENT", "MANIFEST-*", "OPTIONS-*", "*.sst", MANIFEST, SEAL)
@@ -171,8 +171,8 @@ def test_a_manifest_of_another_partition_or_with_paths_is_refused(
     elsewhere = path.replace(f"{LOG_ID}/3", f"{LOG_ID}/4")
     for name in [*there.files, MANIFEST, SEAL]:
         store.pipe_file(f"{elsewhere}/{name}", store.cat_file(f"{path}/{name}"))
-    (found,) = kept.listed(4)
-    assert (found.condition, found.detail) == (Condition.DAMAGED, "it is of credits.requests[3] (log log-1)")
+    (listed,) = kept.listed(4)
+    assert (listed.condition, listed.detail) == (Condition.DAMAGED, "it is of credits.requests[3] (log log-1)")
     assert kept.newest(4) is None
 
 
@@ -239,7 +239,9 @@ def test_an_upload_that_ends_anywhere_leaves_the_one_before(
         except (StoreUnavailable, Ended):
             FailingStore.left = None
             assert kept.newest(3) == before, step
-            left_behind = {each.name: each.condition for each in kept.listed(3) if each.applied == 20}
+            left_behind = {
+                checkpoint.name: checkpoint.condition for checkpoint in kept.listed(3) if checkpoint.applied == 20
+            }
             assert set(left_behind.values()) <= {Condition.INCOMPLETE, Condition.DAMAGED}
             for name in left_behind:  # else each makes the next try longer
                 kept._remove(3, name)
@@ -253,7 +255,7 @@ def test_an_upload_that_ends_anywhere_leaves_the_one_before(
     assert opened(tmp_path / "into", tmp_path) == (20, 20)
     kept.prune(3, 1)
     assert kept.newest(3) == whole
-    assert before.place not in {each.place for each in kept.listed(3)}
+    assert before.place not in {checkpoint.place for checkpoint in kept.listed(3)}
 
 
 def test_a_fetch_that_ends_anywhere_leaves_nothing(disk: Disk, tmp_path: Path) -> None:

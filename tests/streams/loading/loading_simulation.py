@@ -27,8 +27,9 @@ KEYS = {
     "hold_rows": ("account_id", "expires_at", "hold_id", "source_offset", "position"),
     "account_rows": ("account_id", "day", "update_id"),
     "latest_balance_rows": ("account_id", "credit_type", "origin"),
+    "current_rows": ("account_id", "kind", "ends", "id"),
 }
-"""As the migrations' ORDER BY has them. Which rows of latest_balance_rows are inserted depends on how batches were
+"""As the migrations' ORDER BY has them. Which rows of the last two are inserted depends on how batches were
 grouped and loaded again; the newest of each key is always the same."""
 Row = dict[str, Any]
 
@@ -97,7 +98,7 @@ class MemoryTopics:
         return self._broker.bounds(*place)
 
     def record(self, place: TopicAndPartition, offset: int) -> Message | None:
-        return next((each for each in self._broker.records(*place) if each.offset == offset), None)
+        return next((message for message in self._broker.records(*place) if message.offset == offset), None)
 
 
 class SimulatedLoader:
@@ -116,7 +117,9 @@ class SimulatedLoader:
         """Loads up to so many records of each partition; whether there were any."""
         groups: dict[str, list[Message]] = {}
         for place in self._places:
-            waiting = [each for each in self._broker.records(*place) if each.offset >= self._next[place]][:most]
+            waiting = [message for message in self._broker.records(*place) if message.offset >= self._next[place]][
+                :most
+            ]
             if waiting:
                 groups.setdefault(place[0], []).extend(waiting)
         if groups:

@@ -46,7 +46,7 @@ class MemoryTopics:
         return self.broker.bounds(*place)
 
     def record(self, place: TopicAndPartition, offset: int) -> Message | None:
-        return next((each for each in self.broker.records(*place) if each.offset == offset), None)
+        return next((message for message in self.broker.records(*place) if message.offset == offset), None)
 
     def loaded(self, offset: int) -> dict[TopicAndPartition, Loaded]:
         """The position of a store that has loaded up to there; none for -1."""
@@ -206,9 +206,11 @@ def test_the_loader_stops_where_retention_was_quicker(cluster: Cluster, tmp_path
     cluster.start_load("--skip-lost")  # as it advises
     cluster.wait_until_loaded()
     cluster.stop("loader")
-    told = CliRunner().invoke(main, ["audit", "--json", "--config", str(tmp_path / "one" / "loader.toml")])
-    missing = [json.loads(line) for line in told.stdout.splitlines()][:-1]
-    assert {(each["found"], each["place"].split()[0]) for each in missing} == {("missing", "billed_rows")}
+    result = CliRunner().invoke(main, ["audit", "--json", "--config", str(tmp_path / "one" / "loader.toml")])
+    missing = [json.loads(line) for line in result.stdout.splitlines()][:-1]
+    assert {(difference["found"], difference["place"].split()[0]) for difference in missing} == {
+        ("missing", "billed_rows")
+    }
     assert len(missing) == sum(len(cluster.codec.decode(value)[1]["events"]) for value in lost)
 
 
@@ -219,8 +221,8 @@ def delete_unread(cluster: Cluster) -> tuple[TopicPartition, list[bytes]]:
     read = offsets.committed([topic], cluster.partitions)
     offsets.close()
     log = KafkaInputLog(cluster.bootstrap, topic)
-    ends = [log.bounds(each)[1] for each in range(cluster.partitions)]
-    partition = max(range(cluster.partitions), key=lambda each: ends[each] - read[topic, each])
+    ends = [log.bounds(partition)[1] for partition in range(cluster.partitions)]
+    partition = max(range(cluster.partitions), key=lambda number: ends[number] - read[topic, number])
     lost = [message.value for message in log.read(partition, read[topic, partition], ends[partition] - 1)]
     log.close()
     assert len(lost) > 1

@@ -8,15 +8,17 @@ from sinks.migrate import migrations
 from tests.streams.loading.loading_simulation import KEYS
 
 TABLE = re.compile(
-    r"CREATE TABLE IF NOT EXISTS (\w+_rows)\b.*?ENGINE = ReplacingMergeTree\(version\).*?ORDER BY \((.*?)\)$", re.DOTALL
+    r"CREATE TABLE IF NOT EXISTS (\w+_rows)\b.*?ENGINE = ReplacingMergeTree\(version\).*?ORDER BY \((.*?)\)"
+    r"(?:\nSETTINGS .*)?$",
+    re.DOTALL,
 )
 
 
 def test_the_keys_are_those_of_the_migrations() -> None:
-    found = {}
+    keys = {}
     for migration in migrations():
         for statement in migration.statements:
             if match := TABLE.match(statement):
                 columns = re.sub(r"ifNull\((\w+), -1\)", r"\1", match[2])
-                found[match[1]] = tuple(columns.split(", "))
-    assert found == KEYS
+                keys[match[1]] = tuple(columns.split(", "))
+    assert keys == KEYS

@@ -67,12 +67,12 @@ class Pipeline:
 
     def commands(self, partition: int) -> list[tuple[str, list[str]]]:
         """(word, ids) of every message."""
-        found = []
+        commands = []
         for message in self.messages(partition):
             name, record = CODEC.decode_command(message.value)
             items: list[Mapping[str, Any]] = record["events"] if name == "request" else [record]
-            found.append((name, [next(iter(item.values())) for item in items]))
-        return found
+            commands.append((name, [next(iter(item.values())) for item in items]))
+        return commands
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_events_go_to_the_partition_of_their_account_in_order(pipeline: Pipeline
     for partition in range(PARTITIONS):
         expected = [f"e-{n}" for n in range(400) if partition_of(accounts[n % 20], PARTITIONS) == partition]
         commands = pipeline.commands(partition)
-        assert [each for _, ids in commands for each in ids] == expected
+        assert [own_id for _, ids in commands for own_id in ids] == expected
         assert all(len(ids) == 7 for _, ids in commands[:-1])
         assert {message.producer for message in pipeline.messages(partition)} <= {"importer"}
     assert sum(len(report.records) for report in pipeline.reports) == 400
@@ -117,9 +117,9 @@ def test_other_commands_keep_their_place_among_events(pipeline: Pipeline) -> Non
         if partition == home:
             expected = [("request", ["e-1", "e-2"]), ("grant", ["g-1"]), ("request", ["e-3"]), *expected]
             expected.append(("request", ["e-4"]))
-        found = pipeline.commands(partition)
-        assert [each for each in found if each != ("price_book", ["c"])] == expected
-        assert (("price_book", ["c"]) in found) == (partition == 0)
+        commands = pipeline.commands(partition)
+        assert [command for command in commands if command != ("price_book", ["c"])] == expected
+        assert (("price_book", ["c"]) in commands) == (partition == 0)
 
 
 @pytest.mark.kafka
@@ -158,8 +158,8 @@ def test_many_threads_may_use_one_producer(pipeline: Pipeline) -> None:
         producer.flush()
         assert sum(len(report.records) for report in pipeline.reports) == 2000
     for first in range(0, 4000, 1000):
-        ids = [each for _, ids in pipeline.commands(partition_of(f"account-{first}", PARTITIONS)) for each in ids]
-        own = [each for each in ids if first <= int(each[2:]) < first + 1000]
+        ids = [own_id for _, ids in pipeline.commands(partition_of(f"account-{first}", PARTITIONS)) for own_id in ids]
+        own = [own_id for own_id in ids if first <= int(own_id[2:]) < first + 1000]
         assert own == [f"e-{n}" for n in range(first, first + 500)]
 
 
@@ -247,4 +247,7 @@ def test_a_broker_that_goes_away_is_waited_for_and_then_said(own_kafka: Broker) 
     for call in failing:
         with pytest.raises(DeliveryFailed, match="not acknowledged"):
             call()
-    assert [(len(each.records), each.offset, each.error is None) for each in reports] == [(1, 0, True), (1, -1, False)]
+    assert [(len(report.records), report.offset, report.error is None) for report in reports] == [
+        (1, 0, True),
+        (1, -1, False),
+    ]

@@ -127,7 +127,8 @@ class KafkaOutputSide:
 
     def messages(self, topic: str, partition: int) -> list[Message]:
         return [
-            as_message(each) for each in self._reader.read(topic, partition, *self._reader.bounds(topic, partition))
+            as_message(message)
+            for message in self._reader.read(topic, partition, *self._reader.bounds(topic, partition))
         ]
 
     def append(self, topic: str, value: bytes, headers: dict[str, bytes]) -> None:

@@ -37,7 +37,7 @@ def test_librdkafka_agrees(kafka: SharedKafka) -> None:
     chance = random.Random(3)
     accounts = ["a", "", "ä", "acme", "\U0001f600 gmbh"]
     accounts += ["".join(chance.choices("abcäöü0123-", k=chance.randint(1, 60))) for _ in range(500)]
-    found: dict[str, int] = {}
+    partitions: dict[str, int] = {}
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "partitioner": "murmur2_random"})
     for account in accounts:
         if account:  # librdkafka takes an empty key for none; no account has an empty id
@@ -45,7 +45,7 @@ def test_librdkafka_agrees(kafka: SharedKafka) -> None:
                 names.requests,
                 b"",
                 key=account.encode(),
-                on_delivery=lambda error, message, account=account: found.update({account: message.partition()}),
+                on_delivery=lambda error, message, account=account: partitions.update({account: message.partition()}),
             )
     producer.flush(30)
-    assert found == {account: partition_of(account, 7) for account in accounts if account}
+    assert partitions == {account: partition_of(account, 7) for account in accounts if account}

@@ -105,8 +105,8 @@ def test_each_of_many_is_found_among_the_others(pipeline: Pipeline) -> None:
     assert [pipeline.grants(offset) for offset in (0, 1, 100, 198, 199)] == [
         ["g0"], ["g1"], ["g100"], ["g198"], ["g199"],
     ]  # fmt: skip
-    found = pipeline.results.caused_by(0, [3, 150, 7])
-    assert {offset: caused[NAMES.grants][0]["grant_id"] for offset, caused in found.items()} == {
+    outputs = pipeline.results.caused_by(0, [3, 150, 7])
+    assert {offset: caused[NAMES.grants][0]["grant_id"] for offset, caused in outputs.items()} == {
         3: "g3", 7: "g7", 150: "g150",
     }  # fmt: skip
 
@@ -135,7 +135,7 @@ def test_parts_of_one_message_come_together(pipeline: Pipeline) -> None:
     events = [
         {
             "event_id": f"e{number}", "account_id": "acme", "occurred_at": NOW, "endpoint": "/x", "channel": "api",
-            "outcome": "processed", "attributes": {f"a{each}": "x" * 1_000 for each in range(20)},
+            "outcome": "processed", "attributes": {f"a{number}": "x" * 1_000 for number in range(20)},
         }
         for number in range(60)
     ]  # fmt: skip
@@ -161,13 +161,13 @@ def test_an_answer_is_seen_before_any_acknowledgement(pipeline: Pipeline) -> Non
         pipeline.results.wait_until_decided({0: offset}, 1)
     answers = pipeline.results.answers(0, [first, again, granted, repeated])
     assert [line["event_id"] for line in answers[first].lines] == ["e"]
-    assert [(each["index"], each["reason"], each["field"]) for each in answers[first].set_aside] == [
+    assert [(letter["index"], letter["reason"], letter["field"]) for letter in answers[first].set_aside] == [
         (1, "invalid_event", "ip")
     ]
     assert answers[again].lines == []
     assert [
-        (each["index"], each["same_content"], each["first_offset"], each["first_index"])
-        for each in answers[again].repeated
+        (repeat["index"], repeat["same_content"], repeat["first_offset"], repeat["first_index"])
+        for repeat in answers[again].repeated
     ] == [(0, True, first, 0), (1, False, first, 0)]
     assert answers[granted].applied == [{"command": "grant", "id": "g0"}]
     assert answers[repeated].applied == []
@@ -195,7 +195,7 @@ def test_an_answer_in_parts_is_there_with_its_last_part(pipeline: Pipeline) -> N
     events = [
         {
             "event_id": f"e{number}", "account_id": "acme", "occurred_at": NOW, "endpoint": "/x", "channel": "api",
-            "outcome": "processed", "attributes": {f"a{each}": "x" * 1_000 for each in range(20)},
+            "outcome": "processed", "attributes": {f"a{number}": "x" * 1_000 for number in range(20)},
         }
         for number in range(60)
     ]  # fmt: skip

@@ -45,7 +45,7 @@ def test_only_the_same_topic_partition_value_and_key_count() -> None:
         (TOPIC, message(9, b"valuf", right, 1)), (NAMES.refunds, message(9, b"value", right, 1)),
         (TOPIC, message(9, b"value", Sealer(OLD).seal(TOPIC, 1, b"value"), 1)),
     ]  # fmt: skip
-    assert not any(seals.is_ours(topic, each) for topic, each in others)
+    assert not any(seals.is_ours(topic, message) for topic, message in others)
 
 
 def test_each_record_is_judged_by_the_key_of_its_era() -> None:
@@ -72,7 +72,7 @@ def test_a_reader_passes_over_stray_records_and_names_each_once(caplog: pytest.L
     log = SealedLog(MemoryInputLog(broker, TOPIC), TOPIC, seals)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert [each.value for each in log.read(0, *log.bounds(0))] == [b"1", b"3", b"5"]
+            assert [message.value for message in log.read(0, *log.bounds(0))] == [b"1", b"3", b"5"]
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         f"sealed.billed[0]@{offset}" for offset in (0, 2, 4)
     ]

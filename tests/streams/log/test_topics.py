@@ -44,8 +44,8 @@ def test_a_prefix_that_kafka_would_refuse(prefix: str) -> None:
 def configuration(kafka: SharedKafka, topic: str) -> dict[str, str]:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    found = admin.describe_configs([resource])[resource].result(30)
-    return {name: entry.value for name, entry in found.items()}
+    described = admin.describe_configs([resource])[resource].result(30)
+    return {name: entry.value for name, entry in described.items()}
 
 
 @pytest.mark.kafka
@@ -67,9 +67,9 @@ def test_topics_are_made_once_and_as_they_must_be(kafka: SharedKafka) -> None:
     }
     for name in names.all:
         retention = "-1" if name == names.requests else "86400000"
-        found = configuration(kafka, name)
-        assert {key: found[key] for key in wanted} == wanted
-        assert found["retention.ms"] == retention
+        configured = configuration(kafka, name)
+        assert {key: configured[key] for key in wanted} == wanted
+        assert configured["retention.ms"] == retention
     access = configuration(kafka, names.access)
     assert (access["cleanup.policy"], access["message.timestamp.type"]) == ("compact", "LogAppendTime")
     assert partition_count(kafka.bootstrap, names.access) == 1
@@ -92,13 +92,13 @@ def test_a_pipeline_of_an_earlier_version_has_no_topic_of_access_until_its_topic
 @pytest.mark.kafka
 def test_several_processes_may_make_them_at_once(kafka: SharedKafka) -> None:
     names = TopicNames(kafka.fresh_prefix())
-    found: list[dict[str, str]] = []
-    threads = [threading.Thread(target=lambda: found.append(ensure_topics(kafka.bootstrap, names))) for _ in range(4)]
+    seen: list[dict[str, str]] = []
+    threads = [threading.Thread(target=lambda: seen.append(ensure_topics(kafka.bootstrap, names))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == [found[0]] * 4
+    assert seen == [seen[0]] * 4
 
 
 @pytest.mark.kafka

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +15,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from local.broker import LocalBroker
 from local.shared import SharedKafka
+from local.start import Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -23,6 +27,7 @@ PROGRAM = """
 import json, sys, threading, time
 from pathlib import Path
 from streams.log.protocols import CatchUpInterrupted
+from streams.shell import shell
 from streams.shell.shell import Progress, Shell, ShellSettings
 
 bootstrap, topic, folder, mode = sys.argv[1:]
@@ -62,29 +67,31 @@ class Handler:
     def abandon(self): pass
     def close(self): pass
 
+if mode == "short-stop":
+    shell.LONGEST_STOP = 8.0
 settings = ShellSettings(bootstrap, topic, (topic,), Path(folder) / "faust", group_messages=4, session_timeout=2.0)
 Shell(settings, Handler(), leaving).run(lambda: Path(folder, "ready").touch())
 """
 
 
 class Run:
-    def __init__(self, kafka: SharedKafka, folder: Path) -> None:
+    def __init__(self, kafka: SharedKafka | Broker, folder: Path) -> None:
         self.kafka = kafka
         self.folder = folder
-        self.topic = kafka.fresh_prefix()
+        self.topic = kafka.fresh_prefix() if isinstance(kafka, SharedKafka) else "messages"
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
         for made in admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)]).values():
             made.result()
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def produce(self, each: int, transaction: str | None = None) -> None:
-        """``each`` messages to every partition; a transaction that is named is aborted."""
+    def produce(self, count: int, transaction: str | None = None) -> None:
+        """``count`` messages to every partition; a transaction that is named is aborted."""
         config = {"bootstrap.servers": self.kafka.bootstrap, "partitioner": "murmur2_random"}
         producer = Producer(config | ({"transactional.id": transaction} if transaction else {}))
         if transaction:
             producer.init_transactions()
             producer.begin_transaction()
-        for number in range(each * PARTITIONS):
+        for number in range(count * PARTITIONS):
             producer.produce(self.topic, b"message", partition=number % PARTITIONS)
         producer.flush()
         if transaction:
@@ -119,7 +126,9 @@ class Run:
 
     def committed(self) -> dict[int, int]:
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": self.topic})
-        places = consumer.committed([TopicPartition(self.topic, each) for each in range(PARTITIONS)], timeout=10)
+        places = consumer.committed(
+            [TopicPartition(self.topic, partition) for partition in range(PARTITIONS)], timeout=10
+        )
         consumer.close()
         return {place.partition: max(0, place.offset) for place in places}
 
@@ -155,7 +164,7 @@ def test_a_failure_commits_nothing_that_was_not_carried_through(run: Run, mode: 
     assert process.wait(60) == 1, run.log()
     carried = run.seen()
     for partition, offset in run.committed().items():
-        assert {(partition, each) for each in range(offset)} <= set(carried), (
+        assert {(partition, earlier) for earlier in range(offset)} <= set(carried), (
             "an offset was committed and not processed"
         )
     healthy = run.start("healthy")
@@ -208,3 +217,24 @@ def test_aborted_transactions_are_no_records(run: Run) -> None:
     assert {offset for _, offset in run.seen()} == {0, 1, 2, 8, 9, 10}
     time.sleep(2)  # a commit interval
     assert run.committed() == dict.fromkeys(range(PARTITIONS), 11), "committing stopped behind the gap"
+
+
+def test_a_stop_ends_also_where_the_broker_hangs_or_is_gone(own_kafka: Broker, tmp_path: Path) -> None:
+    """A consumer waits for a hanging broker as long as a request may take, and for one that is gone for ever."""
+    if not isinstance(own_kafka, LocalBroker):
+        pytest.fail("the test stops the broker's own process", pytrace=False)
+    run = Run(own_kafka, tmp_path)
+    first, second = run.start("short-stop"), run.start("short-stop")
+    try:
+        run.produce(20)
+        run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(20)})
+        os.kill(own_kafka.pid, signal.SIGSTOP)
+        first.terminate()
+        assert first.wait(60) in {0, 1}, run.log()
+        own_kafka.kill()
+        second.terminate()
+        assert second.wait(60) in {0, 1}, run.log()
+    finally:
+        for process in run.processes:
+            process.kill()
+            process.wait()

@@ -113,11 +113,11 @@ def test_a_broker_restored_to_an_earlier_copy(seed: int) -> None:
     again = Cluster(seed)
     again.broker = MemoryBroker()
     for partition in range(PARTITIONS):
-        for each in cluster.broker.records(NAMES.requests, partition):
+        for message in cluster.broker.records(NAMES.requests, partition):
             again.broker.skip(
-                NAMES.requests, partition, each.offset - again.broker.bounds(NAMES.requests, partition)[1]
+                NAMES.requests, partition, message.offset - again.broker.bounds(NAMES.requests, partition)[1]
             )
-            again.broker.append(NAMES.requests, partition, each.value, each.timestamp)
+            again.broker.append(NAMES.requests, partition, message.value, message.timestamp)
     again.coming.clear()
     assert cluster.view() == again.run_undisturbed(), "the bill of the log as it is now"
 

@@ -1,0 +1,164 @@
+"""Customers' reads over many rows: `python -m bench.usage_reads [--rows N] [--folder DIR]`.
+
+Rows are made by SQL in an embedded store: a year of lines, one row in five of one account, one in twenty late, and
+refunds of one charged line in two hundred. Each question is asked several times, by one client, as the server asks it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from application.usage.aggregation import AggregationQuery, aggregate
+from application.usage.as_of import Positions
+from application.usage.buckets import Granularity
+from application.usage.cursors import CursorKeys
+from application.usage.history import HistoryQuery, UsageReader
+from application.usage.measures import Measure
+from application.usage.newest import DAY
+from application.usage.query import Filters
+from application.usage.rows import Key
+from application.usage.scope import UsageScope
+from application.usage.store import SinkUsage
+from bench.machine import cpu_seconds
+from sinks.embedded import EmbeddedSink
+from sinks.migrate import migrate
+from sinks.sink import Limits
+from streams.loading.positions import Loaded, SinkPositions
+from streams.log.topics import TopicNames
+
+BEGIN, YEAR = 1_764_115_200_000, 365 * DAY
+AT_ONCE = 1_000_000
+TIMES = 30
+NAMES = TopicNames()
+COLUMNS = """account_id, day, event_id, line, occurred_at, endpoint, channel, outcome, request_id, actor, user_id, ip,
+    domain, plan, quantity_names, quantity_values, attribute_names, attribute_values, decision, charge, feature, action,
+    credit_type, price_version, units, unit_credits, credits, owner_event_id, window_ends_at, balance_after, grant_ids,
+    grant_credits, hold_id, source_partition, source_offset, position, version"""
+LINES = """INSERT INTO billed_rows ({columns})
+SELECT {columns} FROM (SELECT
+    if(number % 5 = 0, 'big', concat('account-', toString(intDiv(number, 5) % 2000))) AS account_id,
+    toDate32(occurred_at) AS day, concat('e-', lower(hex(cityHash64(number)))) AS event_id, 0 AS line,
+    fromUnixTimestamp64Milli(toInt64({begin} + intDiv(number * {year}, {rows})
+        - if(number % 20 = 0, (cityHash64(number, 3) % 1000) * 8640000, 0)), 'UTC') AS occurred_at,
+    concat('/v1/endpoint-', toString(cityHash64(number, 1) % 12)) AS endpoint,
+    ['api', 'js', 'email'][1 + cityHash64(number, 4) % 3] AS channel,
+    ['processed', 'processed', 'processed', 'processed', 'failed', 'invalid', 'blocked'][1 + cityHash64(number, 5) % 7]
+        AS outcome,
+    concat('rq-', toString(intDiv(number, 3))) AS request_id,
+    concat('user-', toString(cityHash64(number, 6) % 40)) AS actor, toString(cityHash64(number, 7) % 100000) AS user_id,
+    concat('203.0.113.', toString(cityHash64(number, 8) % 250)) AS ip, NULL AS domain, 'pro' AS plan,
+    ['results'] AS quantity_names, [toInt64(cityHash64(number, 9) % 10)] AS quantity_values,
+    ['description', 'filter'] AS attribute_names,
+    [concat('Person ', toString(cityHash64(number) % 1000000)), toString(cityHash64(number, 10) % 30)]
+        AS attribute_values,
+    ['charged', 'charged', 'duplicate', 'free'][1 + cityHash64(number, 11) % 4] AS priced,
+    if(outcome = 'processed', priced, 'not_billable') AS decision,
+    if(outcome = 'processed', concat('charge-', toString(cityHash64(number, 1) % 12)), NULL) AS charge,
+    ['Identification', 'Enrichment', 'Search'][1 + cityHash64(number, 1) % 3] AS known_feature,
+    if(outcome = 'processed', known_feature, NULL) AS feature,
+    if(outcome = 'processed', concat('Action ', toString(cityHash64(number, 1) % 12)), NULL) AS action,
+    if(outcome = 'processed', if(cityHash64(number, 1) % 4 = 0, 'email', 'credit'), NULL) AS credit_type,
+    'v1' AS price_version, 1 AS units, 20 AS unit_credits, if(decision = 'charged', 20, 0) AS credits,
+    if(decision = 'duplicate', 'e-x', NULL) AS owner_event_id, NULL AS window_ends_at,
+    if(outcome = 'processed', toInt64(1000000 - number % 1000), NULL) AS balance_after,
+    if(decision = 'charged', ['g1'], []) AS grant_ids, if(decision = 'charged', [toInt64(20)], []) AS grant_credits,
+    NULL AS hold_id, toInt32(0) AS source_partition, toInt64(intDiv(number, 100)) AS source_offset,
+    number % 100 AS position, source_offset AS version
+FROM numbers({first}, {count}))"""
+REFUNDS = """INSERT INTO refund_rows
+(account_id, day, refund_id, event_id, line, charge, status, reject_reason, credits, forfeited, credit_type,
+    remaining_charge, balance_after, reason, requested_at, occurred_at, source_partition, source_offset, position,
+    version)
+SELECT account_id, toDate32(requested_at) AS day, concat('r-', event_id) AS refund_id, event_id, line, charge,
+    'refunded' AS status, NULL AS reject_reason, credits, 0 AS forfeited, credit_type, 0 AS remaining_charge,
+    balance_after, 'no result' AS reason, occurred_at + INTERVAL 1 DAY AS requested_at, occurred_at, source_partition,
+    source_offset + 1 AS source_offset, position, source_offset AS version
+FROM billed_rows WHERE decision = 'charged' AND cityHash64(event_id, 77) % 200 = 0"""
+
+
+def main() -> None:
+    """Makes the rows where the folder has none, and prints p50, p99 and CPU of each question."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="creditmeter-usage-"))
+    sink = EmbeddedSink(folder)
+    migrate(sink)
+    loaded = Loaded(1, "", 1 << 40)  # as a loader leaves it: without it every question would look for the newest row
+    SinkPositions(sink).write({(topic, 0): loaded for topic in (NAMES.billed, NAMES.refunds)})
+    if not sink.query("SELECT count() FROM billed_rows").rows[0][0]:
+        make_rows(sink, arguments.rows)
+    counted = "SELECT count(), countIf(account_id = 'big') FROM billed_rows"
+    print("rows, of the account:", sink.query(counted, limits=Limits()).rows[0])
+    store = SinkUsage(sink, Limits(seconds=60))
+    ask_all(UsageReader(store, Positions(store, NAMES, 1), CursorKeys([b"bench"])))
+    sink.close()
+
+
+def make_rows(sink: EmbeddedSink, rows: int) -> None:
+    """A million at a time, as loads of many groups leave them: several parts a month."""
+    for first in range(0, rows, AT_ONCE):
+        count = min(AT_ONCE, rows - first)
+        sink.execute(LINES.format(columns=COLUMNS, begin=BEGIN, year=YEAR, rows=rows, first=first, count=count))
+    sink.execute(REFUNDS)
+
+
+def ask_all(reader: UsageReader) -> None:
+    """Every question, and how long it takes."""
+    scope, end = UsageScope("big"), BEGIN + YEAR
+    plain = HistoryQuery(scope)
+    print(f"{'question':44} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>8}")
+    timed("history: first page", lambda: reader.page(plain))
+    timed("history: first page with refunds", lambda: reader.page(replace(plain, refunds=True)))
+    for name, day in (("middle", 180), ("last", 2)):
+        timed(f"history: {name} page", lambda day=day: page_behind(reader, plain, BEGIN + day * DAY))
+    by_actor = replace(plain, filters=Filters(actor=("user-3",)))
+    timed("history: one actor of 40", lambda: reader.page(by_actor))
+    one = replace(plain, filters=Filters(text="person 999999"))
+    timed("history: a text of few rows", lambda: reader.page(one), times=5)
+    month = Filters(end - 30 * DAY, end)
+    sums = (Measure.CREDITS, Measure.LINES)
+    days = AggregationQuery(scope, month, Granularity.DAY, "Europe/Berlin", ("feature",), sums)
+    timed("sums: 30 days by day and feature", lambda: aggregate(reader.store, reader.positions, days))
+    every = AggregationQuery(scope, month, Granularity.DAY, "UTC", ("endpoint",), tuple(Measure))
+    timed("sums: 30 days, every measure, by endpoint", lambda: aggregate(reader.store, reader.positions, every))
+    year = AggregationQuery(scope, Filters(BEGIN, end), Granularity.MONTH, "UTC", ("feature",), sums)
+    timed("sums: a year (2 million rows) by month", lambda: aggregate(reader.store, reader.positions, year), times=10)
+
+
+def page_behind(reader: UsageReader, query: HistoryQuery, at: int) -> None:
+    """The page behind an instant, as a cursor there gives it."""
+    begun = reader.begin(query)
+    key: Key = (at, "big", "", 0, 0, "")
+    reader.rows(query, replace(begun, after=key), query.limit + 1, {})
+
+
+def timed(name: str, ask: Callable[[], object], times: int = TIMES) -> None:
+    """Asks once to warm up, then so many times."""
+    ask()
+    walls, cpu = [], _cpu_seconds()
+    for _ in range(times):
+        began = time.perf_counter()
+        ask()
+        walls.append((time.perf_counter() - began) * 1_000)
+    walls.sort()
+    mean = (_cpu_seconds() - cpu) / times * 1_000
+    print(
+        f"{name:44} {walls[len(walls) // 2]:8.0f} {walls[min(len(walls) - 1, len(walls) * 99 // 100)]:8.0f} {mean:8.0f}"
+    )
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of the engine's."""
+    return cpu_seconds(os.getpid())
+
+
+if __name__ == "__main__":
+    main()
