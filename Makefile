@@ -71,6 +71,7 @@ lint-style: venv
 lint-types: venv
 	@echo "== mypy" >&2
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file client/pyproject.toml
 
 .PHONY: lint-layers
 lint-layers: venv

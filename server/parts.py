@@ -58,9 +58,9 @@ class Parts:
 
     def __post_init__(self) -> None:
         store = None if self.reads is None else self.reads.usage.store
-        recorded = None if store is None else RecordedDecisions(store, self.pipeline.names)
-        self.lookup = ReceiptLookup(self.pipeline, self.decisions, recorded)
-        self.holds = HoldDesk(self.intake, self.decisions, recorded)
+        self.recorded = None if store is None else RecordedDecisions(store, self.pipeline.names)
+        self.lookup = ReceiptLookup(self.pipeline, self.decisions, self.recorded)
+        self.holds = HoldDesk(self.intake, self.decisions, self.recorded)
         self.limits = Limits(self.bounds)
         self.large_bodies = asyncio.Lock()
         """Who holds it reads a large body: one at a time, so that what it takes while it is read is taken once."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from application.ingest.decisions import Decision, Item
 from application.usage.fields import SELECTED
 from application.usage.store import Row, UsageStore
 from streams.loading.positions import TABLE
 from streams.log.topics import TopicNames
 
+MOST_FIRSTS = 500
+"""Repeats of one request whose first is looked up."""
 _DAY_MS = 86_400_000
 _LINES = f"SELECT {SELECTED} FROM billed_rows FINAL WHERE "  # noqa: S608 -- columns of ours; values are bound
 _NUMBERS = ("line", "units", "unit_credits", "credits")
@@ -36,8 +40,26 @@ class RecordedDecisions:
             {"account": account_id, "event": event_id, "partition": partition, "offset": offset},
         )
 
-    def first_lines(self, firsts: Sequence[tuple[str, str, int, int]]) -> dict[tuple[str, str, int, int], list[Row]]:
-        """The lines of many events, each (account, event, partition, offset)."""
+    def with_first_lines(self, items: Sequence[Item], decisions: Sequence[Decision]) -> list[Decision]:
+        """The decisions, each repeat whose first is not at hand with the first's lines as the store has them.
+
+        Looks `MOST_FIRSTS` up at most; the others stay as they are.
+        """
+        wanted = {
+            index: (item.account_id, item.event_id, item.stored.partition, decision.first[0])
+            for index, (item, decision) in enumerate(zip(items, decisions, strict=True))
+            if decision.first is not None and not decision.lines
+        }
+        wanted = dict(list(wanted.items())[:MOST_FIRSTS])
+        if not wanted:
+            return list(decisions)
+        lines = self._first_lines(list(wanted.values()))
+        return [
+            replace(decision, lines=lines.get(wanted[index], ())) if index in wanted else decision
+            for index, decision in enumerate(decisions)
+        ]
+
+    def _first_lines(self, firsts: Sequence[tuple[str, str, int, int]]) -> dict[tuple[str, str, int, int], list[Row]]:
         rows = self._lines(
             "account_id IN {accounts:Array(String)} AND event_id IN {events:Array(String)} "
             "AND source_offset IN {offsets:Array(Int64)} ORDER BY account_id, event_id, line",
@@ -51,7 +73,7 @@ class RecordedDecisions:
         for row in rows:
             key = row["account_id"], row["event_id"], int(row["source_partition"]), int(row["source_offset"])
             lines.setdefault(key, []).append(row)
-        return {first: lines[first] for first in firsts if first in lines}
+        return lines
 
     def at(self, partition: int, offset: int, may_see: Callable[[str], bool]) -> list[Row]:
         """The lines of the message at a place, of the accounts that may be seen: slow, for a trimmed log."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
+from socket import create_connection
 
 from application.clickhouse.asking import foreign, loader_url
 from application.clickhouse.opening import opened_sink
@@ -17,6 +18,7 @@ from sinks.printable import without_secrets
 from sinks.sink import SinkUnavailable
 
 _HEALTH_SECONDS = 2.0
+_NOT_OURS = "what answers is no process of creditmeter"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound to
 
 
@@ -41,22 +43,37 @@ def processes(settings: Settings) -> Iterator[EndpointStatus]:
         yield _health(name, host, port)
 
 
-def _health(what: str, host: str, port: int) -> EndpointStatus:
+def server(settings: Settings) -> Iterator[EndpointStatus]:
+    """The HTTP API, where something listens at its port: a pipeline may do without one."""
+    host = _EVERYWHERE.get(settings.serve_host, settings.serve_host)
+    try:
+        create_connection((host, settings.serve_port), _HEALTH_SECONDS).close()
+    except OSError:
+        return
+    status = _health("HTTP API", host, settings.serve_port, "/health/ready")
+    if not status.detail.startswith(_NOT_OURS):  # some other program has the port, where none of ours was started
+        yield status
+
+
+def _health(what: str, host: str, port: int, path: str = "/health") -> EndpointStatus:
     shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}/health"
+    url = f"http://{shown}:{port}{path}"
     connection = HTTPConnection(host, port, timeout=_HEALTH_SECONDS)
     try:
-        connection.request("GET", "/health")
+        connection.request("GET", path)
         response = connection.getresponse()
         body = json.loads(response.read())
-    except (OSError, HTTPException, ValueError) as error:
+    except ValueError:
+        body = None
+    except (OSError, HTTPException) as error:
         return EndpointStatus(what, url, well=False, detail=f"no answer: {error}")
     finally:
         connection.close()
     if not isinstance(body, dict):
-        return EndpointStatus(what, url, well=False, detail="what answers is no process of creditmeter")
+        return EndpointStatus(what, url, well=False, detail=_NOT_OURS)
     well = response.status == HTTPStatus.OK
-    return EndpointStatus(what, url, well, str(body.get("status")) if well else str(body.get("problem")))
+    problem = body.get("problem") or body.get("detail")
+    return EndpointStatus(what, url, well, str(body.get("status")) if well else str(problem))
 
 
 def store(settings: Settings) -> EndpointStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,10 @@ async def _wait(call: Call, results: Sequence[_Result], seconds: float) -> None:
         if result.stored is not None and result.event is not None
     ]
     decisions = await call.parts.decisions.wait(items, Patience(seconds))
+    recorded = call.parts.recorded
+    if recorded is not None and any(decision.first is not None and not decision.lines for decision in decisions):
+        with suppress(Failed):  # the first lines are good to have: a repeat is one without them
+            decisions = await asyncio.to_thread(recorded.with_first_lines, items, decisions)
     for result, decision in zip(waiting, decisions, strict=True):
         result.decision = decision
         call.parts.metrics.waits.labels(decision.status).inc()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from application.errors import Failed
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Problem, ProblemType
@@ -29,9 +31,22 @@ async def ready(call: Call) -> Response:
     reasons = [reason for check in checks if (reason := check()) is not None]
     if parts.is_draining:
         reasons.append("the server is ending")
+    if wanted == "reads" and (reason := await _store_problem(call)) is not None:
+        reasons.append(reason)
     if reasons:
         raise Problem(ProblemType.UNAVAILABLE, "; ".join(reasons))
     return json_answer({"status": "ok"})
+
+
+async def _store_problem(call: Call) -> str | None:
+    recorded = call.parts.recorded
+    if recorded is None:
+        return None  # a server without a store has other checks, if any
+    try:
+        await run_in_threadpool(recorded.answers)
+    except Failed as error:
+        return error.message
+    return None
 
 
 async def metrics(call: Call) -> Response:

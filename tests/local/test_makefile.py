@@ -17,8 +17,9 @@ def make(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """What `make venv` reads, in a folder without a virtual environment."""
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "client").mkdir()
+    for name in ("Makefile", "pyproject.toml", "client/pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
 
 

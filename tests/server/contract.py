@@ -93,6 +93,10 @@ def hold_of(account_id: str, credits_: int, **fields: Any) -> dict[str, Any]:
 class ApiContract:
     """Inherit, and give the fixture `world`."""
 
+    def test_it_is_ready_for_events_and_for_reads(self, world: ApiWorld) -> None:
+        assert world.server.ask("GET", "/health/ready").status == 200
+        assert world.server.ask("GET", "/health/ready?for=reads").status == 200
+
     def test_an_event_is_stored_where_its_receipt_says(self, world: ApiWorld) -> None:
         who = account()
         answer = world.server.post("/v1/events", event(who))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from application.in_memory import in_memory_pipeline
-from application.ingest.decisions import Decisions, DecisionStatus
+from application.ingest.decisions import Decision, Decisions, DecisionStatus, Item
 from application.ingest.lookup import DigestState, OtherLog, ReceiptLookup, ReceiptState, UnknownItem
 from application.ingest.receipts import Receipt
 from application.ingest.recorded import RecordedDecisions
@@ -22,7 +22,7 @@ from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from streams import clock
 from streams.log.decision_tail import DecisionTail
-from streams.log.event_sender import value_digest
+from streams.log.event_sender import Stored, value_digest
 from streams.log.memory_connections import MemoryConnections
 from tests.application.contract import BOOK
 
@@ -169,3 +169,14 @@ def test_of_a_trimmed_log_the_store_tells_what_it_has(pipeline: Pipeline, sink: 
         assert (looked_up(pipeline, sink, one).item_id, looked_up(pipeline, sink, one).decision) == (None, None)
         with pytest.raises(UnknownItem):
             looked_up(pipeline, sink, hidden)
+
+
+def test_a_repeat_gets_its_first_s_lines_from_the_store(pipeline: Pipeline, sink: EmbeddedSink) -> None:
+    (first,) = send(pipeline, event("firsts", "e-1"))
+    recorded = RecordedDecisions(SinkUsage(sink), pipeline.names)
+    item = Item(Stored(0, first.offset + 1, 0, first.digest), "firsts", "e-1")
+    repeat = Decision(DecisionStatus.REPEATED, same_content=True, first=(first.offset, 0))
+    decided = Decision(DecisionStatus.DECIDED, [{"credits": 1}])
+    other = Decision(DecisionStatus.REPEATED, same_content=True, first=(first.offset + 7, 0))
+    completed = recorded.with_first_lines([item, item, item], [repeat, decided, other])
+    assert [[line["credits"] for line in decision.lines] for decision in completed] == [[20], [1], []]

@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from application.configuration.settings import Settings
-from application.status.endpoints import processes
+from application.status.endpoints import processes, server
+from local.ports import free_ports
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -48,3 +49,13 @@ def test_one_of_ours_is(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Answering, "body", b'{"status": "rating"}')
     worker = next(processes(Settings(metrics_port=port)))
     assert (worker.well, worker.detail) == (True, "rating")
+
+
+def test_the_api_is_shown_where_it_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Answering, "body", b'{"status": "ok"}')
+    (status,) = server(Settings(serve_port=port))
+    assert (status.what, status.well, status.detail) == ("HTTP API", True, "ok")
+    assert status.url.endswith("/health/ready")
+    monkeypatch.setattr(Answering, "body", b"<html>")
+    assert list(server(Settings(serve_port=port))) == []
+    assert list(server(Settings(serve_port=free_ports(1)[0]))) == []

@@ -78,7 +78,7 @@ class TestQuestions(QuestionContract): ...
 class TestHolds(HoldContract): ...
 
 
-def test_a_history_is_read_page_by_page(place: ServerPlace) -> None:
+def test_a_history_and_a_balance_are_read(place: ServerPlace) -> None:
     place.grant("reader", 50)
     place.questions.decide([event(place, "reader", f"e{n}", quantities={"results": n}) for n in range(1, 4)], 30.0)
     deadline = time.monotonic() + 60
@@ -86,6 +86,8 @@ def test_a_history_is_read_page_by_page(place: ServerPlace) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.1)  # what was decided is not loaded yet
     assert sorted(row["credits"] for row in rows) == [2, 4, 6]
+    standing = place.questions.account("reader")
+    assert "38" in str(standing)
 
 
 @pytest.mark.parametrize(
