@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
@@ -208,5 +209,5 @@ def _described(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any
     try:
         futures = AdminClient(dict(config)).describe_topics(TopicCollection(list(names)), request_timeout=_SECONDS)
         return {name: future.result(_SECONDS) for name, future in futures.items()}
-    except (KafkaException, TimeoutError) as error:
+    except (KafkaException, FutureTimeout) as error:
         raise MeterUnavailable(f"{', '.join(names)}: {error}") from error
