@@ -58,6 +58,7 @@ async def opened_parts(
             if reads is not None:
                 parts.ready_for_reads.append(reads.problem)
             parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
+            parts.metrics.tail_lag.set_function(lambda: tail.lag_seconds)
             parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))
             yield parts
         finally:
