@@ -98,9 +98,11 @@ class IsolatedSink:
 
     def _write(self, header: dict[str, Any], body: bytes, what: str) -> None:
         with self._inserting:
+            engine = self._running()
             try:
-                answer = self._running().writer.ask(header, body)
+                answer = engine.writer.ask(header, body)
             except ChannelClosed:
+                engine.kill(Kill.ENDED)  # waits until it has ended: the next insert starts it again
                 raise SinkUnavailable(f"{what}: the embedded ClickHouse ended, and is started again") from None
         raise_failure(answer.header)
 

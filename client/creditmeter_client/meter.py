@@ -226,7 +226,10 @@ class Meter:
         self._outbox.count_undescribed()
 
     def add_ticker(self, ticker: Callable[[float], Sequence[Event]]) -> None:
-        """Calls `ticker` with the monotonic time about every second; what it returns is recorded. inf: the end."""
+        """Calls `ticker` with the monotonic time about every second; what it returns is recorded. inf: the end.
+
+        Its method `after_fork`, where it has one, is called in a child process.
+        """
         self._tickers.append(ticker)
 
     def wake(self) -> None:
@@ -323,6 +326,10 @@ class Meter:
             self._questions.after_fork()
         self._sender.reset()
         self._workers.reset()
+        for ticker in self._tickers:
+            forget = getattr(ticker, "after_fork", None)
+            if forget is not None:
+                forget()
 
 
 def pending(event: Event) -> Decision:

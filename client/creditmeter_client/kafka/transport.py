@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -94,7 +95,7 @@ class KafkaTransport:
             admin = AdminClient({"bootstrap.servers": self._config["bootstrap.servers"], **self._security()})
             described = admin.describe_topics(TopicCollection([self._topic]), request_timeout=self._timeout)
             topic = described[self._topic].result(self._timeout)
-        except (KafkaException, TimeoutError) as error:
+        except (KafkaException, FutureTimeout) as error:
             raise MeterUnavailable(f"{self._topic}: {error}") from error
         self._partitions = len(topic.partitions)
         self._log_id = str(topic.topic_id)

@@ -1,7 +1,7 @@
 """The rate limits of the price book, kept with the `limits` library (`pip install 'creditmeter-client[rate-limits]'`).
 
-Counters are in Redis where an address is given: then every process keeps one limit, and the server shows it. Else they
-are in memory, and each process keeps its own.
+Counters are in Redis where an address is given: then all processes keep one limit. Else they are in memory, and each
+process keeps its own.
 """
 
 from __future__ import annotations

@@ -19,6 +19,10 @@ class RefusedCalls:
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In a child: what the parent has counted, the parent records."""
         self._lock = threading.Lock()
         self._counts: dict[_Key, int] = {}
         self._since: dict[_Key, float] = {}

@@ -89,6 +89,15 @@ def test_there_is_one_event_for_ten_seconds() -> None:
     assert len(counts) <= 100 / WINDOW + 1
 
 
+def test_a_child_does_not_record_what_its_parent_has_counted() -> None:
+    served = Served(answering(b"{}"), rate_limits=RateLimits([DAILY]))
+    for _ in range(8):
+        get(served.asgi)
+    served.meter._after_fork()
+    served.close()
+    assert [event for event in served.transport.events if event.fields["outcome"] == "rate_limited"] == []
+
+
 def test_many_kinds_of_calls_take_bounded_memory() -> None:
     refused = RefusedCalls(lambda: NOW)
     events = [
