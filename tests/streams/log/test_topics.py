@@ -81,7 +81,12 @@ def test_a_pipeline_of_an_earlier_version_has_no_topic_of_access_until_its_topic
 ) -> None:
     names = TopicNames(kafka.fresh_prefix())
     made = ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=1))
-    AdminClient({"bootstrap.servers": kafka.bootstrap}).delete_topics([names.access])[names.access].result(30)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin.delete_topics([names.access])[names.access].result(30)
+    until = time.monotonic() + 30
+    while names.access in admin.list_topics(timeout=10).topics:
+        assert time.monotonic() < until
+        time.sleep(0.1)
     assert check_topics(kafka.bootstrap, names) == made
     with pytest.raises(TopicMissing, match=r"\.access"):
         partition_count(kafka.bootstrap, names.access)
