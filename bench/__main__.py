@@ -12,6 +12,8 @@ from typing import Any
 
 from bench.backlog import batched, single
 from bench.contest import Contestant, Figures, Place, credits_billed, module, outputs, pipeline, race
+from bench.decisions import measure as measure_decisions
+from bench.decisions import report as report_decisions
 from bench.events import BATCH, PARTITIONS
 from bench.latency import Latency
 from bench.latency import measure as measure_latency
@@ -50,6 +52,12 @@ def main() -> int:
             if options.memory:
                 samples = report_memory(measure_memory(place, codec, options.memory))
                 result["memory"] = [sample._asdict() for sample in samples]
+            elif options.decisions:
+                waits = []
+                for bulk in (0.0, *options.beside):
+                    waits.append(measure_decisions(place, codec, options.waiting, options.decisions, bulk))
+                    report_decisions(waits[-1])
+                result["decisions"] = [each._asdict() for each in waits]
             elif options.takeover:
                 history, found = measure_takeover(place, codec, options.takeover)
                 report_takeover(history, found)
@@ -130,6 +138,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=0, metavar="MILLIONS", help="only the worker's memory, so long")
     parser.add_argument(
         "--takeover", type=float, default=0, metavar="MILLIONS", help="only how long a start on an empty disk takes"
+    )
+    parser.add_argument(
+        "--decisions", type=float, default=0, metavar="SECONDS", help="only how soon a waiting caller sees a decision"
+    )
+    parser.add_argument("--waiting", type=float, default=300, metavar="RATE", help="with --decisions: waiting events/s")
+    parser.add_argument(
+        "--beside", type=float, nargs="*", default=[20_000.0], metavar="RATE", help="with --decisions: bulk events/s"
     )
     parser.add_argument("--json", action="store_true", help="the figures on stdout as JSON")
     return parser.parse_args()

@@ -21,7 +21,7 @@ from schemas.errors import Undecodable
 from streams.log.partitioner import partition_of
 from streams.log.protocols import InputLog, LostPrefix, Message
 from streams.log.topics import TopicNames
-from streams.rating.partition import apply_one, with_place
+from streams.rating.deciding import apply_one, with_place
 
 _COMMANDS_BETWEEN_WRITES = 2_000
 _MESSAGES_BETWEEN_REPORTS = 256

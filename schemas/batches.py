@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 
 from schemas.catalog import BATCHES, fingerprint_of, released, short_name
 from schemas.errors import DAMAGED, NOT_A_BATCH, Undecodable
-from schemas.wire import SINGLE_OBJECT, SINGLE_OBJECT_LENGTH, DamagedBody, frame_length, read_long, single_object_header
+from schemas.wire import (
+    SINGLE_OBJECT,
+    SINGLE_OBJECT_LENGTH,
+    DamagedBody,
+    frame_length,
+    read_long,
+    single_object_header,
+    write_long,
+)
 
 PART_LIMIT = 512 * 1024
 """Bytes of one output message, framing included, unless a single item is larger."""
@@ -81,3 +89,25 @@ def cut(arrays: Mapping[str, list[Any]], first: int, stop: int) -> dict[str, lis
         first -= len(items)
         stop -= len(items)
     return some
+
+
+def body(head: Position, arrays: Mapping[str, Sequence[bytes]]) -> bytes:
+    """The body of a batch record whose items are encoded already: its position, then each array in one block."""
+    pieces = [write_long(number) for number in head]
+    for items in arrays.values():
+        if items:
+            pieces.append(write_long(len(items)))
+            pieces += items
+        pieces.append(_END)
+    return b"".join(pieces)
+
+
+def body_size(source_partition: int, source_offset: int, arrays: Mapping[str, Sequence[bytes]]) -> int:
+    """The length of `body` for all of the items in one part."""
+    head = sum(len(write_long(number)) for number in Position(source_partition, source_offset, 0, 1))
+    counts = sum(len(write_long(len(items))) for items in arrays.values() if items)
+    return head + counts + sum(len(item) for items in arrays.values() for item in items) + len(arrays)
+
+
+_END = b"\x00"
+"""The empty block that ends an array."""

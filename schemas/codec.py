@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -36,8 +36,10 @@ from schemas.reading import (
     MAX_EVENTS,
     DigestingReader,
     Reader,
+    SlicingReader,
     compile_digesting_reader,
     compile_reader,
+    compile_slicing_reader,
     digest_of,
 )
 from schemas.resolution import Adapter, adapter
@@ -77,6 +79,7 @@ class _Known(NamedTuple):
     read: Reader
     adapt: Adapter | None
     read_digests: DigestingReader | None = None
+    read_slices: SlicingReader | None = None
     schema: Schema | None = None
 
 
@@ -189,13 +192,55 @@ class Codec:
         body = write({**head, **arrays})
         if len(body) + wire.SINGLE_OBJECT_LENGTH <= limit or sum(map(len, arrays.values())) <= 1:
             return [header + body]
-        writers = _item_writers(name)
-        sizes = [len(writers[array](item)) for array, some in arrays.items() for item in some]
-        ranges = list(batches.split(sizes, limit))
-        return [
-            header + write({**head, "part": part, "parts": len(ranges), **batches.cut(arrays, first, stop)})
-            for part, (first, stop) in enumerate(ranges)
-        ]
+        encoded = {array: self.encode_items(name, array, some) for array, some in arrays.items()}
+        return list(self.join_parts(name, source_partition, source_offset, encoded, limit))
+
+    def encode_items(self, name: str, array: str, items: list[Record]) -> list[bytes]:
+        """Items of one of a batch's arrays, each encoded for itself, for `join_parts`. Raises as `encode`."""
+        write = _item_writers(name)[array]
+        return [write(item) for item in items]
+
+    def join_parts(
+        self,
+        name: str,
+        source_partition: int,
+        source_offset: int,
+        encoded: Mapping[str, list[bytes]],
+        limit: int = batches.PART_LIMIT,
+    ) -> Iterator[bytes]:
+        """The messages of `encode_parts`, byte for byte, from items that are encoded already.
+
+        ``encoded``: by the name of each of the batch's arrays, what `encode_items` gave; an absent one is empty. For
+        what is too much to be held as records at once. No items give one message without any.
+        """
+        header = self._header(name)
+        arrays = {array: encoded.get(array, []) for array in _item_writers(name)}
+        sizes = [len(item) for some in arrays.values() for item in some]
+        whole = batches.body_size(source_partition, source_offset, arrays)
+        if whole + wire.SINGLE_OBJECT_LENGTH <= limit or len(sizes) <= 1:
+            ranges = [(0, len(sizes))]
+        else:
+            ranges = list(batches.split(sizes, limit))
+        for part, (first, stop) in enumerate(ranges):
+            head = batches.Position(source_partition, source_offset, part, len(ranges))
+            yield header + batches.body(head, batches.cut(arrays, first, stop))
+
+    def event_slices(self, data: bytes, size: int) -> Iterator[Commands] | None:
+        """The events of a large batch with their digests, ``size`` at a time, as they are decoded.
+
+        None where the message is something else, or written with a schema that has more than the events: then
+        `decode_commands` reads it. Only the end of the iteration says that the whole message is good: until then it may
+        raise `Undecodable`, and nothing of it may be applied. Raises `RegistryUnavailable`.
+        """
+        try:
+            known, start = self._by_header.get(data[: wire.SINGLE_OBJECT_LENGTH]), wire.SINGLE_OBJECT_LENGTH
+            if known is None:
+                known, start = self._find(data)
+        except Undecodable:
+            return None
+        if known.read_slices is None:
+            return None
+        return _commands_of(known, known.read_slices(data, start, size))
 
     def is_older(self, data: bytes) -> bool:
         """Whether a message was written with another version of its schema than this one writes. Raises as `decode`."""
@@ -264,8 +309,14 @@ def _known(schema: Schema) -> _Known:
         raise IncompatibleSchemas(f"{name} is no record of creditmeter")
     other = None if fingerprint_of(schema) == fingerprint_of(current(name)) else written
     if name == "RequestBatch":
-        read, read_digests = compile_reader(written, _BOUNDED), compile_digesting_reader(written, _BOUNDED)
-        return _Known(name, read, adapter(written, current(name)), read_digests, other)
+        return _Known(
+            name,
+            compile_reader(written, _BOUNDED),
+            adapter(written, current(name)),
+            compile_digesting_reader(written, _BOUNDED),
+            compile_slicing_reader(written, _BOUNDED),
+            other,
+        )
     return _Known(name, compile_reader(written), adapter(written, current(name)), schema=other)
 
 
@@ -281,6 +332,11 @@ def _adapted(known: _Known, record: Record) -> Record:
     except UnicodeDecodeError:
         raise Undecodable(DAMAGED) from None
     return adapted
+
+
+def _commands_of(known: _Known, slices: Iterable[tuple[list[Record], list[bytes]]]) -> Iterator[Commands]:
+    for events, digests in slices:
+        yield Commands(COMMANDS[known.name], _adapted(known, {"events": events})["events"], digests)
 
 
 @cache

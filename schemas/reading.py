@@ -8,7 +8,7 @@ processor. Compiled code is quicker and refuses these. Tests hold it equal to fa
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -17,14 +17,18 @@ from schemas.errors import DAMAGED, TOO_MANY_EVENTS, IncompatibleSchemas, Undeco
 from schemas.source import Source, kind_of
 from schemas.wire import MAX_INT, DamagedBody, read_varint
 
-# Properties that are added to a schema here: how many items an array may have, and that each has a digest.
-_MOST, _DIGESTED = "most items", "digested"
+# Properties that are added to a schema here: how many items an array may have, that each has a digest, and that they
+# are given out as they are read.
+_MOST, _DIGESTED, _SLICED = "most items", "digested", "sliced"
 
 Reader = Callable[[bytes, int], dict[str, Any]]
 """Takes a message and where its body begins; returns the record. Raises `Undecodable`."""
 
 DigestingReader = Callable[[bytes, int], tuple[dict[str, Any], list[bytes]]]
 """As `Reader`; also returns the digest of each item of the record's array, of its bytes as they are in the message."""
+
+SlicingReader = Callable[[bytes, int, int], Iterator[tuple[list[dict[str, Any]], list[bytes]]]]
+"""As `DigestingReader`, but gives items and digests while it reads, so many at a time: its third argument."""
 
 DIGEST_SIZE = 8
 """Bytes of BLAKE2b that tell one command's content from another's (SPEC 4)."""
@@ -60,14 +64,45 @@ def compile_digesting_reader(schema: Schema, bounded: Mapping[str, int]) -> Dige
     return reader
 
 
+def compile_slicing_reader(schema: Schema, bounded: Mapping[str, int]) -> SlicingReader | None:
+    """The decoder for records that are one ``bounded`` array and nothing else, in slices; None for other records.
+
+    Raises as `compile_reader`.
+    """
+    whole = expanded(schema)
+    if [field["name"] for field in whole["fields"]] != list(bounded):
+        return None
+    source = Source("read(d, p, size)", {**_NAMES})
+    source.line("digests = []")
+    field = _with_bounds(whole, bounded, {_DIGESTED: True, _SLICED: True})["fields"][0]
+    _read(source, field["type"], "v", 1)
+    source.line("if p != len(d): raise DamagedBody")
+    source.line("yield v, digests")
+    read = source.compile()
+
+    def checked(data: bytes, start: int, size: int) -> Iterator[tuple[list[dict[str, Any]], list[bytes]]]:
+        slices = read(data, start, size)
+        while True:  # no `yield from`: what is raised where a slice is used is no damage of the message
+            try:
+                some = next(slices, None)
+            except _TooManyItems:
+                raise Undecodable(TOO_MANY_EVENTS) from None
+            except _DAMAGES:
+                raise Undecodable(DAMAGED) from None
+            if some is None:
+                return
+            yield some
+
+    return checked
+
+
 def digest_of(data: bytes) -> bytes:
     """The digest that tells one command's content from another's (SPEC 4)."""
     return blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 
 def _compiled(schema: Any, *, digests: bool) -> Any:
-    names = {"DamagedBody": DamagedBody, "TooManyItems": _TooManyItems, "varint": read_varint, "blake2b": blake2b}
-    source = Source("read(d, p)", {**names, "unpack": struct.unpack_from})
+    source = Source("read(d, p)", {**_NAMES})
     if digests:
         source.line("digests = []")
     _read(source, schema, "v", 0)
@@ -80,11 +115,22 @@ def _compiled(schema: Any, *, digests: bool) -> Any:
             return read(data, start)
         except _TooManyItems:
             raise Undecodable(TOO_MANY_EVENTS) from None
-        # IndexError: cut within a number. ValueError: DamagedBody and bad UTF-8. struct.error: cut within a float.
-        except (IndexError, ValueError, struct.error):
+        except _DAMAGES:
             raise Undecodable(DAMAGED) from None
 
     return checked
+
+
+# IndexError: cut within a number. ValueError: DamagedBody and bad UTF-8. struct.error: cut within a float.
+_DAMAGES = (IndexError, ValueError, struct.error)
+_NAMES = {
+    "DamagedBody": DamagedBody,
+    "TooManyItems": _TooManyItems,
+    "varint": read_varint,
+    "blake2b": blake2b,
+    "unpack": struct.unpack_from,
+}
+"""What the compiled functions call."""
 
 
 def _with_bounds(schema: Any, bounded: Mapping[str, int], more: Mapping[str, bool] | None = None) -> Any:
@@ -232,6 +278,11 @@ def _read_array(source: Source, schema: Any, target: str, depth: int) -> None:
         source.line(f"{target}.append({item})")
         if digests:
             source.line(f"digests.append(blake2b(d[start:p], digest_size={DIGEST_SIZE}).digest())")
+        if schema.get(_SLICED):
+            source.line(f"if len({target}) == size:")
+            with source.indented():
+                source.line(f"yield {target}, digests")
+                source.line(f"{target} = []; digests = []")
 
     _blocks(source, read_item, schema.get(_MOST))
 

@@ -29,7 +29,7 @@ class HttpMetrics:
         self.body_bytes = self._gauge("http_body_bytes", "Bytes of bodies in hand.")
         self.unacknowledged = self._gauge("http_unacknowledged_bytes", "Bytes that Kafka has not acknowledged yet.")
         self.tail_bytes = self._gauge("http_tail_bytes", "Bytes of recent answers kept for those who wait.")
-        self.tail_age = self._gauge("http_tail_age_seconds", "Age of the newest answer when it was read.")
+        self.tail_lag = self._gauge("http_tail_lag_seconds", "From an answer's time in Kafka to its being read here.")
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -55,7 +55,10 @@ async def opened_parts(
             parts = Parts(pipeline, authenticator, intake, decisions, reads, face or PublicFace(), bounds or Bounds())
             parts.access = access
             parts.ready_for_events.append(intake.problem)
+            if reads is not None:
+                parts.ready_for_reads.append(reads.problem)
             parts.metrics.unacknowledged.set_function(lambda: float(sender.unacknowledged))
+            parts.metrics.tail_lag.set_function(lambda: tail.lag_seconds)
             parts.metrics.tail_bytes.set_function(lambda: float(tail.bytes))
             yield parts
         finally:

@@ -67,7 +67,7 @@ class Metrics:
             "checkpoint_seconds", "From a checkpoint's local copy to its seal.", _LATENCY_SECONDS
         )
         self.group_seconds = self._histogram(
-            "group_seconds", "From a group's first message to its commit.", _GROUP_SECONDS
+            "group_seconds", "Work on the messages that were written together.", _GROUP_SECONDS
         )
         self.group_messages = self._histogram("group_messages", "Messages in a group.", _GROUP_MESSAGES)
         self.latency = self._histogram("latency_seconds", "From the broker's time to the commit.", _LATENCY_SECONDS)

@@ -6,10 +6,12 @@ From ClickHouse alone: no replay. What is not loaded yet is not in it; `as_of` s
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from application.accounts.snapshot import account_snapshot
 from application.errors import ErrorCode, Failed
 from application.prices.price_list import AccountPlan
 from application.usage.aggregation import AggregationQuery, aggregate
@@ -18,20 +20,10 @@ from application.usage.history import UsageReader
 from application.usage.measures import Measure
 from application.usage.query import Filters
 from application.usage.scope import UsageScope
-from application.usage.store import UsageStore
 from application.wording import shown_time
+from sinks.current import CurrentGrant
+from streams.log.partitioner import partition_of
 
-_BALANCES = "SELECT credit_type, balance, held, available FROM balances WHERE account_id = {account:String} ORDER BY 1"
-_SETTINGS = """SELECT plan, toUnixTimestamp64Milli(plan_started_at) AS started_ms,
-    toUnixTimestamp64Milli(plan_ends_at) AS ends_ms, on_empty, alert_below
-FROM accounts WHERE account_id = {account:String}"""
-_GRANTS = """SELECT grant_id, credit_type, max(credits) AS credits,
-    max(toUnixTimestamp64Milli(expires_at)) AS expires_ms,
-    min(toUnixTimestamp64Milli(changed_at)) AS granted_ms
-FROM grant_rows FINAL WHERE account_id = {account:String}
-GROUP BY grant_id, credit_type
-HAVING countIf(status = 'expired') = 0 AND countIf(expires_at <= fromUnixTimestamp64Milli({now:Int64}, 'UTC')) = 0
-ORDER BY ifNull(expires_ms, 9223372036854775807), granted_ms, grant_id LIMIT 1000"""
 _GRANTED = """SELECT credit_type, sum(credits) AS credits FROM grant_rows FINAL
 WHERE account_id = {account:String} AND status = 'applied'
     AND day >= toDate32(fromUnixTimestamp64Milli({start:Int64}, 'UTC'))
@@ -53,17 +45,6 @@ class CreditsOfType:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenGrant:
-    """A grant that has not expired; times in ms."""
-
-    grant_id: str
-    credit_type: str
-    credits: int
-    granted_at: int
-    expires_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class AccountStanding:
     """An account at the instant `at`; times in ms. `period`: the plan's month, else the UTC month."""
 
@@ -72,7 +53,7 @@ class AccountStanding:
     at: int
     period: tuple[int, int]
     credits: dict[str, CreditsOfType]
-    grants: list[OpenGrant]
+    grants: Sequence[CurrentGrant]
     plan: AccountPlan | None
     on_empty: str
     marks: dict[str, int]
@@ -103,7 +84,7 @@ class AccountStanding:
             "grants": [
                 {
                     "grant_id": grant.grant_id, "credit_type": grant.credit_type, "credits": grant.credits,
-                    "granted_at": shown_time(grant.granted_at), "expires_at": _shown(grant.expires_at),
+                    "expires_at": _shown(grant.expires_at), "reason": grant.reason,
                 }
                 for grant in self.grants
             ],
@@ -119,7 +100,9 @@ def account_standing(reader: UsageReader, scope: UsageScope, now: int) -> Accoun
     if scope.account_id is None:
         raise ValueError("a standing is one account's")
     store, account = reader.store, scope.account_id
-    plan, on_empty, marks = _settings(store, account)
+    snapshot = account_snapshot(store, account, partition_of(account, reader.positions.partitions))
+    settings = snapshot.settings
+    plan = None if settings.plan is None else AccountPlan(*settings.plan)
     period = period_of(now, plan)
     used = AggregationQuery(
         scope, Filters(*period), group_by=("credit_type",), measures=(Measure.CREDITS, Measure.REFUNDED)
@@ -132,22 +115,22 @@ def account_standing(reader: UsageReader, scope: UsageScope, now: int) -> Accoun
             sums[name] = {measure: value for measure, value in cell.values.items() if isinstance(value, int)}
     window: dict[str, str | int] = {"account": account, "start": period[0], "end": period[1]}
     granted = {row["credit_type"]: int(row["credits"]) for row in store.rows(_GRANTED, window)}
-    balances = {row["credit_type"]: row for row in store.rows(_BALANCES, {"account": account})}
-    names = sorted(balances.keys() | granted.keys() | sums.keys())
+    balances = snapshot.balances
     credits_ = {
         name: CreditsOfType(
-            int(balances.get(name, {}).get("balance", 0)),
-            int(balances.get(name, {}).get("held", 0)),
-            int(balances.get(name, {}).get("available", 0)),
+            balances[name].balance if name in balances else 0,
+            balances[name].held if name in balances else 0,
+            balances[name].available if name in balances else 0,
             granted.get(name, 0),
             sums[name].get(Measure.CREDITS, 0),
             sums[name].get(Measure.REFUNDED, 0),
         )
-        for name in names
+        for name in sorted(balances.keys() | granted.keys() | sums.keys())
     }
     return AccountStanding(
-        account, answer.as_of, now, period, credits_, _grants(store, account, now), plan, on_empty, marks
-    )
+        account, answer.as_of, now, period, credits_, snapshot.grants, plan, settings.on_empty,
+        dict(settings.alert_below),
+    )  # fmt: skip
 
 
 def period_of(at: int, plan: AccountPlan | None) -> tuple[int, int]:
@@ -179,25 +162,6 @@ def _months_after(began: datetime, months: int) -> datetime:
 
 def _ms(moment: datetime) -> int:
     return round(moment.timestamp()) * 1000
-
-
-def _settings(store: UsageStore, account: str) -> tuple[AccountPlan | None, str, dict[str, int]]:
-    for row in store.rows(_SETTINGS, {"account": account}):
-        ends_at, plan = row["ends_ms"], None
-        if row["plan"] is not None:
-            plan = AccountPlan(row["plan"], int(row["started_ms"]), None if ends_at is None else int(ends_at))
-        return plan, row["on_empty"], {name: int(mark) for name, mark in row["alert_below"].items()}
-    return None, "allow", {}
-
-
-def _grants(store: UsageStore, account: str, now: int) -> list[OpenGrant]:
-    return [
-        OpenGrant(
-            row["grant_id"], row["credit_type"], int(row["credits"]), int(row["granted_ms"]),
-            None if row["expires_ms"] is None else int(row["expires_ms"]),
-        )
-        for row in store.rows(_GRANTS, {"account": account, "now": now})
-    ]  # fmt: skip
 
 
 def _shown(ms: int | None) -> str | None:

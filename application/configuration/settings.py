@@ -101,10 +101,10 @@ class Settings(BaseSettings):
     )
     processes: int = Field(1, ge=1, le=256, description="Worker processes on this machine; partitions are shared out.")
     group_messages: int = Field(
-        128, ge=1, le=100_000, description="Most Kafka messages that a worker applies before it commits state."
+        128, ge=1, le=100_000, description="Most Kafka messages that wait in a worker for their partition's turn."
     )
     group_bytes: int = Field(
-        8_388_608, ge=65_536, le=1_073_741_824, description="Most bytes of messages in such a group."
+        262_144, ge=65_536, le=1_073_741_824, description="Most bytes of such messages, and about one more."
     )
 
     data_dir: Path = Field(Path(".creditmeter"), description="Where this machine keeps what it must not lose.")

@@ -69,11 +69,11 @@ def refund_conditions(bound: Bound, scope: UsageScope, filters: Filters, as_of: 
 def refund_source(bound: Bound, scope: UsageScope, filters: Filters, as_of: AsOf, since: AsOf | None) -> str:
     """A subquery with one row a refunded line: the line's own columns, and those of its refund.
 
-    A refund's line is the last of its event before it in the log. `refunded`: credits given back.
+    A refund's line is the last of its event before it in the log. `refunded`: credits given back. The lines are looked
+    for on their days, by the table's order; refunds of an earlier version, which say none, on all of them.
     """
     refunds = refund_conditions(bound, scope, filters, as_of, since)
     account = _all(_account(bound, scope))
-    ids = f"SELECT event_id FROM refund_rows WHERE {refunds}"
     line = _all(line_filters(bound, scope, filters))
     return f"""(
 SELECT * FROM
@@ -91,15 +91,17 @@ SELECT * FROM
     INNER JOIN
     (
         SELECT * FROM billed_rows
-        WHERE {account} AND event_id IN ({ids}) AND
-            (
-                day IN
-                (
-                    SELECT toDate32(assumeNotNull(occurred_at)) FROM refund_rows
-                    WHERE {refunds} AND isNotNull(occurred_at)
-                )
-                OR event_id IN ({ids} AND isNull(occurred_at))
-            )
+        WHERE {account} AND (day, event_id) IN
+        (
+            SELECT toDate32(assumeNotNull(occurred_at)), event_id FROM refund_rows
+            WHERE {refunds} AND isNotNull(occurred_at)
+        )
+        UNION ALL
+        SELECT * FROM billed_rows
+        WHERE {account} AND event_id IN
+        (
+            SELECT event_id FROM refund_rows WHERE {refunds} AND isNull(occurred_at)
+        )
     ) AS lines
     ON lines.account_id = refund_account AND lines.event_id = refund_event AND lines.line = refund_line
     WHERE lines.source_offset < refund_offset

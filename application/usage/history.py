@@ -83,7 +83,9 @@ class UsageReader:
         rows: list[UsageRow] = []
         for table, asked in self.asked(query, begun):
             shown = line_row if table is Table.LINES else refund_row
-            rows += [shown(row, names) for row in newest(self.store, table, asked, count)]
+            # Refunds before the last line of a full page are on a later page.
+            needed = asked.from_time(rows[-1].at) if len(rows) >= count else asked
+            rows += [shown(row, names) for row in newest(self.store, table, needed, count)]
         return sorted(rows, key=lambda row: order(row.key), reverse=True)[:count]
 
     def asked(self, query: HistoryQuery, begun: Cursor) -> Iterator[tuple[Table, Behind]]:

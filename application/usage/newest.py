@@ -64,6 +64,11 @@ class Behind:
         if first <= last:
             yield first, last
 
+    def from_time(self, at: int) -> Behind:
+        """The same, but nothing older than `at` (ms)."""
+        from_ms = at if self.filters.from_ms is None else max(at, self.filters.from_ms)
+        return replace(self, filters=replace(self.filters, from_ms=from_ms))
+
     def filters_within(self, first: int, last: int) -> Filters:
         """The filters with their time cut to these days, both included."""
         start, end = first * DAY, (last + 1) * DAY

@@ -18,9 +18,9 @@ from streams.rating.outputs import BATCH_NAME, topics_by_kind
 
 _TRIES = 5
 """Both tables are read while the loader inserts: a row is different when it is so many times."""
-_SHOWN = 1_000
+SHOWN = 1_000
 """At most so many rows are named for each table, slice and kind."""
-_SLICE = 500_000
+SLICE = 500_000
 """About so many newest rows are compared at once, so that no statement grows with the number of accounts."""
 
 
@@ -28,7 +28,7 @@ def compare_latest_balances(store: RowStore, names: TopicNames, scopes: Iterable
     """Notes each newest row that its table does not have, and each newest row of `scopes` that is missing."""
     all_scopes = list(scopes)
     ((count,),) = store.rows(f"SELECT count() AS c0 FROM {LATEST_BALANCES}")  # noqa: S608 -- names of our own
-    slices = 1 + count // _SLICE
+    slices = 1 + count // SLICE
     topics = {BATCH_NAME[kind]: topic for kind, topic in topics_by_kind(names).items()}
     partitions = {scope.partition: scope for scope in all_scopes}
     _note_foreign(store, max(partitions, default=-1) + 1, note)
@@ -50,7 +50,7 @@ def _note_foreign(store: RowStore, partitions: int, note: Note) -> None:
     """Rows that say they repeat a table or a partition that there is not."""
     origins = ", ".join(f"'{table}'" for table in BALANCE_TABLES)
     where = f"toString(origin) NOT IN ({origins}) OR source_partition < 0 OR source_partition >= {partitions}"
-    for row in store.rows(f"SELECT {_NAMED} FROM {LATEST_BALANCES} WHERE {where} ORDER BY c0, c1, c2 LIMIT {_SHOWN}"):  # noqa: S608
+    for row in store.rows(f"SELECT {_NAMED} FROM {LATEST_BALANCES} WHERE {where} ORDER BY c0, c1, c2 LIMIT {SHOWN}"):  # noqa: S608
         note(Difference(Finding.UNEXPECTED, _place(row), _source(row), "no such table, or no such input partition"))
 
 
@@ -68,9 +68,9 @@ def _compare_with_table(store: RowStore, table: str, time: str, within: str, not
         f"SELECT {_NAMED}, ({latest_key}) IN (SELECT {table_key} {repeated}) AS c5 FROM {LATEST_BALANCES} "  # noqa: S608
         f"WHERE {where} AND (({latest_key}, balance_after, at) NOT IN "
         f"(SELECT {table_key}, assumeNotNull(balance_after), {time} {repeated}) OR version != {version}) "
-        f"ORDER BY c0, c1, c2, c4 LIMIT {_SHOWN}"
+        f"ORDER BY c0, c1, c2, c4 LIMIT {SHOWN}"
     )
-    for row in _lasting(store, sql):
+    for row in lasting(store, sql):
         if row[5]:
             detail = f"its balance, time or version is not that of the row of {table} that it repeats"
             note(Difference(Finding.DIFFERENT, _place(row), _source(row), detail))
@@ -92,9 +92,9 @@ def _look_for_newer(store: RowStore, table: str, within: str, ends: list[str], n
         f"FROM {table} WHERE {within} AND isNotNull(credit_type) AND {judged} UNION ALL "
         f"SELECT account_id, toString(credit_type) AS type, {place} AS place, toUInt8(0) AS is_row "
         f"FROM {LATEST_BALANCES} WHERE origin = '{table}' AND {within}"
-        f") GROUP BY account_id, type) WHERE newest > known ORDER BY c0, c1 LIMIT {_SHOWN}"
+        f") GROUP BY account_id, type) WHERE newest > known ORDER BY c0, c1 LIMIT {SHOWN}"
     )
-    for row in _lasting(store, sql):
+    for row in lasting(store, sql):
         detail = f"the newest row of {table} is not there: a balance read from it is too old"
         note(Difference(Finding.MISSING, _place(row), _source(row), detail))
 
@@ -104,7 +104,7 @@ _NAMED = (
 )
 
 
-def _lasting(store: RowStore, sql: str) -> list[Row]:
+def lasting(store: RowStore, sql: str) -> list[Row]:
     """The rows that the statement gives every time."""
     rows = store.rows(sql)
     for _ in range(_TRIES - 1):

@@ -22,8 +22,9 @@ from streams.log.protocols import InputLog, LostPrefix, Message, RecordLog
 from streams.log.seals import SealCheck, SealedLog
 from streams.log.source_position import SourcePosition
 from streams.log.topics import TopicNames
+from streams.rating.deciding import apply_message
 from streams.rating.outputs import BATCH_NAME, Counts, Decided, encoded, topics_by_kind
-from streams.rating.partition import SWEEP_ROWS_PER_MESSAGE, Wiring, apply_message
+from streams.rating.partition import SWEEP_ROWS_PER_MESSAGE, Wiring
 from streams.state.store import StateStore
 
 COMMIT_MESSAGES = 256
@@ -218,6 +219,12 @@ class _NowhereLog:
 
     def send(self, topic: str, partition: int, value: bytes) -> None:
         raise RuntimeError(f"an audit does not send {len(value)} bytes to {topic}[{partition}]")
+
+    def serve(self, seconds: float) -> None:  # noqa: ARG002 -- the protocol's
+        raise RuntimeError("an audit does not send")
+
+    def unacknowledged(self, partition: int) -> int:
+        raise RuntimeError(f"an audit does not send to partition {partition}")
 
     def wait(self) -> None:
         raise RuntimeError("an audit does not send")

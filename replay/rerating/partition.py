@@ -27,7 +27,8 @@ from replay.rerating.ids import is_correction, parse_grant_id, plan_id
 from replay.rerating.ledger import Ledger, LedgerEvent, LedgerLine
 from replay.rerating.tallies import Tallies, compare
 from streams.log.protocols import LostPrefix, Message
-from streams.rating.partition import SWEEP_ROWS_PER_MESSAGE, apply_one
+from streams.rating.deciding import apply_one
+from streams.rating.partition import SWEEP_ROWS_PER_MESSAGE
 
 COMMIT_MESSAGES = 256
 COMMIT_COMMANDS = 20_000

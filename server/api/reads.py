@@ -18,6 +18,7 @@ from application.usage.as_of import Positions
 from application.usage.cursors import CursorKeys
 from application.usage.history import UsageReader
 from application.usage.store import UsageStore
+from application.usage.watch import StoreWatch
 from server.api.problems import Problem, ProblemType
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _RANDOM_BYTES = 32
 class Reads:
     """`book`: the price book in force. `public_prices`: whether anybody may see prices without a key.
 
+    `problem`: why the store cannot be read now, None where it can; it never waits.
+
     `status`: the whole pipeline at one look, None where it cannot be had.
 
     `primary_credit_type`: what /account/info counts; None: the only one that there is.
@@ -37,6 +40,7 @@ class Reads:
 
     usage: UsageReader
     book: Callable[[], PublishedBook]
+    problem: Callable[[], str | None]
     primary_credit_type: str | None = None
     public_prices: bool = False
     status: Callable[[], dict[str, Any]] | None = None
@@ -51,12 +55,16 @@ def opened_reads(
     keys = [os.urandom(_RANDOM_BYTES)] if secrets is None else secrets.derived(Purpose.CURSOR)
     usage = UsageReader(store, Positions(store, pipeline.names, pipeline.partitions), CursorKeys(keys))
     follower = BookFollower(pipeline)
+    watch = StoreWatch(store)
     follower.start()
+    watch.start()
     try:
         yield Reads(
-            usage, follower.book, primary_credit_type=primary_credit_type, public_prices=public_prices, status=status
+            usage, follower.book, watch.problem, primary_credit_type=primary_credit_type,
+            public_prices=public_prices, status=status,
         )  # fmt: skip
     finally:
+        watch.close()
         follower.close()
 
 

@@ -40,7 +40,7 @@ class RatedPartition(Protocol):
     """A partition that a worker rates, as far as its checkpoints are concerned."""
 
     recorded_at: int | None
-    """The log's time (ms) of the last message applied; None before the first."""
+    """The log's time (ms) of the last message written; None before the first."""
 
     @property
     def applied(self) -> int:
@@ -170,7 +170,7 @@ class Checkpointer:
             state.flush()
             with self._turns.between_groups():
                 began = clock.monotonic()
-                place = state.applied, rater.recorded_at if rater.applied == state.applied else None
+                place = state.applied, rater.recorded_at
                 state.checkpoint(copy)
                 self._metrics.checkpoint_pause.observe(clock.monotonic() - began)
         return place

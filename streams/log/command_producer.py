@@ -55,9 +55,13 @@ class Delivery(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """When waiting events become a message: at this many, this many bytes, or this many seconds after the first."""
+    """When waiting events become a message: at this many, this many bytes, or this many seconds after the first.
 
-    events: int = 500
+    200 events are about 6 ms of a worker's time: who waits for a decision in the same partition waits for no longer
+    message than that, and larger ones would save a worker 1 % only.
+    """
+
+    events: int = 200
     size: int = 512 << 10
     seconds: float = 0.02
 

@@ -102,8 +102,8 @@ class DecisionTail:
         self._thread = threading.Thread(target=self._run, name="creditmeter-tail", daemon=True)
         self.bytes = 0
         """Bytes of the answers that are kept."""
-        self.newest_at: int | None = None
-        """The broker's time of the newest record that was read, in ms."""
+        self.lag_seconds = 0.0
+        """From the broker's time of the newest record to its being read here, by this machine's clock."""
 
     def start(self) -> None:
         """Fix where reading begins, then follow. Raises LogError. Blocks for the broker's answer."""
@@ -177,6 +177,8 @@ class DecisionTail:
         """Keeps what came; returns the futures of those who waited for it."""
         ready: list[asyncio.Future[None]] = []
         ours = list(self._ours(records))
+        if ours:
+            self.lag_seconds = max(0, clock.now_ms() - ours[-1].message.timestamp) / 1_000
         with self._lock:
             for topic, message in ours:
                 ready.extend(self._keep(topic, message, now))
@@ -195,7 +197,6 @@ class DecisionTail:
             head = read_head(message.value)
         except Undecodable:
             return []
-        self.newest_at = message.timestamp
         self._progress[message.partition] = now
         key = AnswerKey(topic, head.source_partition, head.source_offset)
         answer = self._answers.setdefault(key, _Answer())

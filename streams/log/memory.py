@@ -158,6 +158,7 @@ class MemoryOutputLog:
 
     `fault(step, topic, partition)` is called at every step and may raise: a DeliveryFailed is a failed or lost
     acknowledgement, anything else is the process ending there. Either way nothing more goes out, except by `send_late`.
+    `pace(waiting)` gives how many of so many queued records reach the log in one `serve`; without it, all of them.
     """
 
     def __init__(
@@ -166,9 +167,11 @@ class MemoryOutputLog:
         position_of: Callable[[bytes], tuple[int, int]],
         fault: Callable[[FaultPoint, str, int], None] = no_fault,
         seals: Sealer | None = None,
+        pace: Callable[[int], int] | None = None,
     ) -> None:
         self._broker = broker
         self._seals = seals
+        self._pace = pace
         self._position_of = position_of
         self._fault = fault
         self._queue: deque[tuple[str, int, bytes]] = deque()
@@ -194,6 +197,13 @@ class MemoryOutputLog:
             self._append(topic, partition, value)
             self._queue.popleft()
             self._strike(FaultPoint.ACKNOWLEDGE, topic, partition)
+
+    def serve(self, seconds: float) -> None:  # noqa: ARG002 -- the protocol's; nothing takes time here
+        waiting = len(self._queue)
+        self.push(waiting if self._pace is None else self._pace(waiting))
+
+    def unacknowledged(self, partition: int) -> int:
+        return sum(queued == partition for _, queued, _ in self._queue)
 
     def wait(self) -> None:
         self.push(len(self._queue))

@@ -6,6 +6,7 @@ Faust's own producer cannot be made idempotent, so outputs go out through conflu
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -88,6 +89,7 @@ class KafkaOutputLog:
         )
         self._failure: str | None = None
         self._abandoned = threading.Event()
+        self._unacknowledged: Counter[int] = Counter()
 
     def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
         seals = self._seals
@@ -111,8 +113,17 @@ class KafkaOutputLog:
             except KafkaException as error:
                 self._fail(topic, partition, error.args[0])
             else:
+                self._unacknowledged[partition] += 1
                 self._serve(self._producer.poll, 0)
                 return
+
+    def serve(self, seconds: float) -> None:
+        # A flush does not wait for more to fill a batch with, as sends otherwise do (linger).
+        self._serve(self._producer.flush if seconds else self._producer.poll, seconds)
+        self._check()
+
+    def unacknowledged(self, partition: int) -> int:
+        return self._unacknowledged[partition]
 
     def wait(self) -> None:
         say_at = clock.monotonic() + _SAY_EVERY
@@ -143,7 +154,9 @@ class KafkaOutputLog:
             return len(self._producer)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
+        if error is None:
+            self._unacknowledged[message.partition() or 0] -= 1
+        else:
             self._fail(message.topic() or "?", message.partition() or 0, error)
 
     def _fail(self, topic: str, partition: int, error: KafkaError) -> None:

@@ -118,6 +118,17 @@ class OutputLog(Protocol):
         """Queue one record. Blocks, never drops, when the queue is full. Raises DeliveryFailed after a failure."""
         ...
 
+    def serve(self, seconds: float) -> None:
+        """Take in the acknowledgements that are here; where none is missing any more, or after so long, return.
+
+        With more than 0 seconds what is queued goes out at once. Raises DeliveryFailed, as `wait`.
+        """
+        ...
+
+    def unacknowledged(self, partition: int) -> int:
+        """How many sends to this partition, of any topic, are not acknowledged as far as `serve` and `wait` know."""
+        ...
+
     def wait(self) -> None:
         """Return when every send so far is acknowledged. Raises DeliveryFailed, and from then on nothing is sent."""
         ...

@@ -1,11 +1,19 @@
-"""The rating loop: a group of waiting messages in, acknowledged outputs and written state out."""
+"""The rating loop: messages in, in turns of about 10 ms of work; acknowledged outputs and written state out.
+
+While the broker acknowledges the outputs of one turn, the next one is worked on. A partition's group, that is what is
+written together, ends after about a turn, too, so that nobody's decision waits behind another's bulk import. It is
+longer where no other partition has anything to do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from streams import clock
 from streams.log.protocols import CatchUpInterrupted, Message
-from streams.rating.outputs import Counts
+from streams.rating.outputs import Counts, Group
 from streams.rating.partition import PartitionRater, Wiring
 from streams.state.store import StateStore
 
@@ -13,16 +21,42 @@ OpenState = Callable[[int], StateStore]
 """Opens the state of a partition; raises StateError."""
 
 
-class RatingLoop:
-    """Rates groups of messages of any of a worker's partitions. One thread at a time.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long, in seconds, the rating loop works on one thing.
 
-    Any exception ends the worker: nothing is skipped, and the next start goes on from what was written.
+    ``turn``: a partition's turn, and a group while others wait. ``group``: a group at most; then the partition waits
+    for its acknowledgements, even if nobody else has anything to do. ``look``: the longest wait for acknowledgements
+    before new messages are looked for.
     """
 
-    def __init__(self, wiring: Wiring, open_state: OpenState) -> None:
+    turn: float = 0.010
+    group: float = 0.250
+    look: float = 0.002
+
+
+class RatingLoop:
+    """Rates messages of any of a worker's partitions. One thread at a time.
+
+    Any exception but CatchUpInterrupted ends the worker: nothing is skipped, and the next start goes on from what was
+    written.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        open_state: OpenState,
+        pace: Pace | None = None,
+        now: Callable[[], float] = clock.monotonic,
+    ) -> None:
         self._wiring = wiring
         self._open_state = open_state
+        self._pace = pace or Pace()
+        self._now = now
         self._raters: dict[int, PartitionRater] = {}
+        self._turns: deque[int] = deque()
+        """The partitions at hand; the next turn is the first one's."""
+        self._groups: list[Group] = []
 
     @property
     def raters(self) -> dict[int, PartitionRater]:
@@ -38,35 +72,63 @@ class RatingLoop:
         self._wiring.output_log.abandon()
 
     def process(self, messages: Sequence[Message]) -> Counts:
-        """Carries a group through, in this order; on return every message of it may be acknowledged to Kafka.
+        """Carries messages through; on return every one of them may be acknowledged to Kafka.
 
-        1. decode each message and apply it on the partition's overlay;
-        2. send its outputs, in order, leaving out those already in the topics;
-        3. wait until the broker has acknowledged every one of them;
-        4. write each partition's changes together with its applied offset.
-
-        Raises CatchUpInterrupted where a catch-up was interrupted: then nothing of the group may be acknowledged. All
-        that was applied is written, so that it is skipped when it is delivered again.
+        Raises CatchUpInterrupted where a catch-up was interrupted: then none of them may be acknowledged.
         """
-        group: dict[int, list[Message]] = {}
-        for message in messages:
-            group.setdefault(message.partition, []).append(message)
-        raters: list[PartitionRater] = []
-        try:
-            for partition, own in group.items():
-                rater = self._rater(partition)
-                raters.append(rater)
-                rater.rate(own)
-        except CatchUpInterrupted:
-            self._settle(raters)
-            raise
-        self._settle(raters)
-        return self._take_counts(raters)
+        self.take(messages)
+        while self.is_busy:
+            self.advance()
+        return self.take_counts()
 
-    def _settle(self, raters: Iterable[PartitionRater]) -> None:
-        self._wiring.output_log.wait()
-        for rater in raters:
-            rater.commit()
+    def take(self, messages: Iterable[Message]) -> None:
+        """Puts messages behind those that wait for their partition's turn."""
+        for message in messages:
+            self._rater(message.partition).add(message)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything that was taken is not written yet."""
+        return any(r.has_work or r.applied != r.store.applied for r in self._raters.values())
+
+    def advance(self) -> None:
+        """About a turn's work, or a short wait for acknowledgements where there is nothing to work on.
+
+        1. Decides waiting messages, partition by partition, and queues their outputs (`PartitionRater`, effects 1, 2);
+        2. takes in the broker's acknowledgements of what was sent, now and earlier (effect 3);
+        3. writes the groups of all partitions whose outputs are all acknowledged (effect 4).
+
+        Raises CatchUpInterrupted where a catch-up was interrupted: all that was applied is written then, so that it is
+        skipped when it is delivered again; messages that waited are let go of.
+        """
+        try:
+            has_worked = self._work()
+        except CatchUpInterrupted:
+            self._settle()
+            raise
+        self._wiring.output_log.serve(0 if has_worked else self._pace.look)
+        for rater in self._raters.values():
+            if rater.can_commit and (not rater.has_work or rater.group.seconds >= self._pace.turn):
+                self._groups.append(rater.commit())
+
+    def waiting(self) -> tuple[int, int]:
+        """How many messages wait for their turn, and their bytes."""
+        waiting = [rater.waiting for rater in self._raters.values()]
+        return sum(messages for messages, _ in waiting), sum(size for _, size in waiting)
+
+    def written(self) -> Mapping[int, int]:
+        """By partition at hand, the next offset that is not written: all before it may be acknowledged to Kafka."""
+        return {partition: rater.store.applied + 1 for partition, rater in self._raters.items()}
+
+    def take_counts(self) -> Counts:
+        """What was decided and written since the last call."""
+        total = Counts()
+        for rater in self._raters.values():
+            if rater.counts.messages or rater.counts.events:  # adding what is empty costs, too
+                total.add(rater.counts)
+                rater.counts = Counts()
+        total.groups, self._groups = self._groups, []
+        return total
 
     def assign(self, partitions: Iterable[int]) -> None:
         """Opens partitions that are now this worker's. Raises LogChanged where the log is another one, StateError."""
@@ -74,15 +136,55 @@ class RatingLoop:
             self._rater(partition)
 
     def release(self, partitions: Iterable[int]) -> None:
-        """Closes partitions that now belong to another worker; call it between two groups."""
+        """Closes partitions that now belong to another worker. What of them is not written, that one decides again."""
         for partition in partitions:
             rater = self._raters.pop(partition, None)
             if rater is not None:
+                self._turns.remove(partition)
                 rater.close()
 
     def close(self) -> None:
         """Closes every partition. What was not committed is read from the log again."""
         self.release(list(self._raters))
+
+    def _work(self) -> bool:
+        """Works for about a turn, if there is anything to do; returns whether there was."""
+        has_worked = False
+        began = at = self._now()
+        while at - began < self._pace.turn and (rater := self._next()) is not None:
+            has_worked = True
+            turn_began = at
+            while rater.has_work and at - turn_began < self._pace.turn:
+                rater.work()
+                at = self._now()
+            rater.spent(at - turn_began)
+        return has_worked
+
+    def _next(self) -> PartitionRater | None:
+        """Whose turn it is: the next with work whose group has not ended; else the next that may lengthen its own.
+
+        A message in work goes on in any case: before its end nothing of its group can be written. Very large messages
+        are not begun while another one's changes are in memory.
+        """
+        is_room = not any(rater.holds_large for rater in self._raters.values())
+        for bound in (self._pace.turn, self._pace.group):
+            for _ in range(len(self._turns)):
+                self._turns.rotate(-1)
+                rater = self._raters[self._turns[-1]]
+                if rater.is_in_message:
+                    return rater
+                if rater.has_work and rater.group.seconds < bound and (is_room or not rater.is_next_large):
+                    return rater
+        return None
+
+    def _settle(self) -> None:
+        """Writes all that is applied, or in work."""
+        for rater in self._raters.values():
+            rater.forget_waiting()
+        self._wiring.output_log.wait()
+        for rater in self._raters.values():
+            if rater.can_commit:
+                self._groups.append(rater.commit())
 
     def _rater(self, partition: int) -> PartitionRater:
         rater = self._raters.get(partition)
@@ -94,12 +196,5 @@ class RatingLoop:
                 rater.close()
                 raise
             self._raters[partition] = rater
+            self._turns.append(partition)
         return rater
-
-    @staticmethod
-    def _take_counts(raters: list[PartitionRater]) -> Counts:
-        total = Counts()
-        for rater in raters:
-            total.add(rater.counts)
-            rater.counts = Counts()
-        return total

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from metering.records import Kind, Output, Record
+from schemas.catalog import BATCHES
 from schemas.codec import Codec
 from streams.log.protocols import LogChanged, OutputLog
 from streams.log.topics import TopicNames
@@ -67,11 +68,18 @@ _OF_A_REPEAT = ("index", "command", "id", "same_content", "first_offset", "first
 _OF_A_LETTER = ("index", "command", "id", "reason", "field")
 
 
+class Group(NamedTuple):
+    """Messages of one partition that are written together: how many, and how many seconds of work they were."""
+
+    messages: int = 0
+    seconds: float = 0.0
+
+
 class Counts:
-    """What was decided since the last `take`, for metrics: events by decision, repeats, dead letters by reason.
+    """What was decided since the last `take_counts`, for metrics: events by decision, repeats, dead letters by reason.
 
     ``other_content`` counts, by command, the repeats whose content is not that of the command accepted before;
-    ``holds`` the changes of holds, by status.
+    ``holds`` the changes of holds, by status; ``groups`` those that were written.
     """
 
     def __init__(self) -> None:
@@ -82,6 +90,7 @@ class Counts:
         self.holds: Counter[str] = Counter()
         self.messages = 0
         self.events = 0
+        self.groups: list[Group] = []
 
     def add(self, other: Counts) -> None:
         self.decisions += other.decisions
@@ -91,6 +100,7 @@ class Counts:
         self.holds += other.holds
         self.messages += other.messages
         self.events += other.events
+        self.groups += other.groups
 
     def note(self, outputs: list[Output]) -> None:
         self.decisions.update([record["decision"] for kind, record in outputs if kind is _BILLED])
@@ -138,6 +148,49 @@ def encoded(
         messages = codec.encode_parts(batch, partition, offset, billed, answers=decided.answers)
         sends += [(topic, part, value) for part, value in enumerate(messages)]
     return sends
+
+
+class EncodedOutputs:
+    """What one large input message causes, gathered encoded while its events are decided in slices.
+
+    `sends` gives what `encoded` gives for all of it at once, byte for byte: how many parts there are stands in each of
+    them, so that none can go out before the last event is decided. Encoded, outputs take a tenth of their records.
+    """
+
+    def __init__(
+        self, codec: Codec, topics: dict[Kind, str], partition: int, offset: int, wanted: Callable[[str], bool]
+    ) -> None:
+        self._codec = codec
+        self._topics = topics
+        self._place = partition, offset
+        self._wanted = {kind for kind, topic in topics.items() if wanted(topic)}
+        self._batches: dict[Kind, dict[str, list[bytes]]] = {}
+        self._answer: dict[str, list[bytes]] = {}
+
+    def add(self, outputs: list[Output], unbilled: list[Output]) -> None:
+        """The outputs of the next events, and which of them are answered without a line."""
+        by_kind: dict[Kind, list[Record]] = {}
+        for kind, record in outputs:
+            if kind is not _REPEATED and kind in self._wanted:
+                by_kind.setdefault(kind, []).append(record)
+        for kind, records in by_kind.items():
+            array = BATCHES[BATCH_NAME[kind]]
+            batch = self._answer if kind is _BILLED else self._batches.setdefault(kind, {})
+            self._gather(kind, batch, array, records)
+        if _BILLED in self._wanted:
+            for array, records in answers_to(unbilled).items():
+                self._gather(_BILLED, self._answer, array, records)
+
+    def sends(self) -> Iterator[tuple[str, int, bytes]]:
+        """(topic, part, message) of all, in the order of `encoded`; each message is made when it is asked for."""
+        batches = {**self._batches, _BILLED: self._answer} if _BILLED in self._wanted else self._batches
+        for kind, arrays in batches.items():
+            parts = self._codec.join_parts(BATCH_NAME[kind], *self._place, arrays)
+            for part, value in enumerate(parts):
+                yield self._topics[kind], part, value
+
+    def _gather(self, kind: Kind, batch: dict[str, list[bytes]], array: str, records: list[Record]) -> None:
+        batch.setdefault(array, []).extend(self._codec.encode_items(BATCH_NAME[kind], array, records))
 
 
 class Outbox:

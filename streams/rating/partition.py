@@ -1,4 +1,4 @@
-"""One partition of the input log, rated: decode, apply on an overlay, send, and write the state behind it.
+"""One partition of the input log, rated: decide each message on an overlay, send, and write the state behind it.
 
 State and outputs are functions of the log. This class keeps that true through crashes by the order of its effects; the
 table in docs/guarantees.md says what happens when it stops after each of them.
@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from metering import Sweeper, apply
-from metering.records import ID_FIELD, MAX_ID, Command, DeadLetterReason, Kind, Output, Record, dead_letter
+from metering import Sweeper
 from metering.state import ReadBook, State
 from schemas.codec import Codec
-from schemas.errors import Undecodable
-from streams.log.partitioner import partition_of
 from streams.log.protocols import CatchUpInterrupted, InputLog, LostPrefix, Message, OutputLog
 from streams.log.topics import TopicNames
-from streams.rating.outputs import Counts, Decided, Outbox, answers_to, encoded, topics_by_kind
+from streams.rating.outputs import Counts, Group, Outbox, topics_by_kind
+from streams.rating.slices import MessageRater, Slicing
 from streams.state.same_log import SETTLING, check_same_log, last_message_of
 from streams.state.store import StateStore
 
 logger = logging.getLogger(__name__)
 
-ORIGINAL_BYTES = 64 * 1024
-"""A dead letter keeps this much of the message that brought it; source partition and offset find the rest."""
 CATCH_UP_MESSAGES = 256
 """Messages applied between two writes while catching up."""
 SWEEP_ROWS_PER_MESSAGE = 512
-
-# Looked up once: on Python 3.11 a member of an enum takes as long to get as a function to call.
-_DEAD_LETTER, _REPEATED = Kind.DEAD_LETTER, Kind.REPEATED
+LARGE_BYTES = 1024 * 1024
+"""A message of more bytes than this may take tens of times as much memory: one is worked on at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +48,19 @@ class Wiring:
     leaving: threading.Event = field(default_factory=threading.Event)
     catch_up_messages: int = CATCH_UP_MESSAGES
     patience: float = SETTLING
+    slicing: Slicing = field(default_factory=Slicing)
 
 
 class PartitionRater:
     """Rates one partition's messages over its state.
+
+    A group of its messages goes through these effects in this order, whatever other partitions do in between:
+
+    1. `work` decides a message on the overlay, in steps of some milliseconds;
+    2. with its last step the message's outputs are queued, in order, leaving out those already in the topics;
+    3. the broker acknowledges every output of the group (`is_acknowledged`);
+    4. `commit` writes the group's changes together with its applied offset;
+    5. its messages may be acknowledged to Kafka (`written`).
 
     Discard it after any exception: what is not committed is read from the log again.
     """
@@ -66,15 +71,21 @@ class PartitionRater:
         self._store = store
         self._state = State(store, wiring.read_book)
         self._sweeper = Sweeper(self._state)
-        self._outbox = Outbox(partition, wiring.output_log, lambda: wiring.input_log.bounds(partition)[1])
-        self._topics = topics_by_kind(wiring.names)
+        outbox = Outbox(partition, wiring.output_log, lambda: wiring.input_log.bounds(partition)[1])
+        self._rater = MessageRater(wiring, self._state, topics_by_kind(wiring.names), outbox)
+        self._waiting: deque[Message] = deque()
+        self._waiting_bytes = 0
+        self._in_work: tuple[Message, Iterator[None]] | None = None
         self._applied = store.applied
         self._last: Message | None = None
-        self._uncommitted = 0
+        self.group = Group()
+        """What is applied and not written yet."""
+        self.holds_large = False
+        """Whether a very large message is in work, or applied and not written yet."""
         self.counts = Counts()
         self.caught_up = 0
         self.recorded_at: int | None = None
-        """The log's time (ms) of the last message applied; None before the first."""
+        """The log's time (ms) of the last message written; None before the first."""
 
     def check_log(self) -> None:
         """Compares the log with the state, before anything is rated. Raises LogChanged, LogUnavailable."""
@@ -96,30 +107,95 @@ class PartitionRater:
         """Whether a price book is in force."""
         return self._state.book is not None
 
-    def rate(self, messages: Sequence[Message]) -> None:
-        """Applies the messages on the overlay and queues their outputs; nothing is written yet.
+    @property
+    def has_work(self) -> bool:
+        """Whether messages wait, or one is in work."""
+        return bool(self._waiting) or self._in_work is not None
+
+    @property
+    def is_in_message(self) -> bool:
+        """Whether a message is in work, so that the overlay has a part of its changes."""
+        return self._in_work is not None
+
+    @property
+    def is_next_large(self) -> bool:
+        """Whether the next message is so large that its events and changes take much memory."""
+        return bool(self._waiting) and len(self._waiting[0].value) > LARGE_BYTES
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many messages wait, and their bytes."""
+        return len(self._waiting), self._waiting_bytes
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether the broker has every output that was sent, as far as `OutputLog.serve` and `wait` know."""
+        return not self._wiring.output_log.unacknowledged(self._partition)
+
+    @property
+    def can_commit(self) -> bool:
+        """Whether there is something to write, no message in the middle, and every output acknowledged."""
+        return self._in_work is None and self._applied != self._store.applied and self.is_acknowledged
+
+    def add(self, message: Message) -> None:
+        """Puts a message behind those that wait."""
+        self._waiting.append(message)
+        self._waiting_bytes += len(message.value)
+
+    def work(self) -> None:
+        """One step: the next message, or the next slice of one that is in work. Nothing is written yet.
 
         A message that is applied already is skipped: its outputs were acknowledged before the state said so. A
         message beyond the next one is preceded by a catch-up from the log. Raises LostPrefix, LogError, StateError, and
         CatchUpInterrupted, after which it may go on: everything up to there is written.
         """
-        for message in messages:
+        if self._in_work is None:
+            message = self._waiting.popleft()
+            self._waiting_bytes -= len(message.value)
             if message.offset <= self._applied:
-                continue
+                return
             if message.offset > self._applied + 1:
                 self._catch_up(message.offset)
-            self._rate_one(message)
+            self.holds_large |= len(message.value) > LARGE_BYTES
+            self._in_work = message, self._rater.steps(message, self.counts)
+        message, steps = self._in_work
+        try:
+            for _ in steps:
+                return
+        except Exception as error:
+            error.add_note(f"while rating {self._wiring.names.requests}[{self._partition}]@{message.offset}")
+            raise
+        self._in_work = None
+        self._note_applied(message)
 
-    def commit(self) -> None:
-        """Writes state and applied offset in one batch. Call it only when every output sent is acknowledged."""
-        if self._applied == self._store.applied:
-            return
-        self._sweeper.sweep(self._uncommitted * SWEEP_ROWS_PER_MESSAGE)
-        last = None if self._last is None else last_message_of(self._last)
-        self._store.commit(self._state.changes(), self._applied, last)
-        self._state.commit()
+    def spent(self, seconds: float) -> None:
+        """Counts time of work on the present group."""
+        self.group = self.group._replace(seconds=self.group.seconds + seconds)
+
+    def forget_waiting(self) -> None:
+        """Lets go of messages that wait, and brings one that is in work to its end: then everything can be written."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        while self._in_work is not None:
+            self.work()
+
+    def commit(self) -> Group:
+        """Writes state and applied offset in one batch; returns what was written.
+
+        Call it only where no message is in the middle and every output sent is acknowledged.
+        """
+        group = self.group
+        if self._applied != self._store.applied:
+            self._sweeper.sweep(group.messages * SWEEP_ROWS_PER_MESSAGE)
+            last = None if self._last is None else last_message_of(self._last)
+            self._store.commit(self._state.changes(), self._applied, last)
+            self._state.commit()
+            if self._last is not None:
+                self.recorded_at = self._last.timestamp
         self._last = None
-        self._uncommitted = 0
+        self.group = Group()
+        self.holds_large = False
+        return group
 
     def close(self) -> None:
         self._store.close()
@@ -131,7 +207,7 @@ class PartitionRater:
         does not have them (a new machine, a lost disk, a partition that came back). Should somebody have moved the
         group's offsets, so that an output is not there, it is sent now: nothing is taken on trust.
         """
-        if self._uncommitted:
+        if self.group.messages:
             self._write()
         first_kept, _ = self._wiring.input_log.bounds(self._partition)
         if first_kept > self._applied + 1:
@@ -144,9 +220,9 @@ class PartitionRater:
             )
         logger.info("catching up partition %d from offset %d to %d", self._partition, self._applied + 1, stop)
         for message in self._wiring.input_log.read(self._partition, self._applied + 1, stop):
-            self._rate_one(message)
+            self._apply_at_once(message)
             self.caught_up += 1
-            if self._uncommitted >= self._wiring.catch_up_messages:
+            if self.group.messages >= self._wiring.catch_up_messages:
                 self._write()
                 if self._wiring.leaving.is_set():
                     raise CatchUpInterrupted(f"partition {self._partition} stopped at offset {self._applied} of {stop}")
@@ -157,106 +233,17 @@ class PartitionRater:
         self._wiring.output_log.wait()
         self.commit()
 
-    def _rate_one(self, message: Message) -> None:
-        """Applies one message on the overlay and queues those of its outputs that are not in the topics yet."""
+    def _apply_at_once(self, message: Message) -> None:
         try:
-            decided = self._apply(message)
-            self.counts.note(decided.outputs)
-            offset = message.offset
-            sends = encoded(
-                self._wiring.codec,
-                self._topics,
-                decided,
-                self._partition,
-                offset,
-                lambda topic: self._outbox.may_lack(topic, offset),
-            )
-            self._outbox.send(offset, sends)
+            for _ in self._rater.steps(message, self.counts):
+                pass
         except Exception as error:
             error.add_note(f"while rating {self._wiring.names.requests}[{self._partition}]@{message.offset}")
             raise
+        self._note_applied(message)
 
-    def _apply(self, message: Message) -> Decided:
+    def _note_applied(self, message: Message) -> None:
         self._applied = message.offset
         self._last = message
-        self.recorded_at = message.timestamp
-        self._uncommitted += 1
+        self.group = self.group._replace(messages=self.group.messages + 1)
         self.counts.messages += 1
-        return apply_message(self._wiring, self._state, message, self.counts)
-
-
-def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts | None = None) -> Decided:
-    """Everything that one input message causes, in order. Bad content becomes dead letters, never an exception."""
-    try:
-        command, records, digests = wiring.codec.decode_commands(message.value)
-    except Undecodable as error:
-        letter = dead_letter(DeadLetterReason.UNDECODABLE, None, None, {})
-        letter.record["detail"] = error.detail
-        letters = [with_place(letter, message, None, message.value)]
-        return Decided(letters, answers_to(letters))
-    if counts is not None:
-        counts.events += len(records)
-    if command != Command.REQUEST:
-        return _apply_alone(wiring.partitions, state, command, records[0], message, digests[0])
-    outputs: list[Output] = []
-    unbilled: list[Output] = []
-    originals: list[Record] | None = None
-    for index, event in enumerate(records):
-        caused = apply_one(wiring.partitions, state, command, event, message, index, digests[index])
-        kind = caused[0].kind
-        if kind is _DEAD_LETTER:
-            if originals is None:  # the state machine may have changed the event in place: read it anew
-                originals = wiring.codec.decode_command(message.value)[1]["events"]
-            alone = message.value if len(records) == 1 else wiring.codec.encode_event_alone(originals[index])
-            caused = [with_place(caused[0], message, index, alone)]
-            unbilled += caused
-        elif kind is _REPEATED:
-            unbilled += caused
-        outputs += caused
-    return Decided(outputs, answers_to(unbilled))
-
-
-def _apply_alone(
-    partitions: int, state: State, command: str, record: Record, message: Message, digest: bytes
-) -> Decided:
-    """The outputs of a message that holds one command other than events."""
-    own_id = record[ID_FIELD[Command(command)]]
-    caused = apply_one(partitions, state, command, record, message, None, digest)
-    outputs = [with_place(output, message, None, message.value) for output in caused]
-    if command == Command.PRICE_BOOK:
-        return Decided(outputs, None)
-    return Decided(outputs, answers_to(outputs, {"command": command, "id": own_id}))
-
-
-def apply_one(
-    partitions: int,
-    state: State,
-    command: str,
-    record: Record,
-    message: Message,
-    index: int | None = None,
-    digest: bytes | None = None,
-) -> list[Output]:
-    """What one command of a message causes; a dead letter has no place yet. May change the record in place.
-
-    ``index`` is its place in a batch of events, else None; ``digest`` that of its bytes, as `Codec.decode_commands`
-    gives it.
-    """
-    account_id = record.get("account_id")
-    # An id that is too long goes on to be an invalid_event: hashing and remembering it would only cost memory.
-    if account_id and len(account_id) <= MAX_ID and partition_of(account_id, partitions) != message.partition:
-        return [dead_letter(DeadLetterReason.WRONG_PARTITION, "account_id", Command(command), record)]
-    return apply(state, command, record, message.timestamp, message.offset, index, digest)
-
-
-def with_place(output: Output, message: Message, index: int | None, original: bytes) -> Output:
-    """Adds to a dead letter where it came from and the bytes that brought it; other outputs pass."""
-    if output.kind is Kind.DEAD_LETTER:
-        output.record.update(
-            index=index,
-            producer=message.producer,
-            recorded_at=message.timestamp,
-            size=len(original),
-            original=original[:ORIGINAL_BYTES],
-        )
-    return output

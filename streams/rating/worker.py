@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -15,28 +15,30 @@ from streams.checkpoints.automatic import Checkpointer, CheckpointSettings, Turn
 from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.restoring import Restorer
 from streams.checkpoints.scratch import Scratch
-from streams.clock import monotonic, sleep
+from streams.clock import sleep
 from streams.log.input_log import KafkaInputLog
 from streams.log.output_log import KafkaOutputLog
-from streams.log.protocols import Message
 from streams.log.seals import Sealer
 from streams.log.topics import TopicNames, check_topics, partition_count
 from streams.metrics import Health, Metrics, MetricsServer
 from streams.rating.loop import RatingLoop
 from streams.rating.outputs import Counts
 from streams.rating.partition import Wiring
-from streams.shell.shell import Groups, Shell, ShellSettings
+from streams.shell.shell import Groups, Progress, Shell, ShellSettings
 from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity, StateStore
 
 logger = logging.getLogger(__name__)
+
+WAITING_MESSAGES, WAITING_BYTES = 20_000, 32 * 1024 * 1024
+"""What may be fetched and wait for the rating loop; a message takes 2 KiB beside its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """What a worker needs to know. ``seals`` is what its outputs are sealed with.
 
-    ``group_messages`` and ``group_bytes`` bound what is applied before a write.
+    ``group_messages`` and ``group_bytes`` bound what waits for its partition's turn.
     """
 
     bootstrap: str
@@ -45,7 +47,7 @@ class WorkerSettings:
     seals: Sealer
     codec: Codec = field(default_factory=Codec)
     group_messages: int = 128
-    group_bytes: int = 8 * 1024 * 1024
+    group_bytes: int = 256 * 1024
     security: Mapping[str, str] = field(default_factory=dict)
     session_timeout: float = 15.0
     metrics_port: int | None = None
@@ -55,22 +57,23 @@ class WorkerSettings:
 
 
 class RatingHandler:
-    """Hands groups to the rating loop, in pieces of bounded size, and keeps the metrics."""
+    """Hands messages to the rating loop, gives it its turns, and keeps the metrics."""
 
-    def __init__(self, loop: RatingLoop, group_bytes: int, metrics: Metrics, turns: Turns) -> None:
+    def __init__(self, loop: RatingLoop, topic: str, metrics: Metrics, turns: Turns) -> None:
         self._loop = loop
-        self._group_bytes = group_bytes
+        self._topic = topic
         self._metrics = metrics
         self._turns = turns
         self._warned: set[int] = set()
 
-    def process(self, groups: Groups) -> None:
-        for messages in groups.values():
-            for piece in pieces(messages, self._group_bytes):
-                began = monotonic()
-                with self._turns.rating():
-                    counts = self._loop.process(piece)
-                self._note(counts, monotonic() - began)
+    def process(self, groups: Groups) -> Progress:
+        with self._turns.rating():
+            for messages in groups.values():
+                self._loop.take(messages)
+            self._loop.advance()
+        self._note(self._loop.take_counts())
+        carried = {(self._topic, partition): stop for partition, stop in self._loop.written().items()}
+        return Progress(carried, *self._loop.waiting())
 
     def starts(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:  # noqa: ARG002 -- as the protocol
         return {}
@@ -93,7 +96,9 @@ class RatingHandler:
         with self._turns.open:
             self._loop.close()
 
-    def _note(self, counts: Counts, seconds: float) -> None:
+    def _note(self, counts: Counts) -> None:
+        if not (counts.events or counts.messages or counts.groups):
+            return
         metrics = self._metrics
         for decision, count in counts.decisions.items():
             metrics.events.labels(decision).inc(count)
@@ -106,8 +111,9 @@ class RatingHandler:
         for reason, count in counts.dead_letters.items():
             metrics.dead_letters.labels(reason).inc(count)
         metrics.messages.inc(counts.messages)
-        metrics.group_messages.observe(counts.messages)
-        metrics.group_seconds.observe(seconds)
+        for group in counts.groups:
+            metrics.group_messages.observe(group.messages)
+            metrics.group_seconds.observe(group.seconds)
         for partition, rater in self._loop.raters.items():
             metrics.applied.labels(str(partition)).set(rater.applied)
             metrics.catch_up.inc(rater.caught_up)
@@ -157,20 +163,6 @@ class Watch:
             size = getattr(rater.store, "size", None)
             if size is not None:
                 self._metrics.state_bytes.labels(str(partition)).set(size())
-
-
-def pieces(messages: Sequence[Message], most_bytes: int) -> Iterator[list[Message]]:
-    """The messages in order, cut so that no piece of more than one message passes ``most_bytes``."""
-    piece: list[Message] = []
-    size = 0
-    for message in messages:
-        if piece and size + len(message.value) > most_bytes:
-            yield piece
-            piece, size = [], 0
-        piece.append(message)
-        size += len(message.value)
-    if piece:
-        yield piece
 
 
 def open_loop(settings: WorkerSettings) -> RatingLoop:
@@ -236,10 +228,13 @@ def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = N
             (names.requests,),
             settings.state_path / "faust",
             group_messages=settings.group_messages,
+            group_bytes=settings.group_bytes,
+            waiting_messages=WAITING_MESSAGES,
+            waiting_bytes=WAITING_BYTES,
             security=settings.security,
             session_timeout=settings.session_timeout,
         ),
-        RatingHandler(loop, settings.group_bytes, metrics, turns),
+        RatingHandler(loop, names.requests, metrics, turns),
         leaving,
     )
     try:

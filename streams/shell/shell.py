@@ -11,11 +11,12 @@ import logging
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import faust
 from faust.types import EventT
@@ -50,18 +51,38 @@ LONGEST_STOP = 28.0
 LOOK = 0.01
 """Seconds between looks at the queue while a group gathers."""
 
+SWITCH_SECONDS = 0.001
+"""How long the thread that works on messages may keep the interpreter from those that fetch them. A message that comes
+in waits so long a few times: with Python's own 5 ms, longer than it takes to decide it."""
+
+POLL_MESSAGES = 256
+"""Messages taken at a time from what is fetched: the most by which one partition may pass its share."""
+
 Groups = dict[str, list[Message]]
 """Waiting messages by topic; each partition's messages are in order."""
+
+
+class Progress(NamedTuple):
+    """How far a handler is with all that it was given.
+
+    ``carried``: by (topic, partition), the next offset that is not carried through; an absent one is where it was.
+    ``messages`` and ``size`` (bytes) are what waits in it and is not begun: with a group of that, it is given no more.
+    """
+
+    carried: Mapping[tuple[str, int], int]
+    messages: int = 0
+    size: int = 0
 
 
 class GroupHandler(Protocol):
     """Processes groups of messages. All calls come from one thread, one after another."""
 
-    def process(self, groups: Groups) -> None:
-        """Carries every message through; on return they may be acknowledged.
+    def process(self, groups: Groups) -> Progress | None:
+        """Takes the messages, works for a while, and returns what may be acknowledged; None: all of them.
 
-        Raises CatchUpInterrupted, only while the shell's ``leaving`` is set: then they may not be acknowledged. Any
-        other exception ends the process.
+        While something that it was given may not be acknowledged, it is called again and again, with what has come
+        meanwhile or with nothing. Raises CatchUpInterrupted, only while the shell's ``leaving`` is set: then nothing of
+        what it has may be acknowledged, and it has let go of all. Any other exception ends the process.
         """
 
     def starts(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
@@ -89,7 +110,10 @@ class ShellSettings:
 
     ``group_wait``: how long a group's first message waits for others, unless enough of them are there. 0 takes what is
     there: while one group is worked on the next one gathers, so groups grow with the load by themselves.
-    ``group_bytes``: a group takes no further message once it has so many. About two groups wait at most.
+    ``group_bytes``: a group takes no further message once it has so many, counted with those that the handler has not
+    begun. While twice as much waits of a partition, no more of it is taken from what is fetched.
+    ``waiting_messages`` and ``waiting_bytes``: what may wait of all partitions together, two groups at least. Where
+    that is more than the shares of some partitions, none of these keeps the others' messages from coming.
     """
 
     bootstrap: str
@@ -98,6 +122,8 @@ class ShellSettings:
     scratch: Path
     group_messages: int = 128
     group_bytes: int = 64 * 1024 * 1024
+    waiting_messages: int = 256
+    waiting_bytes: int = 0
     group_wait: float = 0.0
     fetch_bytes: int = 4 * 1024 * 1024
     session_timeout: float = 15.0
@@ -108,7 +134,7 @@ class _StoppableApp(faust.App):
     """Signals the beginning of a stop before anything is waited for, and bounds the waiting queue."""
 
     begin_stop: Callable[[], None]
-    most_waiting_bytes: int
+    waiting_bounds: tuple[int, int]
 
     async def stop(self) -> None:
         self.begin_stop()
@@ -116,7 +142,7 @@ class _StoppableApp(faust.App):
 
     def FlowControlQueue(self, maxsize: int | None = None, *, clear_on_resume: bool = False) -> WaitingQueue:  # noqa: N802 - Faust's name
         return WaitingQueue(
-            self.most_waiting_bytes, maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume
+            *self.waiting_bounds, maxsize=maxsize, flow_control=self.flow_control, clear_on_resume=clear_on_resume
         )
 
 
@@ -133,6 +159,7 @@ class Shell:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="groups")
         self._turn = asyncio.Lock()
         self._done = CarriedThrough()
+        self._in_hand: dict[tuple[str, int], deque[EventT[bytes]]] = {}
         self._leaving = leaving or threading.Event()
         self._stopping = False
         self._assigned: set[tuple[str, int]] = set()
@@ -151,6 +178,7 @@ class Shell:
         worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None  # it would write to stdout, which belongs to data
         garbage_collection.settle()
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             worker.execute_from_commandline()
         except SystemExit:
@@ -182,14 +210,15 @@ class Shell:
             broker_max_poll_interval=3_600.0,
             consumer_max_fetch_size=settings.fetch_bytes,
             stream_wait_empty=True,
-            stream_buffer_maxsize=max(256, 2 * settings.group_messages),
+            stream_buffer_maxsize=max(settings.waiting_messages, 2 * settings.group_messages),
+            broker_max_poll_records=POLL_MESSAGES,
             topic_disable_leader=True,
             topic_allow_declare=False,
             web_enabled=False,
             **faust_credentials(settings.security),
         )
         app.begin_stop = self._begin_stop
-        app.most_waiting_bytes = 2 * settings.group_bytes
+        app.waiting_bounds = max(settings.waiting_bytes, 2 * settings.group_bytes), 2 * settings.group_bytes
         app.transport = exact_transport(app, self._done, self._leaving.set, self._begins)
         topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
@@ -198,33 +227,54 @@ class Shell:
         return app
 
     async def _consume(self, stream: Any) -> None:
-        """Hands over whatever is waiting, and acknowledges it, in order, when the handler has returned.
+        """Hands over whatever is waiting, and acknowledges, in order, what the handler has carried through.
 
-        Only the first message of a group comes through the stream. The others are taken from its queue without an
-        await in between: a rebalance or a stop clears that queue, and an agent that then waited for one more message
-        with some in its hand would be waited for, for ever.
+        Only the first message comes through the stream. The others are taken from its queue without an await in
+        between, also while the handler has some in work: a rebalance or a stop clears that queue, and an agent that
+        then waited for one more message with some in its hand would be waited for, for ever.
         """
-        loop = asyncio.get_running_loop()
         async for first in stream.noack().events():
             await self._gather(stream.channel.queue)
-            group = [first, *self._waiting(stream.channel.queue, event_bytes(first))]
-            async with self._turn:
-                is_through = await loop.run_in_executor(self._thread, self._carried_through, _by_topic(group))
-                for event in group:
-                    message = event.message
-                    if is_through:
-                        self._done.note(message.topic, message.partition, message.offset)
-                    event.ack()  # for Faust, which waits for it; what is committed is what was noted
-            del first, group, event, message  # Faust waits for messages that are alive and not acknowledged
+            group = [first, *self._waiting(stream.channel.queue, 1, event_bytes(first))]
+            del first  # Faust waits for messages that are alive and not acknowledged
+            while group or self._in_hand:
+                async with self._turn:
+                    progress = await self._processed(group)
+                group = list(self._waiting(stream.channel.queue, progress.messages, progress.size))
 
-    def _carried_through(self, groups: Groups) -> bool:
-        """Whether the group may be acknowledged; else it is delivered again, here or to another worker."""
+    async def _processed(self, group: list[EventT[bytes]]) -> Progress:
+        """Hands the group over; acknowledges what is carried through then."""
+        for event in group:
+            message = event.message
+            self._in_hand.setdefault((message.topic, message.partition), deque()).append(event)
+        loop = asyncio.get_running_loop()
         try:
-            self._handler.process(groups)
+            progress = await loop.run_in_executor(self._thread, self._handler.process, _by_topic(group))
         except CatchUpInterrupted as interrupted:
             logger.info("%s", interrupted)
-            return False
-        return True
+            self._let_go(list(self._in_hand))
+            return Progress({})
+        if progress is None:
+            progress = Progress({place: events[-1].message.offset + 1 for place, events in self._in_hand.items()})
+        for place, stop in progress.carried.items():
+            self._acknowledge(place, stop)
+        return progress
+
+    def _acknowledge(self, place: tuple[str, int], stop: int) -> None:
+        """Acknowledges what is in hand of the partition before the offset ``stop``."""
+        events = self._in_hand.get(place)
+        while events and events[0].message.offset < stop:
+            event = events.popleft()
+            self._done.note(*place, event.message.offset)
+            event.ack()  # for Faust, which waits for it; what is committed is what was noted
+        if not events:
+            self._in_hand.pop(place, None)
+
+    def _let_go(self, places: Iterable[tuple[str, int]]) -> None:
+        """What is in hand of these partitions is not carried through: it is delivered again, here or elsewhere."""
+        for place in places:
+            for event in self._in_hand.pop(place, ()):
+                event.ack()
 
     async def _gather(self, queue: WaitingQueue) -> None:
         """Waits for others while there are too few for a group."""
@@ -238,10 +288,13 @@ class Shell:
                 return
             await asyncio.sleep(min(left, LOOK))
 
-    def _waiting(self, queue: WaitingQueue, size: int) -> Iterator[EventT[bytes]]:
-        """The waiting events of this generation that fill a group of ``size`` bytes; begun, as the stream does it."""
+    def _waiting(self, queue: WaitingQueue, messages: int, size: int) -> Iterator[EventT[bytes]]:
+        """The waiting events of this generation that fill a group which has so many messages and bytes already.
+
+        They are begun, as the stream does it.
+        """
         app, settings = self.app, self._settings
-        most = settings.group_messages - 1
+        most = settings.group_messages - messages
         while most > 0 and size < settings.group_bytes and app.flow_control.is_active() and not queue.empty():
             event = queue.get_nowait()
             message = event.message
@@ -316,6 +369,7 @@ class Shell:
             self._assigned -= partitions
             for place in partitions:
                 self._starts.pop(place, None)
+            self._let_go(partitions)
             if partitions:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._thread, self._handler.release, sorted(partitions))

@@ -1,7 +1,8 @@
 """Faust's Kafka transport, made exact: committed records are read, and the offsets of processed messages are committed.
 
 Faust's own consumer reads records of aborted transactions, and guesses the offset to commit from acknowledgements: it
-acknowledges messages that it drops in a rebalance, and commits nothing more behind some offsets without a record.
+acknowledges messages that it drops in a rebalance, and commits nothing more behind some offsets without a record. And
+where one partition has more than its share waiting, it may read nothing of any other for a second.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 
+LOOK = 0.03
+"""Seconds between looks at what is fetched while more of some partition is not wanted."""
 GOODBYE = 5.0
 """Seconds that a consumer which stops may take to leave its group and close its connections."""
 
@@ -65,6 +68,14 @@ def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[],
     class Consumer(driver.Consumer):
         def _new_consumer_thread(self) -> Thread:
             return Thread(self, loop=self.loop, beacon=self.beacon)
+
+        async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as Faust's
+            """Looks again soon while partitions are crowded (`WaitingQueue`): Faust would take up to a second more."""
+            while self._buffered_partitions and not self._get_active_partitions() and self.flow_active:
+                if self.should_stop:
+                    break
+                await self.sleep(LOOK)
+            return await super()._wait_next_records(LOOK if self._buffered_partitions else timeout)
 
         def _new_offset(self, tp: Any) -> int | None:
             self._acked[tp].clear()

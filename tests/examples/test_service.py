@@ -102,3 +102,26 @@ def test_with_the_real_server_every_call_is_told_what_the_ledger_says(make_app: 
             assert meter.flush(60)
             last = meter.decide(account_id="acme", endpoint="/v1/ip", ip="198.51.100.20", wait=30.0)
     assert [line.balance_after for line in last.lines] == [200 - TOTAL - 20]
+
+
+def test_its_readme_shows_what_happens(make_app: Any, tmp_path: Path) -> None:
+    """The calls of examples/service/README.md in their order, against the real server."""
+    import json
+    import re
+
+    shown = (SERVICE / "README.md").read_text()
+    targets = re.findall(r"curl -si? '?localhost:8000(/v1/[^' ]+)'?", shown)
+    (domains,) = re.findall(r"-d '(.*)'", shown)
+    with served(tmp_path, (SERVICE / "prices.yaml").read_text()) as server:
+        server.grant("acme", 200)
+        with Meter(HttpTransport(server.url, PRODUCER)) as meter:
+            app = make_app(meter, wait=30.0, admission_wait=30.0)
+            answers = [
+                ask(app, target, domains.encode() if "bulk" in target else None, credit_usage_detail="true")
+                for target in targets
+            ]
+    assert [answer.status for answer in answers] == [200, 200, 200, 503, 200, 200, 402]
+    usages = [json.loads(answer.body).get("credit_usage", {}) for answer in answers]
+    assert [one.get("total_credits") for one in usages] == [20, 0, 5, None, 20, 60, None]
+    assert usages[2]["remaining"] == {"credit": 175}
+    assert json.loads(answers[-1].body)["required"] == {"credit": 100}

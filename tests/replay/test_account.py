@@ -14,8 +14,9 @@ from schemas.codec import Codec
 from streams.log.memory import MemoryInputLog, MemoryOutputLog
 from streams.log.partitioner import partition_of
 from streams.log.protocols import LostPrefix
+from streams.rating.deciding import apply_message
 from streams.rating.outputs import Decided, answers_to, encoded, topics_by_kind
-from streams.rating.partition import Wiring, apply_message
+from streams.rating.partition import Wiring
 from streams.state.read_only import StateView
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity, MemoryState, StateStore

@@ -121,6 +121,19 @@ def test_answers_are_split_behind_the_lines(
         assert len(message) <= limit or sum(len(part[name]) for name in arrays) <= 1
 
 
+@settings(max_examples=60)
+@given(sizes=st.lists(st.integers(0, 300), max_size=12), letters=st.integers(0, 12), limit=st.integers(0, 3_000))
+def test_parts_joined_from_encoded_items_are_the_same(sizes: list[int], letters: int, limit: int) -> None:
+    items = [{**LINE, "endpoint": "x" * size} for size in sizes]
+    answers = {"repeated": [REPEATED] * (letters % 3), "set_aside": [SET_ASIDE] * letters}
+    arrays = {"events": items, **answers}
+    encoded = {name: CODEC.encode_items("BilledBatch", name, some) for name, some in arrays.items()}
+    joined = list(CODEC.join_parts("BilledBatch", 0, 5, encoded, limit))
+    assert joined == CODEC.encode_parts("BilledBatch", 0, 5, items, limit, answers=answers)
+    bodies = [CODEC.encode("BilledBatch", CODEC.decode(message)[1]) for message in joined]
+    assert joined == bodies, "as the writer of whole records writes them"
+
+
 def test_lines_keep_their_parts_whatever_the_answers_are() -> None:
     """A worker of the version before, which knew no answers, may have sent the first parts of a message."""
     alone = decoded("BilledBatch", CODEC.encode_parts("BilledBatch", 0, 5, [LINE] * 40, 2_000))

@@ -14,7 +14,7 @@ import pytest
 from metering.records import AlertKind, DeadLetterReason, Decision, GrantStatus, HoldStatus, RejectReason
 from replay.audit.partition import Against
 from tests.replay.audit.audited import Audited, items
-from tests.streams.simulation import NAMES, PARTITIONS, Cluster, Machine
+from tests.streams.simulation import NAMES, PARTITIONS, SLICED, Cluster, Machine
 
 RUNS = int(os.environ.get("CREDITMETER_SIMULATIONS", "120"))
 FIRST = int(os.environ.get("CREDITMETER_SEED", "1"))
@@ -31,7 +31,7 @@ def test_any_accidents_leave_the_same_bill(shard: int) -> None:
 def check(seed: int) -> None:
     undisturbed = Cluster(seed)
     expected = undisturbed.run_undisturbed()
-    disturbed = Cluster(seed, strangers=True)
+    disturbed = Cluster(seed, strangers=True, slicing=SLICED)
     accidents = disturbed.run_with_accidents()
     story = f"seed {seed}; run again with CREDITMETER_SEED={seed} CREDITMETER_SIMULATIONS=1; {disturbed.accidents}"
     assert any(values for (topic, _), values in expected.items() if topic == NAMES.billed), (
@@ -60,13 +60,21 @@ def test_the_simulation_has_accidents_of_every_kind() -> None:
     accidents: list[str] = []
     compared = strays = 0
     for seed in range(1, 60):
-        cluster = Cluster(seed, strangers=True)
+        cluster = Cluster(seed, strangers=True, slicing=SLICED)
         cluster.run_with_accidents()
         accidents += cluster.accidents
         strays += cluster.strays
         compared += len(cluster.disks_at_the_end())
     text = " ".join(accidents)
-    kinds = ["Crash send", "Crash append", "Crash acknowledge", "Crash return", "Crash before", "Crash after"]
+    kinds = [
+        "Crash step",
+        "Crash send",
+        "Crash append",
+        "Crash acknowledge",
+        "Crash return",
+        "Crash before",
+        "Crash after",
+    ]
     kinds += ["DeliveryFailed", "rebalance", "power loss", "gone", "restored", "gave way"]
     kinds += ["loader: before rows", "loader: after rows", "loader: before positions", "loader: after positions"]
     for kind in (*kinds, "store restored", "store emptied"):

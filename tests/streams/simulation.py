@@ -23,12 +23,15 @@ from streams.log.topics import TopicNames
 from streams.rating.loop import RatingLoop
 from streams.rating.outputs import BATCH_NAME, topics_by_kind
 from streams.rating.partition import Wiring
+from streams.rating.slices import Slicing
 from streams.state.store import MemoryState
 from tests.streams.loading.loading_simulation import MemoryStore, SimulatedLoader
 from tests.streams.traffic import Traffic
 
 NAMES = TopicNames("sim")
 PARTITIONS = 3
+SLICED = Slicing(events=2, whole_events=2, whole_bytes=300)
+"""So little that most of the traffic's batches are decided in slices."""
 SEALS = Sealer(b"key of the simulation")
 View = dict[tuple[str, int], list[bytes]]
 CODEC = Codec()
@@ -76,17 +79,20 @@ class Machine:
         self.loop: RatingLoop | None = None
         self.output: MemoryOutputLog | None = None
         self.leaving = threading.Event()
+        self.time = 0.0
 
     def start(self) -> None:
+        paces = self.cluster.paces
         self.output = MemoryOutputLog(
-            self.cluster.broker, read_position, lambda step, _topic, _partition: self.fuse.burn(step), SEALS
-        )
+            self.cluster.broker, read_position, lambda step, _topic, _partition: self.fuse.burn(step), SEALS,
+            lambda waiting: paces.randrange(waiting + 1),
+        )  # fmt: skip
         wiring = Wiring(
             NAMES, PARTITIONS, self.cluster.codec, read_book_once,
             MemoryInputLog(self.cluster.broker, NAMES.requests), self.output,
-            self.leaving, catch_up_messages=3, patience=0,
+            self.leaving, catch_up_messages=3, patience=0, slicing=self.cluster.slicing,
         )  # fmt: skip
-        self.loop = RatingLoop(wiring, self._open)
+        self.loop = RatingLoop(wiring, self._open, now=self.now)
         self.positions = {}
 
     def stop(self) -> None:
@@ -96,8 +102,17 @@ class Machine:
         for partition, state in self.disk.items():
             self.disk[partition] = state.reopen()
 
-    def step(self, partitions: list[int], size: int) -> dict[int, int]:
-        """Takes up to ``size`` messages a partition through the loop; gives the offsets that may be committed."""
+    def now(self) -> float:
+        """The rating loop's clock, which it reads between any two steps of its work: there, too, it may end."""
+        self.fuse.burn("step")
+        self.time += self.cluster.paces.random() * 0.008
+        return self.time
+
+    def step(self, partitions: list[int], size: int, turns: int | None = None) -> dict[int, int]:
+        """Gives up to ``size`` messages a partition to the loop, and so many turns; the offsets that may be committed.
+
+        Without ``turns``, until all is carried through. What is left goes on in the next step.
+        """
         if self.loop is None:
             self.start()
         assert self.loop is not None
@@ -106,10 +121,12 @@ class Machine:
             position = self.positions.get(partition, self.cluster.committed.get(partition, 0))
             waiting = [m for m in self.cluster.broker.records(NAMES.requests, partition) if m.offset >= position]
             group += waiting[:size]
-        self.loop.process(group)
-        done = {message.partition: message.offset + 1 for message in group}
-        self.positions.update(done)
-        return done
+        self.loop.take(group)
+        self.positions.update({message.partition: message.offset + 1 for message in group})
+        while self.loop.is_busy if turns is None else turns:
+            self.loop.advance()
+            turns = None if turns is None else turns - 1
+        return {p: min(stop, self.positions[p]) for p, stop in self.loop.written().items() if p in self.positions}
 
     def _open(self, partition: int) -> MemoryState:
         state = self.disk.get(partition) or MemoryState()
@@ -124,7 +141,11 @@ class Machine:
 class Cluster:
     """Two machines that share the partitions, and the seed's accidents."""
 
-    def __init__(self, seed: int, messages: int = 60, *, strangers: bool = False) -> None:
+    def __init__(
+        self, seed: int, messages: int = 60, *, strangers: bool = False, slicing: Slicing | None = None
+    ) -> None:
+        self.slicing = slicing or Slicing()
+        self.paces = random.Random(f"paces of {seed}")
         self.random = random.Random(f"accidents of {seed}")
         self.gaps = random.Random(f"gaps of {seed}")
         self.chances = random.Random(f"checkpoints of {seed}")
@@ -221,7 +242,7 @@ class Cluster:
         if self.chances.random() < 0.3:
             machine.leaving.set()  # a rebalance begins while the group is in work
         try:
-            done = machine.step(owned, self.random.randrange(1, 8))
+            done = machine.step(owned, self.random.randrange(1, 8), self.paces.choice([None, 0, 1, 3, 6]))
         except CatchUpInterrupted:
             self.accidents.append("gave way")
             machine.positions = {}  # nothing of the group was acknowledged: it is delivered again

@@ -206,8 +206,9 @@ def _seal_in(message: Any) -> bytes | None:
 
 
 def _described(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    admin = AdminClient(dict(config))  # it has to be there until the answers are
     try:
-        futures = AdminClient(dict(config)).describe_topics(TopicCollection(list(names)), request_timeout=_SECONDS)
+        futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=_SECONDS)
         return {name: future.result(_SECONDS) for name, future in futures.items()}
     except (KafkaException, FutureTimeout) as error:
         raise MeterUnavailable(f"{', '.join(names)}: {error}") from error

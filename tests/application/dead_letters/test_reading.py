@@ -13,8 +13,9 @@ from streams.log.partitioner import partition_of
 from streams.log.place import Place
 from streams.log.protocols import LostPrefix, Message
 from streams.log.topics import TopicNames
+from streams.rating.deciding import ORIGINAL_BYTES, apply_message
 from streams.rating.outputs import encoded, topics_by_kind
-from streams.rating.partition import ORIGINAL_BYTES, Wiring, apply_message
+from streams.rating.partition import Wiring
 
 NAMES = TopicNames()
 PARTITIONS = 3

@@ -14,7 +14,8 @@ from streams.checkpoints.checkpoints import Checkpoints
 from streams.log.input_log import KafkaInputLog
 from streams.log.partitioner import partition_of
 from streams.log.topics import check_topics
-from streams.rating.partition import Wiring, apply_message
+from streams.rating.deciding import apply_message
+from streams.rating.partition import Wiring
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
 from tests.harness import Pipeline

@@ -20,8 +20,9 @@ from metering import MemoryStore, State
 from schemas.price_book import read_book
 from streams.log.command_producer import CommandProducer
 from streams.log.partitioner import partition_of
+from streams.rating.deciding import apply_message
 from streams.rating.outputs import encoded, topics_by_kind
-from streams.rating.partition import Wiring, apply_message
+from streams.rating.partition import Wiring
 from tests.command import BOOK
 
 pytestmark = pytest.mark.kafka

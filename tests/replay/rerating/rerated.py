@@ -16,7 +16,7 @@ from schemas.codec import Codec
 from schemas.price_book import book_id, read_book
 from streams.log.memory import MemoryBroker, MemoryInputLog
 from streams.log.topics import TopicNames
-from streams.rating.partition import apply_one
+from streams.rating.deciding import apply_one
 from streams.state.store import MemoryState
 from tests.metering import meter
 from tests.metering.meter import DAY, YEAR_BEGIN, Json

@@ -131,16 +131,8 @@ def test_prices_in_force_and_announced(world: ServerWorld) -> None:
 
 
 def test_a_plan_keeps_its_prices_and_has_its_own(world: ServerWorld) -> None:
-    sink = world.parts.reads.usage.store._sink  # type: ignore[union-attr]
-    sink.insert(
-        "account_rows",
-        {
-            "account_id": ["zenith"], "day": [date(2026, 1, 1)], "update_id": ["u"], "plan": ["pro"],
-            "plan_started_at": [1_767_225_600_000], "plan_ends_at": [None], "on_empty": ["allow"], "mark_types": [[]],
-            "mark_amounts": [[]], "at": [1_767_225_600_000], "source_partition": [2], "source_offset": [1],
-            "position": [0], "version": [1],
-        },
-    )  # fmt: skip
+    settings = b'{"update_id": "u", "on_empty": "allow", "plan": {"name": "pro", "started_at": "2026-01-01T00:00:00Z"}}'
+    assert world.ask("PUT", "/v1/accounts/zenith/settings", settings, key=OPERATOR).status == 200
     prices = world.ask("GET", "/v1/accounts/zenith/prices", key=OPERATOR).json
     assert (prices["plan"], prices["locked_since"]) == ("pro", "2026-01-01T00:00:00Z")
     page = next(charge for charge in prices["charges"] if charge["charge"] == "page")

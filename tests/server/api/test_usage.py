@@ -16,6 +16,7 @@ from application.access.authors import local_author
 from application.access.members import put_member
 from application.usage.export import Export, RowsMissing
 from server.api.usage_text import csv_line
+from tests.application.contract import wait_until
 from tests.application.usage.conftest import UsageLog
 from tests.server.api.reading_world import opened_reading_world
 from tests.server.keys import ANN_OF_ACME, MEMBER_OF_ACME, OPERATOR, OWNER_OF_ACME, PRODUCER, PRODUCER_OF_ACME
@@ -225,6 +226,10 @@ def test_wrong_questions_are_named(world: ServerWorld, body: bytes, status: int,
     assert answer.status == status
     if pointers is not None:
         assert [error["pointer"] for error in answer.json["errors"]] == pointers
+
+
+def test_readiness_asks_for_the_store_where_reads_are_meant(world: ServerWorld) -> None:
+    wait_until(lambda: world.ask("GET", "/health/ready?for=reads").status == 200, "reads are not ready")
 
 
 def test_without_a_store_reads_are_503(world: ServerWorld) -> None:

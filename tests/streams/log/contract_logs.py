@@ -166,6 +166,22 @@ class OutputLogContract:
                 assert side.values(topic, partition) == expected
         assert log.last_position(side.topics[1], 1) == (199, 0)
 
+    def test_acknowledgements_are_counted_by_partition(self, side: OutputSide) -> None:
+        log = side.new()
+        log.serve(0)
+        for n in range(3):
+            log.send(side.topics[n % 2], 0, b"%d,0" % n)
+        log.send(side.topics[0], 1, b"9,0")
+        for _ in range(10_000):  # each waits for a while
+            if not log.unacknowledged(0) and not log.unacknowledged(1):
+                break
+            log.serve(0.01)
+        assert side.values(side.topics[0], 0) == [b"0,0", b"2,0"]
+        assert side.values(side.topics[0], 1) == [b"9,0"]
+        log.send(side.topics[1], 1, b"10,0")
+        log.wait()
+        assert log.unacknowledged(1) == 0
+
     def test_wait_without_a_send(self, side: OutputSide) -> None:
         log = side.new()
         log.wait()

@@ -234,15 +234,15 @@ def test_a_broker_that_goes_away_is_waited_for_and_then_said(own_kafka: Broker) 
     names = TopicNames()
     ensure_topics(own_kafka.bootstrap, names, TopicSettings(partitions=1))
     reports: list[Delivery] = []
-    producer = CommandProducer(own_kafka.bootstrap, names, CODEC, on_delivery=reports.append, delivery_timeout=2)
+    producer = CommandProducer(own_kafka.bootstrap, names, CODEC, on_delivery=reports.append, delivery_timeout=5)
     producer.add(event(1))
     producer.flush()
     own_kafka.kill()
     producer.add(event(2))
     begun = time.monotonic()
-    with pytest.raises(DeliveryFailed, match=r"credits\.requests\[0\]: not acknowledged within 2 s"):
+    with pytest.raises(DeliveryFailed, match=r"credits\.requests\[0\]: not acknowledged within 5 s"):
         producer.flush()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     failing: list[Callable[[], None]] = [lambda: producer.add(event(3)), producer.flush, producer.close]
     for call in failing:
         with pytest.raises(DeliveryFailed, match="not acknowledged"):

@@ -12,8 +12,9 @@ from schemas.price_book import read_book
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.results import NotDecided, Results
 from streams.log.topics import TopicNames
+from streams.rating.deciding import apply_message
 from streams.rating.outputs import encoded, topics_by_kind
-from streams.rating.partition import Wiring, apply_message
+from streams.rating.partition import Wiring
 
 NAMES = TopicNames()
 NOW = 1_770_000_000_000

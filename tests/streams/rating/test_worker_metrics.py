@@ -15,6 +15,7 @@ from streams.metrics import Metrics
 from streams.rating.loop import RatingLoop
 from streams.rating.partition import Wiring
 from streams.rating.worker import RatingHandler
+from streams.shell.shell import Progress
 from streams.state.store import MemoryState
 from tests.application.contract import BOOK
 from tests.metering.meter import HOUR, NOON, YEAR_BEGIN, account, grant, hold, request
@@ -27,7 +28,7 @@ def test_holds_and_reused_ids_are_counted() -> None:
     wiring = Wiring(
         NAMES, 1, CODEC, read_book, MemoryInputLog(broker, NAMES.requests), MemoryOutputLog(broker, CODEC.read_position)
     )
-    handler = RatingHandler(RatingLoop(wiring, lambda _partition: MemoryState()), 1 << 20, metrics, Turns())
+    handler = RatingHandler(RatingLoop(wiring, lambda _partition: MemoryState()), NAMES.requests, metrics, Turns())
     event = request("e1", NOON, endpoint="/v1/ip-lookup", ip="192.0.2.1", hold_id="h1", keeps_hold=True)
     commands = [
         (Command.PRICE_BOOK, {"book_id": sha256(BOOK.encode()).hexdigest(), "yaml": BOOK, "published_at": YEAR_BEGIN}),
@@ -44,7 +45,10 @@ def test_holds_and_reused_ids_are_counted() -> None:
     ]
     for number, (command, record) in enumerate(commands):
         broker.append(NAMES.requests, 0, encoded(CODEC, command, record), NOON + (number > 5) * HOUR // 2)
-    handler.process({(NAMES.requests, 0): broker.records(NAMES.requests, 0)})
+    progress = handler.process({NAMES.requests: broker.records(NAMES.requests, 0)})
+    while progress.carried[NAMES.requests, 0] < len(commands):
+        progress = handler.process({})
+    assert progress == Progress({(NAMES.requests, 0): len(commands)})
     lines = metrics.text().decode().splitlines()
     for status, count in {
         "held": 3, "rejected": 1, "expired": 1, "drawn": 1, "settled": 1, "released": 1,

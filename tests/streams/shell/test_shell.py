@@ -28,14 +28,29 @@ import json, sys, threading, time
 from pathlib import Path
 from streams.log.protocols import CatchUpInterrupted
 from streams.shell import shell
-from streams.shell.shell import Shell, ShellSettings
+from streams.shell.shell import Progress, Shell, ShellSettings
 
 bootstrap, topic, folder, mode = sys.argv[1:]
 leaving = threading.Event()
 
 class Handler:
+    held = []
+
+    def piecemeal(self, groups):
+        "Has much in hand, and carries one message through at a time."
+        self.held += [message for messages in groups.values() for message in messages]
+        message = self.held.pop(0)
+        self.see([message])
+        return Progress({(topic, message.partition): message.offset + 1}, len(self.held) // 2)
+
+    def see(self, messages):
+        with open(folder + "/seen", "a") as out:
+            out.writelines(json.dumps([m.partition, m.offset]) + "\\n" for m in messages)
+
     def process(self, groups):
         global mode
+        if mode == "piecemeal":
+            return self.piecemeal(groups)
         if mode == "long-once":  # as a catch-up that takes an hour
             mode = "healthy"
             Path(folder, "begun").touch()
@@ -45,8 +60,7 @@ class Handler:
             if mode == "fail" or (mode == "fail-later" and any(m.offset > 30 for m in messages)):
                 time.sleep(1.5)  # the messages behind it are waiting in Faust's queue by then
                 raise RuntimeError("the handler failed")
-            with open(folder + "/seen", "a") as out:
-                out.writelines(json.dumps([m.partition, m.offset]) + "\\n" for m in messages)
+            self.see(messages)
     def starts(self, places): return {}
     def assign(self, places): pass
     def release(self, partitions): pass
@@ -159,15 +173,16 @@ def test_a_failure_commits_nothing_that_was_not_carried_through(run: Run, mode: 
     assert healthy.wait(30) == 0, run.log()
 
 
-def test_an_orderly_stop_commits_all_and_a_start_repeats_nothing(run: Run) -> None:
+@pytest.mark.parametrize("mode", ["healthy", "piecemeal"])
+def test_an_orderly_stop_commits_all_and_a_start_repeats_nothing(run: Run, mode: str) -> None:
     run.produce(20)
-    first = run.start("healthy")
+    first = run.start(mode)
     run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(20)})
     first.terminate()
     assert first.wait(30) == 0, run.log()
     assert run.committed() == dict.fromkeys(range(PARTITIONS), 20)
     run.produce(5)
-    run.start("healthy")
+    run.start(mode)
     run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(25)})
     assert len(run.seen()) == 25 * PARTITIONS, "something was processed twice"
 
@@ -187,7 +202,7 @@ def test_a_long_catch_up_gives_way_to_a_rebalance(run: Run) -> None:
     run.produce(20)
     run.start("long-once")
     run.wait_for_file("begun")
-    run.start("healthy")
+    run.start("piecemeal")
     run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(20)})
     time.sleep(2)  # a commit interval
     assert run.committed() == dict.fromkeys(range(PARTITIONS), 20)

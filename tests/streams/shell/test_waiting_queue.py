@@ -15,8 +15,8 @@ from streams.shell.waiting_queue import WaitingQueue
 MOST = 1_000
 
 
-def event(size: int) -> Any:
-    return SimpleNamespace(message=SimpleNamespace(value=b"x" * size or None))
+def event(size: int, partition: int = 0) -> Any:
+    return SimpleNamespace(message=SimpleNamespace(value=b"x" * size or None, topic="t", partition=partition))
 
 
 class NoHandler:
@@ -70,6 +70,50 @@ def test_who_waits_goes_on_when_room_is_made(queue: WaitingQueue) -> None:
         queue.get_nowait()
         await waiting
         assert (queue.qsize(), queue.bytes) == (3, 807)
+
+    asyncio.run(told())
+
+
+def test_partitions_have_their_turns_and_each_keeps_its_order(queue: WaitingQueue) -> None:
+    async def told() -> None:
+        for size, partition in ((1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 2)):
+            await queue.put(event(size, partition))
+        taken = [queue.get_nowait().message for _ in range(3)]
+        assert sorted((each.partition, len(each.value)) for each in taken) == [(0, 1), (1, 4), (2, 6)]
+        await queue.put(event(7, 2))
+        taken += [queue.get_nowait().message for _ in range(4)]
+        for partition, sizes in enumerate([[1, 2, 3], [4, 5], [6, 7]]):
+            assert [len(each.value) for each in taken if each.partition == partition] == sizes
+        assert queue.empty()
+        assert queue.bytes == 0
+
+    asyncio.run(told())
+
+
+def test_a_crowded_partition_is_left_out_until_it_has_half_its_share(queue: WaitingQueue) -> None:
+    async def told() -> None:
+        signs: list[str] = []
+
+        def put(size: int, partition: int) -> None:
+            queue.put_nowait_enhanced(
+                event(size, partition),
+                on_pressure_high=lambda: signs.append(f"{partition} crowded"),
+                on_pressure_drop=lambda: signs.append(f"{partition} relieved"),
+            )
+
+        for _ in range(3):
+            put(400, 0)
+            put(200, 1)
+        put(400, 0)
+        assert signs == ["0 crowded"], "said once, and of no other"
+        while queue.bytes:
+            queue.get_nowait()
+            if queue.bytes > 400 + 200:
+                assert signs == ["0 crowded"]
+        assert signs == ["0 crowded", "0 relieved"]
+        put(1_001, 1)
+        queue.clear()
+        assert signs[2:] == ["1 crowded", "1 relieved"], "nobody is left out after a rebalance"
 
     asyncio.run(told())
 
