@@ -12,6 +12,7 @@ from application.in_memory import MemoryWorker, NoStore, SinkSql, in_memory_pipe
 from metering.records import Decision
 from sinks.sink import SinkRejected
 from streams import clock
+from streams.state.store import MemoryState
 from tests.application.in_memory_world import event, memory_of, priced_pipeline, send
 
 
@@ -95,6 +96,6 @@ def test_a_worker_that_takes_over_goes_on_where_the_group_is(tmp_path: Path) -> 
     pipeline = in_memory_pipeline(tmp_path, partitions=1, sink=sink)
     send(pipeline, event("e1"))
     memory = memory_of(pipeline)
-    memory.after_sending = MemoryWorker(memory, sink).run
+    memory.after_sending = MemoryWorker(memory, sink, lambda _partition: MemoryState()).run
     send(pipeline, event("e2", ip="203.0.113.99"))
     assert sink.rows["billed_rows"] == 2

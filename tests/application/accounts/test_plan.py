@@ -1,45 +1,59 @@
-"""An account's plan as ClickHouse has it."""
+"""An account's plan as ClickHouse has it: that of the last settings loaded, of the account alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from application.accounts.plan import account_plan
 from application.prices.price_list import AccountPlan
+from application.usage.store import SinkUsage
+from sinks.embedded import EmbeddedSink
+from sinks.migrate import migrate
+from sinks.sink import Limits
+from tests.metering.meter import DAY, account
+from tests.sinks.outputs import Log, load
 
 BEGIN = 1_767_225_600_000
 
 
-class Rows:
-    """Answers with these rows; `asked` has each statement with its parameters."""
+@pytest.fixture(scope="module")
+def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
+    """One store for all: each test has an account of its own."""
+    made = EmbeddedSink(tmp_path_factory.mktemp("plans") / "clickhouse")
+    migrate(made)
+    yield made
+    made.close()
 
-    def __init__(self, *rows: dict[str, Any]) -> None:
-        self._rows = list(rows)
-        self.asked: list[tuple[str, Mapping[str, Any]]] = []
 
-    def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        self.asked.append((sql, parameters))
-        return self._rows
+def plan_after(sink: EmbeddedSink, account_id: str, *settings: dict[str, Any]) -> AccountPlan | None:
+    log = Log(partition=1)
+    for number, fields in enumerate(settings):
+        log.message(
+            ("account", account(f"u{number}", BEGIN, **({"account_id": account_id} | fields))), recorded_at=BEGIN
+        )
+    load(sink, log.batches)
+    return account_plan(SinkUsage(sink, Limits(seconds=60)), account_id)
+
+
+PRO = {"name": "pro", "started_at": BEGIN, "ends_at": None}
+LITE = {"name": "lite", "started_at": BEGIN, "ends_at": BEGIN + DAY}
 
 
 @pytest.mark.parametrize(
-    ("row", "plan"),
+    ("settings", "plan"),
     [
-        ({"plan": "pro", "started_ms": str(BEGIN), "ends_ms": None}, AccountPlan("pro", BEGIN, None)),
-        ({"plan": "pro", "started_ms": BEGIN, "ends_ms": str(BEGIN + 1)}, AccountPlan("pro", BEGIN, BEGIN + 1)),
-        ({"plan": None, "started_ms": None, "ends_ms": None}, None),
+        ([{"plan": PRO}], AccountPlan("pro", BEGIN, None)),
+        ([{"plan": PRO}, {"plan": LITE}], AccountPlan("lite", BEGIN, BEGIN + DAY)),
+        ([{"plan": PRO}, {"plan": None}], None),
+        ([{"plan": PRO, "account_id": "somebody else's"}], None),
+        ([], None),
     ],
+    ids=["one", "the last counts", "a plan is taken away", "somebody else's", "no settings"],
 )
-def test_the_plan_of_the_settings_in_force(row: dict[str, Any], plan: AccountPlan | None) -> None:
-    assert account_plan(Rows(row), "acme") == plan
-
-
-def test_an_account_without_settings_has_none_and_its_id_is_bound() -> None:
-    rows = Rows()
-    assert account_plan(rows, "it's") is None
-    ((sql, parameters),) = rows.asked
-    assert "it's" not in sql
-    assert parameters == {"account": "it's"}
+def test_the_plan_of_the_settings_in_force(
+    sink: EmbeddedSink, request: pytest.FixtureRequest, settings: list[dict[str, Any]], plan: AccountPlan | None
+) -> None:
+    assert plan_after(sink, f"o'brien\\ {request.node.name}", *settings) == plan

@@ -50,7 +50,7 @@ async def put_all(queue: WaitingQueue, sizes: list[int]) -> int:
 
 
 def test_small_messages_by_number_and_large_ones_by_bytes(queue: WaitingQueue) -> None:
-    async def told() -> None:
+    async def scenario() -> None:
         assert await put_all(queue, [0] * 3_000) == queue.maxsize == 2_048
         queue.clear()
         assert await put_all(queue, [400] * 10) == 3
@@ -58,11 +58,11 @@ def test_small_messages_by_number_and_large_ones_by_bytes(queue: WaitingQueue) -
         queue.clear()
         assert await put_all(queue, [5_000] * 2) == 1  # however large: an empty queue takes one
 
-    asyncio.run(told())
+    asyncio.run(scenario())
 
 
 def test_who_waits_goes_on_when_room_is_made(queue: WaitingQueue) -> None:
-    async def told() -> None:
+    async def scenario() -> None:
         await put_all(queue, [400] * 3)
         waiting = asyncio.create_task(queue.put(event(7)))
         await asyncio.sleep(0)
@@ -71,27 +71,27 @@ def test_who_waits_goes_on_when_room_is_made(queue: WaitingQueue) -> None:
         await waiting
         assert (queue.qsize(), queue.bytes) == (3, 807)
 
-    asyncio.run(told())
+    asyncio.run(scenario())
 
 
 def test_partitions_have_their_turns_and_each_keeps_its_order(queue: WaitingQueue) -> None:
-    async def told() -> None:
+    async def scenario() -> None:
         for size, partition in ((1, 0), (2, 0), (3, 0), (4, 1), (5, 1), (6, 2)):
             await queue.put(event(size, partition))
         taken = [queue.get_nowait().message for _ in range(3)]
-        assert sorted((each.partition, len(each.value)) for each in taken) == [(0, 1), (1, 4), (2, 6)]
+        assert sorted((message.partition, len(message.value)) for message in taken) == [(0, 1), (1, 4), (2, 6)]
         await queue.put(event(7, 2))
         taken += [queue.get_nowait().message for _ in range(4)]
         for partition, sizes in enumerate([[1, 2, 3], [4, 5], [6, 7]]):
-            assert [len(each.value) for each in taken if each.partition == partition] == sizes
+            assert [len(message.value) for message in taken if message.partition == partition] == sizes
         assert queue.empty()
         assert queue.bytes == 0
 
-    asyncio.run(told())
+    asyncio.run(scenario())
 
 
 def test_a_crowded_partition_is_left_out_until_it_has_half_its_share(queue: WaitingQueue) -> None:
-    async def told() -> None:
+    async def scenario() -> None:
         signs: list[str] = []
 
         def put(size: int, partition: int) -> None:
@@ -115,13 +115,13 @@ def test_a_crowded_partition_is_left_out_until_it_has_half_its_share(queue: Wait
         queue.clear()
         assert signs[2:] == ["1 crowded", "1 relieved"], "nobody is left out after a rebalance"
 
-    asyncio.run(told())
+    asyncio.run(scenario())
 
 
 def test_a_rebalance_empties_it(queue: WaitingQueue) -> None:
-    async def told() -> None:
+    async def scenario() -> None:
         await put_all(queue, [400] * 3)
         queue.clear()
         assert (queue.bytes, queue.full(), await put_all(queue, [400])) == (0, False, 1)
 
-    asyncio.run(told())
+    asyncio.run(scenario())
