@@ -90,6 +90,9 @@ class KafkaOutputLog:
         self._failure: str | None = None
         self._abandoned = threading.Event()
         self._unacknowledged: Counter[int] = Counter()
+        self._is_moving = True
+        """Whether, since the last look, an output was acknowledged, or none was waiting."""
+        self._say_at = 0.0
 
     def last_position(self, topic: str, partition: int) -> tuple[int, int] | None:
         seals = self._seals
@@ -104,12 +107,14 @@ class KafkaOutputLog:
         headers: dict[str, str | bytes | None] | None = None
         if self._seals is not None:
             headers = {SEAL_HEADER: self._seals.seal(topic, partition, value)}
+        self._is_moving = self._is_moving or not len(self._producer)
         while True:
             self._check()
             try:
                 self._producer.produce(topic, value, partition=partition, headers=headers, on_delivery=self._delivered)
             except BufferError:  # the queue is full: the broker is slower than we are
                 self._serve(self._producer.poll, _POLL)
+                self._say_if_stuck()
             except KafkaException as error:
                 self._fail(topic, partition, error.args[0])
             else:
@@ -121,17 +126,15 @@ class KafkaOutputLog:
         # A flush does not wait for more to fill a batch with, as sends otherwise do (linger).
         self._serve(self._producer.flush if seconds else self._producer.poll, seconds)
         self._check()
+        self._say_if_stuck()
 
     def unacknowledged(self, partition: int) -> int:
         return self._unacknowledged[partition]
 
     def wait(self) -> None:
-        say_at = clock.monotonic() + _SAY_EVERY
         while self._serve(self._producer.flush, _POLL):
             self._check()
-            if clock.monotonic() >= say_at:
-                say_at += _SAY_EVERY
-                logger.warning("%d outputs wait for Kafka at %s", len(self._producer), self._bootstrap)
+            self._say_if_stuck()
         self._check()
 
     def abandon(self) -> None:
@@ -143,6 +146,14 @@ class KafkaOutputLog:
         self._producer.purge()
         self._serve(self._producer.flush, _POLL)
         self._reader.close()
+
+    def _say_if_stuck(self) -> None:
+        now = clock.monotonic()
+        if self._is_moving or not len(self._producer):
+            self._is_moving, self._say_at = False, now + _SAY_EVERY
+        elif now >= self._say_at:
+            self._say_at = now + _SAY_EVERY
+            logger.warning("%d outputs wait for Kafka at %s", len(self._producer), self._bootstrap)
 
     def _serve(self, call: Callable[[float], int], timeout: float) -> int:
         """Poll or flush; both also raise what ended the whole producer, after the reports that say where it began."""
@@ -156,6 +167,7 @@ class KafkaOutputLog:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._unacknowledged[message.partition() or 0] -= 1
+            self._is_moving = True
         else:
             self._fail(message.topic() or "?", message.partition() or 0, error)
 
