@@ -108,7 +108,9 @@ class RatingLoop:
             raise
         self._wiring.output_log.serve(0 if has_worked else self._pace.look)
         for rater in self._raters.values():
-            if rater.can_commit and (not rater.has_work or rater.group.seconds >= self._pace.turn):
+            # One that holds a very large message is written at once: until then no other such message is begun.
+            is_over = rater.holds_large or not rater.has_work or rater.group.seconds >= self._pace.turn
+            if is_over and rater.can_commit:
                 self._groups.append(rater.commit())
 
     def waiting(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streams.rating.partition import LARGE_BYTES
 from streams.rating.slices import Slicing
 from tests.streams.rating.rated import NAMES, STEP, Rated
 from tests.streams.rating.test_slices import batch
@@ -92,3 +93,21 @@ def test_a_released_partition_is_decided_again_by_the_next_owner() -> None:
     acknowledged[0] = True
     rated.loop.process([message])
     assert rated.states[0].applied == 1
+
+
+def test_a_very_large_message_that_is_decided_quickly_keeps_no_other_of_its_partition_waiting() -> None:
+    """It is no turn's work, and the next one comes before its outputs are acknowledged."""
+    acknowledged = [True]
+    rated = Rated(pace=lambda waiting: waiting if acknowledged[0] else 0)
+    rated.publish()
+    acknowledged[0] = False
+    no_command = b"x" * (LARGE_BYTES + 1)
+    for _ in range(2):
+        rated.loop.take([rated.append(0, no_command)])
+        rated.loop.advance()
+    assert rated.output.unacknowledged(0) == 2, "the dead letter and the answer of the first"
+    acknowledged[0] = True
+    for _ in range(10):
+        rated.loop.advance()
+    assert rated.loop.written()[0] == 3
+    assert not rated.loop.is_busy
