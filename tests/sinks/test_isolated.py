@@ -77,7 +77,7 @@ def test_a_statement_beside_one_that_is_ended_is_answered_all_the_same(sink: Iso
 
 @pytest.mark.parametrize(
     "statement",
-    ["SELECT arrayResize([toInt64(1)], 120000000)", "SELECT groupArray(number) FROM numbers(120000000)"],
+    ["SELECT arrayResize([toInt64(1)], 400000000)", "SELECT groupArray(number) FROM numbers(400000000)"],
     ids=["a constant", "groups"],
 )
 def test_a_process_that_takes_too_much_memory_is_ended(sink: IsolatedSink, statement: str) -> None:

@@ -129,7 +129,7 @@ def test_clickhouse_emptied_and_restored_loads_itself_again(kafka: SharedKafka, 
             if restore:
                 shutil.copytree(tmp_path / "backup", data, symlinks=True)
             cluster.start_with("loader")
-            cluster.wait_for(lambda: up_to_date(cluster, tmp_path), "the store has everything", 60)
+            cluster.wait_for(lambda: up_to_date(cluster, tmp_path), "the store has everything", 240)
             _, status = status_of(tmp_path / "one" / "loader.toml")
             assert status["loading"]["behind"] == 0
             cluster.stop("loader")
