@@ -65,6 +65,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     return run_command
 
 
+def own_ports() -> str:
+    """Lines of a configuration with ports of the test's own: the default ones may be another test's, beside this."""
+    query, serve = free_ports(2)
+    return f"query_port = {query}\nserve_port = {serve}\n"
+
+
 @contextmanager
 def everything_running(run: Callable[..., Result]) -> Iterator[None]:
     """What `up --detach` starts, for the block; `down` comes behind it, also where starting or the block fails."""

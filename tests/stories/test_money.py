@@ -15,11 +15,10 @@ from application.commands.account_settings import SettingsChange, SettingsUpdate
 from application.configuration.sources import load
 from application.pipeline import opened
 from cli.main import main
-from local.ports import free_ports
 from local.shared import SharedKafka
 from streams import clock
 from streams.log.command_producer import CommandProducer
-from tests.command import BOOK, everything_running
+from tests.command import BOOK, everything_running, own_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -49,7 +48,7 @@ def pipeline(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("money")
     (folder / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
-        f"query_port = {free_ports(1)[0]}\n"
+        + own_ports()
     )
     (folder / "book.yaml").write_text(BOOK)
     with pytest.MonkeyPatch.context() as patch:

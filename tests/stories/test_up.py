@@ -116,7 +116,8 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
 def status_of_nothing(port: int, key: str) -> int:
     """What the server answers to this key that sends no event."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("POST", "/v1/events", b"{}", {"authorization": f"Bearer {key}"})
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    connection.request("POST", "/v1/events", b"{}", headers)
     return connection.getresponse().status
 
 

@@ -21,7 +21,7 @@ from streams.log.seals import Sealer
 from streams.log.topics import TopicNames
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
-from tests.command import everything_running
+from tests.command import everything_running, own_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -67,6 +67,7 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
     """The command in a folder of its own, with worker and loader running, and events sent."""
     (tmp_path / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
+        + own_ports()
     )
     with everything_running(run):
         assert run("prices", "publish", PIXEL).exit_code == 0

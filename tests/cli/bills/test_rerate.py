@@ -11,7 +11,7 @@ from click.testing import Result
 
 from application.wording import shown_time
 from local.shared import SharedKafka
-from tests.command import BOOK, everything_running
+from tests.command import BOOK, everything_running, own_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -29,6 +29,7 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
     """The command in a folder of its own, with worker and loader running, two books, and the old one in force."""
     (tmp_path / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
+        + own_ports()
     )
     (tmp_path / "old.yaml").write_text(OLD_BOOK)
     (tmp_path / "new.yaml").write_text(NEW_BOOK)
