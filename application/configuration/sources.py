@@ -156,7 +156,7 @@ def _with_secret_file(configuration: Configuration) -> Configuration:
         return configuration
     try:
         secret = checked_secret_keys(SecretStr(path.read_text(encoding="utf-8").strip()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # whoever needs the folder says what is wrong with it
         return configuration
     except (OSError, ValueError) as error:
         mistake = f"{path}: secret_key: {error}; delete the file where nobody needs it any more, and start again"
