@@ -48,7 +48,7 @@ PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, ARGS="-n 0" one after another)
 	@cat >&2 <<-END
 		This runs every test: those that need no service first, then those on a real Kafka broker and a real ClickHouse
-		server, some of which are killed on purpose. It takes about 8 minutes on two cores; make test-quick takes one.
+		server, some of which are killed on purpose. It takes about 20 minutes on two cores, 30 on slow ones; make test-quick takes one.
 		What the tests need and this machine does not have is fetched first, without root:
 	END
 	$(BIN)/python -m local --fetch
