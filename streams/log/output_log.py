@@ -107,7 +107,7 @@ class KafkaOutputLog:
         headers: dict[str, str | bytes | None] | None = None
         if self._seals is not None:
             headers = {SEAL_HEADER: self._seals.seal(topic, partition, value)}
-        self._is_moving = self._is_moving or not len(self._producer)
+        self._is_moving = self._is_moving or not self._waiting()
         while True:
             self._check()
             try:
@@ -149,11 +149,16 @@ class KafkaOutputLog:
 
     def _say_if_stuck(self) -> None:
         now = clock.monotonic()
-        if self._is_moving or not len(self._producer):
+        waiting = self._waiting()
+        if self._is_moving or not waiting:
             self._is_moving, self._say_at = False, now + _SAY_EVERY
         elif now >= self._say_at:
             self._say_at = now + _SAY_EVERY
-            logger.warning("%d outputs wait for Kafka at %s", len(self._producer), self._bootstrap)
+            logger.warning("%d outputs wait for Kafka at %s", waiting, self._bootstrap)
+
+    def _waiting(self) -> int:
+        """Outputs without an acknowledgement; the producer's own length also counts its reports of errors."""
+        return sum(self._unacknowledged.values())
 
     def _serve(self, call: Callable[[float], int], timeout: float) -> int:
         """Poll or flush; both also raise what ended the whole producer, after the reports that say where it began."""
