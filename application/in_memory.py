@@ -18,6 +18,7 @@ from schemas.price_book import read_book
 from sinks.inserts import inserts_of
 from sinks.sink import Sink, SinkRejected
 from streams import clock
+from streams.loading.positions import Loaded, SinkPositions, loaded_of
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.memory_connections import MemoryConnections
 from streams.log.topics import TopicNames
@@ -52,6 +53,8 @@ class MemoryWorker:
     def __init__(self, connections: MemoryConnections, sink: Sink | None, open_state: OpenState) -> None:
         self._connections = connections
         self._sink = sink
+        self.is_loading = True
+        """Cleared, what is decided is not loaded until a turn after it is set again."""
         names, broker, codec = connections.names, connections.broker, connections.codec
         output_log = MemoryOutputLog(broker, codec.read_position, seals=connections.sealer)
         log = MemoryInputLog(broker, names.requests)
@@ -68,11 +71,13 @@ class MemoryWorker:
             if waiting:
                 self._loop.process(waiting)
                 rated[place] = waiting[-1].offset + 1
-        self._load()
+        if self.is_loading:
+            self._load()
 
     def _load(self) -> None:
         names, broker, codec = self._connections.names, self._connections.broker, self._connections.codec
         loaded = self._connections.offsets.setdefault(names.loading_group, {})
+        reached: dict[tuple[str, int], Loaded] = {}
         for topic in names.loaded:
             batches: dict[str, list[dict[str, Any]]] = {}
             for partition in range(self._connections.partitions):
@@ -82,10 +87,13 @@ class MemoryWorker:
                         name, batch = codec.decode(message.value)
                         batches.setdefault(name, []).append(batch)
                         loaded[place] = message.offset + 1
+                        reached[place] = loaded_of(message)._replace(source_offset=batch["source_offset"])
             if self._sink is not None:
                 for name, some in batches.items():
                     for rows in inserts_of(name, some):
                         self._sink.insert(*rows)
+        if self._sink is not None and reached:
+            SinkPositions(self._sink).write(reached)
 
 
 def in_memory_pipeline(

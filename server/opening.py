@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from application.access.access import Access, opened_access, secret_keys_of
 from application.access.authenticator import Authenticator, KeyAuthenticator
+from application.accounts.unloaded import UnloadedOutputs, overlaid_topics
 from application.configuration.settings import Settings
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
@@ -44,7 +45,7 @@ async def opened_parts(
     """
     names = pipeline.names
     _ = pipeline.input_log, pipeline.results  # made before several threads ask for them
-    source = pipeline.connections.tail_source((names.billed, names.holds))
+    source = pipeline.connections.tail_source(overlaid_topics(names))
     tail = DecisionTail(source, pipeline.seals)
     await asyncio.to_thread(tail.start)
     try:
@@ -54,6 +55,7 @@ async def opened_parts(
             decisions = Decisions(tail, pipeline.codec, names)
             parts = Parts(pipeline, authenticator, intake, decisions, reads, face or PublicFace(), bounds or Bounds())
             parts.access = access
+            parts.unloaded = UnloadedOutputs(tail, pipeline.codec, names, pipeline.partitions)
             parts.ready_for_events.append(intake.problem)
             if reads is not None:
                 parts.ready_for_reads.append(reads.problem)

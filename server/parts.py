@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 
 from application.access.access import Access
 from application.access.authenticator import Authenticator
+from application.accounts.unloaded import UnloadedOutputs
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
+from application.ingest.following import Following
 from application.ingest.holds import HoldDesk
 from application.ingest.lookup import ReceiptLookup
 from application.ingest.recorded import RecordedDecisions
 from application.pipeline import Pipeline
+from application.usage.loaded import LoadedWatch
 from server.api.reads import Reads
 from server.limits import Bounds, Limits
 from server.metrics import HttpMetrics
@@ -54,11 +57,15 @@ class Parts:
     ready_for_reads: list[Check] = field(default_factory=list)
     access: Access | None = None
     """What keys, links and members are managed with; None where a server manages none."""
+    unloaded: UnloadedOutputs | None = None
+    """What was decided just now, laid over what is loaded."""
     is_draining: bool = False
 
     def __post_init__(self) -> None:
         store = None if self.reads is None else self.reads.usage.store
         self.recorded = None if store is None else RecordedDecisions(store, self.pipeline.names)
+        watch = None if store is None else LoadedWatch(store, self.pipeline.names)
+        self.following = None if watch is None else Following(self.decisions, watch, self.pipeline.names)
         self.lookup = ReceiptLookup(self.pipeline, self.decisions, self.recorded)
         self.holds = HoldDesk(self.intake, self.decisions, self.recorded)
         self.limits = Limits(self.bounds)

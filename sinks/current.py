@@ -2,7 +2,10 @@
 
 `latest_balance_rows` and `current_rows` keep what counts of an account together: a statement each reads it. The views
 `balances`, `accounts` and `holds` say the same of all accounts at once. What takes long is asked only of an account
-that has been silent since a grant of it ended.
+that has been silent since a grant of it ended, and of one whose open grants were not drawn on in one order.
+
+Outputs that are not loaded yet can be given beside: they are made into the same rows, and of each name the highest
+version counts, wherever it was read. So it does not matter whether an output that is given is loaded already.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sinks.inserts import CURRENT, Insert, newest_of
 from sinks.parameters import Parameters
-from sinks.rows import LAST_TIME
+from sinks.rows import LAST_TIME, Record
 
 Rows = Callable[[str, Parameters], Sequence[Mapping[str, Any]]]
 """Runs one reading statement, its placeholders bound, and returns its rows by column name."""
@@ -29,6 +33,10 @@ _BALANCES = f"""
 SELECT credit_type, origin, balance_after, toUnixTimestamp64Milli(at) AS at_ms, source_partition, source_offset, version
 FROM latest_balance_rows WHERE account_id = {_ACCOUNT}"""  # noqa: S608 - ours alone
 _DRAWN = f"SELECT grant_id, drawn FROM grant_draws WHERE account_id = {_ACCOUNT}"  # noqa: S608 - ours alone
+
+Unloaded = Mapping[str, Sequence[Record]]
+"""Batches by the name of their record, each without what is of other accounts, in the order of their sources."""
+NOTHING: Unloaded = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +58,15 @@ class CurrentBalance:
 
 @dataclass(frozen=True, slots=True)
 class CurrentGrant:
-    """A grant that can be drawn from, used up or not. `credits`: as granted; `expires_at` in ms, None for never."""
+    """A grant that can be drawn from, used up or not. `credits`: as granted; `expires_at` in ms, None for never.
+
+    `remaining`: what can still be drawn from it; None where that is not known here (see `grant_remains`).
+    """
 
     grant_id: str
     credit_type: str
     credits: int
+    remaining: int | None
     expires_at: int | None
     reason: str
 
@@ -100,61 +112,125 @@ class CurrentAccount:
     source_offset: int
 
 
-def current_account(rows: Rows, account_id: str) -> CurrentAccount:
-    """The account as it is loaded now. Raises what `rows` raises."""
+def current_account(rows: Rows, account_id: str, now: int, unloaded: Unloaded = NOTHING) -> CurrentAccount:
+    """The account as it is at `now` (ms), by what is loaded and what is not yet. Raises what `rows` raises."""
     bound = {"account": account_id}
-    newest = sorted(
-        _newest(rows(_CURRENT, bound), ("kind", "ends_at", "id")), key=lambda row: (int(row["ends_at"]), row["id"])
-    )
-    balances = _newest(rows(_BALANCES, bound), ("credit_type", "origin"))
+    more_current, more_balances = _rows_of(unloaded, now)
+    current = (*rows(_CURRENT, bound), *more_current)
+    newest = sorted(_newest(current, ("kind", "ends_at", "id")), key=lambda row: (int(row["ends_at"]), row["id"]))
+    balances = _newest((*rows(_BALANCES, bound), *more_balances), ("credit_type", "origin"))
     holds = [_hold(row) for row in newest if row["kind"] == "hold" and row["status"] in {"held", "drawn"}]
     grants = [row for row in newest if row["kind"] == "grant" and row["status"] == "applied"]
     # Those that ended before the account was heard of last were forfeited then, or had nothing left.
     heard_at = max((int(row["at_ms"]) for row in balances), default=0)
     lapsing = [row for row in grants if not int(row["counts"]) and int(row["ends_at"]) > heard_at]
+    open_grants = [row for row in grants if int(row["counts"])]
+    last = _last_balances(balances)
+    remains = grant_remains([*lapsing, *open_grants], balances, {name: one[0] for name, one in last.items()})
     gone: dict[str, int] = defaultdict(int)
-    if lapsing:
+    if any(row["id"] not in remains for row in lapsing):
+        # By what is loaded: of an account that is heard of again, or whose last lines are loaded, it is exact.
         drawn = {row["grant_id"]: int(row["drawn"]) for row in rows(_DRAWN, bound)}
-        for row in lapsing:
-            gone[row["credit_types"][0]] += max(0, _opened(row) - drawn.get(row["id"], 0))
+        remains |= {row["id"]: max(0, _opened(row) - drawn.get(row["id"], 0)) for row in lapsing}
+    for row in lapsing:
+        gone[row["credit_types"][0]] += remains[row["id"]]
     settings = next((_settings(row) for row in newest if row["kind"] == "settings"), CurrentSettings())
-    open_grants = [_grant(row) for row in grants if int(row["counts"])]
     return CurrentAccount(
-        _balances(balances, holds, gone),
+        _balances(last, holds, gone),
         settings,
-        open_grants,
+        [_grant(row, remains.get(row["id"])) for row in open_grants],
         holds,
         next((int(row["source_partition"]) for row in (*balances, *newest)), None),
         max((int(row["source_offset"]) for row in (*balances, *newest)), default=-1),
     )
 
 
+def grant_remains(
+    grants: Sequence[Mapping[str, Any]], balances: Iterable[Mapping[str, Any]], totals: Mapping[str, int]
+) -> dict[str, int]:
+    """What remains of each grant, by its id, where the balances say it; absent where they do not.
+
+    `totals`: the balances with these grants in them. What remains of all of a type is its balance, nothing where that
+    is debt. Charges draw on the grant that
+    ends first. So where grants came in the order in which they end, the ones that end last are untouched as far as the
+    balance reaches. A refund gives back to the grants that its line drew on, or as a grant of its own: after one it is
+    known only where nothing is left.
+    """
+    refunded = {row["credit_type"] for row in balances if row["origin"] == "refund_rows"}
+    by_type: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in sorted(grants, key=lambda row: (int(row["ends_at"]), int(row["source_offset"]))):
+        by_type[row["credit_types"][0]].append(row)
+    remains: dict[str, int] = {}
+    for name, rows in by_type.items():
+        total = max(0, totals.get(name, 0))
+        arrivals = [int(row["source_offset"]) for row in rows]
+        is_plain = arrivals == sorted(arrivals) or total == sum(map(_opened, rows))
+        if not total or (is_plain and name not in refunded):
+            for row in reversed(rows):
+                remains[row["id"]] = min(total, _opened(row))
+                total -= remains[row["id"]]
+    return remains
+
+
+def _rows_of(unloaded: Unloaded, now: int) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """The account's outputs as `_CURRENT` and `_BALANCES` would read them once they are loaded."""
+    current: list[Mapping[str, Any]] = []
+    balances: list[Mapping[str, Any]] = []
+    for name, batches in unloaded.items():
+        for insert in newest_of(name, list(batches)):
+            if insert.table == CURRENT:
+                current += [row for row in _shown_current(insert, now) if row["kind"] != "hold" or row["counts"]]
+            else:
+                balances += [row | {"at_ms": row["at"]} for row in _by_row(insert)]
+    return current, balances
+
+
+def _shown_current(insert: Insert, now: int) -> list[dict[str, Any]]:
+    return [
+        row
+        | {
+            "counts": row["ends"] > now, "ends_at": row["ends"], "plan_began": row["plan_started_at"],
+            "plan_ended": row["plan_ends_at"],
+        }
+        for row in _by_row(insert)
+    ]  # fmt: skip
+
+
+def _by_row(insert: Insert) -> list[dict[str, Any]]:
+    return [dict(zip(insert.columns, values, strict=True)) for values in zip(*insert.columns.values(), strict=True)]
+
+
 def _newest(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Mapping[str, Any]]:
     """Of each name the row with the highest version."""
     newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in rows:
-        key = tuple(row[name] for name in names)
+        key = tuple(str(row[name]) for name in names)  # numbers come as text from some stores
         if key not in newest or int(row["version"]) > int(newest[key]["version"]):
             newest[key] = row
     return list(newest.values())
 
 
-def _balances(
-    balances: Iterable[Mapping[str, Any]], holds: Iterable[CurrentHold], gone: Mapping[str, int]
-) -> dict[str, CurrentBalance]:
+def _last_balances(balances: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """By credit type, the balance after the last output, and the offset of its source."""
     last: dict[str, tuple[int, bool, int]] = {}
     for row in balances:
         # Of one message that charged and forfeited, the lowest balance is the last: see the view last_balances.
         now = int(row["source_offset"]), row["origin"] == "refund_rows", -int(row["balance_after"])
         last[row["credit_type"]] = max(last.get(row["credit_type"], (-1, False, 0)), now)
+    return {name: (-minus, offset) for name, (offset, _, minus) in last.items()}
+
+
+def _balances(
+    last: Mapping[str, tuple[int, int]], holds: Iterable[CurrentHold], gone: Mapping[str, int]
+) -> dict[str, CurrentBalance]:
     held: dict[str, int] = defaultdict(int)
     for hold in holds:
         for name, amount in hold.remaining.items():
             held[name] += amount
     return {
-        name: CurrentBalance(-minus - gone.get(name, 0), held.get(name, 0), offset)
+        name: CurrentBalance(balance - gone.get(name, 0), held.get(name, 0), offset)
         for name in sorted(last.keys() | held.keys())
-        for offset, _, minus in (last.get(name, (-1, False, 0)),)
+        for balance, offset in (last.get(name, (0, -1)),)
     }
 
 
@@ -170,11 +246,12 @@ def _hold(row: Mapping[str, Any]) -> CurrentHold:
     return CurrentHold(row["id"], asked, charged, int(row["ends_at"]), row["reason"])
 
 
-def _grant(row: Mapping[str, Any]) -> CurrentGrant:
+def _grant(row: Mapping[str, Any], remaining: int | None) -> CurrentGrant:
     ends = int(row["ends_at"])
     return CurrentGrant(
-        row["id"], row["credit_types"][0], int(row["amounts"][0]), None if ends == LAST_TIME else ends, row["reason"]
-    )
+        row["id"], row["credit_types"][0], int(row["amounts"][0]), remaining, None if ends == LAST_TIME else ends,
+        row["reason"],
+    )  # fmt: skip
 
 
 def _settings(row: Mapping[str, Any]) -> CurrentSettings:

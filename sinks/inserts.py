@@ -41,11 +41,15 @@ def inserts_of(name: str, batches: Iterable[Record]) -> list[Insert]:
     table, columns = to_columns(name, batches)
     if not columns["version"]:
         return []
-    inserts = [Insert(table, columns)]
-    if "balance_after" in columns and (latest := _latest_balances(name, batches)):
+    return [Insert(table, columns), *newest_of(name, batches)]
+
+
+def newest_of(name: str, batches: list[Record]) -> list[Insert]:
+    """Of the inserts for these batches those that keep the newest of what they change: `CURRENT`, `LATEST_BALANCES`."""
+    inserts = []
+    if "balance_after" in SHAPES[name].fields and (latest := _latest_balances(name, batches)):
         inserts.append(Insert(LATEST_BALANCES, latest))
-    if name in _KINDS:
-        current = _current(_KINDS[name], SHAPES[name], batches)
+    if name in _KINDS and (current := _current(_KINDS[name], SHAPES[name], batches)):
         inserts.append(Insert(CURRENT, {column: [row[column] for row in current] for column in current[0]}))
     return inserts
 

@@ -1,7 +1,7 @@
-"""One account as ClickHouse has it now: balances, settings, open grants and holds, and how far they are loaded.
+"""One account now: balances, settings, open grants and holds, and how far they are loaded.
 
 For whoever asks at every request: it reads a few rows, however long the account's history is, and replays nothing. What
-is not loaded yet is in the output topics behind `as_of`.
+was decided in the last minute and is not loaded yet is laid over them, where a tail of decisions is at hand.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from application.accounts.unloaded import UnloadedOutputs
 from application.usage.store import UsageStore
-from sinks.current import CurrentBalance, CurrentGrant, CurrentHold, CurrentSettings, current_account
+from sinks.current import NOTHING, CurrentBalance, CurrentGrant, CurrentHold, CurrentSettings, current_account
+from streams import clock
 from streams.loading.positions import TABLE
 
 _AS_OF = f"SELECT topic, source_offset FROM {TABLE} FINAL WHERE log_partition = {{partition:Int32}}"  # noqa: S608 - ours
@@ -23,7 +25,7 @@ class AccountSnapshot:
 
     `as_of`: by output topic, the last input offset of the account's partition all of whose outputs there are in it, -1
     where that is not known. Later ones may be in it, too. `source_offset` is the newest input message that is; -1 for
-    an account of which nothing is loaded.
+    an account of which nothing is known.
     """
 
     account_id: str
@@ -36,7 +38,7 @@ class AccountSnapshot:
 
     @property
     def is_known(self) -> bool:
-        """Whether any row of the account is loaded."""
+        """Whether anything of the account is loaded, or was decided just now."""
         return self.source_offset >= 0
 
     def as_plain(self) -> dict[str, Any]:
@@ -57,11 +59,14 @@ class AccountSnapshot:
         }
 
 
-def account_snapshot(store: UsageStore, account_id: str, partition: int) -> AccountSnapshot:
+def account_snapshot(
+    store: UsageStore, account_id: str, partition: int, outputs: UnloadedOutputs | None = None
+) -> AccountSnapshot:
     """The account now; `partition` is its own (`partition_of`). Raises Failed where the store cannot answer."""
     # The positions first: what they say is loaded is in the rows that are read behind them.
     as_of = {row["topic"]: int(row["source_offset"]) for row in store.rows(_AS_OF, {"partition": partition})}
-    account = current_account(store.rows, account_id)
+    unloaded = NOTHING if outputs is None else outputs.of(account_id, as_of)
+    account = current_account(store.rows, account_id, clock.now_ms(), unloaded)
     return AccountSnapshot(
         account_id, account.balances, account.settings, tuple(account.grants), tuple(account.holds), as_of,
         account.source_offset,

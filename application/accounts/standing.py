@@ -1,6 +1,7 @@
 """Where an account stands, for its own people: credits by type, this period's grants and use, plan and settings.
 
-From ClickHouse alone: no replay. What is not loaded yet is not in it; `as_of` says how far usage is.
+No replay. Credits, settings, open grants and holds are those of the last decision, loaded or not; what was granted,
+used and refunded in the period is what is loaded, and `as_of` says how far.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from application.accounts.snapshot import account_snapshot
+from application.accounts.unloaded import UnloadedOutputs
 from application.errors import ErrorCode, Failed
 from application.prices.price_list import AccountPlan
 from application.usage.aggregation import AggregationQuery, aggregate
@@ -84,7 +86,7 @@ class AccountStanding:
             "grants": [
                 {
                     "grant_id": grant.grant_id, "credit_type": grant.credit_type, "credits": grant.credits,
-                    "expires_at": _shown(grant.expires_at), "reason": grant.reason,
+                    "remaining": grant.remaining, "expires_at": _shown(grant.expires_at), "reason": grant.reason,
                 }
                 for grant in self.grants
             ],
@@ -95,12 +97,14 @@ class AccountStanding:
         }  # fmt: skip
 
 
-def account_standing(reader: UsageReader, scope: UsageScope, now: int) -> AccountStanding:
+def account_standing(
+    reader: UsageReader, scope: UsageScope, now: int, outputs: UnloadedOutputs | None = None
+) -> AccountStanding:
     """The account at `now` (ms). Use is that of the scope's actor where it has one. Raises Failed."""
     if scope.account_id is None:
         raise ValueError("a standing is one account's")
     store, account = reader.store, scope.account_id
-    snapshot = account_snapshot(store, account, partition_of(account, reader.positions.partitions))
+    snapshot = account_snapshot(store, account, partition_of(account, reader.positions.partitions), outputs)
     settings = snapshot.settings
     plan = None if settings.plan is None else AccountPlan(*settings.plan)
     period = period_of(now, plan)

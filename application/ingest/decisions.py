@@ -150,6 +150,19 @@ class Decisions:
             for future, key in waiting.items():
                 self._tail.unwatch(key, future)
 
+    async def wait_long(self, topic: str, partition: int, offset: int) -> None:
+        """Return when this answer is kept, however long it takes. Cancel it to give up."""
+        key = AnswerKey(topic, partition, offset)
+        future = self._tail.watch(key)
+        try:
+            await future
+        finally:
+            self._tail.unwatch(key, future)
+
+    async def ended(self) -> None:
+        """Return when the server is to end."""
+        await asyncio.shield(self._ending)
+
     def changes_of_hold(self, stored: Stored) -> list[dict[str, Any]] | None:
         """The hold changes that a message caused, where they are kept."""
         parts = self._tail.kept(AnswerKey(self._names.holds, stored.partition, stored.offset))

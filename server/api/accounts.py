@@ -10,6 +10,7 @@ from application.access.identity import Action
 from application.accounts.listing import AccountFilters, listed_accounts
 from application.accounts.standing import AccountStanding, account_standing
 from application.usage.scope import scope_of
+from server.api.after import AFTER, wait_until_decided
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Mistake, Problem, ProblemType
@@ -20,13 +21,13 @@ from streams import clock
 
 async def account(call: Call) -> Response:
     """Credits by type, this period's grants and use, open grants, plan and settings."""
-    call.only_parameters()
+    call.only_parameters(AFTER)
     return json_answer((await _standing(call)).as_plain() | {"webhooks": webhook_urls_of(call)})
 
 
 async def account_info(call: Call) -> Response:
     """Exactly the credits that are available, and the webhooks' addresses."""
-    call.only_parameters()
+    call.only_parameters(AFTER)
     standing = await _standing(call)
     credits_ = standing.available(reads_of(call).primary_credit_type)
     return json_answer({"credits": credits_, "webhooks": webhook_urls_of(call)})
@@ -58,7 +59,9 @@ async def _standing(call: Call) -> AccountStanding:
     if call.account is None:
         raise Problem(ProblemType.NOT_FOUND, "this key is for all accounts: name one, at /v1/accounts/{account}")
     scope = scope_of(call.who, call.account, Action.READ_ACCOUNT)
-    return await asyncio.to_thread(account_standing, reads_of(call).usage, scope, clock.now_ms())
+    await wait_until_decided(call)
+    reads, now = reads_of(call), clock.now_ms()
+    return await asyncio.to_thread(account_standing, reads.usage, scope, now, call.parts.unloaded)
 
 
 OPERATIONS = (

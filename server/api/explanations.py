@@ -12,6 +12,7 @@ from application.explaining.from_rows import EventExplanation, explain_from_rows
 from application.usage.scope import scope_of
 from metering.book import Book
 from metering.windows import format_instant
+from server.api.after import AFTER, wait_until_loaded
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Problem, ProblemType
@@ -23,10 +24,11 @@ from server.api.usage_text import row_json
 
 async def explain_event(call: Call) -> Response:
     """One event of an account."""
-    call.only_parameters()
+    call.only_parameters(AFTER)
     scope, reads, event_id = scope_of(call.who, call.account, Action.EXPLAIN), reads_of(call), call.ids["event_id"]
     if scope.account_id is None:
         raise Problem(ProblemType.NOT_FOUND, "name an account")
+    await wait_until_loaded(call)
     with query_problems(lambda name: name):
         explanation = await asyncio.to_thread(explain_from_rows, reads.usage, scope, event_id, _book(reads))
     if explanation is None:

@@ -152,7 +152,7 @@ async def _cost(call: Call, event: Any, account_id: Any, now: int) -> dict[str, 
         raise Problem(ProblemType.INVALID_ITEMS, "the event to come is wrong; nothing was stored", mistakes)
     check_event(record)
     reads = reads_of(call)
-    plan = await run_in_threadpool(account_plan, reads.usage.store, account_id)
+    plan = await run_in_threadpool(account_plan, reads.usage.store, account_id, call.parts.unloaded)
     return most_cost(reads.book().book, record, None if plan is None else [plan.name, plan.started_at, plan.ends_at])
 
 

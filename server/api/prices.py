@@ -9,6 +9,7 @@ from starlette.responses import Response
 from application.access.identity import Action
 from application.accounts.plan import account_plan
 from application.prices.price_list import AccountPlan, price_list, rate_limits
+from server.api.after import AFTER, wait_until_decided
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Problem, ProblemType
@@ -19,7 +20,7 @@ from streams import clock
 
 async def account_prices(call: Call) -> Response:
     """The prices of an account: of its plan, and as old as that keeps them."""
-    call.only_parameters()
+    call.only_parameters(AFTER)
     published, plan = reads_of(call).book(), await _plan(call)
     return json_answer(price_list(published, clock.now_ms(), plan).as_plain())
 
@@ -35,7 +36,7 @@ async def public_prices(call: Call) -> Response:
 
 async def account_rate_limits(call: Call) -> Response:
     """The rate limits that the account's plan has."""
-    call.only_parameters()
+    call.only_parameters(AFTER)
     published, plan, now = reads_of(call).book(), await _plan(call), clock.now_ms()
     name = plan.name if plan is not None and plan.counts(now) else None
     return json_answer({"as_of": published.book_id, "plan": name, "rate_limits": rate_limits(published, name)})
@@ -44,7 +45,8 @@ async def account_rate_limits(call: Call) -> Response:
 async def _plan(call: Call) -> AccountPlan | None:
     if call.account is None:
         raise Problem(ProblemType.NOT_FOUND, "name an account")
-    return await asyncio.to_thread(account_plan, reads_of(call).usage.store, call.account)
+    await wait_until_decided(call)
+    return await asyncio.to_thread(account_plan, reads_of(call).usage.store, call.account, call.parts.unloaded)
 
 
 OPERATIONS = (

@@ -20,6 +20,7 @@ from application.usage.query import VALUES, BadQuery, Filters
 from application.usage.rows import UsageRow
 from application.usage.scope import UsageScope, check_actors, scope_of
 from metering.windows import parse_instant
+from server.api.after import AFTER, wait_until_loaded
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Mistake, Problem, ProblemType
@@ -38,7 +39,7 @@ from server.api.usage_text import (
 from server.bodies.json_object import Fields, read_object
 
 JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
-_PARAMETERS = ("from", "to", *VALUES, "text", "refunds", "since")
+_PARAMETERS = ("from", "to", *VALUES, "text", "refunds", "since", AFTER)
 _WALKED = ("cursor", "limit")
 _MEASURES = tuple(measure.value for measure in Measure)
 
@@ -67,6 +68,7 @@ async def _history(call: Call, scope: UsageScope) -> Response:
     reads, kind = reads_of(call), wanted_type(call, JSON, NDJSON, CSV)
     call.only_parameters(*_PARAMETERS, *(_WALKED if kind == JSON else ()))
     query = _history_query(call, scope)
+    await wait_until_loaded(call)
     names = names_of(call, scope.account_id)
     with query_problems(_parameter_of):
         if kind != JSON:
@@ -133,9 +135,10 @@ async def _blocks(
 
 
 async def _sums(call: Call, scope: UsageScope) -> Response:
-    call.only_parameters()
+    call.only_parameters(AFTER)
     reads, kind = reads_of(call), wanted_type(call, JSON, CSV)
     query = _aggregation_query(await read_object(call), call, scope)
+    await wait_until_loaded(call)
     with query_problems(_pointer_of):
         answer = await asyncio.to_thread(aggregate, reads.usage.store, reads.usage.positions, query)
     if kind == CSV:

@@ -1,9 +1,9 @@
 """Follows the answers of workers as they come, and keeps the recent ones: what somebody waits for is seen at once.
 
-One thread reads `credits.billed` and `credits.holds`, sealed records only. Each answer is kept by the place of the
-input message that it answers, awaited or not, since a decision may be seen before its message's acknowledgement. What
-is kept are the bytes as they came: only what is asked for is decoded. Nothing here polls: a waiting caller's future is
-set from the thread.
+One thread reads `credits.billed` and the other topics that it is given, sealed records only. Each answer is kept by the
+place of the input message that it answers, awaited or not, since a decision may be seen before its message's
+acknowledgement. What is kept are the bytes as they came: only what is asked for is decoded. Nothing here polls: a
+waiting caller's future is set from the thread.
 """
 
 from __future__ import annotations
@@ -96,6 +96,7 @@ class DecisionTail:
         self._lock = threading.Lock()
         self._answers: dict[AnswerKey, _Answer] = {}
         self._order: deque[_Kept] = deque()
+        self._places: dict[tuple[str, int], deque[AnswerKey]] = {}
         self._waiting: dict[AnswerKey, list[asyncio.Future[None]]] = {}
         self._progress: dict[int, float] = {}
         self._closing = threading.Event()
@@ -152,15 +153,18 @@ class DecisionTail:
                     del self._waiting[key]
 
     def recent(self, topic: str, partition: int, holding: bytes) -> list[tuple[AnswerKey, list[bytes]]]:
-        """The whole answers of a partition with these bytes somewhere in them, oldest first."""
+        """The whole answers of a partition with these bytes somewhere in them, oldest first. From any thread."""
+        return self.since(topic, partition, -1, holding)
+
+    def since(self, topic: str, partition: int, offset: int, holding: bytes) -> list[tuple[AnswerKey, list[bytes]]]:
+        """As `recent`, but only answers to input messages behind this offset."""
         with self._lock:
-            kept = [entry.key for entry in self._order if entry.key[:2] == (topic, partition)]
-            answers = [(key, answer) for key in dict.fromkeys(kept) if (answer := self._answers.get(key)) is not None]
-            return [
+            answers = [
                 (key, list(answer.parts))
-                for key, answer in answers
-                if answer.whole and any(holding in part for part in answer.parts)
+                for key in self._places.get((topic, partition), ())
+                if key.offset > offset and (answer := self._answers[key]).whole
             ]
+        return [(key, parts) for key, parts in answers if any(holding in part for part in parts)]
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -199,9 +203,12 @@ class DecisionTail:
             return []
         self._progress[message.partition] = now
         key = AnswerKey(topic, head.source_partition, head.source_offset)
-        answer = self._answers.setdefault(key, _Answer())
+        answer = self._answers.get(key) or _Answer()
         if head.part != len(answer.parts):
             return []  # sent again by a worker that had lost its partition, or its beginning was before the tail's
+        self._answers[key] = answer
+        if not answer.parts:
+            self._places.setdefault(key[:2], deque()).append(key)
         answer.parts.append(message.value)
         self._order.append(_Kept(key, now, len(message.value)))
         self.bytes += len(message.value)
@@ -215,7 +222,8 @@ class DecisionTail:
         while self._order and (self._order[0].at < oldest or self.bytes > self._keeping.size):
             kept = self._order.popleft()
             self.bytes -= kept.size
-            self._answers.pop(kept.key, None)
+            if self._answers.pop(kept.key, None) is not None:
+                self._places[kept.key[:2]].remove(kept.key)  # it is the first one, but for answers sent again
 
 
 def _set_all(futures: Iterable[asyncio.Future[None]]) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from application.configuration.sources import load
-from application.in_memory import in_memory_pipeline
+from application.in_memory import MemoryWorker, in_memory_pipeline
 from application.pipeline import opened
 from application.prices.publishing import publish_book
 from application.usage.store import SinkUsage, configured_usage
@@ -44,8 +44,18 @@ class TestInMemory(ApiContract):
             connections.after_sending = turn
             turn()
 
+        worker = getattr(connections.after_sending, "__self__", None)
+        assert isinstance(worker, MemoryWorker)
+
+        @contextmanager
+        def stopped_loader() -> Iterator[None]:
+            worker.is_loading = False
+            yield
+            worker.is_loading = True
+            worker.run()
+
         with opened_reads(pipeline, SinkUsage(sink), None) as reads, opened_world(pipeline, reads=reads) as server:
-            yield ApiWorld(server, lambda: None, stopped_worker)
+            yield ApiWorld(server, lambda: None, stopped_worker, stopped_loader)
         sink.close()
 
 
@@ -64,6 +74,12 @@ class TestOnKafka(ApiContract):
             yield
             running.start("worker")
 
+        @contextmanager
+        def stopped_loader() -> Iterator[None]:
+            running.stop("loader")
+            yield
+            running.start("loader")
+
         def settle() -> None:
             running.wait_until_rated()
             running.wait_until_loaded()
@@ -77,6 +93,6 @@ class TestOnKafka(ApiContract):
                 settle()
                 store = configured_usage(settings)
                 with opened_reads(pipeline, store, None) as reads, opened_world(pipeline, reads=reads) as server:
-                    yield ApiWorld(server, settle, stopped_worker)
+                    yield ApiWorld(server, settle, stopped_worker, stopped_loader)
         finally:
             running.close()

@@ -10,7 +10,7 @@ from typing import Any
 from sinks.inserts import inserts_of
 from sinks.rows import SHAPES
 from sinks.sink import Sink
-from tests.metering.meter import DAY, HOUR, NOON, MachineMeter, account, book, charge, grant, refund, request
+from tests.metering.meter import DAY, HOUR, NOON, MachineMeter, account, book, charge, grant, hold, refund, request
 
 Json = dict[str, Any]
 Batch = tuple[str, Json]
@@ -65,6 +65,41 @@ class Log:
     def balance_at(self, account_id: str, credit_type: str, at: int) -> int:
         """The machine's own balance, less the grants that are over at ``at``."""
         return self.meter.state.account(account_id).amount_at(credit_type, at)
+
+
+def held_log(seed: int, now: int) -> Log:
+    """Two accounts' commands of the last five days, recorded as they happened; holds end before `now` or after."""
+    rng = random.Random(seed)
+    log = Log()
+    at = now - 5 * DAY
+    for number in range(80):
+        at += rng.randrange(HOUR)
+        who = rng.choice(["acme", "zenith"])
+        kind = rng.choices(["request", "grant", "refund", "hold", "account"], [6, 2, 2, 5, 1])[0]
+        if kind == "request":
+            events = [_drawing(rng, f"e{number}-{i}", who, at + i, number) for i in range(rng.randrange(1, 4))]
+            log.message(*(("request", event) for event in events), recorded_at=at)
+        elif kind == "hold":
+            some = {name: rng.randrange(1, 60) for name in rng.choice([["credit"], ["email"], ["credit", "email"]])}
+            ends = at + rng.choice([HOUR, 2 * DAY, 20 * DAY])
+            log.message(("hold", hold(f"h{number}", some, at, account_id=who, expires_at=ends)), recorded_at=at)
+        elif kind == "grant":
+            ends = rng.choice([None, at + rng.randrange(1, 5 * DAY), now + 300 * DAY])
+            given = grant(f"g{number}", rng.randrange(1, 150), at, account_id=who, expires_at=ends)
+            log.message(("grant", given), recorded_at=at)
+        elif kind == "refund":
+            log.message(("refund", refund(f"r{number}", f"e{number - 2}-0", at, account_id=who)), recorded_at=at)
+        else:
+            on_empty = rng.choice(["allow", "reject"])
+            update = account(f"u{number}", at, account_id=who, on_empty=on_empty, alert_below={"credit": number})
+            log.message(("account", update), recorded_at=at)
+    return log
+
+
+def _drawing(rng: random.Random, event_id: str, who: str, at: int, number: int) -> dict[str, object]:
+    fields = {"account_id": who, "ip": f"10.0.0.{rng.randrange(60)}", "channel": rng.choice(["api", "js"])}
+    drawn = {"hold_id": f"h{rng.randrange(number + 1)}", "keeps_hold": rng.random() < 0.5}
+    return request(event_id, at, **fields, **drawn)
 
 
 def load(sink: Sink, batches: Iterable[Batch], name: str | None = None) -> None:

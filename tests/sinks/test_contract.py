@@ -12,9 +12,9 @@ from sinks.migrate import check_schema, migrate, migrations
 from sinks.parameters import Parameters
 from sinks.sink import Limits, Sink, SinkRejected
 from streams.clock import now_ms
-from tests.metering.meter import DAY, HOUR, NOON, account, book, charge, grant, hold, refund, request
+from tests.metering.meter import DAY, HOUR, NOON, account, book, charge, grant, refund, request
 from tests.sinks.conftest import empty
-from tests.sinks.outputs import Log, load, random_log
+from tests.sinks.outputs import Log, held_log, load, random_log
 
 ORDERED_VIEWS = {
     "billed_events": "account_id, occurred_at, event_id, line",
@@ -88,45 +88,10 @@ def test_balances_are_the_machine_s_own_with_lapsed_grants_gone(sink: Sink, seed
         assert balance == log.balance_at(account_id, credit_type, now), (account_id, credit_type)
         assert lapsed == balance_after - balance >= 0
     for who in ("acme", "zenith"):
-        read = current_account(rows_by_name(sink), who).balances
+        read = current_account(rows_by_name(sink), who, now).balances
         assert {name: value.balance for name, value in read.items()} == {
             row[1]: row[2] for row in rows if row[0] == who
         }
-
-
-def held_log(seed: int, now: int) -> Log:
-    """Two accounts' commands of the last five days, recorded as they happened; holds end before `now` or after."""
-    rng = random.Random(seed)
-    log = Log()
-    at = now - 5 * DAY
-    for number in range(80):
-        at += rng.randrange(HOUR)
-        who = rng.choice(["acme", "zenith"])
-        kind = rng.choices(["request", "grant", "refund", "hold", "account"], [6, 2, 2, 5, 1])[0]
-        if kind == "request":
-            events = [_drawing(rng, f"e{number}-{i}", who, at + i, number) for i in range(rng.randrange(1, 4))]
-            log.message(*(("request", event) for event in events), recorded_at=at)
-        elif kind == "hold":
-            some = {name: rng.randrange(1, 60) for name in rng.choice([["credit"], ["email"], ["credit", "email"]])}
-            ends = at + rng.choice([HOUR, 2 * DAY, 20 * DAY])
-            log.message(("hold", hold(f"h{number}", some, at, account_id=who, expires_at=ends)), recorded_at=at)
-        elif kind == "grant":
-            ends = rng.choice([None, at + rng.randrange(1, 5 * DAY), now + 300 * DAY])
-            given = grant(f"g{number}", rng.randrange(1, 150), at, account_id=who, expires_at=ends)
-            log.message(("grant", given), recorded_at=at)
-        elif kind == "refund":
-            log.message(("refund", refund(f"r{number}", f"e{number - 2}-0", at, account_id=who)), recorded_at=at)
-        else:
-            on_empty = rng.choice(["allow", "reject"])
-            update = account(f"u{number}", at, account_id=who, on_empty=on_empty, alert_below={"credit": number})
-            log.message(("account", update), recorded_at=at)
-    return log
-
-
-def _drawing(rng: random.Random, event_id: str, who: str, at: int, number: int) -> dict[str, object]:
-    fields = {"account_id": who, "ip": f"10.0.0.{rng.randrange(60)}", "channel": rng.choice(["api", "js"])}
-    drawn = {"hold_id": f"h{rng.randrange(number + 1)}", "keeps_hold": rng.random() < 0.5}
-    return request(event_id, at, **fields, **drawn)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -143,7 +108,7 @@ def test_held_and_available_are_the_machine_s_own_at_this_moment(sink: Sink, see
         assert held == state.holds.set_aside_at(credit_type, now)
         assert available == balance - held
     for who in ("acme", "zenith"):
-        read = current_account(rows_by_name(sink), who)
+        read = current_account(rows_by_name(sink), who, now)
         own = {row[1]: row[2:5] for row in rows if row[0] == who}
         assert {name: (value.balance, value.held, value.available) for name, value in read.balances.items()} == own
         account = log.meter.state.account(who)
@@ -152,6 +117,8 @@ def test_held_and_available_are_the_machine_s_own_at_this_moment(sink: Sink, see
         assert {opened.hold_id: opened.remaining for opened in read.holds} == {
             name: dict(opened.remaining) for name, opened in account.holds.by_id.items() if opened.expires_at > now
         }
+        left = {given.grant_id: given.left for balance in account.balances.values() for given in balance.grants}
+        assert all(one.remaining in {None, left.get(one.grant_id, 0)} for one in read.grants)
         assert {given.grant_id for given in read.grants} == {
             given.grant_id for balance in account.balances.values() for given in balance.grants
             if (given.expires_at is None or given.expires_at > now) and not given.grant_id.startswith("refund:")

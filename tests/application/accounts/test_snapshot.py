@@ -70,7 +70,7 @@ def test_what_is_over_by_the_clock_is_gone_and_what_is_not_loaded_is_not_there(s
     assert (snapshot.settings.on_empty, snapshot.settings.update_id) == ("reject", "u1")
     assert snapshot.as_of == {"credits.billed": 5, "credits.holds": 4}
     assert (snapshot.source_offset, snapshot.is_known) == (5, True)
-    assert len(store.statements) == 4, "positions, rows of two tables, and what was drawn from a grant that is over"
+    assert len(store.statements) == 3, "positions, and rows of two tables"
 
 
 def test_an_account_that_is_heard_of_takes_three_statements(sink: EmbeddedSink) -> None:
