@@ -9,7 +9,7 @@ from typing import Any
 
 from creditmeter_client.meter import Meter
 from creditmeter_client.middleware import inline
-from creditmeter_client.middleware.calls import Call, _current, joined
+from creditmeter_client.middleware.calls import Call, _current
 from creditmeter_client.middleware.policies import MiddlewareSettings
 from creditmeter_client.middleware.session import Session, Shared
 
@@ -68,11 +68,9 @@ class _Response:
             return self._start_response(status, headers, exc_info)  # raises: the answer has begun
         self._status, self._headers, self._is_held = status, list(headers), True
         call = self._session.call
-        call.status = int(status[:3])
-        call.response_headers = joined(headers)
-        self._is_candidate = inline.could_have_usage(
-            call.method, call.status, _as_bytes(headers), self._settings.largest_body
-        )
+        lines = _as_bytes(headers)
+        call.answered(int(status[:3]), lines)
+        self._is_candidate = inline.could_have_usage(call.method, int(status[:3]), lines, self._settings.largest_body)
         return self._write
 
     def body_of(self, result: Iterable[bytes], file_wrapper: Any) -> Iterable[bytes]:
