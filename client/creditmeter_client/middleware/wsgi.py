@@ -156,8 +156,7 @@ class _Body:
             if self._has_begun:
                 return next(self._parts)
             self._has_begun = True
-            first = next((part for part in self._parts if part), b"")
-            return self._response.begun(first, self._parts)
+            return self._response.begun(self._first(), self._parts)
         except StopIteration:
             self._session.finish()
             raise
@@ -166,6 +165,21 @@ class _Body:
             raise
         finally:
             _current.reset(token)
+
+    def _first(self) -> bytes:
+        """The first part that is not empty; an empty one where there are no others. Raises StopIteration without any.
+
+        A server that gets no part at all states a length of 0, and after an empty one it states none.
+        """
+        first = None
+        for part in self._parts:
+            first = part
+            if part:
+                break
+        if first is None:
+            self._response.release()
+            raise StopIteration
+        return first
 
     def close(self) -> None:
         try:
