@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from application.accounts.snapshot import account_snapshot
+from application.accounts.snapshot import AccountSnapshot, account_snapshot
 from application.accounts.unloaded import UnloadedOutputs
 from application.errors import ErrorCode, Failed
 from application.prices.price_list import AccountPlan
@@ -60,17 +60,6 @@ class AccountStanding:
     on_empty: str
     marks: dict[str, int]
 
-    def available(self, primary: str | None) -> int:
-        """Available credits of the primary type; where none is named, of the only type. Raises Failed."""
-        if primary is None and len(self.credits) > 1:
-            raise Failed(
-                "this account has several credit types: set primary_credit_type to the one that is meant",
-                ErrorCode.CONFLICT,
-            )
-        chosen = primary if primary is not None else next(iter(self.credits), None)
-        credit = None if chosen is None else self.credits.get(chosen)
-        return 0 if credit is None else credit.available
-
     def as_plain(self) -> dict[str, Any]:
         """For programs."""
         plan = self.plan
@@ -97,14 +86,34 @@ class AccountStanding:
         }  # fmt: skip
 
 
+def available_credits(
+    reader: UsageReader, scope: UsageScope, primary: str | None, outputs: UnloadedOutputs | None = None
+) -> int:
+    """Available credits of the primary type now; where none is named, of the only type. Raises Failed."""
+    balances = _snapshot(reader, scope, outputs).balances
+    if primary is None and len(balances) > 1:
+        raise Failed(
+            "this account has several credit types: set primary_credit_type to the one that is meant",
+            ErrorCode.CONFLICT,
+        )
+    chosen = primary if primary is not None else next(iter(balances), None)
+    balance = None if chosen is None else balances.get(chosen)
+    return 0 if balance is None else balance.available
+
+
+def _snapshot(reader: UsageReader, scope: UsageScope, outputs: UnloadedOutputs | None) -> AccountSnapshot:
+    if scope.account_id is None:
+        raise ValueError("a standing is one account's")
+    partition = partition_of(scope.account_id, reader.positions.partitions)
+    return account_snapshot(reader.store, scope.account_id, partition, outputs)
+
+
 def account_standing(
     reader: UsageReader, scope: UsageScope, now: int, outputs: UnloadedOutputs | None = None
 ) -> AccountStanding:
     """The account at `now` (ms). Use is that of the scope's actor where it has one. Raises Failed."""
-    if scope.account_id is None:
-        raise ValueError("a standing is one account's")
-    store, account = reader.store, scope.account_id
-    snapshot = account_snapshot(store, account, partition_of(account, reader.positions.partitions), outputs)
+    snapshot = _snapshot(reader, scope, outputs)
+    store, account = reader.store, snapshot.account_id
     settings = snapshot.settings
     plan = None if settings.plan is None else AccountPlan(*settings.plan)
     period = period_of(now, plan)

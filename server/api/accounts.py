@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from application.access.identity import Action
 from application.accounts.listing import AccountFilters, listed_accounts
-from application.accounts.standing import AccountStanding, account_standing
-from application.usage.scope import scope_of
+from application.accounts.standing import account_standing, available_credits
+from application.usage.scope import UsageScope, scope_of
 from server.api.after import AFTER, wait_until_decided
 from server.api.answers import json_answer
 from server.api.call import Call
@@ -22,14 +22,17 @@ from streams import clock
 async def account(call: Call) -> Response:
     """Credits by type, this period's grants and use, open grants, plan and settings."""
     call.only_parameters(AFTER)
-    return json_answer((await _standing(call)).as_plain() | {"webhooks": webhook_urls_of(call)})
+    scope, usage, now = await _scope(call), reads_of(call).usage, clock.now_ms()
+    standing = await asyncio.to_thread(account_standing, usage, scope, now, call.parts.unloaded)
+    return json_answer(standing.as_plain() | {"webhooks": webhook_urls_of(call)})
 
 
 async def account_info(call: Call) -> Response:
     """Exactly the credits that are available, and the webhooks' addresses."""
     call.only_parameters(AFTER)
-    standing = await _standing(call)
-    credits_ = standing.available(reads_of(call).primary_credit_type)
+    scope, reads = await _scope(call), reads_of(call)
+    primary, outputs = reads.primary_credit_type, call.parts.unloaded
+    credits_ = await asyncio.to_thread(available_credits, reads.usage, scope, primary, outputs)
     return json_answer({"credits": credits_, "webhooks": webhook_urls_of(call)})
 
 
@@ -55,13 +58,13 @@ async def status(call: Call) -> Response:
     return json_answer(await asyncio.to_thread(look))
 
 
-async def _standing(call: Call) -> AccountStanding:
+async def _scope(call: Call) -> UsageScope:
+    """The account that is asked for, once it shows the item of `after`. Raises Problem."""
     if call.account is None:
         raise Problem(ProblemType.NOT_FOUND, "this key is for all accounts: name one, at /v1/accounts/{account}")
     scope = scope_of(call.who, call.account, Action.READ_ACCOUNT)
     await wait_until_decided(call)
-    reads, now = reads_of(call), clock.now_ms()
-    return await asyncio.to_thread(account_standing, reads.usage, scope, now, call.parts.unloaded)
+    return scope
 
 
 OPERATIONS = (
