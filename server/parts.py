@@ -20,6 +20,7 @@ from application.usage.loaded import LoadedWatch
 from server.api.reads import Reads
 from server.limits import Bounds, Limits
 from server.metrics import HttpMetrics
+from server.openapi.documentation import Documentation
 
 Check = Callable[[], str | None]
 """Says why something is not ready, in words; None: it is. Must not block."""
@@ -60,6 +61,8 @@ class Parts:
     unloaded: UnloadedOutputs | None = None
     """What was decided just now, laid over what is loaded."""
     is_draining: bool = False
+    documentation: Documentation = field(default_factory=Documentation)
+    """What the API says about itself; the app fills in its operations."""
 
     def __post_init__(self) -> None:
         store = None if self.reads is None else self.reads.usage.store

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from application.ingest.receipts import NotAReceipt, Receipt
 from server.api.call import Call
+from server.api.contract import Parameter
 from server.api.preferences import LONGEST_WAIT, preferences_of
 from server.api.problems import Mistake, Problem, ProblemType
 from streams.log.partitioner import partition_of
 
-AFTER = "after"
+DECIDED_ITEM = Parameter("after", "a receipt: wait until what was decided about its item is shown")
+LOADED_ITEM = Parameter("after", "a receipt: wait until the lines of its item are loaded")
 
 
 async def wait_until_decided(call: Call) -> None:
@@ -33,7 +35,7 @@ async def wait_until_loaded(call: Call) -> None:
 
 def _receipt(call: Call) -> Receipt | None:
     """Raises Problem 400 for a receipt of another log, or of a partition that the account is not in."""
-    text = call.parameter(AFTER)
+    text = call.parameter(DECIDED_ITEM.name)
     if text is None:
         return None
     pipeline = call.parts.pipeline
@@ -50,7 +52,7 @@ def _receipt(call: Call) -> Receipt | None:
 
 
 def _wrong(why: str) -> Problem:
-    return Problem(ProblemType.INVALID_PARAMETERS, "parameters are wrong", [Mistake(AFTER, why)])
+    return Problem(ProblemType.INVALID_PARAMETERS, "parameters are wrong", [Mistake(DECIDED_ITEM.name, why)])
 
 
 def _seconds(call: Call) -> float:
@@ -61,5 +63,5 @@ def _seconds(call: Call) -> float:
 def _not_yet(what: str, seconds: float) -> Problem:
     return Problem(
         ProblemType.UNAVAILABLE,
-        f"the item of this receipt was not {what} within {seconds:g} s: ask again, or without {AFTER} for what is",
+        f"the item of this receipt was not {what} within {seconds:g} s: ask again, or without the receipt for what is",
     )

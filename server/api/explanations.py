@@ -12,19 +12,20 @@ from application.explaining.from_rows import EventExplanation, explain_from_rows
 from application.usage.scope import scope_of
 from metering.book import Book
 from metering.windows import format_instant
-from server.api.after import AFTER, wait_until_loaded
+from server.api.after import LOADED_ITEM, wait_until_loaded
 from server.api.answers import json_answer
 from server.api.call import Call
+from server.api.contract import PREFER
 from server.api.problems import Problem, ProblemType
 from server.api.reads import Reads, reads_of
 from server.api.routing import Operation
 from server.api.usage import query_problems
 from server.api.usage_text import row_json
+from server.messages.usage import ExplanationShown
 
 
 async def explain_event(call: Call) -> Response:
     """One event of an account."""
-    call.only_parameters(AFTER)
     scope, reads, event_id = scope_of(call.who, call.account, Action.EXPLAIN), reads_of(call), call.ids["event_id"]
     if scope.account_id is None:
         raise Problem(ProblemType.NOT_FOUND, "name an account")
@@ -77,10 +78,7 @@ def _plain(explanation: EventExplanation) -> dict[str, object]:
 
 OPERATIONS = (
     Operation(
-        "GET",
-        "/v1/accounts/{account}/events/{event_id}",
-        Action.EXPLAIN,
-        explain_event,
-        "Why an event cost what it cost",
+        "GET", "/v1/accounts/{account}/events/{event_id}", Action.EXPLAIN, explain_event,
+        "Why an event cost what it cost", (LOADED_ITEM, PREFER), None, {200: ExplanationShown},
     ),
-)
+)  # fmt: skip
