@@ -76,7 +76,7 @@ class UsageReader:
     def begin(self, query: HistoryQuery) -> Cursor:
         """Before the newest row, at the present instant. Raises Failed."""
         as_of = self.positions.now(query.scope)
-        return Cursor(as_of, None, tuple(days_of(self.store, table, query.scope) for table in query.tables))
+        return Cursor(as_of, None, days_of(self.store, query.tables))
 
     def rows(self, query: HistoryQuery, begun: Cursor, count: int, names: dict[str, str]) -> list[UsageRow]:
         """Up to `count` rows behind the cursor. Raises TooMuch, Failed."""

@@ -6,21 +6,32 @@ page's own days hold; a filter that few rows pass costs more, for the days must 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from application.usage.as_of import AsOf
-from application.usage.conditions import Bound, day, instant, line_conditions, refund_source
+from application.usage.conditions import (
+    Bound,
+    day,
+    instant,
+    line_conditions,
+    line_filters,
+    refund_conditions,
+    refund_source,
+)
 from application.usage.fields import SELECTED, TIME
 from application.usage.query import Filters
 from application.usage.rows import Key, line_key
 from application.usage.scope import UsageScope
 from application.usage.store import Row, UsageStore
+from metering.records import YEAR_2000
 
 DAY = 86_400_000
 Days = tuple[int, int]
 """The first and the last day (days since 1970), both included."""
+FIRST = YEAR_2000 // DAY
+"""The first day that a row can have."""
 NEVER = 1 << 30
 """The first day of a table without rows."""
 _SPANS = (1, 7, 90)
@@ -80,25 +91,14 @@ class Behind:
         )
 
 
-def days_of(store: UsageStore, table: Table, scope: UsageScope) -> Days:
-    """The account's first and last day: found at once, for the table's order begins with them.
+def days_of(store: UsageStore, tables: Sequence[Table]) -> tuple[Days, ...]:
+    """Between which days rows can be, by table: up to the newest day of any account, which no row has to be read for.
 
     Without rows the first is after the last. Raises Failed.
     """
-    bound = Bound()
-    number = "toInt64(toInt32({}))"
-    if scope.account_id is None:
-        least, most = number.format("min(day)"), number.format("max(day)")
-        sql = f"SELECT {least} AS first, {most} AS last FROM {table} HAVING count() > 0"
-        rows = store.rows(sql, bound.parameters)
-        return (int(rows[0]["first"]), int(rows[0]["last"])) if rows else (NEVER, -1)
-    account = bound.bind(scope.account_id, "String")
-    one = f"SELECT {number.format('day')} AS number FROM {table} WHERE account_id = {account} ORDER BY account_id"
-    rows = store.rows(
-        f"SELECT * FROM ({one}, day LIMIT 1) UNION ALL SELECT * FROM ({one} DESC, day DESC LIMIT 1)", bound.parameters
-    )
-    numbers = [int(row["number"]) for row in rows]
-    return (min(numbers), max(numbers)) if numbers else (NEVER, -1)
+    asked = [f"SELECT '{table}' AS name, toInt64(toInt32(max(day))) AS last FROM {table}" for table in tables]
+    last = {row["name"]: int(row["last"]) for row in store.rows(" UNION ALL ".join(asked), {})}
+    return tuple((FIRST, last[table]) if last[table] >= FIRST else (NEVER, -1) for table in tables)
 
 
 def newest(store: UsageStore, table: Table, asked: Behind, count: int) -> list[Row]:
@@ -141,6 +141,10 @@ def _whole(store: UsageStore, keys: list[Key]) -> list[Row]:
 
 
 def _refunds(store: UsageStore, asked: Behind, first: int, last: int, count: int) -> list[Row]:
+    if asked.scope.account_id is not None and not _line_conditions(asked):
+        rows = _refunds_of_any_line(store, asked, first, last, count)
+        if rows is not None:
+            return rows
     bound = Bound()
     spanned = asked.filters_within(first, last)
     source = refund_source(bound, asked.scope, spanned, asked.as_of, asked.since)
@@ -151,6 +155,59 @@ def _refunds(store: UsageStore, asked: Behind, first: int, last: int, count: int
         LIMIT {bound.bind(count, "Int64")}""",
         bound.parameters,
     )
+
+
+def _line_conditions(asked: Behind) -> bool:
+    """Whether it is asked for refunds of some lines only."""
+    return bool(line_filters(Bound(), asked.scope, asked.filters))
+
+
+def _refunds_of_any_line(store: UsageStore, asked: Behind, first: int, last: int, count: int) -> list[Row] | None:
+    """The refunds first, and then no more than their lines: the last of each event and number before its refund.
+
+    None where the line of one is not in the store: the rows behind it would have to be looked for again.
+    """
+    bound = Bound()
+    spanned = asked.filters_within(first, last)
+    conditions = refund_conditions(bound, asked.scope, spanned, asked.as_of, asked.since)
+    refunds = store.rows(
+        f"""SELECT account_id, event_id, assumeNotNull(line) AS line_number, refund_id, credits AS refunded, forfeited,
+            remaining_charge, balance_after AS refund_balance, reason, source_offset AS refund_offset,
+            toUnixTimestamp64Milli(requested_at) AS requested_ms, toInt64(toInt32(toDate32(occurred_at))) AS line_day
+        FROM refund_rows FINAL WHERE {conditions} AND ({_behind(bound, asked.after, "requested_at", 1)})
+        ORDER BY requested_at DESC, account_id DESC, event_id DESC, line DESC, refund_id DESC
+        LIMIT {bound.bind(count, "Int64")}""",
+        bound.parameters,
+    )
+    lines = _refunded_lines(store, asked, refunds) if refunds else {}
+    rows = []
+    for refund in refunds:
+        before = [
+            line
+            for line in lines.get((refund["event_id"], int(refund["line_number"])), ())
+            if int(line["source_offset"]) < int(refund["refund_offset"])
+        ]
+        if not before:
+            return None
+        rows.append(refund | max(before, key=lambda line: int(line["source_offset"])))
+    return rows
+
+
+def _refunded_lines(store: UsageStore, asked: Behind, refunds: list[Row]) -> dict[tuple[str, int], list[Row]]:
+    """Lines by event and number. They are on the days that the refunds say; those of an earlier version say none."""
+    bound = Bound()
+    days = [None if refund["line_day"] is None else int(refund["line_day"]) for refund in refunds]
+    known = [day for day in days if day is not None]
+    where = days_condition(bound, min(known), max(known)) if len(known) == len(days) else "1"
+    rows = store.rows(
+        f"""SELECT {SELECTED} FROM billed_rows WHERE account_id = {bound.bind(asked.scope.account_id or "", "String")}
+        AND {where} AND event_id IN {bound.texts(sorted({refund["event_id"] for refund in refunds}))}""",
+        bound.parameters,
+    )
+    lines: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        lines.setdefault((row["event_id"], int(row["line"])), []).append(row)
+    return lines
 
 
 def days_condition(bound: Bound, first: int, last: int) -> str:

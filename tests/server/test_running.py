@@ -151,12 +151,19 @@ MANY_HEADERS = b"".join(b"x-%d: %s\r\n" % (number, b"y" * 99) for number in rang
         (HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n", b"400"),
         (HEAD + b"content-length: -1\r\n\r\n", b"400"),
         (HEAD + b"content-length: 99999999999999999999999\r\n\r\n", b"400"),
+        (HEAD + b"transfer-encoding : chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (HEAD + b"transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n", b"400"),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n-1\r\n\r\n", b"400"),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"f" * 20 + b"\r\n", b"400"),
+        (b"GET /health/live HTTP/1.1\r\n host: localhost\r\n\r\n", b"400"),
+        (b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nx: a\0b\r\n\r\n", b"400"),
         (b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nhost: localhost\r\n" + MANY_HEADERS, b"431"),
     ],
     ids=[
         "strange host", "no host", "two hosts", "nonsense", "two lengths", "other lengths", "bad chunk", "below zero",
-        "huge length", "long line", "many headers",
+        "huge length", "space before colon", "another coding", "negative chunk", "huge chunk", "folded", "NUL",
+        "long line", "many headers",
     ],
 )  # fmt: skip
 def test_requests_that_are_none_are_closed(served: Served, text: bytes, wanted: bytes) -> None:

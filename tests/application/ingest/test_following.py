@@ -42,7 +42,7 @@ def test_credits_show_an_item_once_all_that_it_caused_is_at_hand(where: str, cau
             assert not await following.decided(RECEIPT, 0.2)
             waiting = asyncio.create_task(following.decided(RECEIPT, 60))
             answers: dict[str, Any] = {"applied": [HELD]} if caused == "a hold" else {}
-            worker.answer(7, [line("a")], **answers)
+            worker.answer(7, [line("a") | {"hold_id": None}], **answers)
             if caused == "a hold":
                 assert not await following.decided(RECEIPT, 0.3)
                 if where == "tail":

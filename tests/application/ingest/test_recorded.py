@@ -38,7 +38,7 @@ def test_holds_are_as_last_loaded(sink: EmbeddedSink, tmp_path: Path) -> None:
     }  # fmt: skip
     assert recorded.hold("acme", "other") is None
     assert recorded.answers()
-    assert recorded.is_loaded(0, 0) is False
+    assert [recorded.is_loaded(0, offset) for offset in (0, 1)] == [True, False]
 
 
 class NoAnswer:
