@@ -291,10 +291,7 @@ class Shell:
             await asyncio.sleep(min(left, LOOK))
 
     def _waiting(self, queue: WaitingQueue, progress: Progress) -> Iterator[EventT[bytes]]:
-        """The waiting events of this generation that fill a group which has the handler's messages and bytes already.
-
-        They are begun, as the stream does it.
-        """
+        """This generation's waiting events that fill up what the handler has; they are begun, as the stream does it."""
         app, settings = self.app, self._settings
         most, size = settings.group_messages - progress.messages, progress.size
         while most > 0 and size < settings.group_bytes and app.flow_control.is_active():
