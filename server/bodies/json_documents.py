@@ -110,23 +110,8 @@ def pointer_of(base: str, *names: str) -> str:
 
 
 def _colons(value: Any) -> int:
-    """Members of all objects, and colons in all texts."""
-    kind = type(value)
-    if kind is str:
-        return int(value.count(":"))
-    if kind is dict:
-        total = len(value)
-        for name, member in value.items():
-            if ":" in name:
-                total += name.count(":")
-            if type(member) is str:
-                total += member.count(":")
-            elif type(member) is dict or type(member) is list:
-                total += _colons(member)
-        return total
-    if kind is list:
-        return sum(map(_colons, value))
-    return 0
+    """Members of all objects, and colons in all texts: each is one colon of the document as it is written."""
+    return msgspec.json.encode(value).count(b":")
 
 
 def _walk(value: Any, pointer: str) -> Iterator[Mistake]:
