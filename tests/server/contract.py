@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,6 +81,14 @@ def event(account_id: str, event_id: str = "e-1", **fields: Any) -> dict[str, An
         "event_id": event_id, "account_id": account_id, "occurred_at": clock.now_ms(), "endpoint": "/v1/ip-lookup",
         "channel": "api", "ip": "203.0.113.7", **fields,
     }  # fmt: skip
+
+
+def patiently(ask: Callable[[], Answer]) -> Answer:
+    """An answer of the store, asked for again where a busy machine took longer for it than a customer's read may."""
+    deadline = time.monotonic() + SECONDS
+    while "takes too much" in (answer := ask()).json.get("detail", ""):
+        assert time.monotonic() < deadline, answer.body
+    return answer
 
 
 def decisions(answer: Answer) -> list[dict[str, Any]]:
@@ -311,10 +320,10 @@ class ApiContract:
             assert server.ask("GET", f"{stands}?after={receipt}", key=OPERATOR).json["credits"]["credit"]["held"] == 0
             late = server.ask("GET", f"{stands}/usage?after={receipt}", key=OPERATOR, headers=briefly)
             assert (late.status, "not loaded" in late.json["detail"]) == (503, True)
-        history = server.ask("GET", f"{stands}/usage?after={receipt}", key=OPERATOR)
+        history = patiently(lambda: server.ask("GET", f"{stands}/usage?after={receipt}", key=OPERATOR))
         assert [row["event_id"] for row in history.json["rows"]] == ["e-2", "e-1"]
-        assert server.ask("GET", f"{stands}/events/e-2?after={receipt}", key=OPERATOR).status == 200
-        sums = server.post(f"{stands}/usage/query?after={receipt}", question, key=OPERATOR)
+        assert patiently(lambda: server.ask("GET", f"{stands}/events/e-2?after={receipt}", key=OPERATOR)).status == 200
+        sums = patiently(lambda: server.post(f"{stands}/usage/query?after={receipt}", question, key=OPERATOR))
         assert (sums.status, sums.json["cells"][0]["credits"]) == (200, 40)
         for wrong in ("nonsense", f"other.{receipt.partition('.')[2]}", receipt.replace(".", ".9", 1)):
             answer = server.ask("GET", f"{stands}?after={wrong}", key=OPERATOR)

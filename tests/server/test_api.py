@@ -18,6 +18,7 @@ from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from streams import clock
 from streams.log.memory_connections import MemoryConnections
+from tests.application.usage.conftest import PATIENT
 from tests.harness import Pipeline as RunningPipeline
 from tests.server.contract import BOOK, ApiContract, ApiWorld
 from tests.server.world import opened_world
@@ -54,7 +55,10 @@ class TestInMemory(ApiContract):
             worker.is_loading = True
             worker.run()
 
-        with opened_reads(pipeline, SinkUsage(sink), None) as reads, opened_world(pipeline, reads=reads) as server:
+        with (
+            opened_reads(pipeline, SinkUsage(sink, PATIENT), None) as reads,
+            opened_world(pipeline, reads=reads) as server,
+        ):
             yield ApiWorld(server, lambda: None, stopped_worker, stopped_loader)
         sink.close()
 
