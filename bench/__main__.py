@@ -15,8 +15,6 @@ from bench.contest import Contestant, Figures, Place, credits_billed, module, ou
 from bench.decisions import measure as measure_decisions
 from bench.decisions import report as report_decisions
 from bench.events import BATCH, PARTITIONS
-from bench.http import measure as measure_http
-from bench.http import report as report_http
 from bench.latency import Latency
 from bench.latency import measure as measure_latency
 from bench.machine import description
@@ -60,10 +58,6 @@ def main() -> int:
                     waits.append(measure_decisions(place, codec, options.waiting, options.decisions, bulk))
                     report_decisions(waits[-1])
                 result["decisions"] = [each._asdict() for each in waits]
-            elif options.http:
-                rates, waits_over_http = measure_http(place, codec, options.http)
-                report_http(rates, waits_over_http)
-                result["http"] = {"rates": [rate._asdict() for rate in rates], "waits": waits_over_http._asdict()}
             elif options.takeover:
                 history, found = measure_takeover(place, codec, options.takeover)
                 report_takeover(history, found)
@@ -147,9 +141,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--decisions", type=float, default=0, metavar="SECONDS", help="only how soon a waiting caller sees a decision"
-    )
-    parser.add_argument(
-        "--http", type=float, default=0, metavar="SECONDS", help="only events over HTTP, so long for each way"
     )
     parser.add_argument("--waiting", type=float, default=300, metavar="RATE", help="with --decisions: waiting events/s")
     parser.add_argument(

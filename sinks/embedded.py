@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,6 @@ WRITING: Mapping[str, int | str] = {
 # A text format is for programs that expect UTF-8: what is none (a dead letter's original) shows as U+FFFD there.
 TEXT: Mapping[str, int] = {"output_format_json_validate_utf8": 1}
 _INCOMING = "creditmeter_incoming"
-_MOST_IDLE = 4
-"""Connections that are kept for further statements of the same settings: making one takes 2 ms of CPU."""
 _REMEMBERED, _LONGEST_REMEMBERED = 1_000, 8_192
 """How many statements that were looked at are remembered, and how long they may be."""
 READING: Mapping[str, int | str] = {
@@ -64,7 +61,6 @@ class EmbeddedSink:
         self._types: dict[str, dict[str, str]] = {}
         self._harmless: set[str] = set()
         self._turn = threading.Lock()
-        self._idle: dict[tuple[tuple[str, object], ...], list[Any]] = {}
         self._open = True
         try:
             self.store_id = keep_store_id(self.folder)
@@ -146,9 +142,6 @@ class EmbeddedSink:
         if self._open:
             self._open = False
             atexit.unregister(self.close)
-            for idle in self._idle.values():
-                while idle:
-                    idle.pop().close()
             self._writer.close()
             self._release()
 
@@ -167,41 +160,20 @@ class EmbeddedSink:
             "readonly": int(readonly),
             **engine_limits(limits),
         }
-        idle = self._idle.setdefault(tuple(settings.items()), []) if readonly and parameters else None
+        connection = self._connect(settings)
         try:
-            with self._connection(settings, idle) as connection:
-                if readonly and text not in self._harmless:
-                    self._guard(connection, text)
-                    self._remember(text)
-                answer = connection.query(text, engine_output, params=engine_texts(parameters))
-                check_size(answer.rows_read(), answer.size(), limits)
-                data: bytes = answer.bytes()
+            connection.query(f"USE {self._database}")
+            if readonly and text not in self._harmless:
+                self._guard(connection, text)
+                self._remember(text)
+            answer = connection.query(text, engine_output, params=engine_texts(parameters))
+            check_size(answer.rows_read(), answer.size(), limits)
+            data: bytes = answer.bytes()
         except (ChdbError, RuntimeError) as error:
             raise reading_failed(code_of(str(error)), str(error)) from error
-        return data
-
-    @contextmanager
-    def _connection(self, settings: Mapping[str, object], idle: list[Any] | None) -> Iterator[Any]:
-        """A connection, for this block alone. It is one of those that are `idle`, and one of them again afterwards.
-
-        Statements of the same settings may share them: what may only read leaves nothing behind in a connection.
-        """
-        connection = None
-        with suppress(IndexError):
-            connection = idle.pop() if idle else None
-        try:
-            if connection is None:
-                connection = self._connect(settings)
-                connection.query(f"USE {self._database}")
-            yield connection
-        except BaseException:
-            if connection is not None:
-                connection.close()
-            raise
-        if idle is not None and len(idle) < _MOST_IDLE and self._open:
-            idle.append(connection)
-        else:
+        finally:
             connection.close()
+        return data
 
     def _guard(self, connection: Any, text: str) -> None:
         """Refuses what the engine's own parser takes for more than one reading statement."""

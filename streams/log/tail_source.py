@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -18,7 +16,6 @@ _AT_ONCE = 500
 _FETCH_BYTES = 32 << 20
 _QUEUE_KIB = 32 << 10
 _TIMEOUT = 15.0
-_ASKED_AT_ONCE = 16
 _FURTHEST_BACK = 2_000
 """Records of a partition that a start reads at most: it must not grow with what the last minute holds."""
 
@@ -51,9 +48,7 @@ class KafkaTailSource:
         try:
             asked = [TopicPartition(topic, partition, since) for topic, partition in self._places]
             by_time = consumer.offsets_for_times(asked, timeout=_TIMEOUT)
-            # Two questions a partition: one after another they would take most of a server's start.
-            with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-                begin = list(pool.map(partial(self._begin, consumer), by_time))
+            begin = [self._begin(consumer, place) for place in by_time]
         except KafkaException as error:
             consumer.close()
             raise LogUnavailable(f"{self._bootstrap}: {error.args[0].str()}; see that Kafka runs") from error

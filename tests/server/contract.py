@@ -269,66 +269,6 @@ class ApiContract:
         world.settle()
         assert world.server.ask("GET", target, key=PRODUCER).json["status"] == "settled"
 
-    def test_a_decision_is_seen_at_once_loaded_or_not(self, world: ApiWorld) -> None:
-        who, server = account(), world.server
-        stands, plan = f"/v1/accounts/{who}", {"name": "team", "started_at": clock.now_ms() - 1_000}
-        grant = {"account_id": who, "credit_type": "credit", "credits": 100, "reason": "top-up", "grant_id": "g-1"}
-        assert server.post("/v1/grants", grant, key=OPERATOR).status == 200
-        world.settle()
-        with world.stopped_loader():
-            spent = server.post("/v1/events?wait=decision", [event(who, "a"), event(who, "b", ip="203.0.113.8")])
-            assert decisions(spent)[1]["lines"][0]["balance_after"] == 60
-            assert server.post("/v1/holds", hold_of(who, 25, hold_id="h-1")).status == 201
-            shown = server.ask("GET", stands, key=OPERATOR).json
-            assert (shown["credits"]["credit"]["balance"], shown["credits"]["credit"]["available"]) == (60, 35)
-            assert [(one["credits"], one["remaining"]) for one in shown["grants"]] == [(100, 60)]
-            more = {**grant, "grant_id": "g-2", "credits": 7}
-            assert server.post("/v1/grants", more, key=OPERATOR).status == 200
-            settings = {"on_empty": "reject", "alert_below": {"credit": 9}, "plan": plan, "update_id": "u-1"}
-            body, kind = json.dumps(settings).encode(), {"content-type": "application/json"}
-            assert server.ask("PUT", f"{stands}/settings", body, key=OPERATOR, headers=kind).status == 200
-            refund = {"event_id": "b", "account_id": who, "refund_id": "r-1", "reason": "no result"}
-            refunded = server.post("/v1/refunds", refund, key=OPERATOR)
-            assert refunded.status == 200, refunded.body
-            drawn = server.post("/v1/events", event(who, "c", ip="203.0.113.9", hold_id="h-1"))
-            after = f"{stands}?after={drawn.json['results'][0]['receipt']}"
-            unloaded = server.ask("GET", after, key=OPERATOR)
-            assert unloaded.status == 200, unloaded.body
-        world.settle()
-        loaded = server.ask("GET", stands, key=OPERATOR)
-        for shown in (unloaded.json, loaded.json):
-            assert {name: shown["credits"]["credit"][name] for name in ("balance", "held", "available")} == {
-                "balance": 67, "held": 0, "available": 67,
-            }  # fmt: skip
-            assert (shown["on_empty"], shown["alert_below"], shown["plan"]["name"]) == ("reject", {"credit": 9}, "team")
-            assert sorted(one["grant_id"] for one in shown["grants"]) == ["g-1", "g-2"]
-
-    def test_a_read_waits_for_the_item_of_a_receipt(self, world: ApiWorld) -> None:
-        who, server = account(), world.server
-        stands, briefly = f"/v1/accounts/{who}", {"prefer": "wait=1"}
-        question = {"from": clock.now_ms() - 3_600_000, "to": clock.now_ms() + 3_600_000, "measures": ["credits"]}
-        with world.stopped_worker():
-            receipt = server.post("/v1/events", event(who)).json["results"][0]["receipt"]
-            for target in (stands, f"{stands}/usage", f"{stands}/events/e-1", f"{stands}/prices"):
-                waited = server.ask("GET", f"{target}?after={receipt}", key=OPERATOR, headers=briefly)
-                assert (waited.status, "within 1 s" in waited.json["detail"]) == (503, True), waited.body
-                assert "retry-after" in waited.headers
-        shown = server.ask("GET", f"{stands}?after={receipt}", key=OPERATOR)
-        assert shown.json["credits"]["credit"]["balance"] == -20
-        with world.stopped_loader():
-            receipt = server.post("/v1/events", event(who, "e-2", ip="203.0.113.8")).json["results"][0]["receipt"]
-            assert server.ask("GET", f"{stands}?after={receipt}", key=OPERATOR).json["credits"]["credit"]["held"] == 0
-            late = server.ask("GET", f"{stands}/usage?after={receipt}", key=OPERATOR, headers=briefly)
-            assert (late.status, "not loaded" in late.json["detail"]) == (503, True)
-        history = patiently(lambda: server.ask("GET", f"{stands}/usage?after={receipt}", key=OPERATOR))
-        assert [row["event_id"] for row in history.json["rows"]] == ["e-2", "e-1"]
-        assert patiently(lambda: server.ask("GET", f"{stands}/events/e-2?after={receipt}", key=OPERATOR)).status == 200
-        sums = patiently(lambda: server.post(f"{stands}/usage/query?after={receipt}", question, key=OPERATOR))
-        assert (sums.status, sums.json["cells"][0]["credits"]) == (200, 40)
-        for wrong in ("nonsense", f"other.{receipt.partition('.')[2]}", receipt.replace(".", ".9", 1)):
-            answer = server.ask("GET", f"{stands}?after={wrong}", key=OPERATOR)
-            assert (answer.status, answer.json["errors"][0]["pointer"]) == (400, "after")
-
     def test_a_hold_is_nobody_else_s(self, world: ApiWorld) -> None:
         who = self._rich(world, 100)
         assert world.server.post("/v1/holds", hold_of(who, 1, hold_id="theirs")).status == 201
@@ -396,3 +336,67 @@ class ApiContract:
         change_settings(pipeline, who, SettingsChange(on_empty="reject"), None, SECONDS)
         grant_credits(pipeline, GrantOrder(who, "credit", credits_, clock.now_ms()), SECONDS)
         return who
+
+
+class FollowingContract:
+    """What reads show of what was just decided."""
+
+    def test_a_decision_is_seen_at_once_loaded_or_not(self, world: ApiWorld) -> None:
+        who, server = account(), world.server
+        stands, plan = f"/v1/accounts/{who}", {"name": "team", "started_at": clock.now_ms() - 1_000}
+        grant = {"account_id": who, "credit_type": "credit", "credits": 100, "reason": "top-up", "grant_id": "g-1"}
+        assert server.post("/v1/grants", grant, key=OPERATOR).status == 200
+        world.settle()
+        with world.stopped_loader():
+            spent = server.post("/v1/events?wait=decision", [event(who, "a"), event(who, "b", ip="203.0.113.8")])
+            assert decisions(spent)[1]["lines"][0]["balance_after"] == 60
+            assert server.post("/v1/holds", hold_of(who, 25, hold_id="h-1")).status == 201
+            shown = server.ask("GET", stands, key=OPERATOR).json
+            assert (shown["credits"]["credit"]["balance"], shown["credits"]["credit"]["available"]) == (60, 35)
+            assert [(one["credits"], one["remaining"]) for one in shown["grants"]] == [(100, 60)]
+            more = {**grant, "grant_id": "g-2", "credits": 7}
+            assert server.post("/v1/grants", more, key=OPERATOR).status == 200
+            settings = {"on_empty": "reject", "alert_below": {"credit": 9}, "plan": plan, "update_id": "u-1"}
+            body, kind = json.dumps(settings).encode(), {"content-type": "application/json"}
+            assert server.ask("PUT", f"{stands}/settings", body, key=OPERATOR, headers=kind).status == 200
+            refund = {"event_id": "b", "account_id": who, "refund_id": "r-1", "reason": "no result"}
+            refunded = server.post("/v1/refunds", refund, key=OPERATOR)
+            assert refunded.status == 200, refunded.body
+            drawn = server.post("/v1/events", event(who, "c", ip="203.0.113.9", hold_id="h-1"))
+            after = f"{stands}?after={drawn.json['results'][0]['receipt']}"
+            unloaded = server.ask("GET", after, key=OPERATOR)
+            assert unloaded.status == 200, unloaded.body
+        world.settle()
+        loaded = server.ask("GET", stands, key=OPERATOR)
+        for shown in (unloaded.json, loaded.json):
+            assert {name: shown["credits"]["credit"][name] for name in ("balance", "held", "available")} == {
+                "balance": 67, "held": 0, "available": 67,
+            }  # fmt: skip
+            assert (shown["on_empty"], shown["alert_below"], shown["plan"]["name"]) == ("reject", {"credit": 9}, "team")
+            assert sorted(one["grant_id"] for one in shown["grants"]) == ["g-1", "g-2"]
+
+    def test_a_read_waits_for_the_item_of_a_receipt(self, world: ApiWorld) -> None:
+        who, server = account(), world.server
+        stands, briefly = f"/v1/accounts/{who}", {"prefer": "wait=1"}
+        question = {"from": clock.now_ms() - 3_600_000, "to": clock.now_ms() + 3_600_000, "measures": ["credits"]}
+        with world.stopped_worker():
+            receipt = server.post("/v1/events", event(who)).json["results"][0]["receipt"]
+            for target in (stands, f"{stands}/usage", f"{stands}/events/e-1", f"{stands}/prices"):
+                waited = server.ask("GET", f"{target}?after={receipt}", key=OPERATOR, headers=briefly)
+                assert (waited.status, "within 1 s" in waited.json["detail"]) == (503, True), waited.body
+                assert "retry-after" in waited.headers
+        shown = server.ask("GET", f"{stands}?after={receipt}", key=OPERATOR)
+        assert shown.json["credits"]["credit"]["balance"] == -20
+        with world.stopped_loader():
+            receipt = server.post("/v1/events", event(who, "e-2", ip="203.0.113.8")).json["results"][0]["receipt"]
+            assert server.ask("GET", f"{stands}?after={receipt}", key=OPERATOR).json["credits"]["credit"]["held"] == 0
+            late = server.ask("GET", f"{stands}/usage?after={receipt}", key=OPERATOR, headers=briefly)
+            assert (late.status, "not loaded" in late.json["detail"]) == (503, True)
+        history = patiently(lambda: server.ask("GET", f"{stands}/usage?after={receipt}", key=OPERATOR))
+        assert [row["event_id"] for row in history.json["rows"]] == ["e-2", "e-1"]
+        assert patiently(lambda: server.ask("GET", f"{stands}/events/e-2?after={receipt}", key=OPERATOR)).status == 200
+        sums = patiently(lambda: server.post(f"{stands}/usage/query?after={receipt}", question, key=OPERATOR))
+        assert (sums.status, sums.json["cells"][0]["credits"]) == (200, 40)
+        for wrong in ("nonsense", f"other.{receipt.partition('.')[2]}", receipt.replace(".", ".9", 1)):
+            answer = server.ask("GET", f"{stands}?after={wrong}", key=OPERATOR)
+            assert (answer.status, answer.json["errors"][0]["pointer"]) == (400, "after")

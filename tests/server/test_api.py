@@ -20,13 +20,13 @@ from streams import clock
 from streams.log.memory_connections import MemoryConnections
 from tests.application.usage.conftest import PATIENT
 from tests.harness import Pipeline as RunningPipeline
-from tests.server.contract import BOOK, ApiContract, ApiWorld
+from tests.server.contract import BOOK, ApiContract, ApiWorld, FollowingContract
 from tests.server.world import opened_world
 
 PARTITIONS = 2
 
 
-class TestInMemory(ApiContract):
+class TestInMemory(ApiContract, FollowingContract):
     @pytest.fixture(scope="class")
     @classmethod
     def world(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
