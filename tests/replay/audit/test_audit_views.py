@@ -73,7 +73,8 @@ def test_a_view_that_hides_a_row_is_found_and_the_row_named(
     differences = audited(cluster, sink, tmp_path)
     views = {difference.place: difference for difference in differences if difference.place.startswith("view ")}
     assert views.keys() == {f"view {view}" for view in hidden}
-    assert all(found.finding is Finding.DIFFERENT and "should be" in found.detail for found in views.values())
+    assert {difference.finding for difference in views.values()} == {Finding.DIFFERENT}
+    assert all("should be" in difference.detail for difference in views.values())
     rows = [difference for difference in differences if difference.place not in views]
     assert {difference.finding for difference in rows} == {Finding.MISSING}
     for view, (named, count) in hidden.items():
