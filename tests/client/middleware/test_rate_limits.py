@@ -19,7 +19,9 @@ from creditmeter_client.middleware import RateLimit, RateLimits, rate_limits_of_
 from creditmeter_client.middleware.breaker import Breaker, BreakerPolicy
 from creditmeter_client.middleware.refused_calls import WINDOW, RefusedCalls
 
+from application.prices.rate_limit_counters import RedisCounters
 from local.redis import RedisServer
+from metering.book import RateLimit as BookRateLimit
 from tests.client.middleware.apps import Served, answering, call_asgi, get, get_wsgi, scope_of, wsgi_answering
 from tests.client.scripted import NOW
 
@@ -174,6 +176,24 @@ def test_two_processes_over_redis_keep_one_limit(redis: RedisServer) -> None:
     paths = {**os.environ, "PYTHONPATH": str(CLIENT)}
     both = [subprocess.Popen(command, env=paths, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sum(int(process.communicate(timeout=120)[0]) for process in both) == 100
+
+
+@pytest.mark.slow
+def test_the_servers_count_is_the_clients(redis: RedisServer) -> None:
+    limits = RateLimits([RateLimit("daily", {}, 5, 86_400)], redis_url=redis.url)
+    counters = RedisCounters(redis.url)
+    limit = BookRateLimit("daily", {}, 5, 86_400_000, {})
+    before = counters.count(limit, 5, "counted")
+    assert before is not None
+    assert (before.used, before.remaining) == (0, 5)
+    for _ in range(3):
+        assert limits.check(Usage("counted", "/x"), time.time()) is None
+    after = counters.count(limit, 5, "counted")
+    assert after is not None
+    assert (after.used, after.remaining, after.reset_at > 1_700_000_000_000) == (3, 2, True)
+    other = counters.count(limit, 5, "another")
+    assert other is not None
+    assert other.used == 0
 
 
 @pytest.mark.slow
