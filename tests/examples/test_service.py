@@ -137,10 +137,10 @@ def test_a_bulk_result_goes_to_the_webhook_that_the_request_names(make_app: Any,
         refused = ask(app, "/v1/bulk/domains", json.dumps(body | {"settings": {"webhook": "http://10.0.0.1"}}).encode())
         receiver.shutdown()
     assert (answer.status, refused.status) == (202, 422)
-    told = json.loads(answer.body)
-    assert told["credit_usage"] == {"total_results": 1, "total_credits": 10}
+    accepted = json.loads(answer.body)
+    assert accepted["credit_usage"] == {"total_results": 1, "total_credits": 10}
     companies = {"example.com": {"name": "Example Ltd", "employees": 120}, "nowhere.test": None}
-    assert Receiver.taken == [{"job": told["job"], "companies": companies}]
+    assert Receiver.taken == [{"job": accepted["job"], "companies": companies}]
     assert transport.charged("acme") == 10
 
 
