@@ -14,7 +14,8 @@ import click
 
 from cli.terminal.command import Group
 from cli.terminal.exits import translated_errors
-from cli.terminal.output import escape_unencodable
+from cli.terminal.output import escape_unencodable, print_status
+from compiled import MODE
 from sinks.printable import visible
 
 # Command -> the module that holds it, and the attribute when it is not named like the command.
@@ -105,6 +106,9 @@ class LazyGroup(Group):
         return super().resolve_command(ctx, args)
 
 
+_VERSION = f"creditmeter %(version)s ({str(MODE).replace('%', '%%')})"
+
+
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -115,7 +119,7 @@ class LazyGroup(Group):
     creditmeter query "SELECT * FROM daily_usage"
     """,
 )
-@click.version_option(None, "--version", package_name="creditmeter", message="creditmeter %(version)s")
+@click.version_option(None, "--version", package_name="creditmeter", message=_VERSION)
 @click.option(
     "--config",
     "config_file",
@@ -130,6 +134,8 @@ def main(ctx: click.Context, config_file: str | None) -> None:
     or configuration.
     """
     ctx.obj = config_file
+    if MODE.is_stale:
+        print_status(f"creditmeter is {MODE}")
 
 
 if __name__ == "__main__":

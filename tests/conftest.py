@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
+from compiled import MODE
 from local.choose import NoService
 from local.process import ServerFailed
 from local.shared import CLICKHOUSE_ADDRESS, KAFKA_ADDRESS, SharedClickHouse, SharedKafka
@@ -30,12 +31,16 @@ NEEDS = {
 }
 
 # What of the environment is for the tests themselves, and no setting of somebody's installation.
-FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
+FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_INTERPRETED", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
 
 # `everyday` tries the same examples in every run, so that a red build is red again; `thorough` looks for new ones.
 settings.register_profile("everyday", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
 settings.load_profile(os.environ.get("CREDITMETER_TEST_HYPOTHESIS", "everyday"))
+
+
+def pytest_report_header() -> str:
+    return f"hot modules: {MODE}"
 
 
 def pytest_configure() -> None:
