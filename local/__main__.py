@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from local import clickhouse, jars, packages
+from local.broker import prepare_broker
 from local.cache import cache_folder, print_progress
 from local.choose import NoService, Way
 from local.process import ServerFailed
@@ -41,7 +42,7 @@ def _kafka(*, fetch: bool) -> None:
         source = f"by this machine's Java, with the broker's jars {_in_cache(fetched=jars.fetched())}"
     print_progress(f"Kafka: {source}")
     if fetch and way is Way.LOCAL:
-        jars.fetch()
+        prepare_broker()
 
 
 def _clickhouse(*, fetch: bool) -> None:

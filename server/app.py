@@ -21,6 +21,7 @@ from server.api.table import OPERATIONS
 from server.limits import Usage
 from server.middleware.hosts import HostMiddleware
 from server.middleware.observed import ObservedMiddleware
+from server.openapi.documentation import Documentation
 from server.parts import Parts
 
 _BEARER = "bearer "
@@ -28,6 +29,7 @@ _BEARER = "bearer "
 
 def make_app(parts: Parts) -> ASGIApp:
     """The whole app over these parts. Its lifespan is empty: who makes the parts begins and ends them."""
+    parts.documentation = Documentation(OPERATIONS)
     app: ASGIApp = _Dispatch(parts)
     app = HostMiddleware(app, parts.face.hosts)
     return ObservedMiddleware(app, parts.metrics, over_tls=parts.face.over_tls)
@@ -59,6 +61,8 @@ class _Dispatch:
             if identity is not None:
                 observed.facts["key"] = identity.key_id
             call = Call(self._parts, scope, receive, identity, match.ids, account, usage, observed.facts)
+            if match.operation.parameters is not None:
+                call.only_parameters(*(one.name for one in match.operation.parameters if one.where == "query"))
             with translated_causes():
                 return await match.operation.handler(call)
         except Problem as problem:

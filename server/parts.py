@@ -17,6 +17,7 @@ from application.pipeline import Pipeline
 from server.api.reads import Reads
 from server.limits import Bounds, Limits
 from server.metrics import HttpMetrics
+from server.openapi.documentation import Documentation
 
 Check = Callable[[], str | None]
 """Says why something is not ready, in words; None: it is. Must not block."""
@@ -55,6 +56,8 @@ class Parts:
     access: Access | None = None
     """What keys, links and members are managed with; None where a server manages none."""
     is_draining: bool = False
+    documentation: Documentation = field(default_factory=Documentation)
+    """What the API says about itself; the app fills in its operations."""
 
     def __post_init__(self) -> None:
         store = None if self.reads is None else self.reads.usage.store

@@ -7,6 +7,7 @@ from server.api import (
     accounts,
     commands,
     dead_letters,
+    documentation,
     events,
     explanations,
     health,
@@ -20,6 +21,7 @@ from server.api.routing import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
+    *documentation.OPERATIONS,
     *events.OPERATIONS,
     *receipts.OPERATIONS,
     *holds.OPERATIONS,
