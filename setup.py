@@ -18,7 +18,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 EXAMPLES = ROOT / "examples" / "prices"
-HOT = runpy.run_path(str(ROOT / "compiled" / "sources.py"))
+HOT = runpy.run_path(str(ROOT / "metering" / "compiled" / "sources.py"))
 
 
 class BuildWithExample(build_py):
@@ -32,7 +32,7 @@ class BuildWithExample(build_py):
 
 
 class BuildWithNote(build_ext):
-    """setuptools' build of extension modules; at its end it notes from which sources they are (`compiled`).
+    """setuptools' build of extension modules; at its end it notes from which sources they are (`metering.compiled`).
 
     Without that note nothing uses them, so that half a build is as none.
     """

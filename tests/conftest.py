@@ -11,11 +11,11 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
-from compiled import MODE
 from local.choose import NoService
 from local.process import ServerFailed
 from local.shared import CLICKHOUSE_ADDRESS, KAFKA_ADDRESS, SharedClickHouse, SharedKafka
 from local.start import Broker, ClickHouse, start_clickhouse, start_kafka
+from metering.compiled import MODE
 
 pytest_plugins = ["tests.command"]  # fixtures that run `creditmeter`, for cli, application and stories
 

@@ -6,19 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = (
-    "compiled",
-    "metering",
-    "schemas",
-    "sinks",
-    "streams",
-    "replay",
-    "application",
-    "server",
-    "cli",
-    "local",
-    "client",
-)
+ROOMS = ("metering", "schemas", "sinks", "streams", "replay", "application", "server", "cli", "local", "client")
 INSIDE = {"client": Path("client/creditmeter_client")}
 """Where the code of a room is, if not in the folder of its name."""
 WITHOUT_ROOM = {"stories", "examples"}

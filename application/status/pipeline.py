@@ -22,7 +22,7 @@ from application.status.positions import (
     store_problems,
 )
 from application.wording import shown_time
-from compiled import MODE
+from metering.compiled import MODE
 from streams.checkpoints.sealed import CheckpointError
 from streams.loading.positions import Loaded, TopicAndPartition
 from streams.log.connections import lag_behind

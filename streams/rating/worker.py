@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from compiled import MODE
+from metering.compiled import MODE
 from schemas.codec import Codec
 from schemas.price_book import read_book
 from streams.checkpoints.automatic import Checkpointer, CheckpointSettings, Turns

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from cli.main import COMMANDS, main
-from compiled import MODE
+from metering.compiled import MODE
 
 Run = Callable[..., Result]
 

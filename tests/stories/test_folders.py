@@ -10,19 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOPS = (
-    "compiled",
-    "metering",
-    "schemas",
-    "sinks",
-    "streams",
-    "replay",
-    "application",
-    "server",
-    "cli",
-    "local",
-    "bench",
-)
+TOPS = ("metering", "schemas", "sinks", "streams", "replay", "application", "server", "cli", "local", "bench")
 PACKAGES = sorted(init.parent for top in TOPS for init in (ROOT / top).rglob("__init__.py"))
 FOLDERS = [*PACKAGES, *(ROOT / name for name in ("examples", "examples/prices", "examples/producers", "tests"))]
 

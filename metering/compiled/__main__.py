@@ -1,10 +1,10 @@
-"""`python -m compiled`: prints how the hot modules run. Exit code 1 where extension modules are stale."""
+"""`python -m metering.compiled`: prints how the hot modules run. Exit code 1 where extension modules are stale."""
 
 from __future__ import annotations
 
 import sys
 
-from compiled import MODE
+from metering.compiled import MODE
 
 if __name__ == "__main__":
     sys.stdout.write(f"{MODE}\n")

@@ -30,10 +30,10 @@ MODULES = (
 )
 """What every event goes through, once or more."""
 
-GROUP = "compiled.hot"
+GROUP = "metering.compiled.hot"
 """mypyc puts the code of all modules into one library, so that they call each other directly."""
 
-NOTE = "compiled/built.json"
+NOTE = "metering/compiled/built.json"
 """Written by a build: for which Python, and from which sources."""
 
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from compiled import ROOT, SWITCH, Mode, mode_of
-from compiled.sources import MODULES, NOTE, extensions, note_of, source_of
+from metering.compiled import ROOT, SWITCH, Mode, mode_of
+from metering.compiled.sources import MODULES, NOTE, extensions, note_of, source_of
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_with_the_switch_modules_are_loaded_from_their_sources() -> None:
 
 
 def test_what_is_said_is_what_is_done() -> None:
-    code = "import compiled, metering.charging as m; print(compiled.MODE.is_compiled, m.__file__.endswith('.py'))"
+    code = "import metering.compiled as c, metering.state as m; print(c.MODE.is_compiled, m.__file__.endswith('.py'))"
     is_compiled, is_source = run(code).split()
     assert is_compiled != is_source
 

@@ -1,9 +1,9 @@
 """Decides, before a hot module is imported, whether it runs compiled or as its Python source.
 
 The modules of `sources.MODULES` are ordinary Python. Where a C compiler is at hand, installing creditmeter also makes
-extension modules of them by mypyc, which Python then prefers. `metering`, `schemas` and `streams` import this package
-first. It lets the extensions be used only where they were built, for this Python, from exactly the sources that are
-there; else every one of these modules is loaded from its source. Both ways give the same bytes.
+extension modules of them by mypyc, which Python then prefers. `metering` imports this package before its own modules.
+It lets the extensions be used only where they were built, for this Python, from exactly the sources that are there;
+else every one of these modules is loaded from its source. Both ways give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from compiled.sources import MODULES, NOTE, changed, extensions, source_of
+from metering.compiled.sources import MODULES, NOTE, changed, extensions, source_of
 
 SWITCH = "CREDITMETER_INTERPRETED"
 """The environment variable that, set to anything but 0, has all modules loaded from their sources."""
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class Mode(NamedTuple):
@@ -52,7 +52,7 @@ def mode_of(root: Path, switch: str = "") -> Mode:
     try:
         note = (root / NOTE).read_text(encoding="utf-8")
     except OSError:
-        return Mode(is_compiled=False, reason="no extension modules were built here (docs/speed.md says how)")
+        return Mode(is_compiled=False, reason="no extension modules were built here, docs/speed.md says how")
     names = changed(root, note)
     if len(names) == len(MODULES):
         reason = "the extension modules were built for another version or another Python; `make venv` builds them anew"
