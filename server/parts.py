@@ -27,13 +27,14 @@ Check = Callable[[], str | None]
 class PublicFace:
     """How clients see the server. `hosts`: names that it answers for, beside localhost and addresses.
 
-    `over_tls`: whether they come over TLS (a proxy's). `source_in_id`: whether a CloudEvent's source is part of its
-    event_id.
+    `origins`: whose pages may ask from browsers. `over_tls`: whether they come over TLS (a proxy's). `source_in_id`:
+    whether a CloudEvent's source is part of its event_id.
     """
 
     hosts: Sequence[str] = ()
     over_tls: bool = False
     source_in_id: bool = True
+    origins: Sequence[str] = ()
 
 
 @dataclass

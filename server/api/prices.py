@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from starlette.responses import Response
 
 from application.access.identity import Action
 from application.accounts.plan import account_plan
 from application.prices.price_list import AccountPlan, price_list, rate_limits
+from application.prices.rate_limit_counters import Count, RedisCounters
+from metering.book import RateLimit
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.problems import Problem, ProblemType
@@ -35,8 +38,16 @@ async def public_prices(call: Call) -> Response:
 async def account_rate_limits(call: Call) -> Response:
     """The rate limits that the account's plan has."""
     published, plan, now = reads_of(call).book(), await _plan(call), clock.now_ms()
-    name = plan.name if plan is not None and plan.counts(now) else None
-    return json_answer({"as_of": published.book_id, "plan": name, "rate_limits": rate_limits(published, name)})
+    name, counters, account_id = None, reads_of(call).counters, call.account or ""
+    if plan is not None and plan.counts(now):
+        name = plan.name
+    count = None if counters is None else partial(_counted, counters, account_id)
+    limits = await asyncio.to_thread(rate_limits, published, name, count)
+    return json_answer({"as_of": published.book_id, "plan": name, "rate_limits": limits})
+
+
+def _counted(counters: RedisCounters, account_id: str, limit: RateLimit, allowed: int) -> Count | None:
+    return counters.count(limit, allowed, account_id)
 
 
 async def _plan(call: Call) -> AccountPlan | None:

@@ -154,6 +154,7 @@ class RateLimitShown(TypedDict):
     used: int | None
     remaining: int | None
     reset: Time | None
+    larger_plan: Annotated[str | None, Meta(description="the plan that allows a little more")]
 
 
 class RateLimitsShown(TypedDict):

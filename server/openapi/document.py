@@ -67,6 +67,8 @@ def openapi_document(operations: Sequence[Operation]) -> dict[str, Any]:
 _HEADERS: dict[str, Any] = {
     "x-request-id": {"description": "the request's id, yours where it is a sane one", "schema": {"type": "string"}},
     "Retry-After": {"description": "seconds until it is worth another try", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "the bound: its name, quota and unit", "schema": {"type": "string"}},
+    "RateLimit": {"description": "what is left of it", "schema": {"type": "string"}},
 }
 
 
@@ -173,6 +175,8 @@ def _described(text: str, kinds: Sequence[ProblemType]) -> dict[str, Any]:
     headers = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
     if any(kind.status in {429, 503} for kind in kinds):
         headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
+    if any(kind.status == 429 for kind in kinds):
+        headers |= {name: {"$ref": f"#/components/headers/{name}"} for name in ("RateLimit-Policy", "RateLimit")}
     types = [TYPE_PREFIX + kind.slug for kind in kinds]
     schema = {
         "allOf": [
