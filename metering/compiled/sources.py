@@ -27,6 +27,9 @@ MODULES = (
     "metering.subjects",
     "metering.validation",
     "metering.windows",
+    "schemas.plans",
+    "schemas.walking",
+    "schemas.wire",
 )
 """What every event goes through, once or more."""
 
