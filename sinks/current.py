@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.inserts import CURRENT, Insert, newest_of
+from sinks.inserts import CURRENT, LATEST_BALANCES, Insert, inserts_of
 from sinks.parameters import Parameters
 from sinks.rows import LAST_TIME, Record
 
@@ -177,10 +177,10 @@ def _rows_of(unloaded: Unloaded, now: int) -> tuple[list[Mapping[str, Any]], lis
     current: list[Mapping[str, Any]] = []
     balances: list[Mapping[str, Any]] = []
     for name, batches in unloaded.items():
-        for insert in newest_of(name, list(batches)):
+        for insert in inserts_of(name, batches):
             if insert.table == CURRENT:
                 current += [row for row in _shown_current(insert, now) if row["kind"] != "hold" or row["counts"]]
-            else:
+            elif insert.table == LATEST_BALANCES:
                 balances += [row | {"at_ms": row["at"]} for row in _by_row(insert)]
     return current, balances
 
