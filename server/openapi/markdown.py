@@ -22,9 +22,9 @@ def renewed(page: str, document: Mapping[str, Any]) -> str:
     parts = {"operations": "\n".join(_operations(document)), "problems": "\n".join(_problems())}
     for name, text in parts.items():
         begin, end = _BEGIN.format(name=name), _END.format(name=name)
-        before, found, rest = page.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not found or not closed:
+        before, opening, rest = page.partition(begin)
+        _, closing, after = rest.partition(end)
+        if not opening or not closing:
             raise ValueError(f"the page has no part {name!r}: {begin} … {end}")
         page = f"{before}{begin}\n\n{text}\n\n{end}{after}"
     return page
