@@ -64,6 +64,7 @@ def test_history_shows_a_refund_once_it_is_loaded_too() -> None:
         async with Followed(worker) as decisions:
             following = Following(decisions, LoadedWatch(store, NAMES), NAMES)
             worker.answer(7, [], applied=[{"command": "refund", "id": "r-1"}])
+            await decisions.wait_long(NAMES.billed, 0, 7)
             store.at[NAMES.billed] = 8
             assert not await following.loaded(RECEIPT, 0.3)
             store.at[NAMES.refunds] = 7
