@@ -21,6 +21,7 @@ from server.api.table import OPERATIONS
 from server.limits import Usage
 from server.middleware.hosts import HostMiddleware
 from server.middleware.observed import ObservedMiddleware
+from server.pages.dispatch import Pages, is_page
 from server.parts import Parts
 
 _BEARER = "bearer "
@@ -39,6 +40,7 @@ class _Dispatch:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._router = Router(OPERATIONS)
+        self._pages = Pages(parts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,6 +54,8 @@ class _Dispatch:
 
     async def _answer(self, scope: Scope, receive: Receive, usage: Usage) -> Response:
         observed = scope["state"]["observed"]
+        if is_page(scope["raw_path"]):
+            return await self._pages.answer(scope, receive, usage)
         try:
             match = self._router.match(scope["method"], scope["raw_path"])
             observed.route = match.operation.path
