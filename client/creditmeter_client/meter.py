@@ -14,6 +14,7 @@ from typing import Any
 from creditmeter_client.aio import AsyncQuestions
 from creditmeter_client.clock import Clock, SystemClock
 from creditmeter_client.errors import MeterError, MeterUnavailable, NotSupported
+from creditmeter_client.ids import new_id
 from creditmeter_client.recording.memory_queue import Entry
 from creditmeter_client.recording.outbox import Outbox
 from creditmeter_client.recording.sender import SenderThread
@@ -28,7 +29,7 @@ from creditmeter_client.results import (
 )
 from creditmeter_client.settings import MeterSettings
 from creditmeter_client.transport import EventTransport, HoldRequest, Questions
-from creditmeter_client.usage import Event, Outcome, Usage, event_of, new_id, refund_of
+from creditmeter_client.usage import Event, Outcome, Usage, event_of, refund_of
 from creditmeter_client.workers import Workers
 
 logger = logging.getLogger(__name__)

@@ -189,6 +189,9 @@ class Outbox:
         size = len(entry.line)
         with self._lock:
             room = not self._closed and self._memory.reserve(size)
+            if room and not self._settings.durable:
+                self._memory.add(entry)
+                return True
         if not room:
             return self._keep_or_lose(entry, "the queue is full", sync=self._settings.durable)
         self._copy(entry)
@@ -371,4 +374,5 @@ class Outbox:
 
     def _count(self, **more: int) -> None:
         with self._lock:
-            self._counts.update(more)
+            for name, number in more.items():
+                self._counts[name] += number
