@@ -1,4 +1,4 @@
-"""`python -m local.vendored`: fetches the vendored front-end files again from npm, by package and version, and compares.
+"""`python -m local.vendored`: fetches the vendored front-end files again from npm, by name and version, and compares.
 
 A folder of vendored files has a manifest.json: of each package its name, version, licence and files, each with the path
 in the package, the name here and its SHA-256. `check` needs no network, `compare` needs npm. With `--write`, files that
@@ -87,7 +87,12 @@ def _packed(name: str, folder: Path) -> Path:
     if (npm := shutil.which("npm")) is None:
         raise ServerFailed("npm was not found: install Node.js to fetch vendored files again")
     run = subprocess.run(
-        [npm, "pack", "--silent", name], cwd=folder, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        [npm, "pack", "--silent", name],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if run.returncode != 0:
         raise ServerFailed(f"npm could not fetch {name}:\n{run.stderr}")
@@ -100,7 +105,9 @@ def main(arguments: Sequence[str]) -> int:
         print_progress("usage: python -m local.vendored [--write]")
         return 2
     try:
-        problems = [problem for folder in FOLDERS if folder.is_dir() for problem in compare(folder, write=bool(arguments))]
+        problems = [
+            problem for folder in FOLDERS if folder.is_dir() for problem in compare(folder, write=bool(arguments))
+        ]
     except ServerFailed as error:
         print_progress(str(error))
         return 1

@@ -37,7 +37,7 @@ class OpenGrant:
 
 @dataclass(frozen=True, slots=True)
 class BurnDown:
-    """`runs_out_at` (ms): None where it lasts. `points`: (ms, balance), from now on; two at one time where a grant ends.
+    """`runs_out_at` (ms): None where it lasts. `points`: (ms, balance), from now on; two at one where a grant ends.
 
     `lapsing`: credits that end unused with their grants.
     """
@@ -48,7 +48,7 @@ class BurnDown:
 
 
 def left_in_grants(balance: int, grants: Sequence[tuple[int, int | None]]) -> list[OpenGrant]:
-    """Shares a balance out to grants (credits, expires_at), those that end last keeping theirs longest; first end first.
+    """Shares a balance out to grants (credits, expires_at): those that end last keep theirs longest. First end first.
 
     What is beyond the grants never ends.
     """
@@ -92,16 +92,16 @@ def closing_balances(store: UsageStore, account_id: str, from_ms: int) -> dict[s
     where = f"account_id = {bound.bind(account_id, 'String')} AND day >= {day(bound, from_ms)}"
     tables = (("billed_rows", 0), ("grant_rows", 0), ("refund_rows", 1))  # of one message a refund comes last
     rows = " UNION ALL ".join(
-        f"SELECT day, toString(assumeNotNull(credit_type)) AS type, assumeNotNull(balance_after) AS amount, "
+        f"SELECT day, toString(assumeNotNull(credit_type)) AS type, assumeNotNull(balance_after) AS amount, "  # noqa: S608 -- bound
         f"source_offset AS at_offset, {step} AS step, toInt64(position) AS place FROM {table} "
         f"WHERE {where} AND isNotNull(credit_type) AND isNotNull(balance_after)"
         for table, step in tables
     )
-    answer = store.rows(
-        f"SELECT type, toInt64(toInt32(day)) AS number, argMax(amount, (at_offset, step, place)) AS closing "  # noqa: S608
-        f"FROM ({rows}) GROUP BY type, number ORDER BY type, number",
-        bound.parameters,
+    sql = (
+        "SELECT type, toInt64(toInt32(day)) AS number, argMax(amount, (at_offset, step, place)) AS closing "  # noqa: S608 -- bound
+        f"FROM ({rows}) GROUP BY type, number ORDER BY type, number"
     )
+    answer = store.rows(sql, bound.parameters)
     balances: dict[str, dict[int, int]] = {}
     for row in answer:
         balances.setdefault(row["type"], {})[int(row["number"])] = int(row["closing"])

@@ -35,7 +35,9 @@ def row_actions(text: str) -> tuple[RowAction, ...]:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         label, equals, template = (piece.strip() for piece in part.partition("="))
         if not equals or not 1 <= len(label) <= _LONGEST_LABEL:
-            raise ValueError(f"should be LABEL = URL, separated by semicolons; a label has 1 to {_LONGEST_LABEL} characters")
+            raise ValueError(
+                f"should be LABEL = URL, separated by semicolons; a label has 1 to {_LONGEST_LABEL} characters"
+            )
         action = RowAction(label, template)
         _check(action)
         actions.append(action)

@@ -30,7 +30,9 @@ def usage_choices(reader: UsageReader, scope: UsageScope) -> UsageChoices:
     """What the lines in scope have, at the present instant. Raises TooMuch, Failed."""
     bound = Bound()
     where = line_conditions(bound, scope, Filters(), reader.positions.now(scope), None)
-    groups = [f"groupUniqArrayIf({MOST})(assumeNotNull({name}), isNotNull({name})) AS {name}_values" for name in _FIELDS]
+    groups = [
+        f"groupUniqArrayIf({MOST})(assumeNotNull({name}), isNotNull({name})) AS {name}_values" for name in _FIELDS
+    ]
     # A row that is there twice is the same twice: no FINAL is needed.
     rows = reader.store.rows(f"SELECT {', '.join(groups)} FROM billed_rows WHERE {where}", bound.parameters)
     return UsageChoices(*(tuple(sorted(rows[0][f"{name}_values"])) for name in _FIELDS))

@@ -10,7 +10,7 @@ from application.usage.conditions import of_refunds
 from application.usage.cursors import Cursor, CursorKeys, question_digest
 from application.usage.newest import Behind, Table, days_of, newest
 from application.usage.query import BadQuery, Filters
-from application.usage.rows import UsageRow, line_row, order, refund_row
+from application.usage.rows import UsageRow, line_row, order, refund_row, without_others
 from application.usage.scope import UsageScope
 from application.usage.store import UsageStore
 
@@ -86,6 +86,8 @@ class UsageReader:
             # Refunds before the last line of a full page are on a later page.
             needed = asked.from_time(rows[-1].at) if len(rows) >= count else asked
             rows += [shown(row, names) for row in newest(self.store, table, needed, count)]
+        if query.scope.actor is not None:
+            rows = [without_others(row) for row in rows]
         return sorted(rows, key=lambda row: order(row.key), reverse=True)[:count]
 
     def asked(self, query: HistoryQuery, begun: Cursor) -> Iterator[tuple[Table, Behind]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from application.accounts.standing import period_of
@@ -21,6 +22,7 @@ MEMBERS = (("anna", "Anna Berg", 5), ("ben", "Ben Okafor", 3), ("carla", "Carla 
 
 _MINUTE, _HOUR, _DAY = 60_000, 3_600_000, 86_400_000
 _DAILY = 62
+_BOOK_NAME, _ANNOUNCED = "example_account.yaml", "2999-01-01T00:00:00Z"
 _COMPANIES = tuple(
     f"{name}.example" for name in (
         "northwind", "bluepeak", "harbor", "lumen", "oakline", "quanta", "redwood", "solaris", "tidewater", "umbra",
@@ -46,7 +48,8 @@ _REASONS = ("bounced e-mail address", "wrong company", "goodwill", "outage of a 
 
 def example_book(now: int) -> str:
     """The price book: a version since long ago, and one that is announced for in three weeks."""
-    return _BOOK.format(announced=format_instant((now // _DAY + 21) * _DAY))
+    text = (Path(__file__).parent / _BOOK_NAME).read_text(encoding="utf-8")
+    return text.replace(_ANNOUNCED, format_instant((now // _DAY + 21) * _DAY))
 
 
 def example_commands(now: int, seed: int = 1) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -70,10 +73,10 @@ def example_commands(now: int, seed: int = 1) -> Iterator[tuple[str, dict[str, A
 
 
 def _settings(start: int) -> dict[str, Any]:
-    return {
-        "update_id": "example-settings", "account_id": ACCOUNT, "plan": {"name": "pro", "started_at": start, "ends_at": None},
-        "on_empty": "allow", "alert_below": {"credits": 5_000, "phone": 20}, "at": start,
-    }  # fmt: skip
+    plan = {"name": "pro", "started_at": start, "ends_at": None}
+    marks = {"credits": 5_000, "phone": 20}
+    settings = {"account_id": ACCOUNT, "plan": plan, "on_empty": "allow", "alert_below": marks}
+    return settings | {"update_id": "example-settings", "at": start}
 
 
 def _grants(start: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -93,7 +96,7 @@ def _grant(
 
 
 def _refund(rng: random.Random, day: int, events: list[dict[str, Any]], at: int) -> dict[str, Any]:
-    charged = [event for event in events if event["outcome"] == "processed" and event["endpoint"] == "/v1/email/verify"]
+    charged = [event for event in events if (event["outcome"], event["endpoint"]) == ("processed", "/v1/email/verify")]
     event = rng.choice(charged or events)
     return {
         "refund_id": f"example-refund-{day}", "account_id": ACCOUNT, "event_id": event["event_id"], "charge": None,
@@ -104,8 +107,8 @@ def _refund(rng: random.Random, day: int, events: list[dict[str, Any]], at: int)
 def _holds(now: int) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, (credits_, reason) in enumerate(((600, "export of the spring campaign"), (150, "nightly CRM sync"))):
         yield "hold", {
-            "hold_id": f"example-hold-{number}", "account_id": ACCOUNT, "credits": {"credits": credits_}, "held_at": now,
-            "expires_at": now + (6 + number) * _HOUR, "reason": reason,
+            "hold_id": f"example-hold-{number}", "account_id": ACCOUNT, "credits": {"credits": credits_},
+            "held_at": now, "expires_at": now + (6 + number) * _HOUR, "reason": reason,
         }  # fmt: skip
 
 
@@ -142,38 +145,3 @@ def _attributes(endpoint: str, company: str, person: str, visitor: str) -> dict[
         "/v1/ip": f"Visitor {visitor}", "/v1/phone/find": f"Phone of {person}",
     }  # fmt: skip
     return {"description": described[endpoint]} if endpoint in described else {}
-
-
-_BOOK = """\
-price_lock: none
-rate_limits:
-  - {{name: search, when: {{endpoint: /v1/people/search}}, requests: 60, per: 1m, plans: {{pro: 300}}}}
-  - {{name: everything, when: {{}}, requests: 600, per: 1m, plans: {{pro: 3000}}}}
-versions:
-  - version: "2026-01"
-    effective_from: 2020-01-01T00:00:00Z
-    charges: &charges
-      - &company {{charge: company, feature: Company data, action: Company profile, when: {{endpoint: /v1/company}}, credit_type: credits,
-         credits: 40, unique: {{by: [domain], within: 24h}}}}
-      - &people {{charge: people, feature: People search, action: Search people, when: {{endpoint: /v1/people/search}}, credit_type: credits,
-         per: results, credits: 2, plans: {{pro: 1}}}}
-      - &find {{charge: find-email, feature: E-mail finder, action: Find an e-mail, when: {{endpoint: /v1/email/find}}, credit_type: credits,
-         per: results, credits: 20}}
-      - &verify {{charge: verify-email, feature: E-mail finder, action: Verify an e-mail, when: {{endpoint: /v1/email/verify}}, credit_type: credits, credits: 3}}
-      - &ip {{charge: ip, feature: Visitor identification, action: IP lookup, when: {{endpoint: /v1/ip}}, credit_type: credits, credits: 10,
-         unique: {{by: [ip], within: 24h}}}}
-      - &phone {{charge: phone, feature: Phone finder, action: Find a phone number, when: {{endpoint: /v1/phone/find}}, credit_type: phone,
-         per: phones, credits: 15}}
-      - &usage {{charge: usage, feature: Account, action: Usage, when: {{endpoint: /v1/usage}}, credit_type: credits, credits: 0}}
-  - version: next
-    effective_from: {announced}
-    charges:
-      - {{charge: company, feature: Company data, action: Company profile, when: {{endpoint: /v1/company}}, credit_type: credits,
-         credits: 35, unique: {{by: [domain], within: 24h}}}}
-      - *people
-      - *find
-      - {{charge: verify-email, feature: E-mail finder, action: Verify an e-mail, when: {{endpoint: /v1/email/verify}}, credit_type: credits, credits: 2}}
-      - *ip
-      - *phone
-      - *usage
-"""

@@ -101,8 +101,8 @@ class Chart:
                 if series.values[at] > 0:
                     low, reach = reach, reach + series.values[at]
                     y, bottom = (HEIGHT - HEIGHT * amount / self.top for amount in (reach, low))
-                    bar = (at * step + step * _GAP / 2, y, step * (1 - _GAP), bottom - y)
-                    drawn.append(Bar(*(round(number, 2) for number in bar), series.colour))
+                    x, width = at * step + step * _GAP / 2, step * (1 - _GAP)
+                    drawn.append(Bar(round(x, 2), round(y, 2), round(width, 2), round(bottom - y, 2), series.colour))
         return drawn
 
     def _columns(self) -> list[list[int]]:
@@ -163,6 +163,6 @@ def round_up(amount: int) -> int:
     """The least of 1, 2, 2.5, 5 or 10 times a power of ten that is not below the amount; 0 for 0."""
     if amount <= 0:
         return 0
-    power = 10 ** (len(str(amount)) - 1)
+    power: int = 10 ** (len(str(amount)) - 1)
     steps = (power, 2 * power, 5 * power // 2, 5 * power, 10 * power)
     return next(step for step in steps if step >= amount)

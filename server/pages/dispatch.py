@@ -64,7 +64,7 @@ class Pages:
             return _problem_page(call, problem_of(error))
 
     async def _identify(self, call: PageCall, match: Match) -> None:
-        """Puts into the call who has signed in, and the account that it is about. Raises Problem: 401, 403, 404, 429."""
+        """Puts into the call who has signed in, and which account it is about. Raises Problem: 401, 403, 404, 429."""
         action = match.operation.action
         if action is None:
             return

@@ -41,7 +41,9 @@ class LineChart:
         drawn = []
         for line in self.lines:
             places = [(at, value) for at, value in enumerate(line.values) if value is not None]
-            points = (f"{at * step:.1f},{HEIGHT - HEIGHT * max(value, 0) / max(self.top, 1):.1f}" for at, value in places)
+            points = (
+                f"{at * step:.1f},{HEIGHT - HEIGHT * max(value, 0) / max(self.top, 1):.1f}" for at, value in places
+            )
             drawn.append((line, " ".join(points)))
         return drawn
 

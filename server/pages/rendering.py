@@ -20,8 +20,10 @@ from starlette.responses import Response
 from application.usage.query import REFUNDED
 from metering.records import Decision, Outcome
 from metering.windows import parse_instant
+from server.api.paths import segment_of
 from server.pages import times
-from server.pages.cookies import notice_cookie, notice_cookie_name
+from server.pages.cookies import notice_cookie
+from server.pages.notices import notice_of
 from server.pages.page_call import PageCall
 from server.pages.static_files import static_url
 from sinks.printable import visible
@@ -43,7 +45,7 @@ HTML = "text/html; charset=utf-8"
 
 def page(call: PageCall, template: str, status: int = 200, **values: Any) -> Response:
     """The page of a template, for whoever has signed in."""
-    notice = call.cookies.get(notice_cookie_name(over_tls=call.over_tls))
+    notice = notice_of(call)
     content = _environment().get_template(template).render(
         call=call, who=call.identity, face=call.parts.face, zone=call.zone, notice=notice, **values
     )  # fmt: skip
@@ -71,7 +73,7 @@ def _environment() -> Environment:
         "number": number, "signed": signed, "exact": _exact, "data": _data, "datetime": times.date_time,
         "date": times.date, "iso": times.iso, "mixed": _mixed, "sentence": _sentence,
     }  # fmt: skip
-    environment.globals |= {"static": static_url, "badges": BADGES}
+    environment.globals |= {"static": static_url, "badges": BADGES, "segment": segment_of, "field_day": times.field_day}
     return environment
 
 
@@ -97,7 +99,10 @@ def _sentence(text: str, zone: ZoneInfo) -> Markup:
     parts, done = [], 0
     for match in _INSTANT.finditer(text):
         shown = times.date_time(parse_instant(match[0]), zone)
-        parts += [escape(visible(text[done : match.start()])), Markup('<time datetime="{}">{}</time>').format(match[0], shown)]
+        parts += [
+            escape(visible(text[done : match.start()])),
+            Markup('<time datetime="{}">{}</time>').format(match[0], shown),
+        ]
         done = match.end()
     return Markup("").join([*parts, escape(visible(text[done:]))])
 

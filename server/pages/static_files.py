@@ -1,4 +1,4 @@
-"""Scripts, styles and pictures of the pages: read once, named with a part of their content's digest, kept by browsers."""
+"""Scripts, styles and pictures of the pages: read once, kept by browsers under the digest of what they have."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ def parsed(text: str, zone: ZoneInfo) -> int:
     return _ms(moment if moment.tzinfo is not None else moment.replace(tzinfo=zone))
 
 
-def field_text(ms: int, zone: ZoneInfo) -> str:
-    """An instant as a date and time field holds it, to the minute."""
-    return f"{local(ms, zone):%Y-%m-%dT%H:%M}"
+def field_day(ms: int, zone: ZoneInfo) -> str:
+    """The instant's day as a date field holds it."""
+    return f"{local(ms, zone):%Y-%m-%d}"
 
 
 def _ms(moment: datetime) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from application.usage.query import VALUES, Filters
 from application.usage.scope import check_actors
@@ -20,7 +21,7 @@ _DAYS = {"1d": 1, "7d": 7, "30d": 30, "90d": 90, "12m": 365}
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`filters` have a time that is open to the future, where the reader did not end it. `period`: of PERIODS, or custom.
+    """`filters`: their time is open to the future where the reader did not end it. `period`: of PERIODS, or custom.
 
     `from_text` and `to_text`: the time as it was given; `to_text` as a date means the whole of that day.
     """
@@ -50,7 +51,7 @@ class Choice:
         """The choice without one of its filters."""
         if name == "text":
             return replace(self, filters=replace(self.filters, text=None))
-        rest = tuple(other for other in getattr(self.filters, name) if other != value)
+        rest: Any = tuple(other for other in getattr(self.filters, name) if other != value)
         return replace(self, filters=replace(self.filters, **{name: rest}))
 
 

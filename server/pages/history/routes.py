@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from starlette.responses import Response
@@ -12,10 +13,11 @@ from application.access.members import member_names
 from application.usage.choices import UsageChoices, usage_choices
 from application.usage.counting import MOST, count_up_to
 from application.usage.export import export
-from application.usage.history import HistoryQuery, Page as RowsPage
+from application.usage.history import HistoryQuery
+from application.usage.history import Page as RowsPage
 from application.usage.newest import DAY, Table, days_of
 from application.usage.query import Filters
-from application.usage.scope import UsageScope, scope_of
+from application.usage.scope import scope_of
 from server.api.problems import Problem, ProblemType
 from server.api.reads import reads_of
 from server.api.usage import CSV, query_problems, streamed
@@ -126,11 +128,11 @@ def _charted_unit(call: PageCall, choice: Choice, units: list[str], primary: str
     return units[0] if units else None
 
 
-def _unit(call: PageCall) -> Parameters:
+def _unit(call: PageCall) -> dict[str, str | Sequence[str] | None]:
     return {"unit": call.first("unit")}
 
 
-def _in_period(parameters: Parameters, name: str) -> dict[str, object]:
+def _in_period(parameters: Parameters, name: str) -> Parameters:
     return {**parameters, "from": None, "to": None, "period": name}
 
 

@@ -23,7 +23,7 @@ MOST = 50
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Of one endpoint, or of all. `processed` and `failed` of `rated`; `apart`: by outcome, those that are in neither."""
+    """Of one endpoint, or of all. `processed` and `failed` of `rated`; `apart`: by outcome, those in neither."""
 
     endpoint: str
     requests: int
@@ -41,7 +41,7 @@ class Requests:
     def percent(self, count: int) -> str:
         """A share of the rated ones, rounded half up to a tenth of a percent: `98.4 %`; a dash where there are none."""
         if not self.rated:
-            return "–"
+            return "\u2013"
         tenths = (2_000 * count + self.rated) // (2 * self.rated)
         return f"{tenths // 10}.{tenths % 10}\u00a0%"
 
@@ -62,7 +62,9 @@ def requests_by_endpoint(
             value = cell.values[Measure.CREDITS]
             charged[str(cell.group["endpoint"])] = value if isinstance(value, int) else 0
     return [
-        replace(_requests(str(cell.group["endpoint"]), cell.values), credits=charged.get(str(cell.group["endpoint"]), 0))
+        replace(
+            _requests(str(cell.group["endpoint"]), cell.values), credits=charged.get(str(cell.group["endpoint"]), 0)
+        )
         for cell in cells
     ]
 
@@ -78,16 +80,21 @@ def sorted_requests(rows: list[Requests], by: str) -> list[Requests]:
     if by == "endpoint":
         return sorted(rows, key=lambda row: row.endpoint)[:MOST]
     if by in {"success", "failure"}:
-        counted = {"success": lambda row: row.processed, "failure": lambda row: row.failed}[by]
-        return sorted(rows, key=lambda row: (-counted(row) * 1_000_000 // max(row.rated, 1), row.endpoint))[:MOST]
+        return sorted(rows, key=lambda row: (-_millionths(row, by), row.endpoint))[:MOST]
     counts = {"credits": "credits", "requests": "requests", "repeats": "repeats"}
     return sorted(rows, key=lambda row: (-getattr(row, counts[by]), row.endpoint))[:MOST]
+
+
+def _millionths(row: Requests, by: str) -> int:
+    return (row.processed if by == "success" else row.failed) * 1_000_000 // max(row.rated, 1)
 
 
 def _requests(endpoint: str, values: dict[Measure, int | Rate]) -> Requests:
     success, failure = values[Measure.SUCCESS_RATE], values[Measure.FAILURE_RATE]
     events, repeats = values[Measure.EVENTS], values[Measure.FREE_REPEATS]
-    if not (isinstance(success, Rate) and isinstance(failure, Rate) and isinstance(events, int) and isinstance(repeats, int)):
+    if not (
+        isinstance(success, Rate) and isinstance(failure, Rate) and isinstance(events, int) and isinstance(repeats, int)
+    ):
         raise TypeError("a count is a number, and a rate a rate")
     return Requests(
         endpoint, events, success.numerator, failure.numerator, success.denominator, success.apart, repeats

@@ -87,10 +87,10 @@ def _overview(call: PageCall, scope: UsageScope, now: int, days: int) -> Overvie
         of_unit = Filters(filters.from_ms, filters.to_ms, credit_type=(unit,))
         chart = credits_chart(reads.usage, scope, of_unit, unit, call.zone)
     prices, limits = _prices(reads, standing, now)
-    return Overview(
-        standing, credit_cards(reads.usage, scope, standing, now, call.zone), unit, chart,
-        all_requests(reads.usage, scope, filters), requests_by_endpoint(reads.usage, scope, filters, unit), prices, limits,
-    )  # fmt: skip
+    cards = credit_cards(reads.usage, scope, standing, now, call.zone)
+    requests = all_requests(reads.usage, scope, filters)
+    endpoints = requests_by_endpoint(reads.usage, scope, filters, unit)
+    return Overview(standing, cards, unit, chart, requests, endpoints, prices, limits)
 
 
 def _prices(reads: Reads, standing: AccountStanding, now: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:

@@ -117,6 +117,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     for (const field of document.querySelectorAll("[data-time-zone]")) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
     for (const form of document.querySelectorAll("form[data-filters]")) form.addEventListener("change", (event) => { if (event.target.matches("select")) form.requestSubmit(); });
+    for (const button of document.querySelectorAll("[data-confirm]")) button.addEventListener("click", (event) => { if (!confirm(button.dataset.confirm)) event.preventDefault(); });
     drawAll(document);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document));
     setInterval(refresh, REFRESH_MS);

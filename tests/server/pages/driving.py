@@ -70,7 +70,11 @@ class Person:
 
 @contextmanager
 def person(
-    world: PagesWorld, chromium: Browser, link: str | None = None, viewport: dict[str, int] | None = None, **options: Any
+    world: PagesWorld,
+    chromium: Browser,
+    link: str | None = None,
+    viewport: dict[str, int] | None = None,
+    **options: Any,
 ) -> Iterator[Person]:
     """Somebody at a browser, signed in where a link is given. Whoever leaves has left no fault behind."""
     context = chromium.new_context(viewport=viewport or DESKTOP, timezone_id=ZONE, **options)

@@ -121,7 +121,7 @@ class TestWhoSeesWhat:
             assert anna.page.request.get(f"{pages.base}{HISTORY}?actor=ben").status == 403
             theirs = anna.page.request.get(f"{pages.base}{HISTORY}.csv?period=all").text()
             assert set(re.findall(r"ev-\d\d-\d{3}", theirs)) & others == set()
-            event = sorted(others)[0]
+            event = min(others)
             assert anna.page.request.get(f"{pages.base}/accounts/{ACCOUNT}/events/{event}").status == 404
 
 
@@ -203,17 +203,13 @@ class TestHistory:
         assert tuple(rows[0]) == ROW_COLUMNS
         stored = sql(
             pages,
-            "SELECT event_id, line, charge, toString(credits) AS credits, ifNull(toString(balance_after), '') AS balance, "
-            f"endpoint, actor FROM billed_rows FINAL WHERE account_id = '{ACCOUNT}' AND feature = 'E-mail finder' "
+            "SELECT event_id, line, charge, toString(credits) AS credits, "
+            "ifNull(toString(balance_after), '') AS balance_after, endpoint, actor FROM billed_rows FINAL "
+            f"WHERE account_id = '{ACCOUNT}' AND feature = 'E-mail finder' "
             "ORDER BY occurred_at DESC, event_id DESC, line DESC",
         )
-        assert [
-            (row["event_id"], row["line"], row["charge"], row["credits"], row["balance_after"], row["endpoint"], row["actor"])
-            for row in rows
-        ] == [
-            (row["event_id"], str(row["line"]), row["charge"], row["credits"], row["balance"], row["endpoint"], row["actor"])
-            for row in stored
-        ]  # fmt: skip
+        names = ("event_id", "line", "charge", "credits", "balance_after", "endpoint", "actor")
+        assert [[row[name] for name in names] for row in rows] == [[str(row[name]) for name in names] for row in stored]
         assert len(rows) > 500
 
     def test_the_menu_of_a_row(self, owner: Person, pages: PagesWorld) -> None:
@@ -327,17 +323,23 @@ class TestEverywhere:
     def test_figures_refresh_and_menus_stay(self, owner: Person, pages: PagesWorld) -> None:
         page = owner.page
         owner.open(f"/accounts/{ACCOUNT}")
-        with page.expect_response(lambda response: response.request.headers.get("hx-request") == "true", timeout=20_000):
+        with page.expect_response(
+            lambda response: response.request.headers.get("hx-request") == "true", timeout=20_000
+        ):
             page.wait_for_timeout(1)
         expect(page.locator(".uplot").first).to_be_visible()
+
+
+SHOWN = (
+    "date", "description", "credits", "user", "event_id", "request_id", "attributes", "reason", "refund_id", "user_id",
+)  # fmt: skip
 
 
 class TestOddTexts:
     def test_they_are_shown_as_texts(self, pages: PagesWorld, chromium: Browser) -> None:
         with person(pages, chromium, pages.link(Role.OWNER, ODD)) as somebody:
             page = somebody.page
-            every = "&".join(f"show={name}" for name in ("date", "description", "credits", "user", "event_id", "request_id",
-                                                          "attributes", "reason", "refund_id", "user_id"))  # fmt: skip
+            every = "&".join(f"show={name}" for name in SHOWN)
             base = page.url
             assert page.goto(f"{base}/history?refunds=true&{every}").status == 200  # type: ignore[union-attr]
             assert page.locator("script:not([src])").count() == 0

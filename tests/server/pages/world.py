@@ -78,7 +78,7 @@ def opened_pages(folder: Path) -> Iterator[PagesWorld]:
         access.follow()
         for actor, name, _ in MEMBERS:
             put_member(access, OPERATOR, ACCOUNT, actor, name, f"{actor}@acme.example")
-        reads = stack.enter_context(opened_reads(pipeline, SinkUsage(sink, PATIENT), SECRETS, status=status_of_nothing))
+        reads = stack.enter_context(opened_reads(pipeline, SinkUsage(sink, PATIENT), SECRETS, status=shown_status))
         wait_for_book(reads)
         server = stack.enter_context(opened_world(pipeline, FACE, reads=reads))
         server.parts.access = access
@@ -88,8 +88,8 @@ def opened_pages(folder: Path) -> Iterator[PagesWorld]:
 def odd_commands(now: int) -> Iterator[tuple[str, dict[str, object]]]:
     """Events whose every text is an odd one."""
     yield "grant", {
-        "grant_id": ODD_IDS[0], "account_id": ODD, "credit_type": "credits", "credits": 1_000, "granted_at": now - 9_000,
-        "expires_at": None, "reason": ODD_IDS[1],
+        "grant_id": ODD_IDS[0], "account_id": ODD, "credit_type": "credits", "credits": 1_000,
+        "granted_at": now - 9_000, "expires_at": None, "reason": ODD_IDS[1],
     }  # fmt: skip
     for number, text in enumerate(ODD_IDS):
         yield "request", {
@@ -104,9 +104,21 @@ def odd_commands(now: int) -> Iterator[tuple[str, dict[str, object]]]:
         }  # fmt: skip
 
 
-def status_of_nothing() -> dict[str, object]:
-    """What `creditmeter status --json` shows of a pipeline that has just begun."""
-    return {}
+def shown_status() -> dict[str, object]:
+    """What `creditmeter status --json` shows; the real one asks processes that a pipeline in memory has not."""
+    group = {"processes": 1, "behind": 1_234, "began": True}
+    part = {
+        "partition": 0, "first": 0, "end": 5_000, "to_rate": 1_234, "waiting_since": clock.now_ms() - 4_000,
+        "to_load": 20, "held_back": 0, "held_since": None,
+    }  # fmt: skip
+    store = {"what": "ClickHouse", "url": "http://127.0.0.1:8127", "well": True, "detail": "answers"}
+    return {
+        "bootstrap": "127.0.0.1:9092", "topic_prefix": "credits", "topics": {"credits.requests": 5_000},
+        "input": [part], "rating": {"group": "credits.rating", **group},
+        "loading": {"group": "credits.loading", **group}, "books": None, "endpoints": [store],
+        "checkpoints": [{"partition": 0, "applied": 4_000, "made_at": clock.now_ms(), "bytes": 81_920}],
+        "loaded": [], "problems": ["worker 2 does not answer"],
+    }  # fmt: skip
 
 
 @contextmanager
