@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from application.usage.as_of import AsOf, Positions
+from application.usage.as_of import AsOf, Positions, pinned
 from application.usage.conditions import of_refunds
 from application.usage.cursors import Cursor, CursorKeys, question_digest
 from application.usage.newest import Behind, Table, days_of, newest
@@ -62,6 +62,10 @@ class UsageReader:
         self.store = store
         self.positions = positions
         self._keys = keys
+
+    def at_one_instant(self, scope: UsageScope) -> UsageReader:
+        """A reader of which every answer is of the present instant, asked for once: for a page of several answers."""
+        return UsageReader(self.store, pinned(self.positions, scope), self._keys)
 
     def page(self, query: HistoryQuery, cursor: str | None = None, names: dict[str, str] | None = None) -> Page:
         """One page. `names`: people's names by actor. Raises BadQuery, BadCursor, TooMuch, Failed."""

@@ -106,17 +106,18 @@ async def get_row_csv(call: PageCall) -> Response:
 
 def _view(call: PageCall, query: HistoryQuery, choice: Choice, names: dict[str, str], now: int) -> HistoryView:
     reads = reads_of(call)
-    choices = usage_choices(reads.usage, query.scope)
-    rows = reads.usage.page(query, call.first("cursor") or None, names)
+    usage = reads.usage.at_one_instant(query.scope)
+    choices = usage_choices(usage, query.scope)
+    rows = usage.page(query, call.first("cursor") or None, names)
     units = list(choices.credit_type)
     unit = _charted_unit(call, choice, units, reads.primary_credit_type)
     chart = None
     if unit is not None:
-        first_day, last_day = days_of(reads.usage.store, Table.LINES, query.scope)
+        first_day, last_day = days_of(usage.store, Table.LINES, query.scope)
         first_ms = first_day * DAY if first_day <= last_day else None
         filters = charted(replace(choice.filters, credit_type=(unit,)), first_ms, now, call)
-        chart = None if filters is None else credits_chart(reads.usage, query.scope, filters, unit, call.zone)
-    return HistoryView(choices, rows, count_up_to(reads.usage, query), chart, units)
+        chart = None if filters is None else credits_chart(usage, query.scope, filters, unit, call.zone)
+    return HistoryView(choices, rows, count_up_to(usage, query), chart, units)
 
 
 def _charted_unit(call: PageCall, choice: Choice, units: list[str], primary: str | None) -> str | None:

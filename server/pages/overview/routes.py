@@ -76,7 +76,8 @@ async def get_overview(call: PageCall) -> Response:
 
 def _overview(call: PageCall, scope: UsageScope, now: int, days: int) -> Overview:
     reads = reads_of(call)
-    standing = account_standing(reads.usage, scope, now)
+    usage = reads.usage.at_one_instant(scope)
+    standing = account_standing(usage, scope, now)
     units = list(standing.credits)
     unit = next(
         (unit for unit in (call.first("unit"), reads.primary_credit_type) if unit in units), units[0] if units else None
@@ -85,11 +86,11 @@ def _overview(call: PageCall, scope: UsageScope, now: int, days: int) -> Overvie
     chart = None
     if unit is not None:
         of_unit = Filters(filters.from_ms, filters.to_ms, credit_type=(unit,))
-        chart = credits_chart(reads.usage, scope, of_unit, unit, call.zone)
+        chart = credits_chart(usage, scope, of_unit, unit, call.zone)
     prices, limits = _prices(reads, standing, now)
-    cards = credit_cards(reads.usage, scope, standing, now, call.zone)
-    requests = all_requests(reads.usage, scope, filters)
-    endpoints = requests_by_endpoint(reads.usage, scope, filters, unit)
+    cards = credit_cards(usage, scope, standing, now, call.zone)
+    requests = all_requests(usage, scope, filters)
+    endpoints = requests_by_endpoint(usage, scope, filters, unit)
     return Overview(standing, cards, unit, chart, requests, endpoints, prices, limits)
 
 

@@ -56,16 +56,15 @@ async def post_key_revoked(call: PageCall) -> Response:
     access = call.access
     await asyncio.to_thread(access.read_to_end)
     known = access.state.key(call.ids["id"])
-    raise_unless_of_account(call, known and known.account_id, "key")
+    raise_unless_of_account(call, None if known is None else known.account_id, "key")
     await changed(revoke_key, access, author_of(call), call.ids["id"])
     return _back(call, "keys", "The key is revoked. It opens nothing any more.")
 
 
 async def post_member(call: PageCall) -> Response:
     """Add a member, or change one's name and address."""
-    await changed(
-        put_member, call.access, author_of(call), call.account, call.field("actor"), call.field("name"), call.field("email")
-    )  # fmt: skip
+    fields = (call.field("actor"), call.field("name"), call.field("email"))
+    await changed(put_member, call.access, author_of(call), call.account, *fields)
     return _back(call, "members", f"{call.field('name') or call.field('actor')} is a member.")
 
 
@@ -92,7 +91,7 @@ async def post_link_revoked(call: PageCall) -> Response:
     access = call.access
     await asyncio.to_thread(access.read_to_end)
     known = access.state.link(call.ids["id"])
-    raise_unless_of_account(call, known and known.account_id, "link")
+    raise_unless_of_account(call, None if known is None else known.account_id, "link")
     await changed(revoke_link, access, author_of(call), call.ids["id"])
     return _back(call, "links", "The link is ended, and the session that it began.")
 

@@ -26,7 +26,7 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=str(program.program),
             env={**os.environ, **program.environment},
-            args=["--no-sandbox"] if os.getuid() == 0 else [],
+            args=["--disable-gpu", *(["--no-sandbox"] if os.getuid() == 0 else [])],
         )
         yield browser
         browser.close()

@@ -8,18 +8,22 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from application.access.authenticator import KeyAuthenticator
+from application.access.errors import KeyRevoked
 from application.access.identity import Role
 from application.access.members import put_member, remove_member
+from application.access.webhooks import disable_webhook, list_webhooks
 from cli.demo.example_account import ACCOUNT
 from server.api.usage_text import ROW_COLUMNS
-from tests.server.pages.driving import PHONE, Person, person
+from tests.server.pages.driving import PATIENCE_MS, PHONE, Person, person
 from tests.server.pages.world import ODD, ODD_IDS, OPERATOR, PagesWorld
 
-pytestmark = [pytest.mark.slow, pytest.mark.chromium]
+pytestmark = [pytest.mark.slow, pytest.mark.chromium, pytest.mark.timeout(900)]
 
 HISTORY = f"/accounts/{ACCOUNT}/history"
 
@@ -62,6 +66,7 @@ class TestSignIn:
                 answer = pages.server.ask("GET", f"/v1/accounts/{ACCOUNT}/usage", headers=headers)
                 assert answer.status == 401
             assert pages.server.ask("GET", HISTORY, headers={"cookie": f"{name}={token}"}).status == 200
+            somebody.open(HISTORY)
             somebody.page.get_by_role("button", name="Sign out").click()
             expect(somebody.page.get_by_role("heading", name="You are signed out")).to_be_visible()
             assert pages.server.ask("GET", HISTORY, headers={"cookie": f"{name}={token}"}).status == 401
@@ -101,7 +106,7 @@ def cookie_of(somebody: Person) -> str:
 class TestWhoSeesWhat:
     def test_another_account_is_not_there(self, owner: Person, pages: PagesWorld) -> None:
         headers = {"cookie": cookie_of(owner)}
-        other = "~" + "PGI-bydkZDwvYj4"  # the odd account's id
+        other = "~PGI-bydkZDwvYj4"  # the odd account's id, in base64url
         for path in ("", "/history", "/history.csv", "/events/x", "/row.csv?event_id=x"):
             for account in ("zenith", other):
                 assert pages.server.ask("GET", f"/accounts/{account}{path}", headers=headers).status == 404
@@ -272,10 +277,181 @@ class TestHistory:
             assert f"<strong>{word}</strong>".encode() in answer.body
 
 
+SETTINGS = f"/accounts/{ACCOUNT}/settings"
+
+
+class TestSettings:
+    def test_a_key_is_shown_once_reads_and_is_revoked(self, owner: Person, pages: PagesWorld) -> None:
+        page = owner.page
+        owner.open(SETTINGS)
+        page.locator("summary", has_text="Make a key").click()
+        form = page.locator("form", has=page.get_by_role("button", name="Make key"))
+        form.get_by_label("Name").fill("dashboard")
+        form.get_by_label("Ends").select_option("90")
+        form.get_by_role("button", name="Make key").click()
+        key = page.locator(".notice code").inner_text()
+        assert key.startswith("cm_live_")
+        page.reload()  # asks for the page, and sends no form
+        assert page.locator(".notice").count() == 0
+        assert key not in page.content()
+        rows = page.get_by_role("region", name="API keys").locator("tbody tr")
+        expect(rows).to_have_count(1)
+        identity = KeyAuthenticator(pages.access).identify(key)
+        assert (identity.role, identity.account_id, identity.name) == (Role.MEMBER, ACCOUNT, "dashboard")
+        page.once("dialog", lambda dialog: dialog.accept())
+        rows.get_by_role("button", name="Revoke").click()
+        expect(rows).to_contain_text("revoked")
+        with pytest.raises(KeyRevoked):
+            KeyAuthenticator(pages.access).identify(key)
+
+    def test_members_and_links(self, owner: Person, pages: PagesWorld, chromium: Browser) -> None:
+        page = owner.page
+        owner.open(SETTINGS)
+        page.locator("summary", has_text="Add or change a member").click()
+        page.get_by_label("Actor, as events name it").fill("eve")
+        page.locator("#content").get_by_label("E-mail", exact=True).fill("eve@acme.example")
+        member = page.locator("form", has=page.get_by_role("button", name="Save"))
+        member.get_by_label("Name").fill("Eve Stone")
+        member.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("region", name="Members")).to_contain_text("Eve Stone")
+        page.locator("summary", has_text="Make a sign-in link").click()
+        form = page.locator("form", has=page.get_by_role("button", name="Make link"))
+        form.get_by_label("For whom").fill("Eve")
+        form.get_by_label("Only usage of").select_option("eve")
+        form.get_by_role("button", name="Make link").click()
+        with person(pages, chromium, page.locator(".notice code").inner_text()) as eve:
+            assert eve.open(HISTORY) == 200
+            assert eve.page.request.get(pages.base + SETTINGS).status == 403
+            assert eve.page.get_by_role("link", name="Settings").count() == 0
+        owner.open(SETTINGS)
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("region", name="Members").locator("tr", has_text="Eve").get_by_role("button").click()
+        expect(page.get_by_role("region", name="Members")).not_to_contain_text("Eve Stone")
+        owner.open(SETTINGS)
+        owner.picture("settings", whole=True)
+
+    def test_webhooks(self, owner: Person, pages: PagesWorld) -> None:
+        page = owner.page
+        owner.open(SETTINGS)
+        page.locator("summary", has_text="Add a webhook").click()
+        page.get_by_label("Address").fill("https://hooks.example.com/credits")
+        page.get_by_label("balance.below").check()
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("https://hooks.example.com/credits")
+        page.locator("summary", has_text="Show").click()
+        assert page.locator("code").inner_text().startswith("whsec_")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Rotate").click()
+        expect(page.locator("details code")).to_have_count(2)
+        (webhook,) = list_webhooks(pages.access, ACCOUNT)
+        disable_webhook(pages.access, OPERATOR, webhook.webhook_id, "410 Gone")
+        owner.open(f"/accounts/{ACCOUNT}")
+        expect(page.get_by_role("status")).to_contain_text("410 Gone")
+        owner.open(f"/accounts/{ACCOUNT}/webhooks/{webhook.webhook_id}")
+        assert owner.axe() == []
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Remove").click()
+        expect(page.locator("#webhooks")).to_be_visible()
+        assert list_webhooks(pages.access, ACCOUNT) == []
+
+    def test_what_is_wrong_is_named_and_changes_nothing(self, owner: Person, pages: PagesWorld) -> None:
+        kind = {"content-type": "application/x-www-form-urlencoded", "origin": "http://localhost"}
+        headers = {**kind, "cookie": cookie_of(owner)}
+        owner.open(SETTINGS)
+        csrf = owner.page.locator("input[name=csrf]").first.input_value()
+        for path, fields, word in (
+            ("webhooks", {"url": "ftp://x", "events": "nothing"}, "url"), ("keys", {"role": "operator"}, "role"),
+            ("keys", {"role": "producer"}, "role"), ("members", {"actor": ""}, "actor"),
+            ("links", {"role": "operator"}, "role"),
+        ):  # fmt: skip
+            body = urlencode({"csrf": csrf, **fields}).encode()
+            answer = pages.server.ask("POST", f"/accounts/{ACCOUNT}/{path}", body, headers=headers)
+            assert answer.status == 422
+            assert f"<strong>{word}</strong>".encode() in answer.body
+        for path in ("/operator", "/operator/status", "/operator/dead-letters", f"/accounts/{ACCOUNT}/support"):
+            assert pages.server.ask("GET", path, headers=headers).status == 403
+
+
+class TestSupport:
+    @pytest.fixture(scope="class")
+    def support(self, pages: PagesWorld, chromium: Browser) -> Iterator[Person]:
+        with person(pages, chromium, pages.link(Role.OPERATOR, None)) as somebody:
+            yield somebody
+
+    def test_finds_an_account(self, support: Person) -> None:
+        page = support.page
+        support.open("/")
+        assert page.url.endswith("/operator")
+        page.get_by_label("Find an account").fill("ACM")
+        page.get_by_role("button", name="Find").click()
+        expect(page.locator("tbody tr")).to_have_count(1)
+        assert support.axe() == []
+        page.get_by_role("link", name=ACCOUNT, exact=True).click()
+        expect(page.get_by_role("navigation", name=f"Account {ACCOUNT}")).to_be_visible()
+
+    def test_gives_credits(self, support: Person, pages: PagesWorld) -> None:
+        page = support.page
+        support.open(f"/accounts/{ACCOUNT}/support")
+        support.picture("support")
+        assert support.axe() == []
+        form = page.locator("form", has=page.get_by_role("button", name="Give", exact=True))
+        form.get_by_label("Credits", exact=True).fill("1,500")
+        form.get_by_label("Credit type").fill("phone")
+        form.get_by_label("Reason").fill("goodwill <b>")
+        form.get_by_role("button", name="Give", exact=True).click()
+        expect(page.get_by_role("status")).to_contain_text("Granted: 1,500 phone credits")
+        (row,) = sql(pages, "SELECT credits, reason FROM grant_rows WHERE reason = 'goodwill <b>'")
+        assert int(row["credits"]) == 1_500
+
+    def test_tries_a_refund_and_makes_it(self, support: Person, pages: PagesWorld) -> None:
+        page = support.page
+        (row,) = sql(
+            pages,
+            "SELECT event_id, credits FROM billed_rows WHERE action = 'Company profile' AND decision = 'charged' "
+            f"AND account_id = '{ACCOUNT}' ORDER BY occurred_at DESC LIMIT 1",
+        )
+        support.open(f"/accounts/{ACCOUNT}/support?event_id={row['event_id']}")
+        page.get_by_role("button", name="Say what it would do").click()
+        expect(page.locator(".list")).to_contain_text("Would be")
+        made = f"SELECT count() AS n FROM refund_rows WHERE event_id = '{row['event_id']}'"
+        assert int(sql(pages, made)[0]["n"]) == 0
+        page.get_by_role("button", name="Give back").click()
+        expect(page.get_by_role("status")).to_contain_text("Done.")
+        assert int(sql(pages, made)[0]["n"]) == 1
+        support.open(f"/accounts/{ACCOUNT}/events/{row['event_id']}")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("given back")
+        support.picture("why")
+
+    def test_replaces_settings(self, support: Person) -> None:
+        page = support.page
+        support.open(f"/accounts/{ACCOUNT}/support")
+        page.get_by_label("When credits are used up").select_option("reject")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Replace").click()
+        expect(page.get_by_role("status")).to_contain_text("on_empty reject")
+        expect(page.get_by_label("When credits are used up")).to_have_value("reject")
+        expect(page.get_by_label("Plan (none")).to_have_value("pro")
+
+    def test_sends_a_dead_letter_again(self, support: Person) -> None:
+        page = support.page
+        support.open("/operator/dead-letters")
+        expect(page.locator("tbody tr").first).to_contain_text("tomorrow")
+        assert support.axe() == []
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.locator("tr", has_text="tomorrow").first.get_by_role("button", name="Send again").click()
+        expect(page.get_by_role("status")).to_contain_text("Sent again")
+
+    def test_sees_the_status(self, support: Person) -> None:
+        assert support.open("/operator/status") == 200
+        expect(support.page.locator("main")).to_contain_text("worker 2 does not answer")
+        assert support.axe() == []
+        support.picture("status")
+
+
 class TestEverywhere:
     PATHS = (
         f"/accounts/{ACCOUNT}", f"/accounts/{ACCOUNT}/history", f"/accounts/{ACCOUNT}/history?text=nothing-like-this",
-        f"/accounts/{ACCOUNT}/events/ev-70-010", "/nowhere-else",
+        f"/accounts/{ACCOUNT}/events/ev-70-010", SETTINGS,
     )  # fmt: skip
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -285,10 +461,14 @@ class TestEverywhere:
     ) -> None:
         viewport = PHONE if width == "phone" else None
         with person(pages, chromium, pages.link(), viewport, color_scheme=scheme) as somebody:
-            for path in self.PATHS[:-1]:
+            for path in self.PATHS:
                 assert somebody.open(path) == 200
                 assert somebody.axe() == []
                 assert not somebody.is_too_wide(), path
+            somebody.open(self.PATHS[0])
+            somebody.picture(f"overview{'-phone' if width == 'phone' else ''}{'-dark' if scheme == 'dark' else ''}")
+            somebody.open(self.PATHS[1])
+            somebody.picture(f"history{'-phone' if width == 'phone' else ''}{'-dark' if scheme == 'dark' else ''}")
 
     def test_without_scripts(self, pages: PagesWorld, chromium: Browser) -> None:
         with person(pages, chromium, pages.link(), java_script_enabled=False) as somebody:
@@ -324,7 +504,7 @@ class TestEverywhere:
         page = owner.page
         owner.open(f"/accounts/{ACCOUNT}")
         with page.expect_response(
-            lambda response: response.request.headers.get("hx-request") == "true", timeout=20_000
+            lambda response: response.request.headers.get("hx-request") == "true", timeout=PATIENCE_MS
         ):
             page.wait_for_timeout(1)
         expect(page.locator(".uplot").first).to_be_visible()
@@ -340,7 +520,7 @@ class TestOddTexts:
         with person(pages, chromium, pages.link(Role.OWNER, ODD)) as somebody:
             page = somebody.page
             every = "&".join(f"show={name}" for name in SHOWN)
-            base = page.url
+            base = f"{pages.base}/accounts/~PGI-bydkZDwvYj4"
             assert page.goto(f"{base}/history?refunds=true&{every}").status == 200  # type: ignore[union-attr]
             assert page.locator("script:not([src])").count() == 0
             assert page.locator("table.rows b, table.rows img").count() == 0

@@ -91,6 +91,10 @@ def odd_commands(now: int) -> Iterator[tuple[str, dict[str, object]]]:
         "grant_id": ODD_IDS[0], "account_id": ODD, "credit_type": "credits", "credits": 1_000,
         "granted_at": now - 9_000, "expires_at": None, "reason": ODD_IDS[1],
     }  # fmt: skip
+    yield "request", {
+        "event_id": "tomorrow", "account_id": ODD, "occurred_at": now + 86_400_000, "endpoint": "/v1/company",
+        "channel": "api", "outcome": "processed", "attributes": {"note": ODD_IDS[0]},
+    }  # fmt: skip
     for number, text in enumerate(ODD_IDS):
         yield "request", {
             "event_id": text, "account_id": ODD, "occurred_at": now - 8_000 + number, "endpoint": "/v1/company",
