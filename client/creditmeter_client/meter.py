@@ -24,6 +24,7 @@ from creditmeter_client.results import (
     DecisionStatus,
     Delivery,
     DeliveryStatus,
+    Estimate,
     Failure,
     Hold,
 )
@@ -189,8 +190,11 @@ class Meter:
         usage = usage or Usage(account_id=hold.account_id, endpoint="hold", outcome=Outcome.FAILED)
         self.record(usage, hold_id=hold.hold_id)
 
-    def estimate(self, account_id: str, usages: Sequence[Usage]) -> Mapping[str, Any]:
-        """What these would cost now; nothing is stored. Raises MeterError."""
+    def estimate(self, account_id: str, usages: Sequence[Usage]) -> Estimate:
+        """What these would cost now, one after another, up to 5,000; nothing is stored.
+
+        Raises RequestRefused, NotSupported, MeterUnavailable (also where the server has no state of the account).
+        """
         now = self.clock.now_ms()
         return self._questions_or_raise().estimate(account_id, [event_of(usage, now=now) for usage in usages])
 

@@ -7,6 +7,8 @@ from server.api import (
     accounts,
     commands,
     dead_letters,
+    documentation,
+    estimates,
     events,
     explanations,
     health,
@@ -20,9 +22,11 @@ from server.api.routing import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
+    *documentation.OPERATIONS,
     *events.OPERATIONS,
     *receipts.OPERATIONS,
     *holds.OPERATIONS,
+    *estimates.OPERATIONS,
     *usage.OPERATIONS,
     *explanations.OPERATIONS,
     *prices.OPERATIONS,

@@ -18,9 +18,10 @@ from application.usage.history import Page as RowsPage
 from application.usage.newest import DAY, Table, days_of
 from application.usage.query import Filters
 from application.usage.scope import scope_of
+from server.api.contract import CSV
 from server.api.problems import Problem, ProblemType
 from server.api.reads import reads_of
-from server.api.usage import CSV, query_problems, streamed
+from server.api.usage import query_problems, streamed
 from server.api.usage_text import ROW_COLUMNS, csv_line, csv_lines
 from server.pages.charts import Chart, credits_chart
 from server.pages.cookies import COLUMNS, TIME_ZONE, preference_cookie
