@@ -41,11 +41,10 @@ async def post_replay(call: PageCall) -> Response:
     """Send one again as it was; the next page says what became of it."""
     place = call.field("place")
     await asyncio.to_thread(call.access.note_change, author_of(call), "dead_letter.replayed", place, None)
-    row = (await asyncio.to_thread(replayed, call.parts.pipeline, place)).row()
+    replay = await asyncio.to_thread(replayed, call.parts.pipeline, place)
     call.facts["replayed"] = place
-    outcome = str(row.get("result") or row.get("outcome") or "sent")
-    kind = "bad" if "set aside" in outcome.replace("_", " ") else ""
-    return redirect_with_notice(call, _PATH, f"Sent again: {outcome.replace('_', ' ')}.", kind=kind)
+    kind = "" if replay.is_settled else "bad"
+    return redirect_with_notice(call, _PATH, f"Sent again {replay.sentence()}.", kind=kind)
 
 
 PAGES = (

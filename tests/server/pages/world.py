@@ -22,6 +22,7 @@ from application.in_memory import in_memory_pipeline
 from application.prices.publishing import publish_book
 from application.usage.store import SinkUsage
 from cli.demo.example_account import ACCOUNT, MEMBERS, example_book, example_commands
+from metering.records import MAX_ID
 from server.api.reads import opened_reads
 from server.connections import guarded
 from server.parts import PublicFace
@@ -43,7 +44,7 @@ ODD = "<b>o'dd</b>"
 """An account whose ids hold markup, formulas and characters that act on screens."""
 ODD_IDS = (
     "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "=HYPERLINK(1)", "\u202egnirts", "a\u2066b\u200f",
-    "tab\there", "x" * 1_024, "{{ 7 * 7 }}", "~self", "a/b?c#d&e=f", "'; DROP TABLE billed_rows; --",
+    "tab\there", "x" * 128, "{{ 7 * 7 }}", "~self", "a/b?c#d&e=f", "'; DROP TABLE billed_rows; --",
 )  # fmt: skip
 
 
@@ -100,12 +101,17 @@ def odd_commands(now: int) -> Iterator[tuple[str, dict[str, object]]]:
             "event_id": text, "account_id": ODD, "occurred_at": now - 8_000 + number, "endpoint": "/v1/company",
             "channel": "api", "outcome": "processed", "request_id": text, "actor": text, "user_id": text[:128],
             "ip": None, "domain": f"d{number}.example", "plan": None, "quantities": {}, "hold_id": None,
-            "attributes": {"description": text, "note": text},
+            "attributes": {"description": _longest(text), "note": _longest(text)},
         }  # fmt: skip
         yield "refund", {
-            "refund_id": text, "account_id": ODD, "event_id": text, "charge": None, "credits": 1, "reason": text,
-            "requested_at": now - 7_000 + number,
+            "refund_id": text, "account_id": ODD, "event_id": text, "charge": None, "credits": 1,
+            "reason": _longest(text), "requested_at": now - 7_000 + number,
         }  # fmt: skip
+
+
+def _longest(text: str) -> str:
+    """As long as an attribute and a reason may be, where the id is as long as an id may be."""
+    return "x" * 1_024 if len(text) == MAX_ID else text
 
 
 def shown_status() -> dict[str, object]:
