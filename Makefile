@@ -56,7 +56,7 @@ test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, AR
 
 .PHONY: test-quick
 test-quick: venv ## Run the tests that need neither a service nor ten seconds: a minute, for everyday work (ARGS as above)
-	@$(PYTEST) -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
+	@$(PYTEST) -n 2 -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
 
 .PHONY: lint
 lint: lint-style lint-types lint-layers lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml

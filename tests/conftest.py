@@ -4,6 +4,7 @@ A test that asks for a service carries its marker, and a service that cannot be 
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +32,10 @@ NEEDS = {
 
 # What of the environment is for the tests themselves, and no setting of somebody's installation.
 FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
+
+# Hundreds of processes are started from this source: each would compile it anew where this is set.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # `everyday` tries the same examples in every run, so that a red build is red again; `thorough` looks for new ones.
 settings.register_profile("everyday", deadline=None, print_blob=True, derandomize=True)
