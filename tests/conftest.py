@@ -16,6 +16,7 @@ from local.choose import NoService
 from local.process import ServerFailed
 from local.shared import CLICKHOUSE_ADDRESS, KAFKA_ADDRESS, SharedClickHouse, SharedKafka
 from local.start import Broker, ClickHouse, start_clickhouse, start_kafka
+from metering.compiled import MODE
 
 pytest_plugins = ["tests.command"]  # fixtures that run `creditmeter`, for cli, application and stories
 
@@ -31,7 +32,7 @@ NEEDS = {
 }
 
 # What of the environment is for the tests themselves, and no setting of somebody's installation.
-FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
+FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_INTERPRETED", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
 
 # Hundreds of processes are started from this source: each would compile it anew where this is set.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -41,6 +42,10 @@ sys.dont_write_bytecode = False
 settings.register_profile("everyday", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
 settings.load_profile(os.environ.get("CREDITMETER_TEST_HYPOTHESIS", "everyday"))
+
+
+def pytest_report_header() -> str:
+    return f"hot modules: {MODE}"
 
 
 def pytest_configure() -> None:

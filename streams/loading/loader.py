@@ -9,12 +9,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from schemas.batches import Position
 from schemas.codec import Codec
+from schemas.column_plans import Gathered
 from schemas.errors import Undecodable
-from sinks.inserts import Insert, inserts_of
+from sinks.inserts import Insert, inserts_of, inserts_of_columns
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
 from streams.loading.continuity import Continuity, LogTopics
@@ -92,24 +95,31 @@ class LoadingHandler:
         """
         reached: dict[TopicAndPartition, Loaded] = {}
         for topic, messages in groups.items():
-            by_name: dict[str, list[dict[str, Any]]] = {}
-            for message in messages:
-                self._continuity.follow((topic, message.partition), message.offset)
-                if not self._seals.is_ours(topic, message):
-                    logger.warning("%s", stray(topic, message))
-                    self._metrics.stray_records.labels(topic).inc()
-                    continue
-                name, batch = self._decode(topic, message)
-                if self._is_new(topic, message.partition, batch):
-                    by_name.setdefault(name, []).append(batch)
-            for name, batches in by_name.items():
-                for insert in inserts_of(name, batches):
-                    self._insert(insert)
+            for insert in self._inserts(topic, messages):
+                self._insert(insert)
             for partition, message in {message.partition: message for message in messages}.items():
                 place = topic, partition
                 complete = self._complete.get(place, NOT_KNOWN)
                 reached[place] = loaded_of(message)._replace(source_offset=complete)
         self._patiently("positions", lambda: self._positions.write(reached))
+
+    def _inserts(self, topic: str, messages: Sequence[Message]) -> list[Insert]:
+        """What to insert for the messages of one topic, all of them together: one insert a table."""
+        gathered = Gathered()
+        for message in messages:
+            self._continuity.follow((topic, message.partition), message.offset)
+            if not self._seals.is_ours(topic, message):
+                logger.warning("%s", stray(topic, message))
+                self._metrics.stray_records.labels(topic).inc()
+                continue
+            try:
+                self._codec.gather(message.value, gathered, partial(self._is_new, (topic, message.partition)))
+            except Undecodable as error:
+                raise _foreign(topic, message, error) from None
+        return [
+            *(insert for name, columns in gathered.columns.items() for insert in inserts_of_columns(name, columns)),
+            *(insert for name, batches in gathered.others.items() for insert in inserts_of(name, batches)),
+        ]
 
     def starts(self, places: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
         """Where the store goes on. Raises LogChanged where the log is not the one that is loaded, LostPrefix."""
@@ -139,23 +149,12 @@ class LoadingHandler:
     def close(self) -> None:
         self._sink.close()
 
-    def _decode(self, topic: str, message: Message) -> tuple[str, dict[str, Any]]:
-        try:
-            return self._codec.decode(message.value)
-        except Undecodable as error:
-            raise ForeignRecord(
-                f"{topic}[{message.partition}]@{message.offset}: {error.detail}, though the record counts as a "
-                "worker's: it is from before the seals, or a newer version wrote it. Upgrade the loader, or see "
-                "docs/operations.md, Stray records"
-            ) from None
-
-    def _is_new(self, topic: str, partition: int, batch: dict[str, Any]) -> bool:
-        position = (batch["source_offset"], batch["part"])
-        if position <= self._seen.get((topic, partition), (-1, -1)):
+    def _is_new(self, place: TopicAndPartition, head: Position) -> bool:
+        if head.source <= self._seen.get(place, (-1, -1)):
             return False
-        self._seen[topic, partition] = position
-        is_last = batch["part"] == batch["parts"] - 1
-        self._complete[topic, partition] = batch["source_offset"] if is_last else batch["source_offset"] - 1
+        self._seen[place] = head.source
+        is_last = head.part == head.parts - 1
+        self._complete[place] = head.source_offset if is_last else head.source_offset - 1
         return True
 
     def _insert(self, insert: Insert) -> None:
@@ -175,6 +174,14 @@ class LoadingHandler:
                     raise StoppedWaiting(f"stopped while the store did not take {what}: {error}") from error
                 self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _foreign(topic: str, message: Message, error: Undecodable) -> ForeignRecord:
+    return ForeignRecord(
+        f"{topic}[{message.partition}]@{message.offset}: {error.detail}, though the record counts as a worker's: it is "
+        "from before the seals, or a newer version wrote it. Upgrade the loader, or see docs/operations.md, Stray "
+        "records"
+    )
 
 
 def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None] | None = None) -> NoReturn:
