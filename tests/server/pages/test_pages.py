@@ -543,4 +543,5 @@ class TestOddTexts:
                 assert page.locator("script:not([src])").count() == 0
                 assert not somebody.is_too_wide()
             rows = list(csv.DictReader(io.StringIO(page.request.get(f"{base}/history.csv").text())))
-            assert {row["event_id"].removeprefix("'") for row in rows} == set(ODD_IDS)
+            harmless = {f"'{text}" if text.startswith("=") else text for text in ODD_IDS}
+            assert {row["event_id"] for row in rows} == harmless
