@@ -48,6 +48,7 @@ class StoppedWaiting(LogError):
 class LoaderSettings:
     """What a loader needs to know. ``group_wait`` (s) trades how fresh the tables are for fewer, larger inserts.
 
+    ``busy_wait`` (s): how long rows wait under load for a whole group, in which each costs less (docs/benchmarks.md).
     An insert takes many messages where each holds one event, and few where each holds many: ``group_bytes`` bounds it.
     ``skip_lost``: see `Continuity`.
     """
@@ -60,6 +61,7 @@ class LoaderSettings:
     group_messages: int = 1_024
     group_bytes: int = 4 * 1024 * 1024
     group_wait: float = 0.2
+    busy_wait: float = 0.4
     security: Mapping[str, str] = field(default_factory=dict)
     session_timeout: float = 15.0
     metrics_port: int | None = None
@@ -202,6 +204,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             group_messages=settings.group_messages,
             group_bytes=settings.group_bytes,
             group_wait=settings.group_wait,
+            busy_wait=settings.busy_wait,
             security=settings.security,
             session_timeout=settings.session_timeout,
         ),
