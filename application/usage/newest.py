@@ -91,7 +91,7 @@ class Behind:
         )
 
 
-def days_of(store: UsageStore, tables: Sequence[Table]) -> tuple[Days, ...]:
+def days_between(store: UsageStore, tables: Sequence[Table]) -> tuple[Days, ...]:
     """Between which days rows can be, by table: up to the newest day of any account, which no row has to be read for.
 
     Without rows the first is after the last. Raises Failed.
@@ -99,6 +99,27 @@ def days_of(store: UsageStore, tables: Sequence[Table]) -> tuple[Days, ...]:
     asked = [f"SELECT '{table}' AS name, toInt64(toInt32(max(day))) AS last FROM {table}" for table in tables]
     last = {row["name"]: int(row["last"]) for row in store.rows(" UNION ALL ".join(asked), {})}
     return tuple((FIRST, last[table]) if last[table] >= FIRST else (NEVER, -1) for table in tables)
+
+
+def days_of(store: UsageStore, table: Table, scope: UsageScope) -> Days:
+    """The account's first and last day: found at once, for the table's order begins with them.
+
+    Without rows the first is after the last. Raises Failed.
+    """
+    bound = Bound()
+    number = "toInt64(toInt32({}))"
+    if scope.account_id is None:
+        least, most = number.format("min(day)"), number.format("max(day)")
+        sql = f"SELECT {least} AS first, {most} AS last FROM {table} HAVING count() > 0"
+        rows = store.rows(sql, bound.parameters)
+        return (int(rows[0]["first"]), int(rows[0]["last"])) if rows else (NEVER, -1)
+    account = bound.bind(scope.account_id, "String")
+    one = f"SELECT {number.format('day')} AS number FROM {table} WHERE account_id = {account} ORDER BY account_id"
+    rows = store.rows(
+        f"SELECT * FROM ({one}, day LIMIT 1) UNION ALL SELECT * FROM ({one} DESC, day DESC LIMIT 1)", bound.parameters
+    )
+    numbers = [int(row["number"]) for row in rows]
+    return (min(numbers), max(numbers)) if numbers else (NEVER, -1)
 
 
 def newest(store: UsageStore, table: Table, asked: Behind, count: int) -> list[Row]:
