@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from schemas.codec import Codec
 from schemas.errors import Undecodable
+from sinks.deliveries import DeliveryAt, delivery_insert
 from sinks.inserts import Insert, inserts_of
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
@@ -29,6 +30,7 @@ from streams.shell.shell import Groups, Shell, ShellSettings
 
 logger = logging.getLogger(__name__)
 
+_DELIVERY = "Delivery"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between tries while the store is unavailable: doubled from the first to the longest."""
 
@@ -69,8 +71,9 @@ class LoadingHandler:
 
     def __init__(
         self, sink: Sink, positions: Positions, codec: Codec, seals: SealCheck, metrics: Metrics,
-        continuity: Continuity, pause: Callable[[float], None] = sleep,
+        continuity: Continuity, pause: Callable[[float], None] = sleep, *, deliveries: str = "",
     ) -> None:  # fmt: skip
+        """`deliveries`: the name of the topic of what is sent to webhooks, whose records are no output batches."""
         self._sink = sink
         self._positions = positions
         self._continuity = continuity
@@ -78,6 +81,7 @@ class LoadingHandler:
         self._seals = seals
         self._metrics = metrics
         self._pause = pause
+        self._deliveries = deliveries
         self._stopped = threading.Event()
         self._seen: dict[TopicAndPartition, tuple[int, int]] = {}
         self._complete: dict[TopicAndPartition, int] = {}
@@ -93,15 +97,23 @@ class LoadingHandler:
         reached: dict[TopicAndPartition, Loaded] = {}
         for topic, messages in groups.items():
             by_name: dict[str, list[dict[str, Any]]] = {}
+            deliveries: list[DeliveryAt] = []
             for message in messages:
                 self._continuity.follow((topic, message.partition), message.offset)
+                if not message.value and topic == self._deliveries:
+                    continue  # it removes one that is long over; its row stays
                 if not self._seals.is_ours(topic, message):
                     logger.warning("%s", stray(topic, message))
                     self._metrics.stray_records.labels(topic).inc()
                     continue
                 name, batch = self._decode(topic, message)
-                if self._is_new(topic, message.partition, batch):
+                if topic == self._deliveries:
+                    if name == _DELIVERY:  # the others say how far deliverers are
+                        deliveries.append(DeliveryAt(message.partition, message.offset, batch))
+                elif self._is_new(topic, message.partition, batch):
                     by_name.setdefault(name, []).append(batch)
+            if deliveries:
+                self._insert(delivery_insert(deliveries))
             for name, batches in by_name.items():
                 for insert in inserts_of(name, batches):
                     self._insert(insert)
@@ -204,7 +216,8 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             settings.codec,
             settings.seals,
             metrics,
-            Continuity(LogTopics(logs), skip_lost=settings.skip_lost),
+            Continuity(LogTopics(logs), skip_lost=settings.skip_lost, compacted={names.deliveries}),
+            deliveries=names.deliveries,
         ),
     )
     shell.run(on_ready)
