@@ -43,9 +43,13 @@ def message_id(log_id: str, event: EventType, sequence: EventSequence, webhook_i
     return f"msg_{blake2b(content, digest_size=_ID_BYTES).hexdigest()}"
 
 
-def body(event: EventType, at: int, sequence: EventSequence, data: Mapping[str, Any]) -> str:
-    """The message as it is sent: JSON with `type`, `timestamp` (RFC 3339), `data` and `sequence`. `at` in ms."""
-    content = {"type": event, "timestamp": format_instant(at), "data": data, "sequence": asdict(sequence)}
+def body(event: EventType, at: int, sequence: EventSequence | None, data: Mapping[str, Any]) -> str:
+    """The message as it is sent: JSON with `type`, `timestamp` (RFC 3339), `data` and `sequence`. `at` in ms.
+
+    `sequence` None: it stands nowhere in the log, as a test.
+    """
+    place = None if sequence is None else asdict(sequence)
+    content = {"type": event, "timestamp": format_instant(at), "data": data, "sequence": place}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 

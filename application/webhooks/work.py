@@ -94,6 +94,8 @@ class DeliveryWork:
         self._swept: dict[int, int] = {}
         self._moved: dict[Place, int] = {}
         self._looked_at = 0
+        self.has_share = False
+        """Whether the group has said once which partitions are this process's."""
 
     @property
     def pending(self) -> int:
@@ -110,6 +112,7 @@ class DeliveryWork:
             for topic in self._followed(partition):
                 begins[topic, partition] = self._begin(topic, partition, state)
             logger.info("partition %d: %d messages for webhooks wait", partition, len(state.pending))
+        self.has_share = True
         return begins
 
     def leave(self, partitions: Sequence[int], *, is_lost: bool) -> None:

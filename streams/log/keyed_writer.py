@@ -125,15 +125,19 @@ class MemoryKeyedWriter:
     """The twin of `KafkaKeyedWriter`. `fault` is called before each record is written, and may raise."""
 
     def __init__(
-        self, broker: MemoryBroker, topic: str, sealer: Sealer, fault: Callable[[], None] = lambda: None
+        self, broker: MemoryBroker, topic: str, sealer: Sealer, fault: Callable[[], None] = lambda: None,
+        after_writing: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._broker = broker
         self._topic = topic
         self._sealer = sealer
         self._fault = fault
+        self._after_writing = after_writing
 
     def write(self, records: Sequence[PlacedRecord]) -> list[int]:
-        return [self._append(*placed) for placed in records]
+        offsets = [self._append(*placed) for placed in records]
+        self._after_writing()
+        return offsets
 
     def close(self) -> None:
         """Nothing is open."""
