@@ -1,4 +1,4 @@
-"""`python -m local`: says how the tests get Kafka and ClickHouse on this machine; exit code 1 where they cannot.
+"""`python -m local`: says how the tests get Kafka, ClickHouse and Redis here; exit code 1 where they cannot.
 
 With `--fetch`, what they need is fetched now, so that no test has to wait for it. Addresses come from
 CREDITMETER_TEST_BOOTSTRAP_SERVERS and CREDITMETER_TEST_CLICKHOUSE, as in the tests.
@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from local import clickhouse, jars, packages
+from local import clickhouse, jars, packages, redis
+from local.broker import prepare_broker
 from local.cache import cache_folder, print_progress
 from local.choose import NoService, Way
 from local.process import ServerFailed
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         print_progress("usage: python -m local [--fetch]")
         return 2
     failures = 0
-    for prepare in (_kafka, _clickhouse):
+    for prepare in (_kafka, _clickhouse, _redis):
         try:
             prepare(fetch=bool(arguments))
         except (NoService, ServerFailed) as error:
@@ -41,7 +42,7 @@ def _kafka(*, fetch: bool) -> None:
         source = f"by this machine's Java, with the broker's jars {_in_cache(fetched=jars.fetched())}"
     print_progress(f"Kafka: {source}")
     if fetch and way is Way.LOCAL:
-        jars.fetch()
+        prepare_broker()
 
 
 def _clickhouse(*, fetch: bool) -> None:
@@ -56,6 +57,16 @@ def _clickhouse(*, fetch: bool) -> None:
     print_progress(f"ClickHouse: {source}")
     if fetch and way is Way.PACKAGE:
         clickhouse.fetched_program()
+
+
+def _redis(*, fetch: bool) -> None:
+    if redis.installed_program() is not None:
+        print_progress("Redis: by this machine's redis-server")
+        return
+    in_cache = _in_cache(fetched=packages.fetched(redis.PACKAGE))
+    print_progress(f"Redis: by the system's package {redis.PACKAGE} {in_cache}")
+    if fetch:
+        redis.fetched_program()
 
 
 def _in_cache(*, fetched: bool) -> str:

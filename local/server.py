@@ -13,7 +13,6 @@ from local.ports import free_ports, is_free
 from local.process import ServerFailed, ServerProcess
 from local.record import Record
 
-STOP_TIMEOUT = 30.0  # seconds
 HOST = "127.0.0.1"
 
 
@@ -41,6 +40,7 @@ class LocalServer(ABC):
     short_name: ClassVar[str]  # of its log and its record
     port_names: ClassVar[tuple[str, ...]]
     start_timeout: ClassVar[float]  # seconds
+    stop_timeout: ClassVar[float] = 30.0  # seconds
 
     def __init__(self, folder: Path, *, outlive: bool = False, ports: Mapping[str, int] | None = None) -> None:
         self.folder = folder.absolute()
@@ -95,7 +95,7 @@ class LocalServer(ABC):
     def stop(self) -> None:
         """Ends it in order. Does nothing to a server that is stopped."""
         if self._process is not None:
-            self._process.terminate(STOP_TIMEOUT)
+            self._process.terminate(self.stop_timeout)
             self._forget()
 
     def kill(self) -> None:

@@ -14,6 +14,7 @@ from application.configuration.settings import Settings
 from application.configuration.sources import load
 from application.errors import ErrorCode, Misconfigured, UseCaseError
 from application.pipeline import Pipeline, opened
+from application.prices.rate_limit_counters import RedisCounters
 from application.status.pipeline import pipeline_status
 from application.usage.store import configured_usage
 from server.api.reads import Reads, opened_reads
@@ -75,17 +76,20 @@ def check_exposure(settings: Settings) -> None:
 
 def configured_reads(settings: Settings, pipeline: Pipeline) -> AbstractContextManager[Reads]:
     """What customers' reads are answered from: the configured store, asked when it is first needed."""
+    redis = settings.rate_limits_redis
     return opened_reads(
         pipeline, configured_usage(settings), secret_keys_of(settings),
         primary_credit_type=settings.primary_credit_type, public_prices=settings.public_prices,
         status=lambda: pipeline_status(settings, pipeline, with_books=False).as_json(),
+        counters=None if redis is None else RedisCounters(redis.get_secret_value()),
     )  # fmt: skip
 
 
 def public_face(settings: Settings) -> PublicFace:
     """How clients see this server."""
     hosts = [host for host in settings.serve_hosts.split(",") if host]
-    return PublicFace(hosts, settings.serve_behind_tls, settings.cloud_events_source_in_id)
+    origins = [origin for origin in settings.serve_origins.split(",") if origin]
+    return PublicFace(hosts, settings.serve_behind_tls, settings.cloud_events_source_in_id, origins)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Makes the ASGI app. Nothing is made when this is imported.
 
-A request passes, from outside in: `ObservedMiddleware` (its id, log line, metrics), `HostMiddleware`, the limits, the
-router, and who asks and may (`_identified`); then its operation. Whatever is refused on the way is a problem document.
+A request passes, from outside in: `ObservedMiddleware` (its id, log line, metrics), `HostMiddleware`, `CorsMiddleware`,
+the limits, the router, and who asks and may (`_identified`); then its operation. Whatever is refused on the way is a
+problem document.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from server.api.problems import Problem, ProblemType, problem_of
 from server.api.routing import OWN, Match, Router
 from server.api.table import OPERATIONS
 from server.limits import Usage
+from server.middleware.cors import CorsMiddleware
 from server.middleware.hosts import HostMiddleware
 from server.middleware.observed import ObservedMiddleware
+from server.openapi.documentation import Documentation
 from server.parts import Parts
 
 _BEARER = "bearer "
@@ -28,7 +31,9 @@ _BEARER = "bearer "
 
 def make_app(parts: Parts) -> ASGIApp:
     """The whole app over these parts. Its lifespan is empty: who makes the parts begins and ends them."""
+    parts.documentation = Documentation(OPERATIONS)
     app: ASGIApp = _Dispatch(parts)
+    app = CorsMiddleware(app, parts.face.origins)
     app = HostMiddleware(app, parts.face.hosts)
     return ObservedMiddleware(app, parts.metrics, over_tls=parts.face.over_tls)
 
@@ -59,6 +64,8 @@ class _Dispatch:
             if identity is not None:
                 observed.facts["key"] = identity.key_id
             call = Call(self._parts, scope, receive, identity, match.ids, account, usage, observed.facts)
+            if match.operation.parameters is not None:
+                call.only_parameters(*(one.name for one in match.operation.parameters if one.where == "query"))
             with translated_causes():
                 return await match.operation.handler(call)
         except Problem as problem:

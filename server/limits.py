@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from server.api.problems import Problem, ProblemType
+from server.api.rate_limit_fields import too_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Limits:
         self.bounds = bounds
         self._all = _Count()
         self._keys: dict[str, _Count] = {}
+        self._alone: set[tuple[str, str]] = set()
 
     @property
     def requests(self) -> int:
@@ -68,6 +70,17 @@ class Limits:
             usage.end()
             self._all.requests -= 1
 
+    @contextmanager
+    def alone(self, what: str, key_id: str) -> Iterator[None]:
+        """A block that a key is in once at a time. Raises Problem 429 where it is in it."""
+        if (what, key_id) in self._alone:
+            raise too_many(what, 1, f"this key has {what} under way: one request at a time")
+        self._alone.add((what, key_id))
+        try:
+            yield
+        finally:
+            self._alone.discard((what, key_id))
+
     def _key(self, name: str) -> _Count:
         return self._keys.setdefault(name, _Count())
 
@@ -85,10 +98,8 @@ class Usage:
         """The request is this key's. Raises Problem 429 where the key has too many in hand."""
         count, most = self._limits._key(key_id), self.bounds.requests_of_a_key  # noqa: SLF001 -- one module
         if count.requests >= most:
-            raise Problem(
-                ProblemType.TOO_MANY_REQUESTS,
-                f"this key has {most} requests in hand, the most at once; nothing of this one was stored",
-            )
+            detail = f"this key has {most} requests in hand, the most at once; nothing of this one was stored"
+            raise too_many("requests", most, detail)
         count.requests += 1
         count.bytes += self._bytes
         self._key = key_id
@@ -98,9 +109,8 @@ class Usage:
         whole = self._limits._all  # noqa: SLF001 -- one module
         key = None if self._key is None else self._limits._key(self._key)  # noqa: SLF001
         if key is not None and key.bytes + count > self.bounds.bytes_of_a_key:
-            raise Problem(
-                ProblemType.TOO_MANY_REQUESTS, "this key has too many bytes in hand; nothing of this request was stored"
-            )
+            detail = "this key has too many bytes in hand; nothing of this request was stored"
+            raise too_many("bytes", self.bounds.bytes_of_a_key, detail, "content-bytes")
         if whole.bytes + count > self.bounds.bytes:
             raise Problem(ProblemType.OVERLOADED, "too many bytes are in hand; nothing of this request was stored")
         whole.bytes += count

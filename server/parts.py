@@ -17,6 +17,7 @@ from application.pipeline import Pipeline
 from server.api.reads import Reads
 from server.limits import Bounds, Limits
 from server.metrics import HttpMetrics
+from server.openapi.documentation import Documentation
 
 Check = Callable[[], str | None]
 """Says why something is not ready, in words; None: it is. Must not block."""
@@ -26,13 +27,14 @@ Check = Callable[[], str | None]
 class PublicFace:
     """How clients see the server. `hosts`: names that it answers for, beside localhost and addresses.
 
-    `over_tls`: whether they come over TLS (a proxy's). `source_in_id`: whether a CloudEvent's source is part of its
-    event_id.
+    `origins`: whose pages may ask from browsers. `over_tls`: whether they come over TLS (a proxy's). `source_in_id`:
+    whether a CloudEvent's source is part of its event_id.
     """
 
     hosts: Sequence[str] = ()
     over_tls: bool = False
     source_in_id: bool = True
+    origins: Sequence[str] = ()
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Parts:
     access: Access | None = None
     """What keys, links and members are managed with; None where a server manages none."""
     is_draining: bool = False
+    documentation: Documentation = field(default_factory=Documentation)
+    """What the API says about itself; the app fills in its operations."""
 
     def __post_init__(self) -> None:
         store = None if self.reads is None else self.reads.usage.store

@@ -7,7 +7,7 @@ does not grow with the job.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from application.input.ndjson import BadLine, InputCommand
@@ -31,6 +31,9 @@ from schemas.price_book import book_id, read_book
 
 _COMMANDS_BETWEEN_WRITES = 2_000
 _DEAD_LETTERS_SHOWN = 5
+_BALANCE_FIELDS = (
+    "before", "held", "granted", "refunded", "charged", "expired", "after", "lowest", "refused",
+)  # fmt: skip
 
 
 class WrongAccount(Exception):
@@ -113,6 +116,45 @@ class Estimate:
     def balance(self, credit_type: str) -> BalanceTally:
         """The tally of a credit type, new where it is the first time."""
         return self.balances.setdefault(credit_type, BalanceTally())
+
+    def charges_in_order(self) -> list[tuple[tuple[str | None, str | None], ChargeTally]]:
+        """By charge and credit type; what no charge was for comes last."""
+        return sorted(self.charges.items(), key=lambda item: (item[0][0] is None, item[0][0] or "", item[0][1] or ""))
+
+    def as_plain(self) -> dict[str, Any]:
+        """Everything, for programs. Amounts in credits, times in ms."""
+        charges = [
+            {
+                "charge": charge,
+                "credit_type": credit_type,
+                "lines": tally.lines,
+                "decisions": dict(sorted(tally.decisions.items())),
+                "credits": tally.credits,
+                "saved": asdict(tally.saved),
+                "refused": tally.refused,
+            }
+            for (charge, credit_type), tally in self.charges_in_order()
+        ]
+        balances = {
+            name: {**{field: getattr(balance, field) for field in _BALANCE_FIELDS}, "suffices": balance.suffices}
+            for name, balance in sorted(self.balances.items())
+        }
+        return {
+            "on_empty": self.on_empty,
+            "suffices": self.suffices,
+            "commands": dict(sorted(self.commands.items())),
+            "charges": charges,
+            "balances": balances,
+            "refused_events": self.refused_events,
+            "repeats": asdict(self.repeats),
+            "rejected_holds": self.rejected_holds,
+            "rejected_refunds": dict(sorted(self.rejected_refunds.items())),
+            "dead_letters": dict(sorted(self.dead_letters.items())),
+            "first_dead_letters": self.first_dead_letters,
+            "without_event_id": self.without_id,
+            "stream_time": self.stream_time,
+            "horizon": self.horizon,
+        }
 
 
 class Estimator:

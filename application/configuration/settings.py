@@ -159,6 +159,17 @@ class Settings(BaseSettings):
         pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
         description="Names that the HTTP API answers for, separated by commas, beside localhost and addresses.",
     )
+    serve_origins: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9.-]+(:\d{1,5})?(,https?://[A-Za-z0-9.-]+(:\d{1,5})?)*)?$",
+        description="Origins whose pages may ask the HTTP API from browsers (CORS), separated by commas: "
+        "https://console.example.com. Not set: none.",
+    )
+    rate_limits_redis: SecretStr | None = Field(
+        None,
+        description="The Redis where services count the price book's rate limits, redis://HOST:PORT/0: shows what is "
+        "used (`pip install creditmeter[redis]`). Not set: unknown.",
+    )
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s/?#]+/?$",

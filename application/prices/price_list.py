@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from application.prices.differences import BookChange, charge_changes
 from application.prices.publishing import PublishedBook
+from application.prices.rate_limit_counters import Count
 from application.wording import shown_duration, shown_time
 from metering.book import Charge, RateLimit, Version, fits
 from metering.windows import Window
@@ -126,22 +127,29 @@ def price_list(published: PublishedBook, at: int, plan: AccountPlan | None = Non
     return PriceList(published, at, None if counting is None else counting.name, version, locked_since, announced)
 
 
-def rate_limits(published: PublishedBook, plan: str | None) -> list[dict[str, Any]]:
-    """Each limit with the plan's number of requests. Counters are not shared, so that what is used is not known."""
-    return [_plain_limit(limit, plan) for limit in published.book.rate_limits]
+CountUse = Callable[[RateLimit, int], Count | None]
+"""Tells what an account has used of a limit of so many requests; None: not known."""
 
 
-def _plain_limit(limit: RateLimit, plan: str | None) -> dict[str, Any]:
+def rate_limits(published: PublishedBook, plan: str | None, count: CountUse | None = None) -> list[dict[str, Any]]:
+    """Each limit with the plan's number of requests. What is used is null where nobody counts it for all processes."""
+    return [_plain_limit(limit, plan, count) for limit in published.book.rate_limits]
+
+
+def _plain_limit(limit: RateLimit, plan: str | None, count: CountUse | None) -> dict[str, Any]:
     requests = limit.requests if plan is None else limit.plans.get(plan, limit.requests)
+    larger = {name: number for name, number in limit.plans.items() if number > requests}
+    counted = None if count is None else count(limit, requests)
     return {
         "name": limit.name,
         "when": {name: list(wanted) for name, wanted in limit.when.items()},
         "requests": requests,
         "window": shown_duration(limit.per),
         "window_ms": limit.per,
-        "used": None,
-        "remaining": None,
-        "reset": None,
+        "used": None if counted is None else counted.used,
+        "remaining": None if counted is None else counted.remaining,
+        "reset": None if counted is None else shown_time(counted.reset_at),
+        "larger_plan": min(larger, key=larger.__getitem__) if larger else None,
     }
 
 

@@ -42,7 +42,7 @@ def estimate(configuration: Configuration, account_id: str, book: str | None, fi
     from application.accounts.opening import opened_replay, scratch_store
     from application.pipeline import opened
     from application.prices.files import read_book_file
-    from cli.accounts.estimate_report import as_plain, print_estimate
+    from cli.accounts.estimate_report import print_estimate
     from cli.terminal.output import print_status
     from cli.terminal.progress import TerminalNotices
     from streams import clock
@@ -64,7 +64,7 @@ def estimate(configuration: Configuration, account_id: str, book: str | None, fi
         _read(estimator, file)
         result, place = estimator.finish(), f"{account.replay.place}@{account.replay.applied}"
     if as_json:
-        print_json({"account_id": account_id, "place": place, **as_plain(result)})
+        print_json({"account_id": account_id, "place": place, **result.as_plain()})
     else:
         print_estimate(result, place)
 

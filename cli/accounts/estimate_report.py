@@ -1,15 +1,15 @@
-"""Shows an estimate: as tables for people, and as plain data for programs."""
+"""Shows an estimate as tables for people."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from application.wording import shown_time
 from cli.terminal.output import print_line, print_status
 from cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    from application.accounts.estimate import ChargeTally, Estimate, Split
+    from application.accounts.estimate import ChargeTally, Estimate
 
 _CHARGE_COLUMNS = (
     "charge", "credit type", "lines", "charged", "credits", "saved in the job", "saved by history", "other decisions",
@@ -21,61 +21,6 @@ _BALANCE_COLUMNS = (
 _COUNTED_APART = ("charged",)
 
 
-def as_plain(estimate: Estimate) -> dict[str, Any]:
-    """Everything, for JSON. Amounts in credits, times in ms."""
-    charges = [
-        {
-            "charge": charge,
-            "credit_type": credit_type,
-            "lines": tally.lines,
-            "decisions": dict(sorted(tally.decisions.items())),
-            "credits": tally.credits,
-            "saved": _plain_split(tally.saved),
-            "refused": tally.refused,
-        }
-        for (charge, credit_type), tally in _in_order(estimate)
-    ]
-    balances = {
-        name: {
-            "before": balance.before,
-            "held": balance.held,
-            "granted": balance.granted,
-            "refunded": balance.refunded,
-            "charged": balance.charged,
-            "expired": balance.expired,
-            "after": balance.after,
-            "lowest": balance.lowest,
-            "refused": balance.refused,
-            "suffices": balance.suffices,
-        }
-        for name, balance in sorted(estimate.balances.items())
-    }
-    return {
-        "on_empty": estimate.on_empty,
-        "suffices": estimate.suffices,
-        "commands": dict(sorted(estimate.commands.items())),
-        "charges": charges,
-        "balances": balances,
-        "refused_events": estimate.refused_events,
-        "repeats": _plain_split(estimate.repeats),
-        "rejected_holds": estimate.rejected_holds,
-        "rejected_refunds": dict(sorted(estimate.rejected_refunds.items())),
-        "dead_letters": dict(sorted(estimate.dead_letters.items())),
-        "first_dead_letters": estimate.first_dead_letters,
-        "without_event_id": estimate.without_id,
-        "stream_time": estimate.stream_time,
-        "horizon": estimate.horizon,
-    }
-
-
-def _plain_split(split: Split) -> dict[str, int]:
-    return {"in_job": split.in_job, "in_history": split.in_history}
-
-
-def _in_order(estimate: Estimate) -> list[tuple[tuple[str | None, str | None], ChargeTally]]:
-    return sorted(estimate.charges.items(), key=lambda item: (item[0][0] is None, item[0][0] or "", item[0][1] or ""))
-
-
 def print_estimate(estimate: Estimate, place: str) -> None:
     """The same for people."""
     print_line(", ".join(f"{count:,} {name}" for name, count in sorted(estimate.commands.items())) or "no commands")
@@ -85,7 +30,7 @@ def print_estimate(estimate: Estimate, place: str) -> None:
                 charge or "(none)", credit_type, f"{tally.lines:,}", f"{tally.decisions['charged']:,}",
                 f"{tally.credits:,}", f"{tally.saved.in_job:,}", f"{tally.saved.in_history:,}", _others(tally),
             )
-            for (charge, credit_type), tally in _in_order(estimate)
+            for (charge, credit_type), tally in estimate.charges_in_order()
         ]  # fmt: skip
         print_table(_CHARGE_COLUMNS, rows, _CHARGE_COLUMNS[2:-1])
     if estimate.balances:

@@ -8,6 +8,7 @@ meter.record(account_id="acme", endpoint="/v1/people", quantities={"results": 25
 
 from creditmeter_client.errors import FieldMistake, MeterError, MeterUnavailable, NotSupported, RequestRefused
 from creditmeter_client.http.transport import HttpTransport
+from creditmeter_client.ids import new_id
 from creditmeter_client.meter import Meter
 from creditmeter_client.recording.backoff import BackoffPolicy
 from creditmeter_client.results import (
@@ -16,6 +17,7 @@ from creditmeter_client.results import (
     DecisionStatus,
     Delivery,
     DeliveryStatus,
+    Estimate,
     Failure,
     Hold,
     HoldStatus,
@@ -23,7 +25,7 @@ from creditmeter_client.results import (
 )
 from creditmeter_client.settings import MeterSettings
 from creditmeter_client.transport import EventTransport, HoldRequest, Questions
-from creditmeter_client.usage import Event, Outcome, Refund, Usage, new_id
+from creditmeter_client.usage import Event, Outcome, Refund, Usage
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,7 @@ __all__ = [
     "DecisionStatus",
     "Delivery",
     "DeliveryStatus",
+    "Estimate",
     "Event",
     "EventTransport",
     "Failure",

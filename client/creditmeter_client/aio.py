@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from creditmeter_client.errors import MeterUnavailable
-from creditmeter_client.results import Decision, Hold
+from creditmeter_client.results import Decision, Estimate, Hold
 from creditmeter_client.usage import Event, Usage, event_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class AsyncQuestions:
             return question.result()
         raise MeterUnavailable(f"no answer within {wait} s")
 
-    async def estimate(self, account_id: str, usages: Sequence[Usage]) -> Mapping[str, Any]:
+    async def estimate(self, account_id: str, usages: Sequence[Usage]) -> Estimate:
         return await asyncio.to_thread(self._meter.estimate, account_id, usages)
 
     async def account(self, account_id: str) -> Mapping[str, Any]:

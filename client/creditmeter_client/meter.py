@@ -14,6 +14,7 @@ from typing import Any
 from creditmeter_client.aio import AsyncQuestions
 from creditmeter_client.clock import Clock, SystemClock
 from creditmeter_client.errors import MeterError, MeterUnavailable, NotSupported
+from creditmeter_client.ids import new_id
 from creditmeter_client.recording.memory_queue import Entry
 from creditmeter_client.recording.outbox import Outbox
 from creditmeter_client.recording.sender import SenderThread
@@ -23,12 +24,13 @@ from creditmeter_client.results import (
     DecisionStatus,
     Delivery,
     DeliveryStatus,
+    Estimate,
     Failure,
     Hold,
 )
 from creditmeter_client.settings import MeterSettings
 from creditmeter_client.transport import EventTransport, HoldRequest, Questions
-from creditmeter_client.usage import Event, Outcome, Usage, event_of, new_id, refund_of
+from creditmeter_client.usage import Event, Outcome, Usage, event_of, refund_of
 from creditmeter_client.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -188,8 +190,11 @@ class Meter:
         usage = usage or Usage(account_id=hold.account_id, endpoint="hold", outcome=Outcome.FAILED)
         self.record(usage, hold_id=hold.hold_id)
 
-    def estimate(self, account_id: str, usages: Sequence[Usage]) -> Mapping[str, Any]:
-        """What these would cost now; nothing is stored. Raises MeterError."""
+    def estimate(self, account_id: str, usages: Sequence[Usage]) -> Estimate:
+        """What these would cost now, one after another, up to 5,000; nothing is stored.
+
+        Raises RequestRefused, NotSupported, MeterUnavailable (also where the server has no state of the account).
+        """
         now = self.clock.now_ms()
         return self._questions_or_raise().estimate(account_id, [event_of(usage, now=now) for usage in usages])
 

@@ -103,6 +103,21 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What events to come would cost, one after another, from the account's present state. Nothing is stored.
+
+    `credits` by credit type, of those that would be charged. `suffices`: whether the balance is enough for all;
+    `refused_events`: how many would not be charged because it isn't. `document`: all that the meter says (docs/api.md).
+    """
+
+    account_id: str
+    credits: Mapping[str, int]
+    suffices: bool
+    refused_events: int
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Failure:
     """A command that will not reach the log, and why. `mistakes` where the meter named fields."""
 

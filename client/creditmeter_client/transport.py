@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from creditmeter_client.results import Decision, Delivery, Hold
+from creditmeter_client.results import Decision, Delivery, Estimate, Hold
 from creditmeter_client.usage import Command, Event
 
 
@@ -45,7 +45,9 @@ class Questions(Protocol):
 
     def release(self, account_id: str, hold_id: str) -> None: ...
 
-    def estimate(self, account_id: str, events: Sequence[Event]) -> Mapping[str, Any]: ...
+    def estimate(self, account_id: str, events: Sequence[Event]) -> Estimate:
+        """What the events would cost, one after another. MeterUnavailable also where no state is at hand."""
+        ...
 
     def account(self, account_id: str) -> Mapping[str, Any]: ...
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Union
+
+from creditmeter_client.ids import new_id
 
 
 class Outcome(str, Enum):
@@ -67,11 +68,6 @@ class Refund:
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 Command = Union[Event, Refund]  # noqa: UP007 -- Python 3.10 evaluates it
-
-
-def new_id() -> str:
-    """An id of the client's own, 36 characters. Never taken from a request: a caller could make calls free with it."""
-    return str(uuid.uuid4())
 
 
 def event_of(

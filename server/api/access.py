@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from msgspec import Meta
 from starlette.responses import Response
 
 from application.access.access import Access
@@ -21,9 +22,24 @@ from metering.windows import parse_duration
 from server.api.access_json import shown
 from server.api.answers import json_answer
 from server.api.call import Call
+from server.api.contract import Link, Parameter, id_of_answer
 from server.api.problems import Mistake, Problem, ProblemType
 from server.api.routing import Operation
-from server.bodies.json_object import Fields, read_object
+from server.bodies.typed_object import read_typed
+from server.messages.access import (
+    ChangeList,
+    KeyBody,
+    KeyList,
+    KeyMade,
+    KeyState,
+    LinkBody,
+    LinkList,
+    LinkMade,
+    LinkShown,
+    MemberBody,
+    MemberList,
+    MemberShown,
+)
 
 T = TypeVar("T")
 
@@ -67,18 +83,14 @@ def account_of(call: Call) -> str:
 
 async def get_keys(call: Call) -> Response:
     """The account's keys, newest first, revoked ones among them; no key itself."""
-    call.only_parameters()
     listed = list_keys(access_of(call), call.who, account_of(call))
     return json_answer({"keys": [shown(entry.key, last_used_at=entry.used_at) for entry in listed]})
 
 
 async def post_key(call: Call) -> Response:
     """Make a key. The answer shows it, this once."""
-    call.only_parameters()
-    body = await read_object(call)
-    role = _role(body)
-    order = KeyOrder(role, account_of(call), body.text("actor"), body.text("name") or "", body.time("expires_at"))
-    body.finish()
+    given = (await read_typed(call, KeyBody)).finish()
+    order = KeyOrder(Role(given.role), account_of(call), given.actor, given.name or "", given.expires_at)
     made = await done(create_key, access_of(call), author_of(call), order)
     call.facts["changed"] = made.key.key_id
     return json_answer({"key": made.text, **shown(made.key)}, 201, {"cache-control": "no-store"})
@@ -86,7 +98,6 @@ async def post_key(call: Call) -> Response:
 
 async def delete_key(call: Call) -> Response:
     """Revoke a key for ever; again gives the first revocation."""
-    call.only_parameters()
     access, key_id = access_of(call), call.ids["id"]
     await asyncio.to_thread(access.read_to_end)
     known = access.state.key(key_id)
@@ -98,23 +109,21 @@ async def delete_key(call: Call) -> Response:
 
 async def get_members(call: Call) -> Response:
     """The account's present members, by name."""
-    call.only_parameters()
     return json_answer({"members": [shown(member) for member in list_members(access_of(call), account_of(call))]})
 
 
 async def put_one_member(call: Call) -> Response:
     """Add a member, or change name and email of one."""
-    call.only_parameters()
-    body = await read_object(call)
-    name, email = body.text("name") or "", body.text("email") or ""
-    body.finish()
-    member = await done(put_member, access_of(call), author_of(call), account_of(call), call.ids["actor"], name, email)
+    given = (await read_typed(call, MemberBody)).finish()
+    member = await done(
+        put_member, access_of(call), author_of(call), account_of(call), call.ids["actor"], given.name or "",
+        given.email or "",
+    )  # fmt: skip
     return json_answer(shown(member))
 
 
 async def delete_member(call: Call) -> Response:
     """Remove a member: keys, links and sessions of this actor end."""
-    call.only_parameters()
     return json_answer(
         shown(await done(remove_member, access_of(call), author_of(call), account_of(call), call.ids["actor"]))
     )
@@ -122,23 +131,20 @@ async def delete_member(call: Call) -> Response:
 
 async def get_links(call: Call) -> Response:
     """Links that can still be used, and those whose sessions last; no link itself."""
-    call.only_parameters()
     return json_answer({"links": [shown(link) for link in list_links(access_of(call), call.who, account_of(call))]})
 
 
 async def post_link(call: Call) -> Response:
     """Make a link. The answer shows its token, this once, and the path that a browser opens."""
-    call.only_parameters()
-    body = await read_object(call)
-    role, expires_in = _role(body), DAY
-    given = body.text("expires_in")
-    if given is not None:
+    body = await read_typed(call, LinkBody)
+    expires_in, given = DAY, body.given
+    if given.expires_in is not None:
         try:
-            expires_in = parse_duration(given)
+            expires_in = parse_duration(given.expires_in)
         except ValueError as error:
             body.wrong("expires_in", str(error))
-    order = LinkOrder(role, account_of(call), body.text("actor"), body.text("name") or "", expires_in)
     body.finish()
+    order = LinkOrder(Role(given.role), account_of(call), given.actor, given.name or "", expires_in)
     made = await done(create_link, access_of(call), author_of(call), order)
     call.facts["changed"] = made.link.link_id
     path = f"{SIGN_IN_PATH}{made.token}"
@@ -147,7 +153,6 @@ async def post_link(call: Call) -> Response:
 
 async def delete_link(call: Call) -> Response:
     """End a link and the session that it began; again gives the first revocation."""
-    call.only_parameters()
     access, link_id = access_of(call), call.ids["id"]
     await asyncio.to_thread(access.read_to_end)
     known = access.state.link(link_id)
@@ -158,7 +163,6 @@ async def delete_link(call: Call) -> Response:
 
 async def get_changes(call: Call) -> Response:
     """Who changed what, newest first: of the account in the path, else of all."""
-    call.only_parameters("since", "limit")
     mistakes = []
     since, limit = call.parameter("since") or "0", call.parameter("limit") or "100"
     for name, text in (("since", since), ("limit", limit)):
@@ -178,26 +182,42 @@ async def get_changes(call: Call) -> Response:
 _DIGITS = 15
 
 
-def _role(body: Fields) -> Role:
-    """A role of the customer's ladder."""
-    given = body.text("role")
-    if given not in {Role.MEMBER, Role.OWNER}:
-        body.wrong("role", "member or owner")
-        return Role.MEMBER
-    return Role(given)
-
-
 _KEYS, _MEMBERS, _LINKS = (f"/v1/accounts/{{account}}/{name}" for name in ("keys", "members", "links"))
-OPERATIONS = (
-    Operation("GET", _KEYS, Action.MANAGE_KEYS, get_keys, "An account's keys"),
-    Operation("POST", _KEYS, Action.MANAGE_KEYS, post_key, "Make a key"),
-    Operation("DELETE", f"{_KEYS}/{{id}}", Action.MANAGE_KEYS, delete_key, "Revoke a key"),
-    Operation("GET", _MEMBERS, Action.MANAGE_MEMBERS, get_members, "An account's members"),
-    Operation("PUT", f"{_MEMBERS}/{{actor}}", Action.MANAGE_MEMBERS, put_one_member, "Add or change a member"),
-    Operation("DELETE", f"{_MEMBERS}/{{actor}}", Action.MANAGE_MEMBERS, delete_member, "Remove a member"),
-    Operation("GET", _LINKS, Action.MANAGE_LINKS, get_links, "An account's sign-in links"),
-    Operation("POST", _LINKS, Action.MANAGE_LINKS, post_link, "Make a sign-in link"),
-    Operation("DELETE", f"{_LINKS}/{{id}}", Action.MANAGE_LINKS, delete_link, "End a link and its session"),
-    Operation("GET", "/v1/accounts/{account}/changes", Action.READ_CHANGES, get_changes, "Who changed what"),
-    Operation("GET", "/v1/changes", Action.READ_STATUS, get_changes, "Who changed what, of all accounts"),
+_CHANGES = (
+    Parameter("since", "changes of this time on, in ms", Annotated[int, Meta(ge=0, lt=10**_DIGITS)]),
+    Parameter("limit", "how many, 100 unless given", Annotated[int, Meta(ge=1, lt=10**_DIGITS)]),
 )
+OPERATIONS = (
+    Operation("GET", _KEYS, Action.MANAGE_KEYS, get_keys, "An account's keys", (), None, {200: KeyList}),
+    Operation(
+        "POST", _KEYS, Action.MANAGE_KEYS, post_key, "Make a key", (), KeyBody, {201: KeyMade},
+        links={"revoke": Link(f"DELETE {_KEYS}/{{id}}", id_of_answer("key_id"), 201)},
+    ),
+    Operation("DELETE", f"{_KEYS}/{{id}}", Action.MANAGE_KEYS, delete_key, "Revoke a key", (), None, {200: KeyState}),
+    Operation("GET", _MEMBERS, Action.MANAGE_MEMBERS, get_members, "An account's members", (), None, {200: MemberList}),
+    Operation(
+        "PUT", f"{_MEMBERS}/{{actor}}", Action.MANAGE_MEMBERS, put_one_member, "Add or change a member", (), MemberBody,
+        {200: MemberShown}, links={"remove": Link(f"DELETE {_MEMBERS}/{{actor}}", id_of_answer("actor", "actor"))},
+    ),
+    Operation(
+        "DELETE", f"{_MEMBERS}/{{actor}}", Action.MANAGE_MEMBERS, delete_member, "Remove a member", (), None,
+        {200: MemberShown},
+    ),
+    Operation("GET", _LINKS, Action.MANAGE_LINKS, get_links, "An account's sign-in links", (), None, {200: LinkList}),
+    Operation(
+        "POST", _LINKS, Action.MANAGE_LINKS, post_link, "Make a sign-in link", (), LinkBody, {201: LinkMade},
+        links={"end": Link(f"DELETE {_LINKS}/{{id}}", id_of_answer("link_id"), 201)},
+    ),
+    Operation(
+        "DELETE", f"{_LINKS}/{{id}}", Action.MANAGE_LINKS, delete_link, "End a link and its session", (), None,
+        {200: LinkShown},
+    ),
+    Operation(
+        "GET", "/v1/accounts/{account}/changes", Action.READ_CHANGES, get_changes, "Who changed what", _CHANGES, None,
+        {200: ChangeList},
+    ),
+    Operation(
+        "GET", "/v1/changes", Action.READ_STATUS, get_changes, "Who changed what, of all accounts", _CHANGES, None,
+        {200: ChangeList},
+    ),
+)  # fmt: skip

@@ -5,20 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from metering.windows import format_instant
+from server.messages.access import INNER, is_time
 from streams.access.records import ChangeRecord, Thing
-
-_INNER = {"digest", "revision", "generation"}
 
 
 def shown(record: Thing | ChangeRecord, **further: int | None) -> dict[str, Any]:
     """The record's fields; `further` are times (ms) beside them."""
     fields = record.fields() | further
     return {
-        name: format_instant(value) if _is_time(name) and value is not None else value
+        name: format_instant(value) if is_time(name) and value is not None else value
         for name, value in fields.items()
-        if name not in _INNER
+        if name not in INNER
     }
-
-
-def _is_time(name: str) -> bool:
-    return name == "at" or name.endswith("_at")

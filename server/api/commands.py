@@ -22,9 +22,11 @@ from metering.records import Command, Kind, RefundStatus
 from server.api.access import note_change
 from server.api.answers import json_answer
 from server.api.call import Call
+from server.api.contract import IDEMPOTENCY_KEY
 from server.api.problems import Mistake, Problem, ProblemType
 from server.api.routing import Operation
-from server.bodies.json_object import Fields, read_object
+from server.bodies.typed_object import TypedBody, read_typed
+from server.messages.commands import CommandAnswer, GrantBody, RefundBody, RefundsAnswer, SettingsBody
 from streams import clock
 
 SECONDS = 15.0
@@ -35,16 +37,16 @@ T = TypeVar("T")
 
 async def post_grant(call: Call) -> Response:
     """Give an account credits."""
-    call.only_parameters()
-    body = await read_object(call)
+    body = await read_typed(call, GrantBody)
+    given = body.given
     order = GrantOrder(
-        body.text("account_id") or "",
-        body.text("credit_type") or "",
-        body.whole("credits") or 0,
-        body.time("granted_at") or clock.now_ms(),
-        body.time("expires_at"),
+        given.account_id,
+        given.credit_type,
+        given.credits,
+        clock.now_ms() if given.granted_at is None else given.granted_at,
+        given.expires_at,
         own_id(call, body, "grant_id"),
-        body.text("reason") or "",
+        given.reason or "",
     )
     body.finish()
     await decided(order.record)
@@ -58,17 +60,16 @@ async def post_grant(call: Call) -> Response:
 
 async def post_refund(call: Call) -> Response:
     """Give back what an event, or all events of a request, were charged. `dry_run`: only say what it would do."""
-    call.only_parameters()
-    body = await read_object(call)
-    is_dry = body.flag("dry_run") or False
+    body = await read_typed(call, RefundBody)
+    given, is_dry = body.given, body.given.dry_run or False
     order = RefundOrder(
-        body.text("event_id"),
-        body.text("request_id"),
-        body.text("account_id"),
-        body.text("charge"),
-        body.whole("credits"),
-        body.text("reason") or "",
-        (body.text("refund_id") or call.headers.get("idempotency-key")) if is_dry else own_id(call, body, "refund_id"),
+        given.event_id,
+        given.request_id,
+        given.account_id,
+        given.charge,
+        given.credits,
+        given.reason or "",
+        (given.refund_id or call.headers.get("idempotency-key")) if is_dry else own_id(call, body, "refund_id"),
     )
     if (order.event_id is None) == (order.request_id is None):
         body.wrong("event_id", "give either event_id or request_id")
@@ -90,20 +91,14 @@ async def post_refund(call: Call) -> Response:
 
 async def put_settings(call: Call) -> Response:
     """Replace an account's settings, all of them."""
-    call.only_parameters()
     if call.account is None:
         raise Problem(ProblemType.NOT_FOUND, "name an account")
-    body = await read_object(call)
-    plan, on_empty, marks = body.nested("plan"), body.text("on_empty"), body.amounts("alert_below")
-    setting = None
-    if plan.is_given:
-        name, started_at = plan.text("name"), plan.time("started_at")
-        setting = PlanSetting(name or "", clock.now_ms() if started_at is None else started_at, plan.time("ends_at"))
+    body = await read_typed(call, SettingsBody)
     update_id = own_id(call, body, "update_id")
-    if on_empty is None:
-        body.wrong("on_empty", "should be allow or reject: settings are replaced as a whole")
-    body.finish(plan)
-    settings = AccountSettings(setting, on_empty or "", marks or {})
+    given, plan, setting = body.finish(), body.given.plan, None
+    if plan is not None:
+        setting = PlanSetting(plan.name, clock.now_ms() if plan.started_at is None else plan.started_at, plan.ends_at)
+    settings = AccountSettings(setting, str(given.on_empty), given.alert_below or {})
     pipeline = call.parts.pipeline
     now = clock.now_ms()
     record = {"update_id": update_id, "account_id": call.account, **settings.fields(), "at": now}
@@ -114,9 +109,9 @@ async def put_settings(call: Call) -> Response:
     return answer(call, result.as_json(), result.outputs, repeated=result.is_repeated)
 
 
-def own_id(call: Call, body: Fields, name: str) -> str:
+def own_id(call: Call, body: TypedBody[Any], name: str) -> str:
     """The command's own id: in the body, or as Idempotency-Key. One of them is needed."""
-    given, key = body.text(name), call.headers.get("idempotency-key")
+    given, key = getattr(body.given, name), call.headers.get("idempotency-key")
     if given is not None and key is not None and given != key:
         body.wrong(name, "differs from the header Idempotency-Key: give one of them")
     chosen = given if given is not None else key
@@ -154,7 +149,7 @@ def answer(
             mistake = Mistake(f"/{output['field'] or ''}", f"{output['reason']}: {output['detail']}")
             raise Problem(ProblemType.INVALID_ITEMS, "the command was set aside: it changed nothing", [mistake])
     status = "repeated" if repeated else "applied"
-    return json_answer({"status": status, **shown, "first": list(first)})
+    return json_answer({"status": status, **shown, "repeated": repeated, "first": list(first)})
 
 
 def _refund_status(result: RefundResult) -> str:
@@ -168,10 +163,19 @@ def _refund_status(result: RefundResult) -> str:
     return "refunded"
 
 
+_BY_ID = (IDEMPOTENCY_KEY,)
+_CONFLICT = (ProblemType.CONFLICT,)
 OPERATIONS = (
-    Operation("POST", "/v1/grants", Action.GRANT, post_grant, "Give an account credits"),
-    Operation("POST", "/v1/refunds", Action.REFUND, post_refund, "Give back what was charged"),
     Operation(
-        "PUT", "/v1/accounts/{account}/settings", Action.CHANGE_SETTINGS, put_settings, "Replace an account's settings"
+        "POST", "/v1/grants", Action.GRANT, post_grant, "Give an account credits", _BY_ID, GrantBody,
+        {200: CommandAnswer}, _CONFLICT,
     ),
-)
+    Operation(
+        "POST", "/v1/refunds", Action.REFUND, post_refund, "Give back what was charged", _BY_ID, RefundBody,
+        {200: RefundsAnswer}, _CONFLICT,
+    ),
+    Operation(
+        "PUT", "/v1/accounts/{account}/settings", Action.CHANGE_SETTINGS, put_settings,
+        "Replace an account's settings", _BY_ID, SettingsBody, {200: CommandAnswer}, _CONFLICT,
+    ),
+)  # fmt: skip

@@ -18,11 +18,14 @@ from application.ingest.decisions import Decision, Item, Patience
 from metering.records import MAX_ID
 from server.api.answers import json_answer
 from server.api.call import Call
+from server.api.contract import JSON, PREFER, WAIT, Content, Link
 from server.api.decision_json import decision_json
 from server.api.preferences import Preferences, preferences_of
 from server.api.problems import Mistake, Problem, ProblemType
 from server.api.routing import Operation
 from server.bodies.event_bodies import Defaults, EventBody
+from server.messages.events import EventResults
+from server.messages.sent_events import CLOUD_EVENT, CLOUD_EVENTS, EVENTS, LINES
 from streams.log.event_sender import SenderFull, Stored
 from streams.log.protocols import LogUnavailable
 
@@ -45,7 +48,6 @@ class _Result:
 
 async def post_events(call: Call) -> Response:
     """Store the events of the body. 200 where all are stored, 422 where some are invalid, 503 where any is unknown."""
-    call.only_parameters("wait")
     preferences = preferences_of(call)
     body = await call.body()
     if len(body) > _LARGE:
@@ -172,4 +174,16 @@ def _shown(call: Call, result: _Result) -> dict[str, Any]:
     return shown
 
 
-OPERATIONS = (Operation("POST", "/v1/events", Action.SEND_EVENTS, post_events, "Store events; get their receipts"),)
+_BODY = Content(
+    {
+        JSON: EVENTS, "application/x-ndjson": LINES, "application/cloudevents+json": CLOUD_EVENT,
+        "application/cloudevents-batch+json": CLOUD_EVENTS,
+    }
+)  # fmt: skip
+_RECEIPT = {"receipt": Link("GET /v1/receipts/{receipt}", {"receipt": "$response.body#/results/0/receipt"})}
+OPERATIONS = (
+    Operation(
+        "POST", "/v1/events", Action.SEND_EVENTS, post_events, "Store events; get their receipts", (WAIT, PREFER),
+        _BODY, {200: EventResults}, links=_RECEIPT,
+    ),
+)  # fmt: skip

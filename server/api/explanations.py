@@ -19,11 +19,11 @@ from server.api.reads import Reads, reads_of
 from server.api.routing import Operation
 from server.api.usage import query_problems
 from server.api.usage_text import row_json
+from server.messages.usage import ExplanationShown
 
 
 async def explain_event(call: Call) -> Response:
     """One event of an account."""
-    call.only_parameters()
     scope, reads, event_id = scope_of(call.who, call.account, Action.EXPLAIN), reads_of(call), call.ids["event_id"]
     if scope.account_id is None:
         raise Problem(ProblemType.NOT_FOUND, "name an account")
@@ -75,10 +75,7 @@ def _plain(explanation: EventExplanation) -> dict[str, object]:
 
 OPERATIONS = (
     Operation(
-        "GET",
-        "/v1/accounts/{account}/events/{event_id}",
-        Action.EXPLAIN,
-        explain_event,
-        "Why an event cost what it cost",
+        "GET", "/v1/accounts/{account}/events/{event_id}", Action.EXPLAIN, explain_event,
+        "Why an event cost what it cost", (), None, {200: ExplanationShown},
     ),
-)
+)  # fmt: skip

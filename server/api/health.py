@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Literal
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
@@ -11,8 +12,10 @@ from starlette.responses import Response
 from application.errors import Failed
 from server.api.answers import json_answer
 from server.api.call import Call
+from server.api.contract import Content, Parameter
 from server.api.problems import Problem, ProblemType
 from server.api.routing import Operation
+from server.messages.scalars import Fine
 
 
 async def live(_call: Call) -> Response:
@@ -22,7 +25,6 @@ async def live(_call: Call) -> Response:
 
 async def ready(call: Call) -> Response:
     """200 where events can be taken; with `?for=reads`, where customers' reads can be answered, too."""
-    call.only_parameters("for")
     wanted = call.parameter("for")
     if wanted not in {None, "events", "reads"}:
         raise Problem(ProblemType.INVALID_PARAMETERS, "for is events or reads")
@@ -64,8 +66,15 @@ async def metrics(call: Call) -> Response:
     return Response(parts.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
+_FOR = Parameter("for", "reads: whether ClickHouse answers, too", Literal["events", "reads"])
 OPERATIONS = (
-    Operation("GET", "/health/live", None, live, "Whether the process answers"),
-    Operation("GET", "/health/ready", None, ready, "Whether events can be taken"),
-    Operation("GET", "/metrics", None, metrics, "Figures for Prometheus, on this machine"),
-)
+    Operation("GET", "/health/live", None, live, "Whether the process answers", (), None, {200: Fine}),
+    Operation(
+        "GET", "/health/ready", None, ready, "Whether events can be taken", (_FOR,), None, {200: Fine},
+        (ProblemType.UNAVAILABLE,),
+    ),
+    Operation(
+        "GET", "/metrics", None, metrics, "Figures for Prometheus, on this machine", (), None,
+        {200: Content({"text/plain": None}, "Prometheus' text")}, (ProblemType.NOT_FOUND,),
+    ),
+)  # fmt: skip

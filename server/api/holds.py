@@ -21,6 +21,7 @@ from metering.records import Command, HoldStatus, Outcome
 from metering.validation import check_event, check_hold
 from server.api.answers import json_answer
 from server.api.call import Call
+from server.api.contract import IDEMPOTENCY_KEY, PREFER, WAIT, Either, Link, Parameter
 from server.api.decision_json import hold_json
 from server.api.paths import segment_of
 from server.api.preferences import USUAL_WAIT, preferences_of
@@ -29,17 +30,17 @@ from server.api.reads import reads_of
 from server.api.routing import Operation
 from server.bodies.json_documents import pointer_of
 from server.bodies.plain_object import read_plain_object
+from server.messages.events import HoldBody, HoldPending, HoldShown, NoHoldNeeded
 from streams import clock
 from streams.log.protocols import LogUnavailable
 
-_FIELDS = ("hold_id", "account_id", "credits", "event", "held_at", "expires_at", "expires_in", "reason", "keep")
+_FIELDS = HoldBody.__struct_fields__
 _USUAL_SECONDS = 3_600
 _LONGEST_SECONDS = 30 * 86_400
 
 
 async def post_hold(call: Call) -> Response:
     """201 held, 200 for a repeat or an event that costs nothing, 202 pending, 402 too few credits, 409, 422, 503."""
-    call.only_parameters("wait")
     preferences = preferences_of(call)
     body = await read_plain_object(call)
     now = clock.now_ms()
@@ -61,7 +62,6 @@ async def post_hold(call: Call) -> Response:
 
 async def get_hold(call: Call) -> Response:
     """200 with the hold as it stands now; 404."""
-    call.only_parameters("account_id")
     hold = await call.parts.holds.state(_account(call), call.ids["hold"], clock.now_ms())
     if hold is None:
         raise _no_hold()
@@ -70,7 +70,6 @@ async def get_hold(call: Call) -> Response:
 
 async def delete_hold(call: Call) -> Response:
     """Store an event of outcome failed that releases the hold. 200 with the hold, over; 202 pending; 404; 503."""
-    call.only_parameters("account_id", "wait")
     preferences = preferences_of(call)
     account_id, hold_id = _account(call), call.ids["hold"]
     patience = Patience(USUAL_WAIT if preferences.wait is None else preferences.wait)
@@ -229,8 +228,24 @@ def _unknown() -> Problem:
     )
 
 
+_WHOSE = Parameter("account_id", "whose hold; needed where the key is for all accounts")
+_THIS = {"hold": "$response.body#/hold_id", "account_id": "$response.body#/account_id"}
 OPERATIONS = (
-    Operation("POST", "/v1/holds", Action.HOLD, post_hold, "Set credits aside before work is done"),
-    Operation("GET", "/v1/holds/{hold}", Action.HOLD, get_hold, "A hold as it stands"),
-    Operation("DELETE", "/v1/holds/{hold}", Action.HOLD, delete_hold, "Release a hold"),
-)
+    Operation(
+        "POST", "/v1/holds", Action.HOLD, post_hold, "Set credits aside before work is done",
+        (WAIT, PREFER, IDEMPOTENCY_KEY), HoldBody,
+        {200: Either((HoldShown, NoHoldNeeded)), 201: HoldShown, 202: HoldPending},
+        (ProblemType.INSUFFICIENT_CREDITS, ProblemType.CONFLICT),
+        {
+            "read": Link("GET /v1/holds/{hold}", _THIS, 201),
+            "release": Link("DELETE /v1/holds/{hold}", _THIS, 201),
+        },
+    ),
+    Operation(
+        "GET", "/v1/holds/{hold}", Action.HOLD, get_hold, "A hold as it stands", (_WHOSE,), None, {200: HoldShown}
+    ),
+    Operation(
+        "DELETE", "/v1/holds/{hold}", Action.HOLD, delete_hold, "Release a hold", (_WHOSE, WAIT, PREFER), None,
+        {200: HoldShown, 202: HoldPending},
+    ),
+)  # fmt: skip

@@ -14,6 +14,7 @@ from application.access.webhooks import shown_urls
 from application.pipeline import Pipeline
 from application.prices.follower import BookFollower
 from application.prices.publishing import PublishedBook
+from application.prices.rate_limit_counters import RedisCounters
 from application.usage.as_of import Positions
 from application.usage.cursors import CursorKeys
 from application.usage.history import UsageReader
@@ -35,6 +36,8 @@ class Reads:
 
     `status`: the whole pipeline at one look, None where it cannot be had.
 
+    `counters`: what accounts have used of rate limits, None where nobody counts it for all processes.
+
     `primary_credit_type`: what /account/info counts; None: the only one that there is.
     """
 
@@ -44,12 +47,14 @@ class Reads:
     primary_credit_type: str | None = None
     public_prices: bool = False
     status: Callable[[], dict[str, Any]] | None = None
+    counters: RedisCounters | None = None
 
 
 @contextmanager
 def opened_reads(
     pipeline: Pipeline, store: UsageStore, secrets: SecretKeys | None, *, primary_credit_type: str | None = None,
     public_prices: bool = False, status: Callable[[], dict[str, Any]] | None = None,
+    counters: RedisCounters | None = None,
 ) -> Iterator[Reads]:  # fmt: skip
     """Reads over a store, and the price book followed. Without secrets, cursors end with this process."""
     keys = [os.urandom(_RANDOM_BYTES)] if secrets is None else secrets.derived(Purpose.CURSOR)
@@ -61,7 +66,7 @@ def opened_reads(
     try:
         yield Reads(
             usage, follower.book, watch.problem, primary_credit_type=primary_credit_type,
-            public_prices=public_prices, status=status,
+            public_prices=public_prices, status=status, counters=counters,
         )  # fmt: skip
     finally:
         watch.close()

@@ -18,11 +18,11 @@ from server.api.call import Call
 from server.api.decision_json import decision_json
 from server.api.problems import Problem, ProblemType
 from server.api.routing import Operation
+from server.messages.events import ReceiptShown
 
 
 async def get_receipt(call: Call) -> Response:
     """200 with what is known; 404 where there is no such item, or the key may not see its account."""
-    call.only_parameters()
     receipt = Receipt.parse(call.ids["receipt"])
     lookup = call.parts.lookup
     may_see = _visible_to(call)
@@ -61,4 +61,9 @@ def _visible_to(call: Call) -> Callable[[str], bool]:
     return lambda account_id: own is None or own == account_id
 
 
-OPERATIONS = (Operation("GET", "/v1/receipts/{receipt}", Action.READ_RECEIPTS, get_receipt, "What became of an item"),)
+OPERATIONS = (
+    Operation(
+        "GET", "/v1/receipts/{receipt}", Action.READ_RECEIPTS, get_receipt, "What became of an item", (), None,
+        {200: ReceiptShown}, (ProblemType.LOG_REMADE,),
+    ),
+)  # fmt: skip

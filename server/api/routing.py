@@ -6,13 +6,14 @@ together. An operation says who may ask for it, so that no handler can forget to
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from application.access.identity import Action
+from server.api.contract import Content, Link, Parameter, Shape
 from server.api.paths import BadSegment, id_of, segments_of
 from server.api.problems import Problem, ProblemType
 
@@ -29,7 +30,8 @@ class Operation:
     """One method of one path. `path`: `/v1/accounts/{account}/usage`, each `{…}` an id in one segment.
 
     `action`: what the key must allow, for the account in the path where there is `{account}`, else for the key's own;
-    None: anyone. `summary` is for the OpenAPI document.
+    None: anyone. All behind the handler is for the OpenAPI document: `answers` by status, and the types of `problems`
+    beside those that every operation may have. `parameters` None: the handler checks them itself, undocumented.
     """
 
     method: str
@@ -37,6 +39,11 @@ class Operation:
     action: Action | None
     handler: Handler
     summary: str
+    parameters: tuple[Parameter, ...] | None = None
+    body: Shape | Content | None = None
+    answers: Mapping[int, Shape | Content] = field(default_factory=lambda: {200: dict[str, Any]})
+    problems: tuple[ProblemType, ...] = ()
+    links: Mapping[str, Link] = field(default_factory=dict)
     segments: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from typing import Annotated, Literal
 
+from msgspec import Meta
 from starlette.responses import Response, StreamingResponse
 
 from application.access.identity import Action
@@ -14,7 +16,7 @@ from application.usage.as_of import AsOf, BadAsOf
 from application.usage.buckets import Granularity
 from application.usage.cursors import BadCursor
 from application.usage.export import Export, export
-from application.usage.history import PAGE, HistoryQuery
+from application.usage.history import MOST_ROWS, PAGE, HistoryQuery
 from application.usage.measures import Measure
 from application.usage.query import VALUES, BadQuery, Filters
 from application.usage.rows import UsageRow
@@ -22,6 +24,7 @@ from application.usage.scope import UsageScope, check_actors, scope_of
 from metering.windows import parse_instant
 from server.api.answers import json_answer
 from server.api.call import Call
+from server.api.contract import CSV, JSON, NDJSON, Content, Link, Parameter
 from server.api.problems import Mistake, Problem, ProblemType
 from server.api.reads import names_of, reads_of
 from server.api.routing import Operation
@@ -35,11 +38,11 @@ from server.api.usage_text import (
     ndjson_lines,
     row_json,
 )
-from server.bodies.json_object import Fields, read_object
+from server.bodies.typed_object import TypedBody, read_typed
+from server.messages.scalars import Instant
+from server.messages.usage import AggregationShown, FilterBody, UsagePage, UsageQueryBody
 
-JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
 _PARAMETERS = ("from", "to", *VALUES, "text", "refunds", "since")
-_WALKED = ("cursor", "limit")
 _MEASURES = tuple(measure.value for measure in Measure)
 
 
@@ -65,7 +68,8 @@ async def all_sums(call: Call) -> Response:
 
 async def _history(call: Call, scope: UsageScope) -> Response:
     reads, kind = reads_of(call), wanted_type(call, JSON, NDJSON, CSV)
-    call.only_parameters(*_PARAMETERS, *(_WALKED if kind == JSON else ()))
+    if kind != JSON:
+        call.only_parameters(*_PARAMETERS)
     query = _history_query(call, scope)
     names = names_of(call, scope.account_id)
     with query_problems(_parameter_of):
@@ -133,9 +137,8 @@ async def _blocks(
 
 
 async def _sums(call: Call, scope: UsageScope) -> Response:
-    call.only_parameters()
     reads, kind = reads_of(call), wanted_type(call, JSON, CSV)
-    query = _aggregation_query(await read_object(call), call, scope)
+    query = _aggregation_query((await read_typed(call, UsageQueryBody)), call, scope)
     with query_problems(_pointer_of):
         answer = await asyncio.to_thread(aggregate, reads.usage.store, reads.usage.positions, query)
     if kind == CSV:
@@ -144,21 +147,18 @@ async def _sums(call: Call, scope: UsageScope) -> Response:
     return json_answer(aggregation_json(answer))
 
 
-def _aggregation_query(body: Fields, call: Call, scope: UsageScope) -> AggregationQuery:
-    from_ms, to_ms = body.time("from"), body.time("to")
-    granularity, zone = body.text("granularity"), body.text("time_zone")
-    group_by, measures = body.texts("group_by"), body.texts("measures") or (Measure.CREDITS.value,)
-    given = body.nested("filters")
-    filters = Filters(from_ms, to_ms, **{name: given.texts(name) for name in VALUES}, text=given.text("text"))
-    if granularity not in {None, *Granularity}:
-        body.wrong("granularity", f"should be one of {', '.join(Granularity)}")
+def _aggregation_query(body: TypedBody[UsageQueryBody], call: Call, scope: UsageScope) -> AggregationQuery:
+    given = body.given
+    measures = given.measures or (Measure.CREDITS.value,)
     for measure in measures:
         if measure not in _MEASURES:
             body.wrong("measures", f"should be of {', '.join(_MEASURES)}")
-    body.finish(given)
+    body.finish()
+    wanted = given.filters or FilterBody()
+    filters = Filters(given.from_, given.to, **{name: getattr(wanted, name) for name in VALUES}, text=wanted.text)
     check_actors(call.who, filters.actor)
     return AggregationQuery(
-        scope, filters, Granularity(granularity or Granularity.NONE), zone or "UTC", group_by,
+        scope, filters, given.granularity or Granularity.NONE, given.time_zone or "UTC", given.group_by,
         tuple(map(Measure, measures)),
     )  # fmt: skip
 
@@ -192,13 +192,40 @@ def _pointer_of(name: str) -> str:
     return f"/filters/{name}" if name in {*VALUES, "text"} else f"/{name}"
 
 
+_ROWS = {"creditmeter-rows": "how many rows there are", "creditmeter-as-of": "how far the store had loaded the log"}
+_HISTORY = (
+    Parameter("from", "from <= t", Instant),
+    Parameter("to", "t < to", Instant),
+    *(Parameter(name, "any of the values given", many=True) for name in VALUES),
+    Parameter("text", "anywhere in a line, in either case"),
+    Parameter("refunds", "true: refunds among the lines", Literal["true", "false"]),
+    Parameter("since", "only what came after that as_of"),
+    Parameter("cursor", "`next` of the page before; of JSON only"),
+    Parameter("limit", f"rows of a page, {PAGE} unless given; of JSON only", Annotated[int, Meta(ge=1, le=MOST_ROWS)]),
+)
+_PAGES = {200: Content({JSON: UsagePage, NDJSON: None, CSV: None}, "Rows, newest first", _ROWS)}
+_SUMS = {200: Content({JSON: AggregationShown, CSV: None}, "Cells, by bucket and group", _ROWS)}
+_WHY = {
+    "why": Link(
+        "GET /v1/accounts/{account}/events/{event_id}",
+        {"account": "$response.body#/rows/0/account_id", "event_id": "$response.body#/rows/0/event_id"},
+    )
+}
 OPERATIONS = (
     Operation(
-        "GET", "/v1/accounts/{account}/usage", Action.READ_USAGE, account_usage, "An account's usage, newest first"
+        "GET", "/v1/accounts/{account}/usage", Action.READ_USAGE, account_usage, "An account's usage, newest first",
+        _HISTORY, None, _PAGES, links=_WHY,
     ),
     Operation(
-        "POST", "/v1/accounts/{account}/usage/query", Action.READ_USAGE, account_sums, "An account's usage added up"
+        "POST", "/v1/accounts/{account}/usage/query", Action.READ_USAGE, account_sums, "An account's usage added up",
+        (), UsageQueryBody, _SUMS,
     ),
-    Operation("GET", "/v1/usage", Action.LIST_ACCOUNTS, all_usage, "The usage of all accounts, newest first"),
-    Operation("POST", "/v1/usage/query", Action.LIST_ACCOUNTS, all_sums, "The usage of all accounts added up"),
-)
+    Operation(
+        "GET", "/v1/usage", Action.LIST_ACCOUNTS, all_usage, "The usage of all accounts, newest first", _HISTORY, None,
+        _PAGES, links=_WHY,
+    ),
+    Operation(
+        "POST", "/v1/usage/query", Action.LIST_ACCOUNTS, all_sums, "The usage of all accounts added up", (),
+        UsageQueryBody, _SUMS,
+    ),
+)  # fmt: skip

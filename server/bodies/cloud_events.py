@@ -17,7 +17,7 @@ from server.bodies.json_documents import pointer_of
 POINTERS = {"event_id": "/id", "account_id": "/subject", "occurred_at": "/time"}
 """Where the fields that come from a CloudEvent's own attributes stand in its structured form; others are in /data."""
 DATA = "/data"
-_REQUIRED = ("specversion", "id", "source", "type")
+REQUIRED = ("specversion", "id", "source", "type")
 _HEADER = "ce-"
 _JSON = ("application/json", "text/json")
 
@@ -33,7 +33,7 @@ def unwrapped(document: Mapping[str, Any], base: str, *, source_in_id: bool) -> 
     """A CloudEvent in its structured form. `base`: the pointer to it."""
     mistakes = [
         Mistake(pointer_of(base, name), "is missing or no text; CloudEvents 1.0 needs it")
-        for name in _REQUIRED
+        for name in REQUIRED
         if not isinstance(document.get(name), str) or not document[name]
     ]
     if not mistakes and document["specversion"] != "1.0":

@@ -53,6 +53,11 @@ class Fields:
         """Notes a mistake of a member."""
         self.mistakes.append(Mistake(pointer_of(self._base, name), reason))
 
+    def has_mistake(self, name: str) -> bool:
+        """Whether something is wrong with a member already."""
+        pointer = pointer_of(self._base, name)
+        return any(mistake.pointer == pointer for mistake in self.mistakes)
+
     def text(self, name: str) -> str | None:
         value = self._take(name)
         if value is None or isinstance(value, str):

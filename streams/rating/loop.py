@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from streams import clock
 from streams.log.protocols import CatchUpInterrupted, Message
 from streams.rating.outputs import Counts, Group
-from streams.rating.partition import PartitionRater, Wiring
+from streams.rating.partition import MOST_LARGE_BYTES, PartitionRater, Wiring
 from streams.state.store import StateStore
 
 OpenState = Callable[[int], StateStore]
@@ -108,14 +108,18 @@ class RatingLoop:
             raise
         self._wiring.output_log.serve(0 if has_worked else self._pace.look)
         for rater in self._raters.values():
-            # One that holds a very large message is written at once: until then no other such message is begun.
-            is_over = rater.holds_large or not rater.has_work or rater.group.seconds >= self._pace.turn
+            # One that holds a large message is written at once: until then others may have to wait with theirs.
+            is_over = rater.large_bytes or not rater.has_work or rater.group.seconds >= self._pace.turn
             if is_over and rater.can_commit:
                 self._groups.append(rater.commit())
 
+    def blocked(self) -> list[int]:
+        """The partitions whose next message is a large one that waits until others are written: more is of no use."""
+        return [partition for partition, rater in self._raters.items() if not self._has_room(rater)]
+
     def waiting(self) -> tuple[int, int]:
-        """How many messages wait for their turn, and their bytes."""
-        waiting = [rater.waiting for rater in self._raters.values()]
+        """How many messages wait for their turn, and their bytes, without those of the `blocked` partitions."""
+        waiting = [rater.waiting for rater in self._raters.values() if self._has_room(rater)]
         return sum(messages for messages, _ in waiting), sum(size for _, size in waiting)
 
     def written(self) -> Mapping[int, int]:
@@ -165,19 +169,29 @@ class RatingLoop:
     def _next(self) -> PartitionRater | None:
         """Whose turn it is: the next with work whose group has not ended; else the next that may lengthen its own.
 
-        A message in work goes on in any case: before its end nothing of its group can be written. Very large messages
-        are not begun while another one's changes are in memory.
+        A message in work goes on in any case: before its end nothing of its group can be written. A large one is begun
+        only where there is room in memory for what it changes.
         """
-        is_room = not any(rater.holds_large for rater in self._raters.values())
         for bound in (self._pace.turn, self._pace.group):
             for _ in range(len(self._turns)):
                 self._turns.rotate(-1)
                 rater = self._raters[self._turns[-1]]
                 if rater.is_in_message:
                     return rater
-                if rater.has_work and rater.group.seconds < bound and (is_room or not rater.is_next_large):
+                if rater.has_work and rater.group.seconds < bound and self._has_room(rater):
                     return rater
         return None
+
+    def _has_room(self, rater: PartitionRater) -> bool:
+        """Whether the rater's next message may be begun.
+
+        An ordinary one always; a large one where it is the only one, or all have at most MOST_LARGE_BYTES with it.
+        """
+        size = rater.next_large_bytes
+        if not size:
+            return True
+        held = sum(other.large_bytes for other in self._raters.values())
+        return not held or held + size <= MOST_LARGE_BYTES
 
     def _settle(self) -> None:
         """Writes all that is applied, or in work."""

@@ -27,8 +27,11 @@ logger = logging.getLogger(__name__)
 CATCH_UP_MESSAGES = 256
 """Messages applied between two writes while catching up."""
 SWEEP_ROWS_PER_MESSAGE = 512
-LARGE_BYTES = 1024 * 1024
-"""A message of more bytes than this may take tens of times as much memory: one is worked on at a time."""
+LARGE_BYTES = 64 * 1024
+"""A message of more bytes than this counts as large: decided, it may take over a hundred times as much memory."""
+
+MOST_LARGE_BYTES = 1024 * 1024
+"""The large messages in memory, those of all partitions together, have at most so many bytes, or are one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,8 @@ class PartitionRater:
         self._last: Message | None = None
         self.group = Group()
         """What is applied and not written yet."""
-        self.holds_large = False
-        """Whether a very large message is in work, or applied and not written yet."""
+        self.large_bytes = 0
+        """Of the large messages that are in work, or applied and not written yet."""
         self.counts = Counts()
         self.caught_up = 0
         self.recorded_at: int | None = None
@@ -118,9 +121,11 @@ class PartitionRater:
         return self._in_work is not None
 
     @property
-    def is_next_large(self) -> bool:
-        """Whether the next message is so large that its events and changes take much memory."""
-        return bool(self._waiting) and len(self._waiting[0].value) > LARGE_BYTES
+    def next_large_bytes(self) -> int:
+        """The bytes of the next message where that is a large one and not begun; else 0."""
+        if self._in_work is not None or not self._waiting:
+            return 0
+        return _large_bytes(self._waiting[0])
 
     @property
     def waiting(self) -> tuple[int, int]:
@@ -156,7 +161,7 @@ class PartitionRater:
                 return
             if message.offset > self._applied + 1:
                 self._catch_up(message.offset)
-            self.holds_large |= len(message.value) > LARGE_BYTES
+            self.large_bytes += _large_bytes(message)
             self._in_work = message, self._rater.steps(message, self.counts)
         message, steps = self._in_work
         try:
@@ -194,7 +199,7 @@ class PartitionRater:
                 self.recorded_at = self._last.timestamp
         self._last = None
         self.group = Group()
-        self.holds_large = False
+        self.large_bytes = 0
         return group
 
     def close(self) -> None:
@@ -222,7 +227,8 @@ class PartitionRater:
         for message in self._wiring.input_log.read(self._partition, self._applied + 1, stop):
             self._apply_at_once(message)
             self.caught_up += 1
-            if self.group.messages >= self._wiring.catch_up_messages:
+            self.large_bytes += _large_bytes(message)
+            if self.group.messages >= self._wiring.catch_up_messages or self.large_bytes >= MOST_LARGE_BYTES:
                 self._write()
                 if self._wiring.leaving.is_set():
                     raise CatchUpInterrupted(f"partition {self._partition} stopped at offset {self._applied} of {stop}")
@@ -247,3 +253,8 @@ class PartitionRater:
         self._last = message
         self.group = self.group._replace(messages=self.group.messages + 1)
         self.counts.messages += 1
+
+
+def _large_bytes(message: Message) -> int:
+    size = len(message.value)
+    return size if size > LARGE_BYTES else 0

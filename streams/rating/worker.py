@@ -73,7 +73,8 @@ class RatingHandler:
             self._loop.advance()
         self._note(self._loop.take_counts())
         carried = {(self._topic, partition): stop for partition, stop in self._loop.written().items()}
-        return Progress(carried, *self._loop.waiting())
+        blocked = {(self._topic, partition) for partition in self._loop.blocked()}
+        return Progress(carried, *self._loop.waiting(), blocked)
 
     def starts(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:  # noqa: ARG002 -- as the protocol
         return {}

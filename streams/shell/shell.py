@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,11 +67,13 @@ class Progress(NamedTuple):
 
     ``carried``: by (topic, partition), the next offset that is not carried through; an absent one is where it was.
     ``messages`` and ``size`` (bytes) are what waits in it and is not begun: with a group of that, it is given no more.
+    ``blocked``: the (topic, partition) pairs that it is given nothing of now; what it has of them is not counted.
     """
 
     carried: Mapping[tuple[str, int], int]
     messages: int = 0
     size: int = 0
+    blocked: Collection[tuple[str, int]] = frozenset()
 
 
 class GroupHandler(Protocol):
@@ -235,12 +237,12 @@ class Shell:
         """
         async for first in stream.noack().events():
             await self._gather(stream.channel.queue)
-            group = [first, *self._waiting(stream.channel.queue, 1, event_bytes(first))]
+            group = [first, *self._waiting(stream.channel.queue, Progress({}, 1, event_bytes(first)))]
             del first  # Faust waits for messages that are alive and not acknowledged
             while group or self._in_hand:
                 async with self._turn:
                     progress = await self._processed(group)
-                group = list(self._waiting(stream.channel.queue, progress.messages, progress.size))
+                group = list(self._waiting(stream.channel.queue, progress))
 
     async def _processed(self, group: list[EventT[bytes]]) -> Progress:
         """Hands the group over; acknowledges what is carried through then."""
@@ -288,14 +290,13 @@ class Shell:
                 return
             await asyncio.sleep(min(left, LOOK))
 
-    def _waiting(self, queue: WaitingQueue, messages: int, size: int) -> Iterator[EventT[bytes]]:
-        """The waiting events of this generation that fill a group which has so many messages and bytes already.
-
-        They are begun, as the stream does it.
-        """
+    def _waiting(self, queue: WaitingQueue, progress: Progress) -> Iterator[EventT[bytes]]:
+        """This generation's waiting events that fill up what the handler has; they are begun, as the stream does it."""
         app, settings = self.app, self._settings
-        most = settings.group_messages - messages
-        while most > 0 and size < settings.group_bytes and app.flow_control.is_active() and not queue.empty():
+        most, size = settings.group_messages - progress.messages, progress.size
+        while most > 0 and size < settings.group_bytes and app.flow_control.is_active():
+            if not queue.has_next(progress.blocked):
+                return
             event = queue.get_nowait()
             message = event.message
             if message.generation_id != app.consumer_generation_id:

@@ -8,7 +8,7 @@ all of another partition's backlog.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from mode.utils.queues import ThrowableQueue
@@ -40,6 +40,14 @@ class Lines:
         line.append(event)
         self._length += 1
         self.bytes[place] += event_bytes(event)
+
+    def bring_forward(self, blocked: Collection[Place]) -> bool:
+        """Gives the next turn to the first partition in turn that is not blocked; False where there is none."""
+        for _ in range(len(self._turns)):
+            if self._turns[0] not in blocked:
+                return True
+            self._turns.rotate(-1)
+        return False
 
     def popleft(self) -> Any:
         """The next event; IndexError where there is none."""
@@ -80,6 +88,10 @@ class WaitingQueue(ThrowableQueue[Any]):
 
     def full(self) -> bool:
         return self.bytes >= self._most_bytes or super().full()
+
+    def has_next(self, blocked: Collection[Place] = ()) -> bool:
+        """Whether an event of a partition that is not blocked waits; it is the next that `get_nowait` gives."""
+        return self._queue.bring_forward(blocked)
 
     def put_nowait_enhanced(
         self, value: Any, *, on_pressure_high: Callable[[], object], on_pressure_drop: Callable[[], object]

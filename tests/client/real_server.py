@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -18,6 +18,7 @@ from application.usage.store import SinkUsage
 from server.api.reads import opened_reads
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
+from sinks.sink import CUSTOMER_LIMITS
 from streams import clock
 from tests.server.world import ServerWorld, opened_world
 
@@ -37,6 +38,13 @@ class RealServer:
         grant_credits(self.pipeline, GrantOrder(account_id, "credit", credits_, clock.now_ms()), SECONDS)
 
 
+def patient_usage(sink: EmbeddedSink) -> SinkUsage:
+    """Customers' reads, which wait longer than they should: other processes load the machine that tests run on."""
+    usage = SinkUsage(sink, replace(CUSTOMER_LIMITS, seconds=int(SECONDS)))
+    usage._turns.wait = SECONDS
+    return usage
+
+
 @contextmanager
 def served(folder: Path, book: str) -> Iterator[RealServer]:
     """The server for the time of the block, with an embedded ClickHouse: one at a time in a process."""
@@ -45,7 +53,7 @@ def served(folder: Path, book: str) -> Iterator[RealServer]:
     pipeline = in_memory_pipeline(folder / "data", partitions=2, sink=sink)
     publish_book(pipeline, book, clock.now_ms())
     try:
-        with opened_reads(pipeline, SinkUsage(sink), None) as reads, opened_world(pipeline, reads=reads) as world:
+        with opened_reads(pipeline, patient_usage(sink), None) as reads, opened_world(pipeline, reads=reads) as world:
             yield from _listening(world, 0)
     finally:
         sink.close()

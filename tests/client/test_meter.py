@@ -155,9 +155,8 @@ def test_accounts_usage_and_estimates_are_asked() -> None:
         meter.decide(account_id="acme", endpoint="/v1/people", quantities={"results": 2}, wait=30)
         assert meter.account("acme")["credits"] == {"credit": {"balance": 6}}
         assert [row["credits"] for row in meter.usage("acme", endpoint="/v1/people")] == [4]
-        assert meter.estimate("acme", [Usage("acme", "/v1/people", quantities={"results": 3})])["credits"] == {
-            "credit": 6
-        }
+        estimate = meter.estimate("acme", [Usage("acme", "/v1/people", quantities={"results": n}) for n in (2, 1)])
+        assert (estimate.credits, estimate.suffices, estimate.refused_events) == ({"credit": 6}, True, 0)
 
 
 def test_everything_is_there_for_asyncio() -> None:
@@ -175,7 +174,7 @@ def test_everything_is_there_for_asyncio() -> None:
         assert (await meter.aio.hold("acme", credits={"credit": 3}, wait=30)).status is HoldStatus.REJECTED
         assert (await meter.aio.account("acme"))["credits"] == {"credit": {"balance": 2}}
         assert len([row async for row in meter.aio.usage("acme")]) == 4
-        assert (await meter.aio.estimate("acme", [Usage("acme", "/v1/people")]))["credits"] == {}
+        assert (await meter.aio.estimate("acme", [Usage("acme", "/v1/people")])).credits == {"credit": 0}
         assert await meter.aio.flush(30)
         assert await meter.aio.close(30)
 

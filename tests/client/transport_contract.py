@@ -140,3 +140,24 @@ class HoldContract:
         asked.questions.release(name, again.hold_id)
         last = asked.questions.hold(f"h4-{name}", name, HoldRequest(credits={"credit": 42}, expires_at=later), 30.0)
         assert last.status is HoldStatus.HELD
+
+
+class EstimateContract:
+    """Inherit, and give the fixture `asked`."""
+
+    def test_an_estimate_counts_one_after_another_and_stores_nothing(self, asked: Asked) -> None:
+        name = account()
+        asked.grant(name, 50)
+        asked.questions.decide([event(asked, name, "before", "/v1/ip-lookup", ip="203.0.113.1")], 30.0)
+        coming = [
+            event(asked, name, "1", "/v1/ip-lookup", ip="203.0.113.1"),  # paid for before
+            event(asked, name, "2", "/v1/ip-lookup", ip="203.0.113.2"),
+            event(asked, name, "3", "/v1/ip-lookup", ip="203.0.113.2"),
+            event(asked, name, "4", quantities={"results": 5}),
+        ]
+        estimate = asked.questions.estimate(name, coming)
+        assert (estimate.account_id, estimate.credits) == (name, {"credit": 30})
+        assert (estimate.suffices, estimate.refused_events) == (True, 0)
+        more = asked.questions.estimate(name, [*coming, event(asked, name, "5", quantities={"results": 1})])
+        assert (more.credits, more.suffices, more.refused_events) == ({"credit": 30}, False, 1)
+        assert asked.arrived(name) == ["before"]

@@ -103,22 +103,34 @@ def test_a_cache_folder_that_cannot_be_in_a_classpath_is_refused(
 
 
 @pytest.mark.slow
-def test_two_brokers_side_by_side_and_each_ends_alone(tmp_path: Path) -> None:
+def test_brokers_side_by_side_and_each_ends_alone(tmp_path: Path) -> None:
     with LocalBroker(tmp_path / "one") as one, LocalBroker(tmp_path / "two") as two:
         assert one.bootstrap != two.bootstrap
+        for pid in (one.pid, two.pid):  # Java took the classes that were archived for both
+            assert "/classes.jsa\n" in Path(f"/proc/{pid}/maps").read_text()
+        ids = {(broker.folder / "data" / "meta.properties").read_text() for broker in (one, two)}
+        assert len({line for text in ids for line in text.splitlines()}) == 6  # 2 of 4 lines are alike
         make_topic(one.bootstrap, "of-one")
         assert "of-one" not in AdminClient({"bootstrap.servers": two.bootstrap}).list_topics(timeout=10).topics
+        check_that_a_misspelled_topic_stays_unknown(one.bootstrap)
+        check_that_an_error_quotes_the_end_of_the_log(tmp_path / "three", two.port)
         one.kill()
         assert len(AdminClient({"bootstrap.servers": two.bootstrap}).list_topics(timeout=10).brokers) == 1
         with pytest.raises(ServerFailed, match="is not running"):
             _ = one.pid
 
 
-def test_a_misspelled_topic_stays_unknown(tmp_path: Path) -> None:
-    with LocalBroker(tmp_path / "kafka") as broker:
-        client = AdminClient({"bootstrap.servers": broker.bootstrap})
-        assert client.list_topics("mispelled", timeout=10).topics["mispelled"].error.name() == "UNKNOWN_TOPIC_OR_PART"
-        assert client.list_topics(timeout=10).topics == {}
+def check_that_a_misspelled_topic_stays_unknown(bootstrap: str) -> None:
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    assert client.list_topics("mispelled", timeout=10).topics["mispelled"].error.name() == "UNKNOWN_TOPIC_OR_PART"
+    assert "mispelled" not in client.list_topics(timeout=10).topics
+
+
+def check_that_an_error_quotes_the_end_of_the_log(folder: Path, port: int) -> None:
+    with pytest.raises(ServerFailed, match="ended by itself with exit code 1") as raised:
+        LocalBroker(folder, port=port).start()
+    assert "Address already in use" in str(raised.value)
+    assert str(folder / "kafka.log") in str(raised.value)
 
 
 def run_starter(folder: Path, then: str, *, outlive: bool) -> "subprocess.Popen[str]":
@@ -156,16 +168,6 @@ def test_outlives_its_starter_where_asked_and_is_found_and_ended_by_its_record(t
         assert record.stop(folder / "kafka.json") is True
     assert gone(int(pid))
     assert record.stop(folder / "kafka.json") is False
-
-
-def test_an_error_quotes_the_end_of_the_log(tmp_path: Path) -> None:
-    folder = tmp_path / "kafka"
-    with LocalBroker(folder) as broker:
-        port = broker.port
-        with pytest.raises(ServerFailed, match="ended by itself with exit code 1") as raised:
-            LocalBroker(tmp_path / "other", port=port).start()
-    assert "Address already in use" in str(raised.value)
-    assert str(tmp_path / "other" / "kafka.log") in str(raised.value)
 
 
 def test_says_so_when_it_is_not_started(tmp_path: Path) -> None:

@@ -8,14 +8,18 @@ from hashlib import sha256
 from itertools import takewhile
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.metering import meter
 from tests.metering.hold_worlds import hold_histories
 from tests.metering.meter import DAY, HOUR, NOON, Json, MachineMeter, Out, book, charge
 from tests.metering.strategies import History, Step, histories
+from tests.sizes import times_size
 
-many = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+pytestmark = pytest.mark.slow
+
+many = settings(max_examples=times_size(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def outputs_of(history: History) -> list[list[Out]]:

@@ -14,11 +14,12 @@ from tests.metering.hold_worlds import hold_histories
 from tests.metering.meter import Json, MachineMeter, Meter, OracleMeter, Out, StoredMeter, book, charge
 from tests.metering.strategies import ZERO, History, Step, histories
 from tests.metering.worlds import calm_histories, claim_histories, limit_histories, money_histories, price_histories
+from tests.sizes import times_size
 
 pytestmark = pytest.mark.slow
 
-many = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-some = settings(many, max_examples=80)
+many = settings(max_examples=times_size(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(many, max_examples=times_size(40))
 any_world = st.one_of(
     histories(),
     calm_histories(),

@@ -18,6 +18,7 @@ from server.limits import Bounds
 from server.opening import opened_parts
 from server.parts import Parts, PublicFace
 from tests.server.asgi_client import Answer, request
+from tests.server.conformance import conformance_of
 from tests.server.keys import PRODUCER, KnownKeys
 
 T = TypeVar("T")
@@ -39,7 +40,10 @@ class ServerWorld:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def ask(self, method: str, target: str, body: bytes | list[bytes] = b"", **options: Any) -> Answer:
-        return self.run(request(self.app, method, target, body, **options))
+        """The answer, which is one that the OpenAPI document describes."""
+        answer = self.run(request(self.app, method, target, body, **options))
+        conformance_of(self.parts.documentation.operations).check(method, target, answer)
+        return answer
 
     def post(
         self,

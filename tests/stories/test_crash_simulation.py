@@ -14,11 +14,14 @@ import pytest
 from metering.records import AlertKind, DeadLetterReason, Decision, GrantStatus, HoldStatus, RejectReason
 from replay.audit.partition import Against
 from tests.replay.audit.audited import Audited, items
+from tests.sizes import times_size
 from tests.streams.simulation import NAMES, PARTITIONS, SLICED, Cluster, Machine
 
-RUNS = int(os.environ.get("CREDITMETER_SIMULATIONS", "120"))
+RUNS = int(os.environ.get("CREDITMETER_SIMULATIONS") or times_size(40))
 FIRST = int(os.environ.get("CREDITMETER_SEED", "1"))
 SHARDS = 8
+GUARDED = 40
+"""Runs in which every kind of accident and outcome comes up."""
 
 
 @pytest.mark.slow
@@ -59,7 +62,7 @@ def test_the_simulation_has_accidents_of_every_kind() -> None:
     """Guards the test above: were the accidents to stop, or all the states to be lost, it could not fail."""
     accidents: list[str] = []
     compared = strays = 0
-    for seed in range(1, 60):
+    for seed in range(1, GUARDED + 1):
         cluster = Cluster(seed, strangers=True, slicing=SLICED)
         cluster.run_with_accidents()
         accidents += cluster.accidents
@@ -78,15 +81,15 @@ def test_the_simulation_has_accidents_of_every_kind() -> None:
     kinds += ["DeliveryFailed", "rebalance", "power loss", "gone", "restored", "gave way"]
     kinds += ["loader: before rows", "loader: after rows", "loader: before positions", "loader: after positions"]
     for kind in (*kinds, "store restored", "store emptied"):
-        assert kind in text, f"no accident of the kind {kind!r} in 59 runs"
-    assert strays > 59 * 3, "records that somebody else put into the output topics"
-    assert compared > 59 * PARTITIONS * 0.7, "states that have the whole log are what the audits compare last"
+        assert kind in text, f"no accident of the kind {kind!r} in {GUARDED} runs"
+    assert strays > GUARDED * 3, "records that somebody else put into the output topics"
+    assert compared > GUARDED * PARTITIONS * 0.7, "states that have the whole log are what the audits compare last"
 
 
 def test_the_simulation_has_outcomes_of_every_kind() -> None:
     """Guards it, too: every way in which a command can end, and credits can go back, is in the traffic."""
     met: Counter[str] = Counter()
-    for seed in range(1, 60):
+    for seed in range(1, GUARDED + 1):
         cluster = Cluster(seed)
         cluster.run_undisturbed()
         met += outcomes(cluster)
@@ -99,7 +102,7 @@ def test_the_simulation_has_outcomes_of_every_kind() -> None:
         "the same again",
         "another under its id",
     }
-    assert not wanted - met.keys(), "no traffic of these kinds in 59 runs"
+    assert not wanted - met.keys(), f"no traffic of these kinds in {GUARDED} runs"
 
 
 def outcomes(cluster: Cluster) -> Counter[str]:

@@ -1,8 +1,8 @@
-"""Explanations agree with the bill: every line of 100,000 events, as the pipeline wrote them and read back from it.
+"""Explanations agree with the bill: every line of 20,000 events, as the pipeline wrote them and read back from it.
 
-The stream runs on the in-memory log with every type of command mixed. Then each account is replayed as `explain` does
-it, every event is explained just before it is applied, and what is said has to be what the output topics hold, and has
-to add up by itself.
+CREDITMETER_TEST_SIZE multiplies them. The stream runs on the in-memory log with every type of command mixed. Then each
+account is replayed as `explain` does it, every event is explained just before it is applied, and what is said has to be
+what the output topics hold, and has to add up by itself.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from streams.log.topics import TopicNames
 from streams.rating.loop import RatingLoop
 from streams.rating.partition import Wiring
 from streams.state.store import MemoryState
+from tests.sizes import times_size
 from tests.streams.simulation import read_book_once
 from tests.streams.traffic import BOOK, HOUR, START, Traffic, book_command
 
 pytestmark = pytest.mark.slow
 
-EVENTS = 100_000
+EVENTS = times_size(20_000)
 NAMES = TopicNames("explained")
 PARTITIONS = 3
 DAY = 24 * HOUR

@@ -14,6 +14,7 @@ from creditmeter_client.results import (
     DecisionStatus,
     Delivery,
     DeliveryStatus,
+    Estimate,
     Hold,
     HoldStatus,
     Line,
@@ -110,6 +111,23 @@ def hold_of(hold_id: str, account_id: str, answer: Answer) -> Hold:
         status = _HOLD_STATUSES.get(str(document.get("status")), HoldStatus.HELD)
         return Hold(hold_id, account_id, status, _amounts(document.get("credits")))
     raise error_of(answer)
+
+
+def estimate_of(account_id: str, answer: Answer) -> Estimate:
+    """The answer to POST /v1/estimates. Raises MeterUnavailable, RequestRefused."""
+    document = document_of(answer)
+    charges = document.get("charges")
+    if answer.status != _OK:
+        raise error_of(answer)
+    if not isinstance(charges, list):
+        raise MeterUnavailable("the answer to an estimate is not one of creditmeter's")
+    amounts: dict[str, int] = {}
+    for charge in charges:
+        name = charge.get("credit_type")
+        if name is not None:
+            amounts[name] = amounts.get(name, 0) + int(charge.get("credits") or 0)
+    suffices, refused = document.get("suffices") is True, int(document.get("refused_events") or 0)
+    return Estimate(account_id, amounts, suffices, refused, document)
 
 
 def refund_of_answer(answer: Answer) -> Delivery:

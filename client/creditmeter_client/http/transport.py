@@ -16,17 +16,20 @@ from creditmeter_client.http.answers import (
     delivery_of,
     document_of,
     error_of,
+    estimate_of,
     hold_of,
     mistakes_of,
     refund_of_answer,
     results_of,
 )
 from creditmeter_client.http.connections import Answer, Connections
-from creditmeter_client.results import Decision, Delivery, DeliveryStatus, Hold
+from creditmeter_client.results import Decision, Delivery, DeliveryStatus, Estimate, Hold
 from creditmeter_client.transport import HoldRequest
 from creditmeter_client.usage import Command, Event, Refund, to_line
 
 _JSON = "application/json"
+_LONGEST_ESTIMATE = 10.0
+"""Seconds that the server gives an estimate."""
 _MARGIN = 5.0
 """Seconds that an answer may take longer than the wait that was asked for."""
 
@@ -86,9 +89,9 @@ class HttpTransport:
         if answer.status >= 300:
             raise error_of(answer)
 
-    def estimate(self, account_id: str, events: Sequence[Event]) -> Mapping[str, Any]:
-        body = {"account_id": account_id, "events": [dict(event.fields) for event in events]}
-        return self._document(self._post_json("/v1/estimates", body, {}, self._timeout + _MARGIN))
+    def estimate(self, account_id: str, events: Sequence[Event]) -> Estimate:
+        path = f"/v1/estimates?{urlencode({'account_id': account_id})}"
+        return estimate_of(account_id, self._post_events(events, path, {}, _LONGEST_ESTIMATE + _MARGIN))
 
     def account(self, account_id: str) -> Mapping[str, Any]:
         return self._document(self._get(f"/v1/accounts/{segment(account_id)}"))

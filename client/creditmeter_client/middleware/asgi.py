@@ -9,7 +9,7 @@ from typing import Any
 from creditmeter_client.aio import answered_within
 from creditmeter_client.meter import Meter
 from creditmeter_client.middleware import inline
-from creditmeter_client.middleware.calls import Call, _current, joined
+from creditmeter_client.middleware.calls import Call, _current
 from creditmeter_client.middleware.policies import MiddlewareSettings
 from creditmeter_client.middleware.problems import ProblemAnswer
 from creditmeter_client.middleware.session import Session, Shared
@@ -105,8 +105,7 @@ class _Response:
     async def _begin(self, message: Message) -> None:
         call = self._session.call
         headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", ())]
-        call.status = message["status"]
-        call.response_headers = joined(inline.decoded(headers))
+        call.answered(message["status"], headers)
         largest = self._settings.largest_body
         self._is_candidate = not message.get("trailers") and inline.could_have_usage(
             call.method, message["status"], headers, largest

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+from creditmeter_client.middleware.inline import decoded
 from creditmeter_client.usage import Outcome, Usage
 
 _OUTCOMES = {401: Outcome.UNAUTHENTICATED, 403: Outcome.BLOCKED, 429: Outcome.RATE_LIMITED}
@@ -38,7 +39,8 @@ class Call:
         """The peer's address; behind a proxy that is the proxy's."""
         self.raw = raw if raw is not None else {}
         self.status: int | None = None
-        self.response_headers: dict[str, str] = {}
+        self._response_lines: Sequence[tuple[bytes, bytes]] = ()
+        self._response_headers: dict[str, str] | None = None
         self.quantities: dict[str, int] = {}
         """For the handler: what was found or returned, such as `results`."""
         self.attributes: dict[str, str] = {}
@@ -50,6 +52,17 @@ class Call:
         self.actor: str | None = None
         self.usages: list[Usage] = []
         """For the handler: further uses of this call, such as one for each entity of a bulk call."""
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """Empty before the work."""
+        if self._response_headers is None:
+            self._response_headers = joined(decoded(self._response_lines))
+        return self._response_headers
+
+    def answered(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """For the middleware: how the answer begins. Its headers are decoded when somebody reads them."""
+        self.status, self._response_lines, self._response_headers = status, headers, None
 
     def found(self, **quantities: int) -> None:
         """Adds to the quantities: `current_call().found(results=25)`."""

@@ -19,7 +19,11 @@ Headers = Sequence[tuple[bytes, bytes]]
 _WHITE = b" \t\r\n"
 _NEVER = frozenset({204, 205, 206})
 _FIRST_SUCCESS, _LAST_SUCCESS = 200, 299
-_DIGESTS = frozenset({b"content-digest", b"repr-digest", b"digest", b"content-md5"})
+_FORBIDDEN = frozenset(
+    {b"content-digest", b"repr-digest", b"digest", b"content-md5", b"transfer-encoding", b"content-range"}
+)
+_ONCE = frozenset({b"content-type", b"content-length", b"etag"})
+_USUAL_TYPES = frozenset({b"application/json", b"application/json; charset=utf-8"})
 _UTF8 = frozenset({"utf-8", "utf8"})
 # Every way in which JSON can spell the name: each character as it is, or as an escape.
 _SPELLINGS = re.compile(
@@ -44,22 +48,23 @@ def could_have_usage(method: str, status: int, headers: Headers, largest: int) -
     """
     if method == "HEAD" or status in _NEVER or not _FIRST_SUCCESS <= status <= _LAST_SUCCESS:
         return False
-    names = [name.lower() for name, _ in headers]
-    if names.count(b"content-type") != 1 or names.count(b"content-length") > 1 or names.count(b"etag") > 1:
-        return False
-    if not _DIGESTS.isdisjoint(names) or b"transfer-encoding" in names or b"content-range" in names:
-        return False
-    if any(name.lower() == b"content-encoding" and value.strip().lower() != b"identity" for name, value in headers):
-        return False
-    length = content_length(headers)
-    return _is_json(headers) and (length is None or 0 < length <= largest)
+    once: dict[bytes, bytes] = {}
+    for name, value in headers:
+        key = name.lower()
+        if key in _FORBIDDEN or (key in once and key in _ONCE):
+            return False
+        if key == b"content-encoding" and value.strip().lower() != b"identity":
+            return False
+        once[key] = value
+    length = _length(once.get(b"content-length"))
+    return _is_json(once.get(b"content-type", b"")) and (length is None or 0 < length <= largest)
 
 
 def content_length(headers: Headers) -> int | None:
     """The length that an answer states; None without; 0 for one that is no number."""
     for name, value in headers:
         if name.lower() == b"content-length":
-            return int(value) if value.strip().isdigit() else 0
+            return _length(value)
     return None
 
 
@@ -107,10 +112,11 @@ def headers_with_usage(headers: Headers, body: bytes) -> list[tuple[bytes, bytes
 
 def with_vary(headers: Headers) -> list[tuple[bytes, bytes]]:
     """The headers with `Vary: credit-usage`, where they don't say so already."""
-    listed = ",".join(value.decode("latin-1") for name, value in headers if name.lower() == b"vary")
-    names = {part.strip().lower() for part in listed.split(",")}
-    if "*" in names or ASKING in names:
-        return list(headers)
+    present = [value for name, value in headers if name.lower() == b"vary"]
+    if present:
+        names = {part.strip().lower() for part in b",".join(present).decode("latin-1").split(",")}
+        if "*" in names or ASKING in names:
+            return list(headers)
     return [*headers, (b"vary", ASKING.encode())]
 
 
@@ -118,14 +124,17 @@ def decoded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
 
-def _is_json(headers: Headers) -> bool:
-    for name, value in headers:
-        if name.lower() == b"content-type":
-            kind, *parameters = value.decode("latin-1").split(";")
-            charsets = [
-                text.strip().strip('"').lower()
-                for key, _, text in (parameter.partition("=") for parameter in parameters)
-                if key.strip().lower() == "charset"
-            ]
-            return kind.strip().lower() == "application/json" and all(charset in _UTF8 for charset in charsets)
-    return False
+def _length(value: bytes | None) -> int | None:
+    return None if value is None else int(value) if value.strip().isdigit() else 0
+
+
+def _is_json(content_type: bytes) -> bool:
+    if content_type in _USUAL_TYPES:
+        return True
+    kind, *parameters = content_type.decode("latin-1").split(";")
+    charsets = [
+        text.strip().strip('"').lower()
+        for key, _, text in (parameter.partition("=") for parameter in parameters)
+        if key.strip().lower() == "charset"
+    ]
+    return kind.strip().lower() == "application/json" and all(charset in _UTF8 for charset in charsets)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from creditmeter_client.clock import SystemClock
 from creditmeter_client.errors import MeterError
+from creditmeter_client.middleware.breaker import Breaker
 from creditmeter_client.usage import Usage
 
 logger = logging.getLogger(__name__)
@@ -64,9 +66,13 @@ class Refusal:
 
 
 class RateLimits:
-    """Counts and refuses. Blocks for Redis, where there is one; the ASGI middleware calls it in a thread then."""
+    """Counts and refuses. Blocks for Redis, where there is one; the ASGI middleware calls it in a thread then.
 
-    def __init__(self, rules: Iterable[RateLimit], *, redis_url: str | None = None) -> None:
+    A Redis that does not answer within `timeout` seconds limits nothing. After five failures in a row it is left alone,
+    and tried again every five seconds, so that requests don't wait for it.
+    """
+
+    def __init__(self, rules: Iterable[RateLimit], *, redis_url: str | None = None, timeout: float = 0.25) -> None:
         """Raises MeterError where the library is missing, ValueError for an address that is none of Redis."""
         try:
             from limits import RateLimitItemPerSecond  # noqa: PLC0415 -- an extra
@@ -79,7 +85,10 @@ class RateLimits:
         self.is_shared = redis_url is not None
         self._rules = tuple(rules)
         self._item: Callable[..., Any] = RateLimitItemPerSecond
-        self._limiter: Any = SlidingWindowCounterRateLimiter(storage_from_string(redis_url or "memory://"))
+        times = {"socket_timeout": timeout, "socket_connect_timeout": timeout} if self.is_shared else {}
+        self._limiter: Any = SlidingWindowCounterRateLimiter(storage_from_string(redis_url or "memory://", **times))
+        self._breaker = Breaker()
+        self._clock = SystemClock()
 
     def check(self, usage: Usage, now: float) -> Refusal | None:
         """Counts one request against every limit that matches; the first that is used up. `now`: epoch seconds.
@@ -87,19 +96,29 @@ class RateLimits:
         When Redis does not answer the request is let in, and an error is logged: a limit is no reason to be down.
         """
         for rule in self._rules:
-            if rule.matches(usage):
-                allowed = rule.requests_of(usage.plan)
-                item = self._item(allowed, rule.per, namespace=NAMESPACE)
+            if rule.matches(usage) and self._breaker.may_wait(self._clock.monotonic()):
                 try:
-                    if self._limiter.hit(item, usage.account_id, rule.name):
-                        continue
-                    reset = self._limiter.get_window_stats(item, usage.account_id, rule.name).reset_time
-                except Exception:
-                    logger.exception("the rate limit %s can't be counted: the request is let in", rule.name)
+                    refusal = self._count(rule, usage, now)
+                except Exception as error:  # noqa: BLE001 -- whatever the storage raises
+                    self._let_in(rule, error)
                     continue
-                wait = max(1, min(rule.per, math.ceil(reset - now)))
-                return Refusal(rule, allowed, wait, _larger_plan(rule, allowed))
+                self._breaker.note(self._clock.monotonic(), answered=True)
+                if refusal is not None:
+                    return refusal
         return None
+
+    def _count(self, rule: RateLimit, usage: Usage, now: float) -> Refusal | None:
+        allowed = rule.requests_of(usage.plan)
+        item = self._item(allowed, rule.per, namespace=NAMESPACE)
+        if self._limiter.hit(item, usage.account_id, rule.name):
+            return None
+        reset = self._limiter.get_window_stats(item, usage.account_id, rule.name).reset_time
+        wait = max(1, min(rule.per, math.ceil(reset - now)))
+        return Refusal(rule, allowed, wait, _larger_plan(rule, allowed))
+
+    def _let_in(self, rule: RateLimit, error: Exception) -> None:
+        self._breaker.note(self._clock.monotonic(), answered=False)
+        logger.error("the rate limit %s can't be counted, so requests are let in: %s", rule.name, error)
 
 
 def rate_limits_of_book(entries: Iterable[Mapping[str, Any]]) -> list[RateLimit]:

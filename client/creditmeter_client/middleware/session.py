@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from creditmeter_client.errors import MeterError
+from creditmeter_client.ids import new_id
 from creditmeter_client.meter import Meter, pending
 from creditmeter_client.middleware import problems
 from creditmeter_client.middleware.breaker import Breaker
@@ -22,7 +23,7 @@ from creditmeter_client.middleware.problems import ProblemAnswer
 from creditmeter_client.middleware.refused_calls import RefusedCalls
 from creditmeter_client.middleware.totals import credit_usage
 from creditmeter_client.results import Decision, Hold, HoldStatus
-from creditmeter_client.usage import Event, Outcome, Usage, event_of, new_id
+from creditmeter_client.usage import Event, Outcome, Usage, event_of
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from creditmeter_client.meter import Meter
 from creditmeter_client.middleware import inline
-from creditmeter_client.middleware.calls import Call, _current, joined
+from creditmeter_client.middleware.calls import Call, _current
 from creditmeter_client.middleware.policies import MiddlewareSettings
 from creditmeter_client.middleware.session import Session, Shared
 
@@ -68,11 +68,9 @@ class _Response:
             return self._start_response(status, headers, exc_info)  # raises: the answer has begun
         self._status, self._headers, self._is_held = status, list(headers), True
         call = self._session.call
-        call.status = int(status[:3])
-        call.response_headers = joined(headers)
-        self._is_candidate = inline.could_have_usage(
-            call.method, call.status, _as_bytes(headers), self._settings.largest_body
-        )
+        lines = _as_bytes(headers)
+        call.answered(int(status[:3]), lines)
+        self._is_candidate = inline.could_have_usage(call.method, int(status[:3]), lines, self._settings.largest_body)
         return self._write
 
     def body_of(self, result: Iterable[bytes], file_wrapper: Any) -> Iterable[bytes]:
@@ -158,8 +156,7 @@ class _Body:
             if self._has_begun:
                 return next(self._parts)
             self._has_begun = True
-            first = next((part for part in self._parts if part), b"")
-            return self._response.begun(first, self._parts)
+            return self._response.begun(self._first(), self._parts)
         except StopIteration:
             self._session.finish()
             raise
@@ -168,6 +165,21 @@ class _Body:
             raise
         finally:
             _current.reset(token)
+
+    def _first(self) -> bytes:
+        """The first part that is not empty; an empty one where there are no others. Raises StopIteration without any.
+
+        A server that gets no part at all states a length of 0, and after an empty one it states none.
+        """
+        first = None
+        for part in self._parts:
+            first = part
+            if part:
+                break
+        if first is None:
+            self._response.release()
+            raise StopIteration
+        return first
 
     def close(self) -> None:
         try:

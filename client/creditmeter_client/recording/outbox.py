@@ -51,6 +51,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._memory = MemoryQueue(self._settings.queue_events, self._settings.queue_bytes)
         self._loaded: deque[Entry] = deque()
+        self._is_loading = False  # the spool has given lines away that are not in `_loaded` yet
         self._in_hand: list[Entry] = []
         self._asked: set[Entry] = set()
         self._backoff = Backoff(self._settings.backoff)
@@ -112,7 +113,7 @@ class Outbox:
     def pending(self) -> int:
         """Commands of this process that are neither delivered nor given up: in memory and in its spool."""
         with self._lock:
-            loaded = len(self._loaded) + sum(entry.origin is not None for entry in self._in_hand)
+            loaded = len(self._loaded) + self._is_loading + sum(entry.origin is not None for entry in self._in_hand)
             return len(self._memory) + loaded + (0 if self._spool is None else self._spool.waiting())
 
     def counts(self) -> Counts:
@@ -189,6 +190,9 @@ class Outbox:
         size = len(entry.line)
         with self._lock:
             room = not self._closed and self._memory.reserve(size)
+            if room and not self._settings.durable:
+                self._memory.add(entry)
+                return True
         if not room:
             return self._keep_or_lose(entry, "the queue is full", sync=self._settings.durable)
         self._copy(entry)
@@ -273,15 +277,26 @@ class Outbox:
         return bool(self._loaded) or (self._spool is not None and self._spool.has_more())
 
     def _load(self) -> None:
-        if self._spool is None:
+        if self._spool is None or not self._spool.has_more():
             return
+        with self._lock:
+            self._is_loading = True
+        entries: list[Entry] = []
         try:
-            segment = self._spool.load_oldest()
+            entries = self._read_segment(self._spool)
+        finally:
+            with self._lock:
+                self._loaded.extend(entries)
+                self._is_loading = False
+
+    def _read_segment(self, spool: Spool) -> list[Entry]:
+        try:
+            segment = spool.load_oldest()
         except OSError as error:
             logger.error("the spool can't be read: %s", error)  # noqa: TRY400
-            return
+            return []
         if segment is None:
-            return
+            return []
         self._count(torn=segment.torn, taken_over=0 if segment.owner is None else len(segment.lines))
         oldest = self._clock.now_ms() - self._settings.spool_age_ms
         entries = []
@@ -299,9 +314,8 @@ class Outbox:
             else:
                 entries.append(Entry(command, line.line, line.written_at, origin=segment))
         if not segment.outstanding:
-            self._spool.finish(segment)
-        with self._lock:
-            self._loaded.extend(entries)
+            spool.finish(segment)
+        return entries
 
     def _deliver(self, entries: Sequence[Entry]) -> None:
         sent = send_apart(self._transport, entries, key_works=self._key_works)
@@ -371,4 +385,5 @@ class Outbox:
 
     def _count(self, **more: int) -> None:
         with self._lock:
-            self._counts.update(more)
+            for name, number in more.items():
+                self._counts[name] += number

@@ -17,6 +17,7 @@ from creditmeter_client.results import (
     DecisionStatus,
     Delivery,
     DeliveryStatus,
+    Estimate,
     Hold,
     HoldStatus,
     Line,
@@ -146,10 +147,20 @@ class MemoryTransport:
                 raise RequestRefused(404, "there is no such hold")
             del self._holds[hold_id]
 
-    def estimate(self, account_id: str, events: Sequence[Event]) -> Mapping[str, Any]:
+    def estimate(self, account_id: str, events: Sequence[Event]) -> Estimate:
         with self._lock:
             self._be_there()
-            return {"account_id": account_id, "credits": _summed(self._most(event) for event in events)}
+            twin = MemoryTransport()
+            twin._prices, twin._rejecting = self._prices, self._rejecting
+            twin._balances = {account_id: dict(self._balances.get(account_id, {}))}
+            twin._claims, twin._decisions = dict(self._claims), dict(self._decisions)
+            twin._holds = {name: _OpenHold(hold.account_id, dict(hold.left)) for name, hold in self._holds.items()}
+            new = [event for event in events if (event.account_id, event.event_id) not in self._decisions]
+            decisions = twin.decide(new, 0.0)
+            lines = [line for decision in decisions for line in decision.lines]
+            refused = sum(decision.insufficient for decision in decisions)
+            amounts = _summed({line.credit_type: line.credits} for line in lines if line.credit_type is not None)
+            return Estimate(account_id, amounts, not refused, refused)
 
     def account(self, account_id: str) -> Mapping[str, Any]:
         with self._lock:

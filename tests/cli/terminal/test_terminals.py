@@ -5,40 +5,74 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
-import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.cli.terminal.forked import Forker
 
 ENCODINGS = ["latin-1", "cp1252", "ascii", "ascii:strict", "koi8-r", "utf-8"]
 ODD = "дом🦊é\x1b[2J\x9b31m\u202e"
 ESC = "\x1b"
 
 
-def creditmeter(*arguments: str, cwd: Path, terminal: bool = False, **environment: str) -> tuple[int, bytes, bytes]:
-    """Exit code, standard output and standard error; with `terminal` the output goes to one."""
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), **environment}
-    command = [sys.executable, "-m", "cli.main", *arguments]
-    if not terminal:
-        done = subprocess.run(command, env=env, cwd=cwd, capture_output=True)
-        return done.returncode, done.stdout, done.stderr
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(command, env=env, cwd=cwd, stdout=theirs, stderr=subprocess.PIPE) as process:
+@pytest.fixture(scope="module")
+def forkers() -> Iterator[Callable[[str], Forker]]:
+    """By the encoding of standard output and error, the process that forks for each command."""
+    made: dict[str, Forker] = {}
+
+    def forker(encoding: str) -> Forker:
+        if encoding not in made:
+            made[encoding] = Forker(PYTHONIOENCODING=encoding)
+        return made[encoding]
+
+    yield forker
+    for one in made.values():
+        one.close()
+
+
+class Creditmeter:
+    """Runs commands in a folder."""
+
+    def __init__(self, forkers: Callable[[str], Forker], folder: Path) -> None:
+        self._forkers = forkers
+        self._folder = folder
+
+    def __call__(self, *arguments: str, terminal: bool = False, encoding: str = "utf-8") -> tuple[int, bytes, bytes]:
+        """Exit code, standard output and standard error; with `terminal` the output goes to one."""
+        files = self._folder / ".out", self._folder / ".err"
+        forker = self._forkers(encoding)
+        if not terminal:
+            code = forker.run(*arguments, cwd=self._folder, out=files[0], err=files[1])
+            return code, files[0].read_bytes(), files[1].read_bytes()
+        ours, theirs = pty.openpty()
+        parts: list[bytes] = []
+        reader = threading.Thread(target=_read_all, args=(ours, parts))
+        reader.start()
+        code = forker.run(*arguments, cwd=self._folder, out=os.ttyname(theirs), err=files[1])
         os.close(theirs)
-        output = b""
-        while True:
-            try:
-                part = os.read(ours, 65_536)
-            except OSError:
-                break
-            if not part:
-                break
-            output += part
-        assert process.stderr is not None
-        errors = process.stderr.read()
-    os.close(ours)
-    return process.returncode, output, errors
+        reader.join()
+        os.close(ours)
+        return code, b"".join(parts), files[1].read_bytes()
+
+
+def _read_all(terminal: int, parts: list[bytes]) -> None:
+    """Until nobody has its other end any more."""
+    while True:
+        try:
+            part = os.read(terminal, 65_536)
+        except OSError:
+            return
+        if not part:
+            return
+        parts.append(part)
+
+
+@pytest.fixture
+def creditmeter(forkers: Callable[[str], Forker], tmp_path: Path) -> Creditmeter:
+    return Creditmeter(forkers, tmp_path)
 
 
 @pytest.fixture
@@ -52,7 +86,9 @@ def book(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_no_encoding_of_a_terminal_ends_a_command(tmp_path: Path, book: Path, encoding: str) -> None:
+def test_no_encoding_of_a_terminal_ends_a_command(
+    creditmeter: Creditmeter, tmp_path: Path, book: Path, encoding: str
+) -> None:
     (tmp_path / "creditmeter.toml").write_text(f'data_dir = "{ODD[:5]}"\n')
     event = {
         "event_id": ODD,
@@ -67,7 +103,7 @@ def test_no_encoding_of_a_terminal_ends_a_command(tmp_path: Path, book: Path, en
         ("rate", "--prices", str(book), str(tmp_path / "events.ndjson")), ("config",), ("config", "--json"),
         ("config", "--explain"), ("prices", "check", ODD), (ODD,), ("query", "--format", ODD, "SELECT 1"), ("status",),
     ):  # fmt: skip
-        code, out, err = creditmeter(*arguments, cwd=tmp_path, PYTHONIOENCODING=encoding)
+        code, out, err = creditmeter(*arguments, encoding=encoding)
         assert b"Traceback" not in err, (arguments, err.decode("latin-1"))
         assert code in {0, 1, 2}
         assert ESC.encode() not in out + err
@@ -75,34 +111,34 @@ def test_no_encoding_of_a_terminal_ends_a_command(tmp_path: Path, book: Path, en
             json.loads(out.decode(encoding.partition(":")[0]))
 
 
-def test_a_query_s_table_and_errors_act_on_no_terminal(tmp_path: Path) -> None:
+def test_a_query_s_table_and_errors_act_on_no_terminal(creditmeter: Creditmeter, tmp_path: Path) -> None:
     (tmp_path / ".creditmeter" / "clickhouse").mkdir(parents=True)
     odd = f"a{ESC}[2J\u009b31m\nnext"
     for arguments in ((), ("--format", "csv"), ("--format", "json"), ("--format", "ndjson")):
         sql = f"SELECT '{odd}' AS `name{ESC}[1m`, 1 AS n FROM numbers(2)"
-        code, out, err = creditmeter("query", *arguments, sql, cwd=tmp_path, terminal=True)
+        code, out, err = creditmeter("query", *arguments, sql, terminal=True)
         assert code == 0, err
         assert ESC.encode() not in out
         assert "\u009b".encode() not in out
         assert out.count(b"31m") == 2
-    code, out, err = creditmeter("query", f"SELECT toInt8('{odd}')", cwd=tmp_path)
+    code, out, err = creditmeter("query", f"SELECT toInt8('{odd}')")
     assert code == 1
     assert ESC.encode() not in out + err
     assert b"\\x1b[2J" in err
-    code, out, _ = creditmeter("query", "--format", "csv", "SELECT '=1+1' AS a, -1 AS b", cwd=tmp_path)
+    code, out, _ = creditmeter("query", "--format", "csv", "SELECT '=1+1' AS a, -1 AS b")
     assert (code, out) == (0, b'"a","b"\n"\'=1+1",-1\n')
-    code, out, _ = creditmeter("query", "--raw-csv", "SELECT '=1+1' AS a, -1 AS b", cwd=tmp_path)
+    code, out, _ = creditmeter("query", "--raw-csv", "SELECT '=1+1' AS a, -1 AS b")
     assert (code, out) == (0, b'"a","b"\n"=1+1",-1\n')
-    code, out, err = creditmeter("query", "--raw-csv", "--format", "json", "SELECT 1", cwd=tmp_path)
+    code, out, err = creditmeter("query", "--raw-csv", "--format", "json", "SELECT 1")
     assert (code, out) == (2, b"")
 
 
-def test_a_table_says_that_there_are_more_rows(tmp_path: Path) -> None:
+def test_a_table_says_that_there_are_more_rows(creditmeter: Creditmeter, tmp_path: Path) -> None:
     (tmp_path / ".creditmeter" / "clickhouse").mkdir(parents=True)
-    _, out, _ = creditmeter("query", "SELECT number FROM numbers(1500)", cwd=tmp_path)
+    _, out, _ = creditmeter("query", "SELECT number FROM numbers(1500)")
     assert out.decode().endswith("There are more than these 1,000 rows: the formats csv, json and ndjson give all.\n")
-    _, out, _ = creditmeter("query", "SELECT number FROM numbers(1000)", cwd=tmp_path)
+    _, out, _ = creditmeter("query", "SELECT number FROM numbers(1000)")
     assert "There are more" not in out.decode()
-    code, out, err = creditmeter("query", "SELECT 1 WHERE 0", cwd=tmp_path)
+    code, out, err = creditmeter("query", "SELECT 1 WHERE 0")
     assert (code, out) == (0, b"")
     assert b"No rows" in err

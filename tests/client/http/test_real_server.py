@@ -1,18 +1,26 @@
 """The HTTP transport keeps the contract against the real server, and so does a meter over it."""
 
+import asyncio
+import json
+import os
+import random
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from creditmeter_client import BackoffPolicy, HttpTransport, Meter, MeterSettings, RequestRefused
+from creditmeter_client import BackoffPolicy, HttpTransport, Meter, MeterSettings, RequestRefused, Usage
+from creditmeter_client.middleware import Call, CreditMiddleware, MiddlewareSettings, current_call
 
 from streams import clock
+from tests.client.middleware.apps import answering, call_asgi, scope_of
 from tests.client.real_server import RealServer, served, served_without_store
 from tests.client.transport_contract import EventContract, HoldContract, QuestionContract, RefundContract, event
 from tests.server.keys import MEMBER_OF_ACME, OPERATOR, PRODUCER_OF_ACME
 
+CALLS = int(os.environ.get("CREDITMETER_TEST_CALLS", "100"))
 BOOK = """\
 price_lock: none
 versions:
@@ -98,6 +106,50 @@ def test_keys_that_may_not(place: ServerPlace, key: str, account: str, status: i
     with pytest.raises(RequestRefused) as caught:
         HttpTransport(place.server.url, key).send([event(place, account, "e")])
     assert caught.value.status == status
+
+
+def test_every_call_is_told_what_the_ledger_says(server: RealServer) -> None:
+    """Repeats of an address, failures, nothing found, no price; a few at once. The ledger is ClickHouse's."""
+    chance = random.Random(11)
+    server.grant("told", 10**9)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        current_call().subjects["ip"] = f"192.0.2.{chance.randrange(30)}"
+        found = chance.choice((0, 1, 25))
+        status = chance.choice((200, 200, 200, 404, 500))
+        await answering(b"{}", status=status, found={"results": found})(scope, receive, send)
+
+    def describe(call: Call) -> Usage:
+        return call.usage("told", call.path)
+
+    told: dict[str, int] = {}
+
+    async def one(middleware: CreditMiddleware) -> None:
+        headers = {"credit-usage": "true", "credit-usage-detail": "true"}
+        path = chance.choice(("/v1/ip-lookup", "/v1/search", "/v1/unpriced"))
+        answer = await call_asgi(middleware, scope_of(path, headers=headers))
+        if answer.status == 200:
+            usage = json.loads(answer.body)["credit_usage"]
+            told[usage["event_ids"][0]] = usage["total_credits"]
+
+    async def run(meter: Meter) -> None:
+        middleware = CreditMiddleware(app, meter=meter, settings=MiddlewareSettings(describe, wait=60.0))
+        for _ in range(CALLS // 10):
+            await asyncio.gather(*(one(middleware) for _ in range(10)))
+
+    with Meter(HttpTransport(server.url, OPERATOR)) as meter:
+        asyncio.run(run(meter))
+        assert meter.flush(60)
+        ledger: dict[str, int] = {}
+        deadline = time.monotonic() + 120
+        while len(ledger) < CALLS // 10 * 10:
+            assert time.monotonic() < deadline
+            ledger = {}
+            for row in meter.usage("told", limit="1000"):
+                ledger[row["event_id"]] = ledger.get(row["event_id"], 0) + row["credits"]
+    assert len(told) > CALLS / 3
+    assert {event_id: ledger[event_id] for event_id in told} == told
+    assert sum(told.values()) == sum(ledger.values()) > 0
 
 
 def test_what_is_recorded_before_the_server_is_there_arrives_once(tmp_path: Path) -> None:

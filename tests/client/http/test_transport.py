@@ -250,3 +250,36 @@ def test_a_key_that_is_none_is_refused_at_once(key: str) -> None:
     with pytest.raises(ValueError, match="key"):
         HttpTransport("http://x", key)
     assert KEY not in repr(HttpTransport("http://x", KEY))
+
+
+def test_estimates(server: Server, transport: HttpTransport) -> None:
+    charges = [
+        {"charge": "a", "credit_type": "credit", "credits": 6},
+        {"charge": "b", "credit_type": "credit", "credits": 1},
+        {"charge": "c", "credit_type": "email", "credits": 0},
+        {"charge": None, "credit_type": None, "credits": 0},
+    ]
+    document = {"account_id": "a/ä", "charges": charges, "suffices": False, "refused_events": 1, "place": "x.0.7"}
+    server.answers = [(200, {}, document)]
+    estimate = transport.estimate("a/ä", [event("e1", ip="192.0.2.1"), event("e2")])
+    assert (estimate.account_id, estimate.credits) == ("a/ä", {"credit": 7, "email": 0})
+    assert (estimate.suffices, estimate.refused_events, estimate.document["place"]) == (False, 1, "x.0.7")
+    method, path, _, body = server.seen[0]
+    assert (method, path) == ("POST", "/v1/estimates?account_id=a%2F%C3%A4")
+    assert [one["event_id"] for one in body] == ["e1", "e2"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ((503, {"retry-after": "1"}, {"detail": "no state is at hand"}), MeterUnavailable),
+        ((200, {}, {"something": "else"}), MeterUnavailable),
+        ((422, {}, {"errors": [{"pointer": "/0/ip", "detail": "is none"}]}), RequestRefused),
+    ],
+)
+def test_estimates_that_there_are_none_of(
+    server: Server, transport: HttpTransport, answer: Any, error: type[Exception]
+) -> None:
+    server.answers = [answer]
+    with pytest.raises(error):
+        transport.estimate("acme", [event("e1")])

@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import os
 import random
 from typing import Any
 
-import pytest
 from creditmeter_client.middleware import Call, current_call
 from creditmeter_client.middleware.breaker import Breaker, BreakerPolicy
 from creditmeter_client.middleware.totals import credit_usage
@@ -13,6 +13,8 @@ from creditmeter_client.results import Decision, DecisionStatus, Line
 
 from tests.client.middleware.apps import Served, answering, call_asgi, get, scope_of
 from tests.client.scripted import event
+
+CALLS = int(os.environ.get("CREDITMETER_TEST_CALLS", "1000"))
 
 
 def told(body: bytes) -> Any:
@@ -107,8 +109,7 @@ def test_a_caller_gains_nothing_by_its_own_ids_and_forged_headers() -> None:
     served.close()
 
 
-@pytest.mark.slow
-def test_every_call_of_ten_thousand_is_told_what_the_ledger_says() -> None:
+def test_every_call_is_told_what_the_ledger_says() -> None:
     """Repeats of an address, free and failing endpoints, several charges, nothing found; a few at once."""
     chance = random.Random(11)
     failing = (200, 200, 200, 200, 404, 500)
@@ -137,13 +138,13 @@ def test_every_call_of_ten_thousand_is_told_what_the_ledger_says() -> None:
         sums["answers"] += 1
 
     async def run() -> None:
-        for _ in range(1_000):
+        for _ in range(CALLS // 10):
             await asyncio.gather(*(one() for _ in range(10)))
 
     asyncio.run(run())
     served.close()
-    assert len(served.transport.events) == 10_000
-    assert sums["answers"] > 5_000
+    assert len(served.transport.events) == CALLS
+    assert sums["answers"] > CALLS / 2
     assert sums["told"] == served.transport.charged("acme") > 0
 
 

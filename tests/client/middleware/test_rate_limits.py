@@ -1,25 +1,31 @@
 """Rate limits of the price book: what is counted, what is refused, what is recorded of it."""
 
+import asyncio
 import json
 import os
-import shutil
+import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from creditmeter_client import Outcome, Usage
 from creditmeter_client.middleware import RateLimit, RateLimits, rate_limits_of_book
+from creditmeter_client.middleware.breaker import Breaker, BreakerPolicy
 from creditmeter_client.middleware.refused_calls import WINDOW, RefusedCalls
 
-from local.packages import fetch
-from tests.client.middleware.apps import Served, answering, get, get_wsgi, wsgi_answering
+from application.prices.rate_limit_counters import RedisCounters
+from local.redis import RedisServer
+from metering.book import RateLimit as BookRateLimit
+from tests.client.middleware.apps import Served, answering, call_asgi, get, get_wsgi, scope_of, wsgi_answering
 from tests.client.scripted import NOW
 
+CALLS = int(os.environ.get("CREDITMETER_TEST_CALLS", "1000"))
 CLIENT = Path(__file__).parents[3] / "client"
 # A day, so that no test meets the end of a window.
 DAILY = RateLimit("people", {"endpoint": ("/v1/people*",)}, 5, 86_400, {"pro": 50, "team": 20, "tiny": 1})
@@ -63,18 +69,17 @@ def test_only_what_matches_is_counted() -> None:
     assert not rule.matches(Usage("a", "/x", channel="js", attributes={"mode": "deep"}))
 
 
-def test_ten_thousand_refused_calls_make_few_events_and_a_true_count() -> None:
+def test_many_refused_calls_make_few_events_and_a_true_count() -> None:
     served = Served(answering(b"{}"), rate_limits=RateLimits([DAILY]))
-    session_calls = 300  # through the whole middleware; the rest at its counter
-    for _ in range(session_calls + 5):
-        get(served.asgi)
-    refused = served.asgi._shared.refused
-    for _ in range(10_000 - session_calls):
-        refused.note(Usage("acme", "/v1/people"), Outcome.RATE_LIMITED, served.meter.clock.monotonic())
+
+    async def run() -> list[int]:
+        return [(await call_asgi(served.asgi, scope_of())).status for _ in range(CALLS + 5)]
+
+    assert Counter(asyncio.run(run())) == {200: 5, 429: CALLS}
     served.close()
     events = [event for event in served.transport.events if event.fields["outcome"] == "rate_limited"]
-    assert sum(event.fields["quantities"]["refused"] for event in events) == 10_000
-    assert len(events) < 1_000
+    assert sum(event.fields["quantities"]["refused"] for event in events) == CALLS
+    assert len(events) < CALLS / 10
     assert len(served.transport.events) == len(events) + 5
 
 
@@ -150,40 +155,72 @@ def test_without_redis_calls_are_let_in_and_the_log_says_so(caplog: pytest.LogCa
 
 
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Redis of this test: an installed redis-server, else Debian's package, unpacked in the cache."""
-    folder = tmp_path_factory.mktemp("redis")
-    program, environment = shutil.which("redis-server"), dict(os.environ)
-    if program is None:
-        packages = fetch("redis-server")
-        environment |= packages.environment()
-        program = str(packages.program("redis-server"))
-    server = subprocess.Popen(
-        [program, "--port", "0", "--unixsocket", str(folder / "socket"), "--dir", str(folder), "--save", ""],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not (folder / "socket").exists():
-        assert server.poll() is None, server.stdout and server.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    yield f"redis+unix://{folder / 'socket'}"
-    server.terminate()
-    server.wait()
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """An installed redis-server, else the one of the system's package, unpacked in the cache."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.mark.slow
-def test_two_processes_over_redis_keep_one_limit(redis: str) -> None:
+def test_two_processes_over_redis_keep_one_limit(redis: RedisServer) -> None:
     program = textwrap.dedent(
         """
         import sys
         from creditmeter_client import Usage
         from creditmeter_client.middleware import RateLimit, RateLimits
-        limits = RateLimits([RateLimit("shared", {}, 100, 86_400)], redis_url=sys.argv[1])
+        limits = RateLimits([RateLimit("shared", {}, 100, 86_400)], redis_url=sys.argv[1], timeout=60.0)
         print(sum(limits.check(Usage("acme", "/x"), 0.0) is None for _ in range(80)))
         """
     )
-    command = [sys.executable, "-c", program, redis]
+    command = [sys.executable, "-c", program, redis.url]
     paths = {**os.environ, "PYTHONPATH": str(CLIENT)}
     both = [subprocess.Popen(command, env=paths, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sum(int(process.communicate(timeout=120)[0]) for process in both) == 100
+
+
+@pytest.mark.slow
+def test_the_servers_count_is_the_clients(redis: RedisServer) -> None:
+    limits = RateLimits([RateLimit("daily", {}, 5, 86_400)], redis_url=redis.url)
+    counters = RedisCounters(redis.url)
+    limit = BookRateLimit("daily", {}, 5, 86_400_000, {})
+    before = counters.count(limit, 5, "counted")
+    assert before is not None
+    assert (before.used, before.remaining) == (0, 5)
+    for _ in range(3):
+        assert limits.check(Usage("counted", "/x"), time.time()) is None
+    after = counters.count(limit, 5, "counted")
+    assert after is not None
+    assert (after.used, after.remaining, after.reset_at > 1_700_000_000_000) == (3, 2, True)
+    other = counters.count(limit, 5, "another")
+    assert other is not None
+    assert other.used == 0
+
+
+@pytest.mark.slow
+def test_a_redis_that_hangs_holds_up_few_requests_and_is_asked_again(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = RateLimits([RateLimit("hanging", {}, 1, 86_400)], redis_url=redis.url)
+    limits._breaker = Breaker(BreakerPolicy(failures=3, pause=0.5))
+    usage = Usage("acme", "/x")
+    os.kill(redis.pid, signal.SIGSTOP)
+    try:
+        assert [limits.check(usage, 0.0) for _ in range(200)] == [None] * 200
+        assert 3 <= caplog.text.count("can't be counted") < 100  # the others did not ask
+    finally:
+        os.kill(redis.pid, signal.SIGCONT)
+    deadline = time.monotonic() + 60
+    while limits.check(usage, 0.0) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_redis_that_was_killed_counts_again_when_it_is_back(redis: RedisServer) -> None:
+    limits = RateLimits([RateLimit("killed", {}, 2, 86_400)], redis_url=redis.url, timeout=60.0)
+    usage = Usage("acme", "/x")
+    assert [limits.check(usage, 0.0) is None for _ in range(3)] == [True, True, False]
+    redis.kill()
+    assert limits.check(usage, 0.0) is None
+    redis.restart()  # its counters are gone
+    assert [limits.check(usage, 0.0) is None for _ in range(3)] == [True, True, False]

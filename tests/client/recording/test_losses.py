@@ -1,9 +1,10 @@
 """Whatever happens in whatever order, each event is at the receiver once, or its loss was reported.
 
 Hypothesis makes schedules of records, steps, failures of the meter, kills, forks, ends and jumps of the clock. The
-transport keeps an event once, as the log does.
+transport keeps an event once, as the log does. `CREDITMETER_TEST_SCHEDULES` says how many schedules.
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.client.scripted import HandClock, ScriptedTransport, event
 
 DAY = 86_400.0
+SCHEDULES = int(os.environ.get("CREDITMETER_TEST_SCHEDULES", "60"))
 
 
 class Schedules(RuleBasedStateMachine):
@@ -166,5 +168,5 @@ class Schedules(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-Schedules.TestCase.settings = hypothesis_settings(max_examples=60, stateful_step_count=25, deadline=None)
+Schedules.TestCase.settings = hypothesis_settings(max_examples=SCHEDULES, stateful_step_count=25, deadline=None)
 TestSchedules = pytest.mark.slow(Schedules.TestCase)

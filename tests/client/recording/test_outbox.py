@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from creditmeter_client.errors import FieldMistake, MeterUnavailable, RequestRefused
+from creditmeter_client.recording import outbox
 from creditmeter_client.recording.backoff import BackoffPolicy
 from creditmeter_client.recording.memory_queue import Entry
 from creditmeter_client.recording.outbox import Outbox
 from creditmeter_client.results import Delivery, DeliveryStatus, Failure
 from creditmeter_client.settings import MeterSettings
-from creditmeter_client.usage import Command
+from creditmeter_client.usage import Command, from_line
 
 from tests.client.scripted import HandClock, ScriptedTransport, event
 
@@ -230,6 +231,24 @@ def test_with_a_spool_it_goes_there_and_is_sent_later(tmp_path: Path) -> None:
     assert sorted(world.transport.stored) == ["a", "b", "c", "d"]
     assert world.outbox.pending() == 0
     assert list((tmp_path / "spool").glob("*.events")) == []
+
+
+def test_what_is_being_read_from_the_spool_is_pending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever waits until nothing is pending goes on while a segment is neither in the spool nor in memory."""
+    world = World(queue_events=1, batch_events=10, spool=tmp_path / "spool")
+    world.put("a", "b", "c")
+    seen: list[int] = []
+
+    def looking(line: bytes) -> Command:
+        seen.append(world.outbox.pending())
+        return from_line(line)
+
+    monkeypatch.setattr(outbox, "from_line", looking)
+    world.run(4)
+    assert len(seen) == 2
+    assert min(seen) >= 1
+    assert world.transport.stored == ["a", "b", "c"]
+    assert world.outbox.pending() == 0
 
 
 def test_while_the_meter_is_away_memory_moves_to_the_spool_and_has_room_again(tmp_path: Path) -> None:

@@ -6,7 +6,13 @@ import pytest
 from creditmeter_client.testing import MemoryTransport, Price
 
 from tests.client.scripted import NOW
-from tests.client.transport_contract import EventContract, HoldContract, QuestionContract, RefundContract
+from tests.client.transport_contract import (
+    EstimateContract,
+    EventContract,
+    HoldContract,
+    QuestionContract,
+    RefundContract,
+)
 
 
 class MemoryPlace:
@@ -48,3 +54,6 @@ class TestQuestions(QuestionContract): ...
 
 
 class TestHolds(HoldContract): ...
+
+
+class TestEstimates(EstimateContract): ...

@@ -22,10 +22,11 @@ from tests.metering.worlds import (
     price_histories,
 )
 from tests.replay.rerating.rerated import Books
+from tests.sizes import times_size
 
 pytestmark = pytest.mark.slow
 
-some = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(max_examples=times_size(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 worlds = st.one_of(calm_histories(), money_histories(), claim_histories(), price_histories())
 BEGIN, END = ZERO - 300 * DAY, ZERO + 300 * DAY
 starts = st.sampled_from((BEGIN, BEGIN, ZERO, ZERO + 3 * HOUR))

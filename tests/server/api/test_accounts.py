@@ -15,6 +15,13 @@ from tests.server.api.reading_world import opened_reading_world
 from tests.server.keys import ANN_OF_ACME, MEMBER_OF_ACME, OPERATOR, OWNER_OF_ACME, PRODUCER, PRODUCER_OF_ACME
 from tests.server.world import ServerWorld
 
+GROUP = {"group": "g", "processes": 1, "behind": 0, "began": True}
+STATUS = {
+    "bootstrap": "here:9092", "topic_prefix": "credits", "topics": {"credits.requests": 2}, "input": [],
+    "rating": GROUP, "loading": GROUP, "books": None, "endpoints": [], "checkpoints": [], "loaded": None,
+    "problems": [],
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerWorld]:
@@ -68,9 +75,9 @@ def test_status_is_for_operators(world: ServerWorld) -> None:
     assert world.ask("GET", "/v1/status", key=OPERATOR).status == 503
     reads = world.parts.reads
     assert reads is not None
-    world.parts.reads = replace(reads, status=lambda: {"partitions": []})
+    world.parts.reads = replace(reads, status=lambda: STATUS)
     try:
-        assert world.ask("GET", "/v1/status", key=OPERATOR).json == {"partitions": []}
+        assert world.ask("GET", "/v1/status", key=OPERATOR).json == STATUS
     finally:
         world.parts.reads = reads
 

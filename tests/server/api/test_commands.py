@@ -53,7 +53,7 @@ def test_a_grant_is_decided_and_a_repeat_gets_the_first_answer(world: ServerWorl
 @pytest.mark.parametrize(
     ("document", "pointers"),
     [
-        (GRANT, ["/grant_id"]), ({"grant_id": "x"}, ["/account_id"]),
+        (GRANT, ["/grant_id"]), ({"grant_id": "x"}, ["/account_id", "/credit_type", "/credits"]),
         (GRANT | {"grant_id": "x", "credits": 1.5}, ["/credits"]),
         (GRANT | {"grant_id": "x", "credits": 0}, ["/credits"]), (GRANT | {"grant_id": "x", "colour": 1}, ["/colour"]),
         (GRANT | {"grant_id": "x", "expires_at": "soon"}, ["/expires_at"]),
@@ -111,7 +111,8 @@ def test_settings_are_replaced_as_a_whole(world: ServerWorld) -> None:
         ({"update_id": "u-2", "on_empty": "allow", "alert_below": {"credit": "x"}}, "/alert_below"),
     ):  # fmt: skip
         answer = put(world, target, wrong)
-        assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, pointer)
+        assert answer.status == 422
+        assert pointer in {error["pointer"] for error in answer.json["errors"]}
 
 
 def test_a_dead_letter_is_listed_and_sent_again(world: ServerWorld) -> None:
@@ -134,5 +135,5 @@ def test_a_dead_letter_is_listed_and_sent_again(world: ServerWorld) -> None:
     assert first["dead_letters"] != rest["dead_letters"]
     for wrong in ("limit=0", "limit=x", "colour=red"):
         assert world.ask("GET", f"/v1/dead-letters?{wrong}", key=OPERATOR).status == 400
-    assert world.ask("GET", "/v1/dead-letters?before='x'", key=OPERATOR).status == 422
+    assert world.ask("GET", "/v1/dead-letters?before='x'", key=OPERATOR).status == 400
     assert world.ask("GET", "/v1/dead-letters?account=%27%20OR%20%271%27=%271", key=OPERATOR).json["dead_letters"] == []

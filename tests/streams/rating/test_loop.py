@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from streams.rating.partition import LARGE_BYTES
+from typing import Any
+
+from streams.checkpoints.automatic import Turns
+from streams.log.partitioner import partition_of
+from streams.metrics import Metrics
+from streams.rating.partition import MOST_LARGE_BYTES
 from streams.rating.slices import Slicing
-from tests.streams.rating.rated import NAMES, STEP, Rated
+from streams.rating.worker import RatingHandler
+from tests.streams.rating.rated import CODEC, NAMES, STEP, Rated
 from tests.streams.rating.test_slices import batch
+from tests.streams.traffic import event
+
+
+def large_batch(partition: int, count: int, partitions: int = 2, size: int = 1_000) -> bytes:
+    """Events of so many bytes, of an account of the partition."""
+    account = next(name for n in range(99) if partition_of(name := f"a-{n}", partitions) == partition)
+    events = [event(f"large-{number}", account, attributes={"a": "x" * size}) for number in range(count)]
+    return CODEC.encode("RequestBatch", {"events": events})
 
 
 def test_the_next_group_is_worked_on_while_outputs_wait_and_nothing_is_written_before() -> None:
@@ -64,8 +78,7 @@ def test_very_large_messages_are_in_memory_one_at_a_time() -> None:
     rated = Rated(slicing=Slicing(events=100), pace=lambda waiting: waiting if acknowledged[0] else 0)
     rated.publish()
     acknowledged[0] = False
-    fields = {"attributes": {"a": "x" * 1_000}}
-    large = [rated.append(partition, batch(partition, 1_200, **fields)) for partition in (0, 1)]
+    large = [rated.append(partition, large_batch(partition, 1_200)) for partition in (0, 1)]
     small = rated.append(1, batch(1, 1, "small"))
     assert len(large[0].value) > 1024 * 1024
     rated.loop.take([*large, small])
@@ -77,6 +90,65 @@ def test_very_large_messages_are_in_memory_one_at_a_time() -> None:
     rated.loop.process([])
     assert rated.loop.written() == {0: 2, 1: 3}
     assert len(rated.values(NAMES.billed, 1)) > 2
+
+
+def test_a_partition_whose_large_message_waits_is_given_nothing_and_counts_for_nothing() -> None:
+    """Else what it has would fill the worker's share of messages, and those of other partitions would not come."""
+    acknowledged = [True]
+    rated = Rated(partitions=3, slicing=Slicing(events=100), pace=lambda waiting: waiting if acknowledged[0] else 0)
+    rated.publish()
+    acknowledged[0] = False
+    handler = RatingHandler(rated.loop, NAMES.requests, Metrics(), Turns())
+    large = [rated.append(partition, large_batch(partition, 1_200, 3)) for partition in (0, 1)]
+    behind = [rated.append(1, large_batch(1, 1, 3)) for n in range(9)]
+    progress = handler.process({NAMES.requests: [*large, *behind]})
+    for _ in range(50):
+        progress = handler.process({})
+    assert progress.blocked == {(NAMES.requests, 1)}
+    assert (progress.messages, progress.size) == (0, 0)
+    handler.process({NAMES.requests: [rated.append(2, large_batch(2, 1, 3))]})
+    handler.process({})
+    assert rated.output.unacknowledged(2) == 1, "decided meanwhile"
+    acknowledged[0] = True
+    rated.loop.process([])
+    assert rated.loop.written() == {0: 2, 1: 11, 2: 2}
+    assert handler.process({}).blocked == set()
+
+
+def test_large_messages_share_their_room() -> None:
+    """Those of many partitions, each below the bound, are as much as one beyond it."""
+    acknowledged = [True]
+    rated = Rated(partitions=4, slicing=Slicing(events=100), pace=lambda waiting: waiting if acknowledged[0] else 0)
+    rated.publish()
+    acknowledged[0] = False
+    large = [rated.append(partition, large_batch(partition, 400, 4)) for partition in range(4)]
+    size = len(large[0].value)
+    assert 2 * size <= MOST_LARGE_BYTES < 3 * size
+    rated.loop.take(large)
+    for _ in range(100):
+        rated.loop.advance()
+    assert len([n for n in range(4) if rated.output.unacknowledged(n)]) == 2
+    assert len(rated.loop.blocked()) == 2
+    acknowledged[0] = True
+    rated.loop.process([])
+    assert rated.loop.written() == dict.fromkeys(range(4), 2)
+
+
+def test_a_catch_up_writes_after_large_messages() -> None:
+    rated = Rated(slicing=Slicing(events=100))
+    rated.publish()
+    written: list[int] = []
+    commit = rated.states[0].commit
+
+    def noted(changes: Any, applied: int, last: Any = None) -> None:
+        written.append(applied)
+        commit(changes, applied, last)
+
+    rated.states[0].commit = noted  # type: ignore[method-assign, assignment]
+    for _ in range(6):
+        rated.append(0, large_batch(0, 400))
+    rated.loop.process([rated.append(0, batch(0, 1, "last"))])
+    assert written == [3, 6, 7]
 
 
 def test_a_released_partition_is_decided_again_by_the_next_owner() -> None:
@@ -101,7 +173,7 @@ def test_a_very_large_message_that_is_decided_quickly_keeps_no_other_of_its_part
     rated = Rated(pace=lambda waiting: waiting if acknowledged[0] else 0)
     rated.publish()
     acknowledged[0] = False
-    no_command = b"x" * (LARGE_BYTES + 1)
+    no_command = b"x" * (MOST_LARGE_BYTES + 1)
     for _ in range(2):
         rated.loop.take([rated.append(0, no_command)])
         rated.loop.advance()

@@ -90,6 +90,25 @@ def test_partitions_have_their_turns_and_each_keeps_its_order(queue: WaitingQueu
     asyncio.run(scenario())
 
 
+def test_blocked_partitions_are_passed_over(queue: WaitingQueue) -> None:
+    async def scenario() -> None:
+        blocked = {("t", 0), ("t", 2)}
+        for size, partition in ((1, 0), (2, 0), (3, 1), (4, 2), (5, 1)):
+            await queue.put(event(size, partition))
+        taken = []
+        while queue.has_next(blocked):
+            taken.append(len(queue.get_nowait().message.value))
+        assert taken == [3, 5]
+        assert (queue.qsize(), queue.bytes) == (3, 7), "nothing is lost"
+        while queue.has_next():
+            taken.append(len(queue.get_nowait().message.value))
+        assert sorted(taken[2:]) == [1, 2, 4]
+        assert taken.index(1) < taken.index(2)
+        assert not queue.has_next()
+
+    asyncio.run(scenario())
+
+
 def test_a_crowded_partition_is_left_out_until_it_has_half_its_share(queue: WaitingQueue) -> None:
     async def scenario() -> None:
         signs: list[str] = []
