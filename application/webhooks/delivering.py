@@ -99,22 +99,23 @@ class Deliverer:
     def _follow(self, work: DeliveryWork, on_ready: Callable[[], None]) -> None:
         """The thread: takes in what comes, writes what came of tries, until the loop has ended."""
         share = self._parts.pipeline.connections.shared_deliveries(work, self._parts.session_timeout)
-        reached: dict[Place, int] = {}
+        committed: dict[Place, int] = {}
         commit_at = clock.monotonic()
         is_ready = False
         while not self._ended.is_set():
-            reached |= work.process(share.poll(_POLL_SECONDS))
+            work.process(share.poll(_POLL_SECONDS))
             work.results(self._drained())
             work.tick()
             self._parts.metrics.webhook_waiting.set(work.pending)
             if clock.monotonic() >= commit_at:
-                share.commit(reached)
-                reached, commit_at = {}, clock.monotonic() + _COMMIT_SECONDS
+                reached, commit_at = work.reached, clock.monotonic() + _COMMIT_SECONDS
+                share.commit({place: at for place, at in reached.items() if committed.get(place) != at})
+                committed = reached
             if work.has_share and not is_ready:
                 is_ready = True
                 on_ready()
         work.results(self._drained())
-        share.commit(reached)
+        share.commit(work.reached)
         share.close()
 
     def _drained(self) -> Iterator[tuple[int, Delivery, TryResult]]:

@@ -102,6 +102,15 @@ class DeliveryWork:
         """How many messages wait in the partitions at hand."""
         return sum(len(state.pending) for state in self._states.values())
 
+    @property
+    def reached(self) -> dict[Place, int]:
+        """The next offset of each output topic, of the partitions at hand."""
+        return {
+            (topic, partition): position.next_offset
+            for partition, state in self._states.items()
+            for topic, position in state.positions.items()
+        }  # fmt: skip
+
     def take(self, partitions: Sequence[int]) -> Mapping[Place, int]:
         """Reads what is to be done. Raises LogError."""
         begins: dict[Place, int] = {}
@@ -127,15 +136,13 @@ class DeliveryWork:
                 self._parts.announcements.forget()
         self._moved = {place: at for place, at in self._moved.items() if place[1] not in partitions}
 
-    def process(self, records: Iterable[FollowedRecord]) -> dict[Place, int]:
-        """Takes in what has come; the next offset of each place. Raises LogError, RegistryUnavailable."""
+    def process(self, records: Iterable[FollowedRecord]) -> None:
+        """Takes in what has come. Raises LogError, RegistryUnavailable."""
         made: list[Written] = []
-        reached: dict[Place, int] = {}
         for topic, message in records:
             state = self._states.get(message.partition)
             if state is None:
                 continue
-            reached[topic, message.partition] = message.offset + 1
             if topic == self._parts.names.deliveries:
                 self._take_in(state, message)
             elif topic == self._parts.names.requests:
@@ -143,7 +150,6 @@ class DeliveryWork:
             else:
                 made += self._made(state, topic, message)
         self._write(made)
-        return reached
 
     def results(self, results: Iterable[tuple[int, Delivery, TryResult]]) -> None:
         """Writes what came of tries: the partition, the delivery as it was tried, the result. Raises DeliveryFailed."""

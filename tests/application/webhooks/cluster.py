@@ -133,7 +133,8 @@ class Process:
         self.work.results([self.tried(*placed) for placed in self.tries.due(self.cluster.now)])
 
     def follow(self) -> None:
-        self.share.commit(self.work.process(self.share.poll(0)))
+        self.work.process(self.share.poll(0))
+        self.share.commit(self.work.reached)
         self.work.tick()
 
     def tried(self, partition: int, delivery: Delivery) -> tuple[int, Delivery, TryResult]:
