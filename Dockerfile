@@ -1,8 +1,9 @@
 # One image for every creditmeter process: the worker, the loader and the commands that people type.
-# Every dependency comes as a wheel, so that neither stage needs a compiler.
+# Every dependency comes as a wheel; the build stage has a compiler for creditmeter's own hot modules.
 
 FROM python:3.11.14-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/venv
 WORKDIR /src
 # Dependencies first, in a layer that a change of our code leaves alone.

@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 ARGS ?=
 
 .PHONY: help
@@ -17,7 +18,7 @@ help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: venv
-venv: $(INSTALLED) ## Make .venv with all that is needed (again only when pyproject.toml or constraints.txt changed)
+venv: $(COMPILED) ## Make .venv with all that is needed, and compile the hot modules (again only when something changed)
 
 $(INSTALLED): pyproject.toml client/pyproject.toml constraints.txt
 	@if ! command -v $(PYTHON) >/dev/null; then
@@ -33,8 +34,18 @@ $(INSTALLED): pyproject.toml client/pyproject.toml constraints.txt
 		echo "Making the virtual environment $(VENV) with $$($(PYTHON) --version) ..." >&2
 		$(PYTHON) -m venv $(VENV)
 	fi
-	echo "Installing creditmeter and its tools into $(VENV) (a minute or two) ..." >&2
+	echo "Installing creditmeter and its tools into $(VENV), with its hot modules compiled (a minute or two) ..." >&2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -e client
+	touch $@
+
+# After an edit of a hot module, tests and lint run without a build: it is interpreted then, and says so.
+$(COMPILED): $(INSTALLED) setup.py $(wildcard metering/compiled/*.py metering/*.py schemas/*.py)
+	@if ! $(BIN)/python -m metering.compiled >/dev/null; then
+		echo "Compiling the hot modules anew (up to a minute) ..." >&2
+		mkdir -p build
+		if ! $(BIN)/python setup.py --quiet build_ext --inplace >build/compiled.log 2>&1; then cat build/compiled.log >&2; exit 1; fi
+	fi
+	echo "creditmeter's hot modules are $$($(BIN)/python -m metering.compiled)" >&2
 	touch $@
 
 .PHONY: services
@@ -55,31 +66,31 @@ test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, AR
 	$(PYTEST) $(ARGS)
 
 .PHONY: test-quick
-test-quick: venv ## Run the tests that need neither a service nor ten seconds: a minute, for everyday work (ARGS as above)
-	@$(PYTEST) -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
+test-quick: $(INSTALLED) ## Run the tests that need neither a service nor ten seconds: a minute, for everyday work (ARGS as above)
+	@$(PYTEST) -n 2 -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
 
 .PHONY: lint
 lint: lint-style lint-types lint-layers lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml
 
 .PHONY: lint-style
-lint-style: venv
+lint-style: $(INSTALLED)
 	@echo "== ruff" >&2
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 .PHONY: lint-types
-lint-types: venv
+lint-types: $(INSTALLED)
 	@echo "== mypy" >&2
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file client/pyproject.toml
 
 .PHONY: lint-layers
-lint-layers: venv
+lint-layers: $(INSTALLED)
 	@echo "== import-linter" >&2
 	$(BIN)/lint-imports
 
 .PHONY: lint-schemas
-lint-schemas: venv
+lint-schemas: $(INSTALLED)
 	@echo "== Avro schemas" >&2
 	$(BIN)/python -c '
 	from schemas.catalog import current, released, short_name
@@ -90,7 +101,7 @@ lint-schemas: venv
 	'
 
 .PHONY: lint-compose
-lint-compose: venv
+lint-compose: $(INSTALLED)
 	@echo "== docker-compose.yml" >&2
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
@@ -111,7 +122,8 @@ down: venv ## Stop what `make up` started; its data stays
 	@$(BIN)/creditmeter down $(ARGS)
 
 .PHONY: clean
-clean: ## Remove what the tools leave behind; .venv and all data stay
+clean: ## Remove what the tools leave behind, the compiled modules too; .venv and all data stay
 	@echo "Removing caches and build leftovers ..." >&2
+	rm -f $(COMPILED) metering/compiled/built.json metering/compiled/*.so metering/*.so schemas/*.so
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

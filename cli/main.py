@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import click
 
 from cli.terminal.command import Group
 from cli.terminal.exits import translated_errors
-from cli.terminal.output import escape_unencodable
+from cli.terminal.output import escape_unencodable, print_line, print_status
 from sinks.printable import visible
 
 # Command -> the module that holds it, and the attribute when it is not named like the command.
@@ -106,6 +107,15 @@ class LazyGroup(Group):
         return super().resolve_command(ctx, args)
 
 
+def _print_version(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    """Prints the version, and whether the hot modules are compiled."""
+    if is_asked:
+        from metering.compiled import MODE
+
+        print_line(f"creditmeter {importlib.metadata.version('creditmeter')} ({MODE})")
+        ctx.exit()
+
+
 @click.command(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -116,7 +126,14 @@ class LazyGroup(Group):
     creditmeter query "SELECT * FROM daily_usage"
     """,
 )
-@click.version_option(None, "--version", package_name="creditmeter", message="creditmeter %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version, and whether its hot modules are compiled.",
+)
 @click.option(
     "--config",
     "config_file",
@@ -131,6 +148,10 @@ def main(ctx: click.Context, config_file: str | None) -> None:
     or configuration.
     """
     ctx.obj = config_file
+    from metering.compiled import MODE
+
+    if MODE.is_stale:
+        print_status(f"creditmeter is {MODE}")
 
 
 if __name__ == "__main__":

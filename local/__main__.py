@@ -66,7 +66,10 @@ def _redis(*, fetch: bool) -> None:
     in_cache = _in_cache(fetched=packages.fetched(redis.PACKAGE))
     print_progress(f"Redis: by the system's package {redis.PACKAGE} {in_cache}")
     if fetch:
-        redis.fetched_program()
+        try:
+            redis.fetched_program()
+        except ServerFailed as error:
+            print_progress(f"{error}\nOnly the tests of rate limits that processes share need it, and will fail.")
 
 
 def _in_cache(*, fetched: bool) -> str:

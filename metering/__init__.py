@@ -3,6 +3,7 @@
 Standard library and `idna` only, no clock, no I/O. Start at `metering.machine.apply`.
 """
 
+import metering.compiled  # noqa: F401 - first of all: it decides how the modules below are loaded
 from metering.book import Book, Charge, Unique, Version
 from metering.cleanup import Sweeper
 from metering.machine import apply

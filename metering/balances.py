@@ -104,7 +104,7 @@ class Balance:
         credits_ -= filled
         forfeited = 0
         after = [list(use) for use in uses]
-        for use in reversed(after):
+        for use in after[::-1]:
             room = min(use[1] - use[2], credits_)
             if room == 0:
                 continue

@@ -3,6 +3,8 @@
 Other packages import price books from here: types are defined in `metering.book`, reading in `metering.book_parser`.
 """
 
+import dataclasses
+
 from metering.book import DEFAULT_LIMITS, Book, Charge, Limits, RateLimit, Unique, Version
 from metering.book_fields import Mistake, PriceBookError, UnusableBook
 from metering.book_parser import parse_book
@@ -79,6 +81,9 @@ def changed_spans(old: Book, new: Book, until: int) -> list[tuple[int, int]]:
     return spans
 
 
+_CHARGE_FIELDS = [field.name for field in dataclasses.fields(Charge)]
+
+
 def _is_same(before: Version | None, after: Version | None) -> bool:
     if before is None or after is None:
         return before is after
@@ -89,7 +94,7 @@ def _is_same(before: Version | None, after: Version | None) -> bool:
         and all(
             _meaning(was, name) == _meaning(now, name)
             for was, now in zip(before.charges, after.charges, strict=True)
-            for name in Charge.__slots__
+            for name in _CHARGE_FIELDS
         )
     )
 
@@ -114,7 +119,7 @@ def _differences(before: Version, after: Version, path: tuple[str | int, ...]) -
         if was is None:
             mistakes.append(Mistake(place, f"charge {charge.charge!r} is new in a version that is in force"))
             continue
-        fields = [name for name in Charge.__slots__ if _meaning(was, name) != _meaning(charge, name)]
+        fields = [name for name in _CHARGE_FIELDS if _meaning(was, name) != _meaning(charge, name)]
         message = f"differs from charge {charge.charge!r} of the version in force; make a new version for new prices"
         mistakes += [Mistake((*place, name), message) for name in fields]
     names = [charge.charge for charge in after.charges]

@@ -20,6 +20,7 @@ from schemas.catalog import (
     released,
     short_name,
 )
+from schemas.compiling import compile_digesting_reader, compile_reader, compile_slicing_reader, compile_writer
 from schemas.errors import (
     DAMAGED,
     NO_REGISTRY,
@@ -37,13 +38,10 @@ from schemas.reading import (
     DigestingReader,
     Reader,
     SlicingReader,
-    compile_digesting_reader,
-    compile_reader,
-    compile_slicing_reader,
     digest_of,
 )
 from schemas.resolution import Adapter, adapter
-from schemas.writing import Writer, compile_writer
+from schemas.writing import Writer
 
 Record = dict[str, Any]
 

@@ -4,6 +4,7 @@ A test that asks for a service carries its marker, and a service that cannot be 
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,7 @@ from local.choose import NoService
 from local.process import ServerFailed
 from local.shared import CLICKHOUSE_ADDRESS, KAFKA_ADDRESS, SharedClickHouse, SharedKafka
 from local.start import Broker, ClickHouse, start_clickhouse, start_kafka
+from metering.compiled import MODE
 
 pytest_plugins = ["tests.command"]  # fixtures that run `creditmeter`, for cli, application and stories
 
@@ -30,12 +32,20 @@ NEEDS = {
 }
 
 # What of the environment is for the tests themselves, and no setting of somebody's installation.
-FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
+FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_INTERPRETED", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
+
+# Hundreds of processes are started from this source: each would compile it anew where this is set.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # `everyday` tries the same examples in every run, so that a red build is red again; `thorough` looks for new ones.
 settings.register_profile("everyday", deadline=None, print_blob=True, derandomize=True)
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
 settings.load_profile(os.environ.get("CREDITMETER_TEST_HYPOTHESIS", "everyday"))
+
+
+def pytest_report_header() -> str:
+    return f"hot modules: {MODE}"
 
 
 def pytest_configure() -> None:

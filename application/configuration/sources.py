@@ -19,8 +19,9 @@ from application.errors import Misconfigured
 from local.record import Record
 from sinks.printable import MASK, without_secrets
 
-# Variables with our prefix that are no settings: they steer the project's own tests, tools and examples.
-NOT_SETTINGS_PREFIXES = ("CREDITMETER_TEST_", "CREDITMETER_BENCH_")
+# Variables with our prefix that are no settings: they steer the project's own tests, tools and examples, and how its
+# modules are loaded (`metering.compiled`).
+NOT_SETTINGS_PREFIXES = ("CREDITMETER_TEST_", "CREDITMETER_BENCH_", "CREDITMETER_INTERPRETED")
 _ADDRESSES = ("bootstrap_servers",)
 UP_RECORD = "up.json"
 """In the data directory: which process `creditmeter up` is."""

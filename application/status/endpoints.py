@@ -73,7 +73,8 @@ def _health(what: str, host: str, port: int, path: str = "/health") -> EndpointS
         return EndpointStatus(what, url, well=False, detail=_NOT_OURS)
     well = response.status == HTTPStatus.OK
     problem = body.get("problem") or body.get("detail")
-    return EndpointStatus(what, url, well, str(body.get("status")) if well else str(problem))
+    code = f", {body['code']}" if "code" in body else ""
+    return EndpointStatus(what, url, well, f"{body.get('status')}{code}" if well else str(problem))
 
 
 def store(settings: Settings) -> EndpointStatus:

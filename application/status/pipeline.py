@@ -22,6 +22,7 @@ from application.status.positions import (
     store_problems,
 )
 from application.wording import shown_time
+from metering.compiled import MODE
 from streams.checkpoints.sealed import CheckpointError
 from streams.loading.positions import Loaded, TopicAndPartition
 from streams.log.connections import lag_behind
@@ -89,9 +90,11 @@ class LoadedStatus:
 class PipelineStatus:
     """Everything that `creditmeter status` shows.
 
-    `books` is None where they were not looked for, `loaded` where ClickHouse did not answer.
+    `code`: whether the hot modules are compiled here, else why not. `books` is None where they were not looked for,
+    `loaded` where ClickHouse did not answer.
     """
 
+    code: str
     bootstrap: str
     topic_prefix: str
     topics: dict[str, int]
@@ -142,8 +145,8 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     problems += _histories(pipeline, positions or {})
     checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
-        pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, delivering, books, endpoints,
-        checkpoints,
+        str(MODE), pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, delivering, books,
+        endpoints, checkpoints,
         None if positions is None else [LoadedStatus(*place, last.offset) for place, last in sorted(positions.items())],
         problems,
     )  # fmt: skip

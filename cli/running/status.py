@@ -51,6 +51,7 @@ def _print(status: PipelineStatus) -> None:
     from cli.terminal.output import print_line
     from cli.terminal.tables import print_table
 
+    print_line(f"code       {status.code}")
     print_line(f"Kafka      {status.bootstrap}, {len(status.input)} partitions")
     print_line(f"topics     {', '.join(f'{name} {count:,}' for name, count in status.topics.items())}")
     print_line(f"rating     {_group(status.rating, 'worker', 'messages')}")

@@ -6,7 +6,7 @@ Run it: `uvicorn app:app` (README.md). `make_app(meter)` takes any meter; the te
 import os
 from typing import Annotated, Any
 
-from creditmeter_client import HttpTransport, Meter, Usage
+from creditmeter_client import HttpTransport, Meter, Usage, new_id
 from creditmeter_client.middleware import (
     Admission,
     Call,
@@ -16,10 +16,11 @@ from creditmeter_client.middleware import (
     current_call,
 )
 from data import ACCOUNTS, DOMAINS, PEOPLE, UpstreamDown, company_of
-from fastapi import Depends, FastAPI, Header, HTTPException, Query
+from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, Query
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.requests import Request
+from webhook import deliver, is_allowed
 
 LARGEST_PAGE = 100
 
@@ -49,8 +50,14 @@ def largest_search(call: Call) -> Usage | None:
     return account_id and call.usage(account_id, call.path, quantities={"results": LARGEST_PAGE})
 
 
+class BulkSettings(BaseModel):
+    webhook: str | None = None
+    """Where the result is sent, instead of being the answer."""
+
+
 class Domains(BaseModel):
     domains: list[str] = Field(max_length=5_000)
+    settings: BulkSettings = BulkSettings()
 
 
 def make_app(meter: Meter, **settings: Any) -> FastAPI:
@@ -87,11 +94,18 @@ def make_app(meter: Meter, **settings: Any) -> FastAPI:
         return {"page": page, "people": rows}
 
     @app.post("/v1/bulk/domains")
-    def bulk(account: Account, body: Domains) -> dict[str, Any]:
+    def bulk(account: Account, body: Domains, tasks: BackgroundTasks) -> Any:
+        url = body.settings.webhook
+        if url is not None and not is_allowed(url):
+            raise HTTPException(422, "settings.webhook must be an https address")
         call = current_call()
         for name in body.domains:  # one event for each, so that each is charged once ever
             call.usages.append(Usage(account, "/v1/domain", domain=name, quantities={"results": int(name in DOMAINS)}))
-        return {"companies": {name: DOMAINS.get(name) for name in body.domains}}
+        result = {"job": new_id(), "companies": {name: DOMAINS.get(name) for name in body.domains}}
+        if url is None:
+            return result
+        tasks.add_task(deliver, url, result)
+        return JSONResponse({"job": result["job"]}, 202, background=tasks)
 
     @app.get("/health")
     def health() -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from metering.compiled import MODE
 from schemas.codec import Codec
 from schemas.price_book import read_book
 from streams.checkpoints.automatic import Checkpointer, CheckpointSettings, Turns
@@ -47,7 +48,7 @@ class WorkerSettings:
     seals: Sealer
     codec: Codec = field(default_factory=Codec)
     group_messages: int = 128
-    group_bytes: int = 256 * 1024
+    group_bytes: int = 512 * 1024
     security: Mapping[str, str] = field(default_factory=dict)
     session_timeout: float = 15.0
     metrics_port: int | None = None
@@ -144,9 +145,9 @@ class Watch:
         threading.Thread(target=self._run, name="watch", daemon=True).start()
 
     def health(self) -> Health:
-        """Well while the broker answers; what is at hand, by partition."""
+        """Well while the broker answers; what is at hand, by partition, and whether the code is compiled."""
         at_hand = {str(partition): rater.applied for partition, rater in dict(self._loop.raters).items()}
-        return self._problem is None, {"applied": at_hand, "problem": self._problem}
+        return self._problem is None, {"applied": at_hand, "problem": self._problem, "code": MODE.word}
 
     def _run(self) -> None:
         while True:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 
 from cli.main import COMMANDS, main
+from metering.compiled import MODE
 
 Run = Callable[..., Result]
 
@@ -60,7 +61,10 @@ def test_an_unknown_command_far_from_all_suggests_nothing(run: Run) -> None:
 
 
 def test_version(run: Run) -> None:
-    assert run("--version").stdout.startswith("creditmeter 0.")
+    """It says how the hot modules run, since that is what a report of speed needs first."""
+    version = run("--version").stdout
+    assert version.startswith("creditmeter 0.")
+    assert f" ({MODE})" in version
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -48,3 +48,13 @@ def test_counters_settings_and_statuses_are_called_what_it_calls_them() -> None:
         assert name in PAGE
     for status in HoldStatus:
         assert f"`{status.value}`" in PAGE
+
+
+def test_what_it_shows_in_other_languages_is_in_the_example_programs() -> None:
+    programs = {"java": "java/src/main/java/ReadBilled.java", "go": "go/main.go"}
+    for language, path in programs.items():
+        program = [line.strip() for line in (ROOT / "examples" / "readers" / path).read_text().splitlines()]
+        (shown,) = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+        lines = [line.strip() for line in shown.splitlines()]
+        assert len(lines) > 20
+        assert any(program[start : start + len(lines)] == lines for start in range(len(program))), language

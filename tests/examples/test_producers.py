@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import main
-from local import jars
 from local.shared import SharedKafka
 from streams.log.partitioner import partition_of
 from streams.log.reader import KafkaReader
+from tests.examples.java import ENVIRONMENT, compiled
 from tests.harness import Pipeline
 
 pytestmark = pytest.mark.kafka
@@ -26,11 +24,8 @@ pytestmark = pytest.mark.kafka
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "producers"
 JAVA = EXAMPLES / "java"
-SOURCES = JAVA / "src" / "main"
 PARTITIONS = 5
 ACCOUNTS = [*(f"customer-{number}" for number in range(40)), "zoë & söhne", "顧客", "\N{GRINNING FACE}", "a" * 128]
-
-ENVIRONMENT = {**os.environ, **jars.JAVA_ENVIRONMENT}  # Java reads its arguments by the locale
 
 Command = list[str]
 
@@ -40,21 +35,8 @@ def python_example(_: Path) -> Command:
 
 
 def java_example(folder: Path) -> Command:
-    """Compiles it into the folder, with a compiler that runs on a Java runtime alone: `make test` needs no more."""
-    java = shutil.which("java")
-    if java is None:
-        pytest.fail("Java was not found: install 17 or newer (Debian: apt install openjdk-17-jre-headless)")
-    libraries = jars.fetch(JAVA / "pom.xml", "java-example", "the Java example", 25)
-    compiler = jars.fetch(Path(__file__).with_name("compiler.xml"), "java-compiler", "the Java compiler", 4)
-    classes = folder / "classes"
-    classpath = ":".join(map(str, libraries.glob("*.jar")))
-    source = str(SOURCES / "java" / "SendEvents.java")
-    compile_ = [java, "-jar", str(next(compiler.glob("ecj-*.jar"))), "--release", "17", "-encoding", "UTF-8"]
-    done = subprocess.run(
-        [*compile_, "-cp", classpath, "-d", str(classes), source], capture_output=True, text=True, env=ENVIRONMENT
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return [java, "-cp", f"{classes}:{SOURCES / 'resources'}:{classpath}", "SendEvents"]
+    """Compiles it into the folder."""
+    return compiled(folder, JAVA, "SendEvents", "java-example", 25)
 
 
 @pytest.fixture

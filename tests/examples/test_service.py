@@ -1,10 +1,13 @@
 """The example service, from its first call to the bill: with the meter in memory, and with the real server."""
 
 import importlib
+import json
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from creditmeter_client import HttpTransport, Meter, MeterSettings
@@ -26,7 +29,7 @@ PRICES = {
 def make_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(str(SERVICE))
     yield importlib.import_module("app").make_app
-    for name in ("app", "data"):
+    for name in ("app", "data", "webhook"):
         sys.modules.pop(name, None)
 
 
@@ -102,6 +105,43 @@ def test_with_the_real_server_every_call_is_told_what_the_ledger_says(make_app: 
             assert meter.flush(60)
             last = meter.decide(account_id="acme", endpoint="/v1/ip", ip="198.51.100.20", wait=30.0)
     assert [line.balance_after for line in last.lines] == [200 - TOTAL - 20]
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Fails at first, then takes what it is sent."""
+
+    statuses: ClassVar[list[int]] = [503, 200]
+    taken: ClassVar[list[Any]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        status = self.statuses.pop(0)
+        self.send_response(status)
+        self.end_headers()
+        if status == 200:
+            self.taken.append(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+def test_a_bulk_result_goes_to_the_webhook_that_the_request_names(make_app: Any, monkeypatch: Any) -> None:
+    """Charged when the request is answered, with the credits in its answer; tried again until it is taken."""
+    monkeypatch.setattr(sys.modules["webhook"], "PAUSES", (0.0,))
+    transport = MemoryTransport(PRICES, {"acme": {"credit": 200}})
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as receiver, Meter(transport) as meter:
+        threading.Thread(target=receiver.serve_forever, args=(0.01,), daemon=True).start()
+        app = make_app(meter, wait=30.0)
+        url = f"http://127.0.0.1:{receiver.server_port}/done"
+        body = {"domains": ["example.com", "nowhere.test"], "settings": {"webhook": url}}
+        answer = ask(app, "/v1/bulk/domains", json.dumps(body).encode())
+        refused = ask(app, "/v1/bulk/domains", json.dumps(body | {"settings": {"webhook": "http://10.0.0.1"}}).encode())
+        receiver.shutdown()
+    assert (answer.status, refused.status) == (202, 422)
+    accepted = json.loads(answer.body)
+    assert accepted["credit_usage"] == {"total_results": 1, "total_credits": 10}
+    companies = {"example.com": {"name": "Example Ltd", "employees": 120}, "nowhere.test": None}
+    assert Receiver.taken == [{"job": accepted["job"], "companies": companies}]
+    assert transport.charged("acme") == 10
 
 
 def test_its_readme_shows_what_happens(make_app: Any, tmp_path: Path) -> None:

@@ -51,9 +51,11 @@ def test_a_service_that_cannot_be_had_fails_the_test_with_the_reason(tmp_path: P
 def test_the_configuration_of_whoever_runs_the_tests_stays_out(tmp_path: Path) -> None:
     said = run_pytest(
         tmp_path,
-        "def test_it(): assert [n for n in os.environ if n.startswith('CREDITMETER_')] == ['CREDITMETER_TEST_X']\n",
+        "def test_it(): assert {n for n in os.environ if n.startswith('CREDITMETER_')} == {'CREDITMETER_TEST_X',"
+        " 'CREDITMETER_INTERPRETED'}\n",
         CREDITMETER_BOOTSTRAP_SERVERS="production:9092",
         CREDITMETER_TEST_X="1",
+        CREDITMETER_INTERPRETED="1",
     )
     assert "1 passed" in said
 

@@ -15,6 +15,7 @@ from streams.clock import now_ms
 from tests.metering.meter import DAY, HOUR, NOON, account, book, charge, grant, hold, refund, request
 from tests.sinks.conftest import empty
 from tests.sinks.outputs import Log, load, random_log
+from tests.sizes import times_size
 
 ORDERED_VIEWS = {
     "billed_events": "account_id, occurred_at, event_id, line",
@@ -55,7 +56,7 @@ def test_a_new_database_is_migrated_once(sink: Sink) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(times_size(2)))
 def test_the_same_batches_again_in_pieces_or_in_another_order_change_no_view(sink: Sink, seed: int) -> None:
     batches = random_log(seed).batches
     load(sink, batches)
@@ -77,7 +78,7 @@ def test_the_same_batches_again_in_pieces_or_in_another_order_change_no_view(sin
     assert contents(sink) == expected
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(times_size(3)))
 def test_balances_are_the_machine_s_own_with_lapsed_grants_gone(sink: Sink, seed: int) -> None:
     log = random_log(100 + seed)
     load(sink, log.batches)
@@ -129,7 +130,7 @@ def _drawing(rng: random.Random, event_id: str, who: str, at: int, number: int) 
     return request(event_id, at, **fields, **drawn)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(times_size(2)))
 def test_held_and_available_are_the_machine_s_own_at_this_moment(sink: Sink, seed: int) -> None:
     log = held_log(seed, now_ms())
     load(sink, log.batches)

@@ -28,7 +28,7 @@ from sinks.sink import Sink
 from streams.log.input_log import KafkaInputLog
 from streams.log.partitioner import partition_of
 from streams.log.protocols import LogError, LogUnavailable, Message
-from tests.harness import Pipeline
+from tests.harness import PATIENCE, Pipeline
 from tests.streams.traffic import SECOND_BOOK, Traffic, book_command
 
 Sent = tuple[int, int, bytes]
@@ -73,11 +73,11 @@ class Cluster(Pipeline):
         """The end of what the process said, over all its runs."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-most:]
 
-    def wait_ready(self, name: str, seconds: float = 60) -> None:
+    def wait_ready(self, name: str, seconds: float = PATIENCE) -> None:
         """Returns when the process has been given partitions."""
         self.wait_for(self._ready_file(name).exists, f"{name} has partitions", seconds)
 
-    def wait_ended(self, name: str, seconds: float = 60) -> tuple[int, str]:
+    def wait_ended(self, name: str, seconds: float = PATIENCE) -> tuple[int, str]:
         """The exit code and the log of a process that is to end by itself."""
         try:
             code = self.processes[name].wait(seconds)
@@ -86,7 +86,7 @@ class Cluster(Pipeline):
         del self.processes[name]
         return code, self.log_of(name)
 
-    def wait_for(self, holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    def wait_for(self, holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
         until = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < until, f"not within {seconds} s: {what}"

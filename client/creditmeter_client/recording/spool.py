@@ -50,12 +50,19 @@ class _Waiting:
 class Spool:
     """A folder of segments. Safe to use from several threads, and from several processes on one machine."""
 
-    def __init__(self, folder: Path, *, max_bytes: int, segment_bytes: int = 1 << 20) -> None:
-        """Raises SpoolUnusable. Nothing is written before the first line."""
+    def __init__(
+        self, folder: Path, *, max_bytes: int, segment_bytes: int = 1 << 20, durable_bytes: int = 64 << 10
+    ) -> None:
+        """Raises SpoolUnusable. Nothing is written before the first line.
+
+        `durable_bytes`: the size of a durable segment. What a killed process had delivered is sent again from those of
+        its segments in which a line was open, so they are small.
+        """
         prepare_folder(folder)
         self._folder = folder
         self._max_bytes = max_bytes
         self._segment_bytes = segment_bytes
+        self._durable_bytes = durable_bytes
         self._lock = threading.Lock()
         self._begin()
 
@@ -86,7 +93,7 @@ class Spool:
     def write_durable(self, line: bytes, written_at: int) -> Segment:
         """Returns when the line is on the disk; give its segment to `settle` later. Raises SpoolFull or OSError."""
         with self._lock:
-            if self._durable is not None and self._durable.size >= self._segment_bytes:
+            if self._durable is not None and self._durable.size >= self._durable_bytes:
                 self._durable = None  # deleted when its last line is settled
             data = framed(line, written_at)
             segment = self._durable = self._ready(self._durable, len(data), sync=True)

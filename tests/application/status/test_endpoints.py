@@ -49,6 +49,8 @@ def test_one_of_ours_is(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Answering, "body", b'{"status": "rating"}')
     worker = next(processes(Settings(metrics_port=port)))
     assert (worker.well, worker.detail) == (True, "rating")
+    monkeypatch.setattr(Answering, "body", b'{"status": "ok", "code": "compiled"}')
+    assert next(processes(Settings(metrics_port=port))).detail == "ok, compiled"
 
 
 def test_the_api_is_shown_where_it_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,48 +12,19 @@ from creditmeter_client.kafka.sealing import WrongSealKey
 
 from local.shared import SharedKafka
 from schemas.codec import Codec
-from streams.log.output_log import KafkaOutputLog
 from streams.log.partitioner import partition_of
 from streams.log.pipeline_seals import PipelineSeals
 from streams.log.seal_ledger import SealKeys
-from streams.log.seals import Sealer
-from streams.log.topics import TopicNames, TopicSettings, check_topics, ensure_topics
+from tests.client.kafka.topics import KEY, PARTITIONS, Topics
 from tests.client.transport_contract import EventContract, RefundContract
-from tests.schemas.records import LINE
 
 pytestmark = pytest.mark.kafka
-PARTITIONS = 4
-KEY = b"a key of this test, 32 bytes or so"
-
-
-class Topics:
-    """The topics of one pipeline, with a hand that writes outputs as a worker does."""
-
-    def __init__(self, bootstrap: str, prefix: str) -> None:
-        self.bootstrap = bootstrap
-        self.prefix = prefix
-        self.names = TopicNames(prefix)
-        ensure_topics(bootstrap, self.names, TopicSettings(partitions=PARTITIONS))
-        self.log_id = check_topics(bootstrap, self.names)[self.names.requests]
-
-    def write(self, partition: int, offsets: list[int], key: bytes | None = KEY) -> None:
-        """One billed batch for each source offset, with one line; no key: without a seal."""
-        codec = Codec()
-        sealer = None if key is None else Sealer(key)
-        out = KafkaOutputLog(self.bootstrap, lambda _value: (0, 0), seals=sealer)
-        for offset in offsets:
-            (value,) = codec.encode_parts("BilledBatch", partition, offset, [{**LINE, "event_id": f"e{offset}"}])
-            out.send(self.names.billed, partition, value)
-        out.wait()
-        out.close()
 
 
 @pytest.fixture(scope="module")
 def topics(kafka: SharedKafka) -> Topics:
     topics = Topics(kafka.bootstrap, kafka.fresh_prefix())
-    seals = PipelineSeals(kafka.bootstrap, topics.names, SealKeys(topics.log_id, KEY))
-    seals.begun(PARTITIONS)
-    seals.close()
+    topics.begin_seals()
     return topics
 
 
@@ -131,9 +102,7 @@ def test_without_the_right_key_a_reader_says_which_one_is_missing(topics: Topics
 def test_a_rotated_key_counts_from_where_the_ledger_says(topics: Topics, kafka: SharedKafka) -> None:
     other = Topics(kafka.bootstrap, kafka.fresh_prefix())
     new = b"the key after the rotation"
-    seals = PipelineSeals(kafka.bootstrap, other.names, SealKeys(other.log_id, KEY))
-    seals.begun(PARTITIONS)
-    seals.close()
+    other.begin_seals()
     other.write(0, [1])
     rotated = PipelineSeals(kafka.bootstrap, other.names, SealKeys(other.log_id, new, (KEY,)))
     rotated.rotate(PARTITIONS)

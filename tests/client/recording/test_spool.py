@@ -120,13 +120,23 @@ def test_a_process_that_is_killed_leaves_its_durable_lines(tmp_path: Path) -> No
 
 
 def test_a_durable_file_is_cut_when_all_in_it_are_settled(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", max_bytes=10_000, segment_bytes=30)
+    spool = Spool(tmp_path / "spool", max_bytes=10_000, durable_bytes=30)
     segments = [spool.write_durable(b"%d" % number, 1) for number in range(6)]
     assert len(set(segments)) > 1
     for segment in segments:
         spool.settle(segment)
     sizes = [file.stat().st_size for file in (tmp_path / "spool").glob("*.events")]
     assert sizes == [0]
+
+
+def test_what_is_settled_is_soon_off_the_disk_also_where_some_line_is_always_open(tmp_path: Path) -> None:
+    """A process that takes over what a killed one has left sends all of it again."""
+    spool = Spool(tmp_path / "spool", max_bytes=10_000_000, durable_bytes=4_000)
+    open_ = [spool.write_durable(b"x" * 100, 1)]
+    for _ in range(300):
+        open_.append(spool.write_durable(b"x" * 100, 1))
+        spool.settle(open_.pop(0))
+    assert sum(file.stat().st_size for file in (tmp_path / "spool").glob("*.events")) < 2 * 4_200
 
 
 def test_a_deleted_file_is_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -58,6 +58,7 @@ def run(audited: Audited, made: AuditPlan, rows: RowStore | None = None) -> Audi
     return run_audit(made, scopes, audited.differences.append, lambda _partition, _offset: None)
 
 
+@pytest.mark.slow
 def test_rows_are_compared_one_by_one(cluster: Cluster, tmp_path: Path) -> None:
     sink = filled(cluster, tmp_path / "clickhouse")
     try:

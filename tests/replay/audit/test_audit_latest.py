@@ -64,6 +64,7 @@ def compared(cluster: Cluster, sink: EmbeddedSink) -> list[Difference]:
     return differences
 
 
+@pytest.mark.slow
 def test_a_whole_audit_makes_both(cluster: Cluster, sink: EmbeddedSink, tmp_path: Path) -> None:
     made = Audited(cluster)
     assert compared(cluster, sink) == []

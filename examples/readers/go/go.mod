@@ -1,0 +1,20 @@
+module creditmeter.example/read
+
+go 1.24.0
+
+require (
+	github.com/hamba/avro/v2 v2.31.0
+	github.com/twmb/franz-go v1.20.5
+	github.com/twmb/franz-go/pkg/kmsg v1.12.0
+	golang.org/x/crypto v0.45.0
+)
+
+require (
+	github.com/go-viper/mapstructure/v2 v2.4.0 // indirect
+	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/klauspost/compress v1.18.2 // indirect
+	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
+	github.com/modern-go/reflect2 v1.0.2 // indirect
+	github.com/pierrec/lz4/v4 v4.1.22 // indirect
+	golang.org/x/sys v0.38.0 // indirect
+)
