@@ -17,6 +17,8 @@ from bench.decisions import report as report_decisions
 from bench.events import BATCH, PARTITIONS
 from bench.latency import Latency
 from bench.latency import measure as measure_latency
+from bench.loading import measured as measure_loader
+from bench.loading import report as report_loader
 from bench.machine import description
 from bench.memory import measure as measure_memory
 from bench.memory import report as report_memory
@@ -44,6 +46,9 @@ def main() -> int:
     codec = Codec()
     result: dict[str, Any] = {"machine": description()}
     _say(result["machine"])
+    if options.loader:
+        result["loader"] = [loading._asdict() for loading in report_loader(measure_loader(options.loader))]
+        return _printed(result, options)
     with tempfile.TemporaryDirectory(prefix="creditmeter-bench-") as scratch:
         place_folder = Path(scratch)
         kafka = start_kafka(place_folder / "kafka")
@@ -66,6 +71,10 @@ def main() -> int:
                 result |= _contest(options, place, codec)
         finally:
             kafka.stop()
+    return _printed(result, options)
+
+
+def _printed(result: dict[str, Any], options: argparse.Namespace) -> int:
     if options.json:
         json.dump(result, sys.stdout, indent=2)
         print()
@@ -146,6 +155,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--beside", type=float, nargs="*", default=[20_000.0], metavar="RATE", help="with --decisions: bulk events/s"
     )
+    parser.add_argument("--loader", type=int, default=0, metavar="EVENTS", help="only the loader's CPU, without Kafka")
     parser.add_argument("--json", action="store_true", help="the figures on stdout as JSON")
     return parser.parse_args()
 

@@ -47,6 +47,11 @@ def read_head(data: bytes) -> Position:
     at = frame_length(data)
     if data.startswith(SINGLE_OBJECT) and data[:SINGLE_OBJECT_LENGTH] not in _batch_headers():
         raise Undecodable(NOT_A_BATCH)
+    return head_at(data, at)
+
+
+def head_at(data: bytes, at: int) -> Position:
+    """The position of an output batch whose body begins at ``at``. Raises `Undecodable`."""
     numbers = []
     try:
         for _ in Position._fields:

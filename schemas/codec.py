@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ from schemas.catalog import (
     released,
     short_name,
 )
+from schemas.column_plans import ColumnPlan, Gathered, column_plan
 from schemas.compiling import compile_digesting_reader, compile_reader, compile_slicing_reader, compile_writer
 from schemas.errors import (
     DAMAGED,
@@ -79,6 +80,7 @@ class _Known(NamedTuple):
     read_digests: DigestingReader | None = None
     read_slices: SlicingReader | None = None
     schema: Schema | None = None
+    columns: ColumnPlan | None = None
 
 
 class Codec:
@@ -265,6 +267,23 @@ class Codec:
             raise Undecodable(NOT_A_BATCH)
         return position
 
+    def gather(self, data: bytes, gathered: Gathered, is_wanted: Callable[[batches.Position], bool]) -> None:
+        """Adds an output batch's items, as `decode` gives them, to columns, where its position is wanted.
+
+        Raises as `decode`, and `Undecodable` for what is no output batch; the columns are of no use then.
+        """
+        known, start = self._by_header.get(data[: wire.SINGLE_OBJECT_LENGTH]), wire.SINGLE_OBJECT_LENGTH
+        if known is None:
+            known, start = self._find(data)
+        if known.name not in BATCHES:
+            raise Undecodable(NOT_A_BATCH)
+        if not is_wanted(batches.head_at(data, start)):
+            return
+        if known.columns is not None:
+            gathered.reader(known.columns).read(data, start)
+        else:
+            gathered.others.setdefault(known.name, []).append(_adapted(known, known.read(data, start)))
+
     def _header(self, name: str) -> bytes:
         header = self._headers.get(name)
         if header is None:
@@ -315,7 +334,8 @@ def _known(schema: Schema) -> _Known:
             compile_slicing_reader(written, _BOUNDED),
             other,
         )
-    return _Known(name, compile_reader(written), adapter(written, current(name)), schema=other)
+    adapt = adapter(written, current(name))
+    return _Known(name, compile_reader(written), adapt, schema=other, columns=column_plan(written))
 
 
 _BOUNDED = {"events": MAX_EVENTS}

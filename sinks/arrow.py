@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sinks.sink import Columns, SinkRejected
+from sinks.sink import ArrayColumn, Columns, SinkRejected
 
 _WRAPPERS = ("LowCardinality(", "Nullable(")
 _SCALARS: Mapping[str, Any] = {
@@ -57,13 +57,21 @@ def names_of(columns: Columns) -> str:
 
 
 def _array(kind: str, values: Sequence[Any]) -> Any:
+    if isinstance(values, ArrayColumn):
+        offsets = pa.array(values.offsets, pa.int32(), size=len(values.offsets))
+        return pa.ListArray.from_arrays(offsets, _array(_item_kind(kind), values.items))
     if kind.startswith("Array("):
         offsets = pa.array(accumulate(map(len, values), initial=0), pa.int32(), size=len(values) + 1)
         flat = list(chain.from_iterable(values))
-        return pa.ListArray.from_arrays(offsets, _array(kind[len("Array(") : -1], flat))
+        return pa.ListArray.from_arrays(offsets, _array(_item_kind(kind), flat))
     for wrapper in _WRAPPERS:
         if kind.startswith(wrapper):
             return _array(kind[len(wrapper) : -1], values)
     if kind.startswith("DateTime64(3"):
         return pa.array(values, pa.int64()).view(pa.timestamp("ms"))
     return pa.array(values, _SCALARS[kind])
+
+
+def _item_kind(kind: str) -> str:
+    """The type of an array's items."""
+    return kind.removeprefix("Array(")[:-1]

@@ -7,11 +7,11 @@ is the last row of each grant and hold, and of an account's settings, into a tab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from operator import itemgetter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, count
 from typing import Any, NamedTuple
 
-from sinks.rows import LAST_TIME, PART_SHIFT, SHAPES, Record, Shape, to_columns
+from sinks.rows import LAST_TIME, PART_SHIFT, SHAPES, Batches, Record, RecordBatches, Shape, to_columns
 
 LATEST_BALANCES, CURRENT = "latest_balance_rows", "current_rows"
 BALANCE_TABLES = tuple(shape.table for shape in SHAPES.values() if "balance_after" in shape.fields)
@@ -24,7 +24,7 @@ class Insert(NamedTuple):
     """Rows for one table, by column; never without rows."""
 
     table: str
-    columns: dict[str, list[Any]]
+    columns: dict[str, Any]
 
     @property
     def rows(self) -> int:
@@ -32,79 +32,111 @@ class Insert(NamedTuple):
 
 
 def inserts_of(name: str, batches: Iterable[Record]) -> list[Insert]:
-    """What to insert for batches of the record ``name``, decoded, in any order: nothing for batches without items.
+    """As `inserts_of_columns`, for batches that are decoded to records.
 
-    Insert all of them, in this order, and all of them again after any doubt. Raises KeyError for a name or an item that
-    is none of ours.
+    Raises KeyError for a name or an item that is none of ours.
     """
-    batches = list(batches)
+    return inserts_of_columns(name, RecordBatches(name, batches))
+
+
+def inserts_of_columns(name: str, batches: Batches) -> list[Insert]:
+    """What to insert for batches of the record ``name``, in any order: nothing for batches without items.
+
+    Insert all of them, in this order, and all of them again after any doubt.
+    """
     table, columns = to_columns(name, batches)
     if not columns["version"]:
         return []
     inserts = [Insert(table, columns)]
-    if "balance_after" in columns and (latest := _latest_balances(name, batches)):
+    order = _Order(batches)
+    if "balance_after" in columns and (latest := _latest_balances(SHAPES[name], columns, order)):
         inserts.append(Insert(LATEST_BALANCES, latest))
     if name in _KINDS:
-        current = _current(_KINDS[name], SHAPES[name], batches)
-        inserts.append(Insert(CURRENT, {column: [row[column] for row in current] for column in current[0]}))
+        inserts.append(Insert(CURRENT, _current(_KINDS[name], SHAPES[name], columns, order)))
     return inserts
 
 
-def _latest_balances(name: str, batches: list[Record]) -> dict[str, list[Any]]:
-    """The newest row of each account and credit type in these batches; empty where no item has a balance.
+class _Order:
+    """The rows of some batches in the order of their source: which of equal keys is the newest.
 
     The version orders all batches of a topic's partition. Within one batch the last item counts, whatever else is
     inserted with it: so the same version is the same row.
     """
-    shape = SHAPES[name]
-    newest: dict[tuple[str, str], tuple[Record, Record, int]] = {}
-    for batch in sorted(batches, key=itemgetter("source_offset", "part")):
-        for place, item in enumerate(batch[shape.items]):
-            newest[item["account_id"], item["credit_type"]] = item, batch, place
-    newest_rows = [(item, batch, place) for item, batch, place in newest.values() if item["credit_type"] is not None]
-    if not newest_rows:
+
+    def __init__(self, batches: Batches) -> None:
+        heads = batches.heads
+        starts = list(accumulate(batches.counts, initial=0))
+        by_source = sorted(range(len(heads)), key=lambda at: heads[at][1:3])
+        self._rows: list[int] | None = None
+        if by_source != list(range(len(heads))):
+            self._rows = [row for at in by_source for row in range(starts[at], starts[at + 1])]
+
+    def newest(self, *keys: Sequence[Any]) -> dict[Any, int]:
+        """By the values of these columns, the row that counts."""
+        if self._rows is None:
+            return dict(zip(zip(*keys, strict=True), count()))
+        rows = self._rows
+        return dict(zip(zip(*([key[row] for row in rows] for key in keys), strict=True), rows, strict=True))
+
+
+def _latest_balances(shape: Shape, columns: Mapping[str, Any], order: _Order) -> dict[str, Any]:
+    """The newest row of each account and credit type in these batches; empty where no item has a balance."""
+    newest = order.newest(columns["account_id"], columns["credit_type"])
+    rows = [row for (_, credit_type), row in newest.items() if credit_type is not None]
+    if not rows:
         return {}
-    return {
-        "account_id": [item["account_id"] for item, _, _ in newest_rows],
-        "credit_type": [item["credit_type"] for item, _, _ in newest_rows],
-        "origin": [shape.table] * len(newest_rows),
-        "balance_after": [item["balance_after"] for item, _, _ in newest_rows],
-        "at": [min(item[shape.time], LAST_TIME) for item, _, _ in newest_rows],
-        "source_partition": [batch["source_partition"] for _, batch, _ in newest_rows],
-        "source_offset": [batch["source_offset"] for _, batch, _ in newest_rows],
-        "position": [(batch["part"] << PART_SHIFT) + place for _, batch, place in newest_rows],
-        "version": [(batch["source_offset"] << PARTS_BITS) + batch["part"] for _, batch, _ in newest_rows],
-    }
+    taken = {name: _taken(columns[name], rows) for name in ("account_id", "credit_type", "balance_after")}
+    times = _taken(columns[shape.time], rows)
+    return {**taken, "origin": [shape.table] * len(rows), "at": times, **_source(columns, rows)}
+
+
+def _taken(column: Sequence[Any], rows: list[int]) -> list[Any]:
+    return [column[row] for row in rows]
+
+
+def _source(columns: Mapping[str, Any], rows: list[int]) -> dict[str, list[Any]]:
+    """The columns that say where rows are from, and the version of the newest row of something."""
+    taken = {name: _taken(columns[name], rows) for name in ("source_partition", "source_offset", "position")}
+    versions = [
+        (offset << PARTS_BITS) + (position >> PART_SHIFT)
+        for offset, position in zip(taken["source_offset"], taken["position"], strict=True)
+    ]
+    return {**taken, "version": versions}
 
 
 class _Kind(NamedTuple):
-    """One kind of row of `current_rows`: what names it within its table, and the fields that are its own."""
+    """One kind of row of `current_rows`."""
 
     name: str
-    key: Callable[[Record], Any]
-    fields: Callable[[Record], Record]
+    keys: tuple[str, ...]
+    """The columns that name a row within its table."""
+    ends: str | None
+    """The column that says when it is over; None: it has no end."""
+    same: Mapping[str, str]
+    """By column of `current_rows`, the table's own."""
+    single: Mapping[str, str] = {}
+    """By column of arrays, the table's own, whose values become arrays of one."""
 
 
-def _current(kind: _Kind, shape: Shape, batches: list[Record]) -> list[Record]:
-    """The newest row of each name in these batches, as `_latest_balances` finds them."""
-    newest: dict[Any, tuple[Record, Record, int]] = {}
-    for batch in sorted(batches, key=itemgetter("source_offset", "part")):
-        for place, item in enumerate(batch[shape.items]):
-            newest[kind.key(item)] = item, batch, place
-    return [
-        _NOTHING
-        | {
-            "account_id": item["account_id"],
-            "kind": kind.name,
-            "at": min(item[shape.time], LAST_TIME),
-            "source_partition": batch["source_partition"],
-            "source_offset": batch["source_offset"],
-            "position": (batch["part"] << PART_SHIFT) + place,
-            "version": (batch["source_offset"] << PARTS_BITS) + batch["part"],
-        }
-        | kind.fields(item)
-        for item, batch, place in newest.values()
-    ]
+def _current(kind: _Kind, shape: Shape, columns: Mapping[str, Any], order: _Order) -> dict[str, Any]:
+    """The newest row of each name in these batches."""
+    rows = list(order.newest(*(columns[key] for key in kind.keys)).values())
+    current: dict[str, Any] = {
+        name: [value] * len(rows)
+        for name, value in _NOTHING.items()
+        if name not in kind.same and name not in kind.single
+    }
+    if kind.ends is not None:
+        current["ends"] = [LAST_TIME if time is None else time for time in _taken(columns[kind.ends], rows)]
+    return {
+        **current,
+        "account_id": _taken(columns["account_id"], rows),
+        "kind": [kind.name] * len(rows),
+        "at": _taken(columns[shape.time], rows),
+        **{name: _taken(columns[source], rows) for name, source in kind.same.items()},
+        **{name: [[value] for value in _taken(columns[source], rows)] for name, source in kind.single.items()},
+        **_source(columns, rows),
+    }
 
 
 _NOTHING: Record = {
@@ -112,42 +144,32 @@ _NOTHING: Record = {
     "charged_amounts": (), "balance_after": 0, "plan": None, "plan_started_at": None, "plan_ends_at": None,
     "reason": "",
 }  # fmt: skip
-"""What a kind's own fields leave out: it has no end and no amounts."""
-
-
-def _grant(item: Record) -> Record:
-    return {
-        "ends": _end(item["expires_at"]), "id": item["grant_id"], "status": item["status"],
-        "credit_types": [item["credit_type"]], "amounts": [item["credits"]], "balance_after": item["balance_after"],
-        "reason": item["reason"],
-    }  # fmt: skip
-
-
-def _hold(item: Record) -> Record:
-    return {
-        "ends": _end(item["expires_at"]), "id": item["hold_id"], "status": item["status"],
-        "credit_types": list(item["credits"]), "amounts": list(item["credits"].values()),
-        "charged_types": list(item["charged"]), "charged_amounts": list(item["charged"].values()),
-        "reason": item["reason"],
-    }  # fmt: skip
-
-
-def _settings(item: Record) -> Record:
-    plan = item["plan"] or {}
-    return {
-        "status": item["on_empty"], "credit_types": list(item["alert_below"]),
-        "amounts": list(item["alert_below"].values()), "plan": plan.get("name"),
-        "plan_started_at": _end(plan["started_at"]) if plan else None,
-        "plan_ends_at": None if plan.get("ends_at") is None else _end(plan["ends_at"]), "reason": item["update_id"],
-    }  # fmt: skip
-
-
-def _end(time: int | None) -> int:
-    return LAST_TIME if time is None else min(time, LAST_TIME)
-
+"""What a kind's own columns leave out: it has no end and no amounts."""
 
 _KINDS: dict[str, _Kind] = {
-    "GrantBatch": _Kind("grant", itemgetter("account_id", "grant_id"), _grant),
-    "HoldBatch": _Kind("hold", itemgetter("account_id", "expires_at", "hold_id"), _hold),
-    "AccountBatch": _Kind("settings", itemgetter("account_id"), _settings),
-}
+    "GrantBatch": _Kind(
+        "grant",
+        ("account_id", "grant_id"),
+        "expires_at",
+        {"id": "grant_id", "status": "status", "balance_after": "balance_after", "reason": "reason"},
+        {"credit_types": "credit_type", "amounts": "credits"},
+    ),
+    "HoldBatch": _Kind(
+        "hold",
+        ("account_id", "expires_at", "hold_id"),
+        "expires_at",
+        {
+            "id": "hold_id", "status": "status", "credit_types": "credit_types", "amounts": "credit_amounts",
+            "charged_types": "charged_types", "charged_amounts": "charged_amounts", "reason": "reason",
+        },
+    ),
+    "AccountBatch": _Kind(
+        "settings",
+        ("account_id",),
+        None,
+        {
+            "status": "on_empty", "credit_types": "mark_types", "amounts": "mark_amounts", "plan": "plan",
+            "plan_started_at": "plan_started_at", "plan_ends_at": "plan_ends_at", "reason": "update_id",
+        },
+    ),
+}  # fmt: skip

@@ -6,11 +6,13 @@ the same batches again, in pieces or in another order, give the same rows, and e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from sinks.sink import ArrayColumn
 
 Record = dict[str, Any]
 
@@ -33,54 +35,54 @@ class _Days(dict[int, date]):
 _DAYS = _Days()
 
 
+class Batches(Protocol):
+    """Output batches of one kind, decoded to one list for each field of their items.
+
+    ``values``: by a field's path, its value for each item: integers, texts or their bytes, None. The fields of a nested
+    record have paths like ``plan.name``. Of a map or an array of records ``values`` holds how many entries each item
+    has, and under ``quantities.key``, ``quantities.value`` or ``grants_used.credits`` those of all items.
+    """
+
+    @property
+    def values(self) -> Mapping[str, list[Any]]: ...
+
+    @property
+    def heads(self) -> Sequence[tuple[int, int, int, int]]:
+        """Each batch's source_partition, source_offset, part and parts."""
+        ...
+
+    @property
+    def counts(self) -> Sequence[int]:
+        """How many items each batch has."""
+        ...
+
+
 class Shape(NamedTuple):
     """How the items of one kind of batch become a table's rows."""
 
     table: str
     items: str
     fields: tuple[str, ...]
+    """Those whose columns have their names."""
     time: str
     """The field that the row's day is taken from."""
     optional_times: tuple[str, ...] = ()
-    expand: Callable[[Sequence[Record], dict[str, list[Any]]], None] | None = None
-    """Adds the columns that no field of an item is as it stands."""
-    arrays: tuple[str, ...] = ()
-    """The columns of ``expand`` that hold arrays."""
+    nested: Mapping[str, Mapping[str, str]] = {}
+    """By field, a map or an array of records: the column of each of its parts. Pairs of arrays, which every version of
+    ClickHouse has."""
+    record: str | None = None
+    """The field that is a record, or null."""
+    renamed: Mapping[str, str] = {}
+    """The columns of the fields of that record, by their paths."""
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The columns that hold arrays."""
+        return tuple(column for parts in self.nested.values() for column in parts.values())
 
 
-def _expand_billed(events: Sequence[Record], columns: dict[str, list[Any]]) -> None:
-    """Maps and lists of records become pairs of arrays, which every version of ClickHouse has.
-
-    A dictionary stands for the array of its keys: copying each into a list costs more than all of its values' way in.
-    """
-    quantities = [event["quantities"] for event in events]
-    attributes = [event["attributes"] for event in events]
-    used = [event["grants_used"] for event in events]
-    columns["quantity_names"] = quantities
-    columns["quantity_values"] = list(map(dict.values, quantities))
-    columns["attribute_names"] = attributes
-    columns["attribute_values"] = list(map(dict.values, attributes))
-    columns["grant_ids"] = [[use["grant_id"] for use in uses] if uses else () for uses in used]
-    columns["grant_credits"] = [[use["credits"] for use in uses] if uses else () for uses in used]
-
-
-def _expand_hold(changes: Sequence[Record], columns: dict[str, list[Any]]) -> None:
-    for field, column in (("credits", "credit"), ("charged", "charged"), ("available_after", "available")):
-        _split_map(changes, field, columns, f"{column}_types", f"{column}_amounts")
-
-
-def _expand_account(changes: Sequence[Record], columns: dict[str, list[Any]]) -> None:
-    plans = [change["plan"] or {} for change in changes]
-    columns["plan"] = [plan.get("name") for plan in plans]
-    columns["plan_started_at"] = [plan.get("started_at") for plan in plans]
-    columns["plan_ends_at"] = [plan.get("ends_at") for plan in plans]
-    _split_map(changes, "alert_below", columns, "mark_types", "mark_amounts")
-
-
-def _split_map(items: Sequence[Record], field: str, columns: dict[str, list[Any]], keys: str, values: str) -> None:
-    maps = [item[field] for item in items]
-    columns[keys] = maps
-    columns[values] = list(map(dict.values, maps))
+def _map(column: str) -> dict[str, str]:
+    return {"key": f"{column}_types", "value": f"{column}_amounts"}
 
 
 SHAPES: dict[str, Shape] = {
@@ -95,11 +97,11 @@ SHAPES: dict[str, Shape] = {
         ),
         "occurred_at",
         ("window_ends_at",),
-        _expand_billed,
-        (
-            *("quantity_names", "quantity_values", "attribute_names", "attribute_values", "grant_ids"),
-            "grant_credits",
-        ),
+        {
+            "quantities": {"key": "quantity_names", "value": "quantity_values"},
+            "attributes": {"key": "attribute_names", "value": "attribute_values"},
+            "grants_used": {"grant_id": "grant_ids", "credits": "grant_credits"},
+        },
     ),
     "RefundBatch": Shape(
         "refund_rows",
@@ -143,11 +145,7 @@ SHAPES: dict[str, Shape] = {
         ("account_id", "hold_id", "status", "event_id", "reject_reason", "expires_at", "at", "reason"),
         "at",
         ("expires_at",),
-        _expand_hold,
-        (
-            *("credit_types", "credit_amounts", "charged_types", "charged_amounts", "available_types"),
-            "available_amounts",
-        ),
+        {"credits": _map("credit"), "charged": _map("charged"), "available_after": _map("available")},
     ),
     "AccountBatch": Shape(
         "account_rows",
@@ -155,40 +153,73 @@ SHAPES: dict[str, Shape] = {
         ("account_id", "update_id", "on_empty", "at"),
         "at",
         ("plan_started_at", "plan_ends_at"),
-        _expand_account,
-        ("mark_types", "mark_amounts"),
+        {"alert_below": _map("mark")},
+        "plan",
+        {"plan.name": "plan", "plan.started_at": "plan_started_at", "plan.ends_at": "plan_ends_at"},
     ),
 }
 """By the name of the batch's Avro record."""
 
 
-def to_columns(name: str, batches: Iterable[Record]) -> tuple[str, dict[str, list[Any]]]:
-    """The table and its columns for batches of the record ``name`` (BilledBatch, RefundBatch, ...), decoded.
+class RecordBatches:
+    """Decoded batches of the record ``name`` (BilledBatch, RefundBatch, ...) as `Batches`: one row an item, in order.
 
-    One row an item, in the order given. Raises KeyError for a name or an item that is none of ours.
+    Raises KeyError for a name or an item that is none of ours.
     """
+
+    def __init__(self, name: str, batches: Iterable[Record]) -> None:
+        shape = SHAPES[name]
+        batches = list(batches)
+        self.heads = [
+            (batch["source_partition"], batch["source_offset"], batch["part"], batch.get("parts", 1))
+            for batch in batches
+        ]
+        self.counts = [len(batch[shape.items]) for batch in batches]
+        items: list[Record] = list(chain.from_iterable(batch[shape.items] for batch in batches))
+        self.values: dict[str, list[Any]] = {field: list(map(itemgetter(field), items)) for field in shape.fields}
+        for field, parts in shape.nested.items():
+            self._add_nested(field, parts, [item[field] for item in items])
+        if shape.record is not None:
+            inner = [item[shape.record] or {} for item in items]
+            for path in shape.renamed:
+                self.values[path] = [record.get(path.rpartition(".")[2]) for record in inner]
+
+    def _add_nested(self, field: str, parts: Mapping[str, str], collections: list[Any]) -> None:
+        self.values[field] = list(map(len, collections))
+        flat = list(chain.from_iterable(collections))
+        if "key" in parts:
+            self.values[f"{field}.key"] = flat
+            self.values[f"{field}.value"] = list(chain.from_iterable(entries.values() for entries in collections))
+        else:
+            for part in parts:
+                self.values[f"{field}.{part}"] = [record[part] for record in flat]
+
+
+def to_columns(name: str, batches: Batches) -> tuple[str, dict[str, Any]]:
+    """The table and its columns for batches of the record ``name``: one row an item, in the order given."""
     shape = SHAPES[name]
-    batches = list(batches)
-    items: list[Record] = list(chain.from_iterable(batch[shape.items] for batch in batches))
-    columns: dict[str, list[Any]] = {field: list(map(itemgetter(field), items)) for field in shape.fields}
-    if shape.expand is not None:
-        shape.expand(items, columns)
+    values = batches.values
+    columns: dict[str, Any] = {field: values[field] for field in shape.fields}
+    for field, parts in shape.nested.items():
+        for part, column in parts.items():
+            columns[column] = ArrayColumn(values[field], values[f"{field}.{part}"])
+    for path, column in shape.renamed.items():
+        columns[column] = values[path]
     for field in (shape.time, *shape.optional_times):
         columns[field] = _within_range(columns[field])
     columns["day"] = [_DAYS[time // DAY] for time in columns[shape.time]]
-    _add_source(columns, batches, shape.items)
+    _add_source(columns, batches)
     return shape.table, columns
 
 
-def _add_source(columns: dict[str, list[Any]], batches: Sequence[Record], items: str) -> None:
+def _add_source(columns: dict[str, Any], batches: Batches) -> None:
     partitions: list[int] = []
     offsets: list[int] = []
     positions: list[int] = []
-    for batch in batches:
-        count = len(batch[items])
-        first = batch["part"] << PART_SHIFT
-        partitions += [batch["source_partition"]] * count
-        offsets += [batch["source_offset"]] * count
+    for (partition, offset, part, _), count in zip(batches.heads, batches.counts, strict=True):
+        first = part << PART_SHIFT
+        partitions += [partition] * count
+        offsets += [offset] * count
         positions += range(first, first + count)
     columns["source_partition"] = partitions
     columns["source_offset"] = offsets

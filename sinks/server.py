@@ -18,7 +18,7 @@ from sinks.limits import check_size, engine_limits, text_size
 from sinks.parameters import Parameters, driver_values
 from sinks.printable import without_secrets
 from sinks.session import SESSION_TIMEZONE
-from sinks.sink import DEFAULT_LIMITS, NONE, Columns, Limits, Result, SinkRejected, SinkUnavailable
+from sinks.sink import DEFAULT_LIMITS, NONE, ArrayColumn, Columns, Limits, Result, SinkRejected, SinkUnavailable
 from sinks.statements import SPELLING_FUNCTION, check_canonical, check_statement, spelling_query
 
 LEAST_VERSION = (23, 10)
@@ -234,6 +234,8 @@ _UNFIT = (
 
 def _listed(values: Sequence[Any]) -> list[Any]:
     """The column as the driver wants it: a list, whose arrays are lists or tuples."""
+    if isinstance(values, ArrayColumn):
+        return list(values)
     if values and isinstance(values[0], (Mapping, ValuesView)):
         return list(map(list, values))
     return list(values)

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from itertools import accumulate
+from typing import Any, NamedTuple, Protocol, overload
 
 from sinks.parameters import Parameters
 
 Columns = Mapping[str, Sequence[Any]]
 """Rows to insert, by column: every list has the same length.
 
-Times are ms since the epoch (UTC), days are ``date``, an array is any collection of its items in order.
+Times are ms since the epoch (UTC), days are ``date``, a string is text or its bytes, an array is any collection of its
+items in order; a column of arrays may be an `ArrayColumn`.
 """
+
+
+class ArrayColumn(Sequence[list[Any]]):
+    """A column of arrays, kept as all their items in one list: nothing is made for each row.
+
+    ``sizes``: how many items each row has.
+    """
+
+    __slots__ = ("items", "offsets")
+
+    def __init__(self, sizes: Sequence[int], items: list[Any]) -> None:
+        self.offsets = list(accumulate(sizes, initial=0))
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, row: int) -> list[Any]: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[list[Any]]: ...
+    def __getitem__(self, row: int | slice) -> list[Any] | list[list[Any]]:
+        if isinstance(row, slice):
+            return [self[at] for at in range(*row.indices(len(self)))]
+        at = range(len(self))[row]
+        return self.items[self.offsets[at] : self.offsets[at + 1]]
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        starts = iter(self.offsets)
+        start = next(starts)
+        for stop in starts:
+            yield self.items[start:stop]
+            start = stop
 
 
 class SinkUnavailable(Exception):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from replay.audit.findings import Difference, Finding, Note
 from schemas.codec import Codec
-from sinks.rows import SHAPES, Shape, to_columns
+from sinks.rows import SHAPES, RecordBatches, Shape, to_columns
 
 Row = tuple[Any, ...]
 _PLACE = 2
@@ -159,7 +159,7 @@ def _is_of_before(shape: Shape, names: list[str], row: Row, head: Row) -> bool:
 
 def _expected(name: str, batches: list[dict[str, Any]]) -> tuple[list[list[Any]], list[str]]:
     """Columns as the statement gives them back, the row's name first, and their names."""
-    _, columns = to_columns(name, batches)
+    _, columns = to_columns(name, RecordBatches(name, batches))
     days: dict[date, str] = {day: day.isoformat() for day in set(columns["day"])}
     columns["day"] = [days[day] for day in columns["day"]]
     if "original" in columns:

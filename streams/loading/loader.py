@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from schemas.batches import Position
 from schemas.codec import Codec
+from schemas.column_plans import Gathered
 from schemas.errors import Undecodable
 from sinks.deliveries import DeliveryAt, delivery_insert
-from sinks.inserts import Insert, inserts_of
+from sinks.inserts import Insert, inserts_of, inserts_of_columns
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
 from streams.loading.continuity import Continuity, LogTopics
@@ -96,32 +99,51 @@ class LoadingHandler:
         """
         reached: dict[TopicAndPartition, Loaded] = {}
         for topic, messages in groups.items():
-            by_name: dict[str, list[dict[str, Any]]] = {}
-            deliveries: list[DeliveryAt] = []
-            for message in messages:
-                self._continuity.follow((topic, message.partition), message.offset)
-                if not message.value and topic == self._deliveries:
-                    continue  # it removes one that is long over; its row stays
-                if not self._seals.is_ours(topic, message):
-                    logger.warning("%s", stray(topic, message))
-                    self._metrics.stray_records.labels(topic).inc()
-                    continue
-                name, batch = self._decode(topic, message)
-                if topic == self._deliveries:
-                    if name == _DELIVERY:  # the others say how far deliverers are
-                        deliveries.append(DeliveryAt(message.partition, message.offset, batch))
-                elif self._is_new(topic, message.partition, batch):
-                    by_name.setdefault(name, []).append(batch)
-            if deliveries:
-                self._insert(delivery_insert(deliveries))
-            for name, batches in by_name.items():
-                for insert in inserts_of(name, batches):
-                    self._insert(insert)
+            inserts = self._delivery_inserts if topic == self._deliveries else self._inserts
+            for insert in inserts(topic, messages):
+                self._insert(insert)
             for partition, message in {message.partition: message for message in messages}.items():
                 place = topic, partition
                 complete = self._complete.get(place, NOT_KNOWN)
                 reached[place] = loaded_of(message)._replace(source_offset=complete)
         self._patiently("positions", lambda: self._positions.write(reached))
+
+    def _inserts(self, topic: str, messages: Sequence[Message]) -> list[Insert]:
+        """What to insert for the messages of one topic, all of them together: one insert a table."""
+        gathered = Gathered()
+        for message in self._ours(topic, messages):
+            try:
+                self._codec.gather(message.value, gathered, partial(self._is_new, (topic, message.partition)))
+            except Undecodable as error:
+                raise _foreign(topic, message, error) from None
+        return [
+            *(insert for name, columns in gathered.columns.items() for insert in inserts_of_columns(name, columns)),
+            *(insert for name, batches in gathered.others.items() for insert in inserts_of(name, batches)),
+        ]
+
+    def _delivery_inserts(self, topic: str, messages: Sequence[Message]) -> list[Insert]:
+        """The rows of what was sent to webhooks. What only removes a record leaves its row."""
+        deliveries: list[DeliveryAt] = []
+        for message in self._ours(topic, messages):
+            try:
+                name, record = self._codec.decode(message.value)
+            except Undecodable as error:
+                raise _foreign(topic, message, error) from None
+            if name == _DELIVERY:  # the others say how far deliverers are
+                deliveries.append(DeliveryAt(message.partition, message.offset, record))
+        return [delivery_insert(deliveries)] if deliveries else []
+
+    def _ours(self, topic: str, messages: Sequence[Message]) -> Iterator[Message]:
+        """Those that this pipeline wrote; stray ones are logged and counted."""
+        for message in messages:
+            self._continuity.follow((topic, message.partition), message.offset)
+            if topic == self._deliveries and not message.value:
+                continue
+            if not self._seals.is_ours(topic, message):
+                logger.warning("%s", stray(topic, message))
+                self._metrics.stray_records.labels(topic).inc()
+                continue
+            yield message
 
     def starts(self, places: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
         """Where the store goes on. Raises LogChanged where the log is not the one that is loaded, LostPrefix."""
@@ -151,23 +173,12 @@ class LoadingHandler:
     def close(self) -> None:
         self._sink.close()
 
-    def _decode(self, topic: str, message: Message) -> tuple[str, dict[str, Any]]:
-        try:
-            return self._codec.decode(message.value)
-        except Undecodable as error:
-            raise ForeignRecord(
-                f"{topic}[{message.partition}]@{message.offset}: {error.detail}, though the record counts as a "
-                "worker's: it is from before the seals, or a newer version wrote it. Upgrade the loader, or see "
-                "docs/operations.md, Stray records"
-            ) from None
-
-    def _is_new(self, topic: str, partition: int, batch: dict[str, Any]) -> bool:
-        position = (batch["source_offset"], batch["part"])
-        if position <= self._seen.get((topic, partition), (-1, -1)):
+    def _is_new(self, place: TopicAndPartition, head: Position) -> bool:
+        if head.source <= self._seen.get(place, (-1, -1)):
             return False
-        self._seen[topic, partition] = position
-        is_last = batch["part"] == batch["parts"] - 1
-        self._complete[topic, partition] = batch["source_offset"] if is_last else batch["source_offset"] - 1
+        self._seen[place] = head.source
+        is_last = head.part == head.parts - 1
+        self._complete[place] = head.source_offset if is_last else head.source_offset - 1
         return True
 
     def _insert(self, insert: Insert) -> None:
@@ -187,6 +198,14 @@ class LoadingHandler:
                     raise StoppedWaiting(f"stopped while the store did not take {what}: {error}") from error
                 self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _foreign(topic: str, message: Message, error: Undecodable) -> ForeignRecord:
+    return ForeignRecord(
+        f"{topic}[{message.partition}]@{message.offset}: {error.detail}, though the record counts as a worker's: it is "
+        "from before the seals, or a newer version wrote it. Upgrade the loader, or see docs/operations.md, Stray "
+        "records"
+    )
 
 
 def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None] | None = None) -> NoReturn:

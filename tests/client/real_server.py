@@ -20,6 +20,9 @@ from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from sinks.sink import CUSTOMER_LIMITS
 from streams import clock
+from streams.state.rocks import RocksState
+from streams.state.rocks_folder import RocksFolder, RocksLimits
+from streams.state.store import Identity
 from tests.server.world import ServerWorld, opened_world
 
 SECONDS = 60.0
@@ -47,15 +50,28 @@ def patient_usage(sink: EmbeddedSink) -> SinkUsage:
 
 @contextmanager
 def served(folder: Path, book: str) -> Iterator[RealServer]:
-    """The server for the time of the block, with an embedded ClickHouse: one at a time in a process."""
+    """The server for the time of the block, with an embedded ClickHouse: one at a time in a process.
+
+    Its worker's states are in RocksDB, as a real worker's are, so that estimates find them.
+    """
     sink = EmbeddedSink(folder / "clickhouse")
     migrate(sink)
-    pipeline = in_memory_pipeline(folder / "data", partitions=2, sink=sink)
+    states: dict[int, RocksState] = {}
+    rocks = RocksFolder(folder / "data" / "state", RocksLimits(1 << 20, 1 << 20))
+
+    def opened(partition: int) -> RocksState:
+        if partition not in states:
+            states[partition] = rocks.open(Identity(pipeline.names.requests, partition, pipeline.log_id))
+        return states[partition]
+
+    pipeline = in_memory_pipeline(folder / "data", partitions=2, sink=sink, open_state=opened)
     publish_book(pipeline, book, clock.now_ms())
     try:
         with opened_reads(pipeline, patient_usage(sink), None) as reads, opened_world(pipeline, reads=reads) as world:
             yield from _listening(world, 0)
     finally:
+        for state in states.values():
+            state.close()
         sink.close()
 
 

@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from sinks.inserts import inserts_of
+from schemas.codec import Codec
+from schemas.column_plans import Gathered
+from sinks.inserts import inserts_of, inserts_of_columns
 from sinks.rows import SHAPES
 from sinks.sink import Sink
 from tests.metering.meter import DAY, HOUR, NOON, MachineMeter, account, book, charge, grant, refund, request
@@ -25,6 +27,7 @@ RECORD_OF = {
     "hold": "HoldBatch",
     "account": "AccountBatch",
 }
+CODEC = Codec()
 BOOK = book(
     charge("lookup", 20, feature="Identification", action="IP lookup", unique=(["ip"], "24h")),
     charge("mail", 5, feature="Enrichment", action="E-mail", credit_type="email", when={"channel": "js"}),
@@ -68,14 +71,24 @@ class Log:
 
 
 def load(sink: Sink, batches: Iterable[Batch], name: str | None = None) -> None:
-    """Inserts the batches, those of one record at once."""
+    """Inserts the batches, those of one record at once, as the loader does: from their bytes."""
+    gathered = Gathered()
+    for record_name, batch in batches:
+        if name is None or record_name == name:
+            CODEC.gather(CODEC.encode(record_name, batch), gathered, lambda _: True)
+    for record_name, columns in gathered.columns.items():
+        for rows in inserts_of_columns(record_name, columns):
+            sink.insert(*rows)
+
+
+def load_records(sink: Sink, batches: Iterable[Batch]) -> None:
+    """As `load`, from records."""
     by_name: dict[str, list[Json]] = defaultdict(list)
     for record_name, batch in batches:
         by_name[record_name].append(batch)
     for record_name, some in by_name.items():
-        if name is None or record_name == name:
-            for rows in inserts_of(record_name, some):
-                sink.insert(*rows)
+        for rows in inserts_of(record_name, some):
+            sink.insert(*rows)
 
 
 def random_log(seed: int, messages: int = 60) -> Log:

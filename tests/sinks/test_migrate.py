@@ -11,7 +11,7 @@ import pytest
 from sinks.embedded import EmbeddedSink
 from sinks.inserts import CURRENT, LATEST_BALANCES
 from sinks.migrate import FOLDER, Migration, check_schema, migrate, migrations, pending_migrations
-from sinks.rows import to_columns
+from sinks.rows import RecordBatches, to_columns
 from sinks.sink import Sink, SinkRejected
 from tests.sinks.conftest import server_sink
 from tests.sinks.outputs import load, random_log
@@ -117,7 +117,7 @@ def test_a_store_of_the_version_before_is_brought_up_with_its_rows(fresh: Sink, 
     log = random_log(0)
     for name, batch in log.batches:
         if name != "AccountBatch":
-            table, columns = to_columns(name, [batch])
+            table, columns = to_columns(name, RecordBatches(name, [batch]))
             later = ("hold_id",) if name == "BilledBatch" else ("occurred_at",) if name == "RefundBatch" else ()
             fresh.insert(table, {column: values for column, values in columns.items() if column not in later})
     kept = "SELECT account_id, credit_type, balance, lapsed, balance_after, source_offset FROM balances ORDER BY 1, 2"

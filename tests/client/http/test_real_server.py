@@ -17,7 +17,14 @@ from creditmeter_client.middleware import Call, CreditMiddleware, MiddlewareSett
 from streams import clock
 from tests.client.middleware.apps import answering, call_asgi, scope_of
 from tests.client.real_server import RealServer, served, served_without_store
-from tests.client.transport_contract import EventContract, HoldContract, QuestionContract, RefundContract, event
+from tests.client.transport_contract import (
+    EstimateContract,
+    EventContract,
+    HoldContract,
+    QuestionContract,
+    RefundContract,
+    event,
+)
 from tests.server.keys import MEMBER_OF_ACME, OPERATOR, PRODUCER_OF_ACME
 
 CALLS = int(os.environ.get("CREDITMETER_TEST_CALLS", "100"))
@@ -84,6 +91,9 @@ class TestQuestions(QuestionContract): ...
 
 
 class TestHolds(HoldContract): ...
+
+
+class TestEstimates(EstimateContract): ...
 
 
 def test_a_history_and_a_balance_are_read(place: ServerPlace) -> None:

@@ -14,7 +14,7 @@ from metering.store import ACCOUNT, BOOK_KEY, CLAIM, COMMAND_ID, EVENT, HOLD
 from replay.audit.findings import Difference, Finding
 from replay.audit.partition import Against
 from sinks.embedded import EmbeddedSink
-from sinks.rows import SHAPES, to_columns
+from sinks.rows import SHAPES, RecordBatches, to_columns
 from streams.state.read_only import StateView
 from streams.state.rocks import RocksState
 from streams.state.rocks_folder import RocksFolder
@@ -109,7 +109,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
 def table(stored: Stored, request: pytest.FixtureRequest) -> Iterator[tuple[str, Columns]]:
     """A table, and its columns as the loader inserts them."""
     cluster, sink = stored
-    name, columns = to_columns(request.param, batches_of(cluster, request.param))
+    name, columns = to_columns(request.param, RecordBatches(request.param, batches_of(cluster, request.param)))
     yield name, columns
     put(sink, name, columns)
 

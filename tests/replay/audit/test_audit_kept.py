@@ -17,7 +17,7 @@ from replay.audit.run import AuditPlan, AuditResult, run_audit
 from replay.audit.scope import Surveyor
 from schemas.batches import read_position
 from sinks.embedded import EmbeddedSink
-from sinks.rows import SHAPES, to_columns
+from sinks.rows import SHAPES, RecordBatches, to_columns
 from streams.state.read_only import StateView
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
@@ -120,10 +120,12 @@ def alter_rows(sink: EmbeddedSink, cluster: Cluster) -> None:
     refund = sink.query("SELECT refund_id FROM refund_rows WHERE status = 'rejected' LIMIT 1").rows[0][0]
     sink.execute(f"ALTER TABLE refund_rows DELETE WHERE refund_id = '{refund}' {sync}")
     name, batch = cluster.codec.decode(billed_with_lines(cluster)[0])
-    sink.insert(*to_columns(name, [batch | {"part": 3, "events": batch["events"][:1]}]))
+    sink.insert(*to_columns(name, RecordBatches(name, [batch | {"part": 3, "events": batch["events"][:1]}])))
     grants = next(p for p in range(PARTITIONS) if cluster.broker.records(NAMES.grants, p))
     name, batch = cluster.codec.decode(cluster.broker.records(NAMES.grants, grants)[0].value)
-    sink.insert(*to_columns(name, [batch | {"source_offset": 10**6, "grants": batch["grants"][:1]}]))
+    sink.insert(
+        *to_columns(name, RecordBatches(name, [batch | {"source_offset": 10**6, "grants": batch["grants"][:1]}]))
+    )
 
 
 def test_stray_rows_of_partitions_that_there_are_not() -> None:
