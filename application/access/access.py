@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from typing import NamedTuple
 
 from application.access.authors import Author
 from application.access.errors import AccessUnavailable
@@ -25,6 +26,15 @@ STALE_SECONDS = 30.0
 """A view that has not reached the end for so long answers nothing (SERVER 3)."""
 HOUR = 3_600_000
 _USES_AT_ONCE = 10_000
+
+
+class ChangeNote(NamedTuple):
+    """Something that is about to be done: what, the id of its command, whose account, and what else to keep of it."""
+
+    action: str
+    subject: str
+    account_id: str | None
+    details: dict[str, str]
 
 
 class Access:
@@ -115,6 +125,12 @@ class Access:
         """
         with translated_log_errors():
             self._changes.note([self._change_record(author, action, subject, account_id, details)])
+
+    def note_changes(self, author: Author, notes: Sequence[ChangeNote]) -> None:
+        """Write several at once, all or none; see `note_change`. Raises AccessUnavailable, Failed."""
+        records = [self._change_record(author, *note) for note in notes]
+        with translated_log_errors():
+            self._changes.note(records)
 
     def _change_record(
         self, author: Author, action: str, subject: str, account_id: str | None, details: dict[str, str]

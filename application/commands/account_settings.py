@@ -7,7 +7,7 @@ what another person has changed in between is replaced, too, and reported.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -172,6 +172,7 @@ class SettingsUpdate:
     opened: OpenedReplay
     change: SettingsChange
     update_id: str
+    before_sending: Callable[[Mapping[str, Any]], None] | None = None
 
     def make(self, seconds: float) -> SettingsResult:
         """Sends it where it changes anything and waits for the decision; then replays to it, to know what it replaced.
@@ -186,6 +187,8 @@ class SettingsUpdate:
         raise_on_bad_field(Command.ACCOUNT, record)
         if wanted == seen:
             return SettingsResult(account_id, self.update_id, None, seen, seen, seen, [])
+        if self.before_sending is not None:
+            self.before_sending(record)
         ((partition, offset),) = submit(pipeline, Command.ACCOUNT, [record])
         pipeline.results.wait(partition, offset, seconds)
         replay.run(offset)
@@ -202,15 +205,17 @@ class SettingsUpdate:
 
 
 def change_settings(
-    pipeline: Pipeline, account_id: str, change: SettingsChange, update_id: str | None, seconds: float
-) -> SettingsResult:
+    pipeline: Pipeline, account_id: str, change: SettingsChange, update_id: str | None, seconds: float,
+    before_sending: Callable[[Mapping[str, Any]], None] | None = None,
+) -> SettingsResult:  # fmt: skip
     """Changes an account's settings and waits up to `seconds` for the decision; nothing is sent where nothing changes.
 
-    `update_id` None: a random one. Raises as `SettingsUpdate.make`.
+    `update_id` None: a random one. `before_sending` gets the AccountUpdate where one is sent. Raises as
+    `SettingsUpdate.make`.
     """
     with opened_replay(pipeline, account_id) as opened:
         opened.run()
-        return SettingsUpdate(opened, change, update_id or str(uuid.uuid4())).make(seconds)
+        return SettingsUpdate(opened, change, update_id or str(uuid.uuid4()), before_sending).make(seconds)
 
 
 def replace_settings(

@@ -1,7 +1,4 @@
-"""What is told to webhooks: from the pipeline's own outputs, each with its place in the log. Pure.
-
-docs/webhooks.md explains every payload.
-"""
+"""What is told to webhooks: from the pipeline's own outputs, each with its place in the log. Pure."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.access.opening import note_typed_changes
 from cli.terminal.command import Command
 from cli.terminal.option_types import INSTANT, amounts_by_type
 from cli.terminal.options import json_option, wait_option, with_configuration
@@ -60,6 +62,7 @@ def account_set(
     An update replaces all settings; those that are not given are sent as they are now. Should somebody else change
     them at the same moment, the later one in the log counts, and this command says what it replaced.
     """
+    from application.access.access import ChangeNote
     from application.commands.account_settings import SettingsChange, change_settings
     from application.commands.fields import BadField
     from application.pipeline import opened
@@ -72,8 +75,14 @@ def account_set(
     if change == SettingsChange(marks={}):
         raise click.UsageError("say what to change, for example --on-empty reject")
     with opened(configuration.settings, TerminalNotices()) as pipeline:
+
+        def listed(record: Mapping[str, Any]) -> None:
+            details = {"on_empty": str(record["on_empty"])}
+            made = ChangeNote("settings.replaced", record["update_id"], account_id, details)
+            note_typed_changes(configuration.settings, pipeline, [made])
+
         try:
-            result = change_settings(pipeline, account_id, change, update_id, wait)
+            result = change_settings(pipeline, account_id, change, update_id, wait, listed)
         except BadField as error:
             raise usage_error(error, _OPTION) from error
     _show(result, as_json=as_json)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.access.opening import note_typed_changes
 from cli.accounts.orders import carried_out, show_result
 from cli.terminal.command import Command
 from cli.terminal.option_types import DURATION, INSTANT
@@ -14,6 +16,7 @@ from cli.terminal.options import json_option, wait_option, with_configuration
 if TYPE_CHECKING:
     from application.commands.grants import GrantResult
     from application.configuration.sources import Configuration
+    from application.pipeline import Pipeline
 
 
 @click.command(
@@ -55,6 +58,7 @@ def grant(
     """
     import uuid
 
+    from application.access.access import ChangeNote
     from application.commands.grants import GrantOrder, grant_credits
     from metering.records import LAST_INSTANT
     from metering.windows import format_instant
@@ -68,7 +72,13 @@ def grant(
         option = "--expires-at" if expires_in is None else "--expires-in"
         raise click.UsageError(f"{option}: a time later than now, {format_instant(LAST_INSTANT)} at the latest")
     order = GrantOrder(account, credit_type, credits_, now, ends, grant_id or str(uuid.uuid4()), reason)
-    result = carried_out(configuration.settings, order, grant_credits, wait, _OPTION)
+
+    def listed(pipeline: Pipeline, record: Mapping[str, Any]) -> None:
+        details = {"credits": str(credits_), "credit_type": credit_type}
+        change = ChangeNote("grant", record["grant_id"], account, details)
+        note_typed_changes(configuration.settings, pipeline, [change])
+
+    result = carried_out(configuration.settings, order, grant_credits, wait, _OPTION, lists=listed)
     failed = result.decided.is_set_aside or result.decided.is_other_content
     show_result(result, _print, as_json=as_json, failed=failed)
 

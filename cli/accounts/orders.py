@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from application.pipeline import Pipeline
 
 
+Lists = Callable[["Pipeline", Mapping[str, Any]], None]
+"""Notes who sends the command, before it is sent."""
+
+
 class Order(Protocol):
     """What was asked for."""
 
@@ -34,9 +38,9 @@ Became = TypeVar("Became", bound=Result)
 
 def carried_out(
     settings: Settings, order: Asked, use_case: Callable[[Pipeline, Asked, float], Became], seconds: float,
-    options: Mapping[str, str],
+    options: Mapping[str, str], *, lists: Lists | None = None,
 ) -> Became:  # fmt: skip
-    """The result of a use case that waits up to `seconds` for the decision.
+    """The result of a use case that waits up to `seconds` for the decision. `lists` puts it into the list of changes.
 
     Raises UsageError for a wrong field before anything is sent; `options` names the option or argument of each field.
     """
@@ -46,10 +50,12 @@ def carried_out(
     from cli.terminal.progress import TerminalNotices
 
     try:
-        order.record()
+        record = order.record()
     except BadField as error:
         raise usage_error(error, options) from error
     with opened(settings, TerminalNotices()) as pipeline:
+        if lists is not None:
+            lists(pipeline, record)
         return use_case(pipeline, order, seconds)
 
 

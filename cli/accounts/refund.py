@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.access.opening import note_typed_changes
 from cli.terminal.command import Command
 from cli.terminal.options import json_option, wait_option, with_configuration
 from cli.terminal.output import print_json
 
 if TYPE_CHECKING:
     from application.commands.refunds import RefundRequests, RefundResult
+    from application.configuration.settings import Settings
     from application.configuration.sources import Configuration
+    from application.pipeline import Pipeline
 
 
 @click.command(
@@ -83,10 +86,25 @@ def refund(
             requests = refund_requests(pipeline, order, now)
         except BadField as error:
             raise usage_error(error, _OPTION) from error
-        results = rehearse_refunds(pipeline, requests, now) if dry_run else make_refunds(pipeline, requests, wait)
+        if dry_run:
+            results = rehearse_refunds(pipeline, requests, now)
+        else:
+            list_refunds(configuration.settings, pipeline, requests)
+            results = make_refunds(pipeline, requests, wait)
     _print(results, requests, as_json=as_json, dry_run=dry_run)
     if any(result.is_refused for result in results):
         raise click.exceptions.Exit(1)
+
+
+def list_refunds(settings: Settings, pipeline: Pipeline, requests: RefundRequests) -> None:
+    """Puts them into the list of changes, before they are sent. Raises UseCaseError."""
+    from application.access.access import ChangeNote
+
+    changes = [
+        ChangeNote("refund", record["refund_id"], requests.account_id, {"event_id": record["event_id"]})
+        for record in requests.records
+    ]
+    note_typed_changes(settings, pipeline, changes)
 
 
 _OPTION = {

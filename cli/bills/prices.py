@@ -101,6 +101,38 @@ def diff(configuration: Configuration, books: tuple[str, ...], *, published: boo
 
 
 @prices.command(
+    short_help="Mark your OpenAPI document with what calls cost.",
+    epilog="""
+    creditmeter prices openapi api.yaml > priced.yaml
+    creditmeter prices openapi --prices next.yaml api.json
+    """,
+)
+@click.argument("file", type=_BOOK)
+@click.option("--prices", "book", type=_BOOK, help="This price book (YAML) instead of the one in force.")
+@with_configuration
+def openapi(configuration: Configuration, file: str, book: str | None) -> None:
+    """Print the OpenAPI document FILE (JSON or YAML) with `x-credits` and `x-rate-limits` in every operation.
+
+    They are those of the version in force now whose endpoint is the operation's path, with or without the base path of
+    the document's servers, and those that are for every endpoint. Everything else stays as it is, but for YAML's
+    comments.
+    """
+    from application.pipeline import opened
+    from application.prices.files import read_book_file
+    from application.prices.openapi_marks import marked, read_document, written
+    from application.prices.publishing import book_in_force
+    from streams import clock
+
+    document, is_json = read_document(file)
+    if book is not None:
+        prices_ = read_book_file(book)[1]
+    else:
+        with opened(configuration.settings) as pipeline:
+            prices_ = book_in_force(pipeline)
+    click.echo(written(marked(document, prices_, clock.now_ms()), as_json=is_json))
+
+
+@prices.command(
     short_help="Put a book in force.",
     epilog="""
     creditmeter prices publish prices.yaml

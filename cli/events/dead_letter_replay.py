@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.access.opening import note_typed_changes
 from cli.events.dead_letter_options import filtered
 from cli.terminal.command import Command
 from cli.terminal.options import NumberRange, json_option, with_configuration
@@ -57,6 +58,7 @@ def replay(
     was accepted meanwhile is a repeat and changes nothing; one that is still wrong becomes a dead letter again (exit
     code 1). What was replayed before is left out unless its place is given, or --again.
     """
+    from application.access.access import ChangeNote
     from application.dead_letters.reading import DeadLetterLog
     from application.dead_letters.resending import outcomes, resend
     from application.dead_letters.resent import ReplayLog
@@ -82,6 +84,8 @@ def replay(
         if dry_run:
             print_status(f"{len(letters):,} would be sent")
             return
+        notes = [ChangeNote("dead_letter.replayed", str(letter.place), None, {}) for letter in letters]
+        note_typed_changes(configuration.settings, pipeline, notes)
         sent = resend(pipeline, log, letters, correction)
         print_status(f"{len(sent):,} sent and acknowledged")
         results = outcomes(pipeline, sent, letters, correction, wait) if wait and sent else []

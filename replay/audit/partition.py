@@ -38,10 +38,7 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class AuditLogs:
-    """The logs to read: the input, and each output topic by name; `seals` recognises the records of this pipeline.
-
-    `deliveries`: the topic of what is sent to webhooks, None where that is not looked at.
-    """
+    """The logs to read: the input, and each output topic by name; `seals` recognises the records of this pipeline."""
 
     names: TopicNames
     partitions: int
@@ -50,7 +47,6 @@ class AuditLogs:
     input_log: InputLog
     output_logs: Mapping[str, RecordLog]
     seals: SealCheck
-    deliveries: RecordLog | None = None
 
     @property
     def own_outputs(self) -> dict[str, RecordLog]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from starlette.responses import Response
@@ -16,14 +17,17 @@ from application.access.identity import Action
 from application.commands.account_settings import AccountSettings, PlanSetting, replace_settings
 from application.commands.fields import BadField, raise_on_bad_field
 from application.commands.grants import GrantOrder, grant_credits
-from application.commands.refunds import RefundOrder, RefundResult, make_refunds, refund_requests, rehearse_refunds
+from application.commands.refund_forecast import forecast_refunds
+from application.commands.refunds import RefundOrder, RefundResult, make_refunds, refund_requests
 from application.commands.repeats import Repeat
+from application.errors import Failed
 from metering.records import Command, Kind, RefundStatus
 from server.api.access import note_change
 from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.contract import IDEMPOTENCY_KEY
 from server.api.problems import Mistake, Problem, ProblemType
+from server.api.reads import Reads, reads_of
 from server.api.routing import Operation
 from server.bodies.typed_object import TypedBody, read_typed
 from server.messages.commands import CommandAnswer, GrantBody, RefundBody, RefundsAnswer, SettingsBody
@@ -77,8 +81,8 @@ async def post_refund(call: Call) -> Response:
     pipeline, now = call.parts.pipeline, clock.now_ms()
     requests = await decided(refund_requests, pipeline, order, now)
     if is_dry:
-        async with call.parts.large_bodies:
-            results = await decided(rehearse_refunds, pipeline, requests, now)
+        reads = reads_of(call)
+        results = await decided(forecast_refunds, pipeline, reads.usage, requests, _accept_window(reads))
     else:
         for request in requests.records:
             await note_change(call, "refund", request["refund_id"], requests.account_id, event_id=request["event_id"])
@@ -107,6 +111,13 @@ async def put_settings(call: Call) -> Response:
     result = await decided(replace_settings, pipeline, call.account, settings, update_id, now, SECONDS)
     refuse_other_content(result.repeat)
     return answer(call, result.as_json(), result.outputs, repeated=result.is_repeated)
+
+
+def _accept_window(reads: Reads) -> int | None:
+    """The window of the price book in force; None where none is known."""
+    with suppress(Failed):
+        return reads.book().book.accept_window
+    return None
 
 
 def own_id(call: Call, body: TypedBody[Any], name: str) -> str:

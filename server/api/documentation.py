@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.responses import Response
 
+from application.errors import Failed
+from application.prices.openapi_marks import marked
+from server.api.answers import json_answer
 from server.api.call import Call
 from server.api.contract import JSON, Content
 from server.api.routing import Operation
+from streams import clock
 
 _PAGE = {
     "content-security-policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -15,8 +21,13 @@ _PAGE = {
 
 
 async def openapi_json(call: Call) -> Response:
-    """This document, in OpenAPI 3.1."""
-    return Response(call.parts.documentation.json, media_type=JSON)
+    """This document, in OpenAPI 3.1. Where prices are public, operations that a charge names say what they cost."""
+    documentation, reads = call.parts.documentation, call.parts.reads
+    if reads is not None and reads.public_prices:
+        with suppress(Failed):  # without a book there are no prices
+            priced = marked(documentation.document, reads.book().book, clock.now_ms(), only_named=True)
+            return json_answer(priced)
+    return Response(documentation.json, media_type=JSON)
 
 
 async def docs(call: Call) -> Response:

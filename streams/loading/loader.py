@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from schemas.batches import Position
 from schemas.codec import Codec
 from schemas.column_plans import Gathered
 from schemas.errors import Undecodable
-from sinks.deliveries import DeliveryAt, delivery_insert
 from sinks.inserts import Insert, inserts_of, inserts_of_columns
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
@@ -33,7 +32,6 @@ from streams.shell.shell import Groups, Shell, ShellSettings
 
 logger = logging.getLogger(__name__)
 
-_DELIVERY = "Delivery"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between tries while the store is unavailable: doubled from the first to the longest."""
 
@@ -50,6 +48,7 @@ class StoppedWaiting(LogError):
 class LoaderSettings:
     """What a loader needs to know. ``group_wait`` (s) trades how fresh the tables are for fewer, larger inserts.
 
+    ``busy_wait`` (s): how long rows wait under load for a whole group, in which each costs less (docs/benchmarks.md).
     An insert takes many messages where each holds one event, and few where each holds many: ``group_bytes`` bounds it.
     ``skip_lost``: see `Continuity`.
     """
@@ -62,6 +61,7 @@ class LoaderSettings:
     group_messages: int = 1_024
     group_bytes: int = 4 * 1024 * 1024
     group_wait: float = 0.2
+    busy_wait: float = 0.4
     security: Mapping[str, str] = field(default_factory=dict)
     session_timeout: float = 15.0
     metrics_port: int | None = None
@@ -74,9 +74,8 @@ class LoadingHandler:
 
     def __init__(
         self, sink: Sink, positions: Positions, codec: Codec, seals: SealCheck, metrics: Metrics,
-        continuity: Continuity, pause: Callable[[float], None] = sleep, *, deliveries: str = "",
+        continuity: Continuity, pause: Callable[[float], None] = sleep,
     ) -> None:  # fmt: skip
-        """`deliveries`: the name of the topic of what is sent to webhooks, whose records are no output batches."""
         self._sink = sink
         self._positions = positions
         self._continuity = continuity
@@ -84,7 +83,6 @@ class LoadingHandler:
         self._seals = seals
         self._metrics = metrics
         self._pause = pause
-        self._deliveries = deliveries
         self._stopped = threading.Event()
         self._seen: dict[TopicAndPartition, tuple[int, int]] = {}
         self._complete: dict[TopicAndPartition, int] = {}
@@ -99,8 +97,7 @@ class LoadingHandler:
         """
         reached: dict[TopicAndPartition, Loaded] = {}
         for topic, messages in groups.items():
-            inserts = self._delivery_inserts if topic == self._deliveries else self._inserts
-            for insert in inserts(topic, messages):
+            for insert in self._inserts(topic, messages):
                 self._insert(insert)
             for partition, message in {message.partition: message for message in messages}.items():
                 place = topic, partition
@@ -111,7 +108,12 @@ class LoadingHandler:
     def _inserts(self, topic: str, messages: Sequence[Message]) -> list[Insert]:
         """What to insert for the messages of one topic, all of them together: one insert a table."""
         gathered = Gathered()
-        for message in self._ours(topic, messages):
+        for message in messages:
+            self._continuity.follow((topic, message.partition), message.offset)
+            if not self._seals.is_ours(topic, message):
+                logger.warning("%s", stray(topic, message))
+                self._metrics.stray_records.labels(topic).inc()
+                continue
             try:
                 self._codec.gather(message.value, gathered, partial(self._is_new, (topic, message.partition)))
             except Undecodable as error:
@@ -120,30 +122,6 @@ class LoadingHandler:
             *(insert for name, columns in gathered.columns.items() for insert in inserts_of_columns(name, columns)),
             *(insert for name, batches in gathered.others.items() for insert in inserts_of(name, batches)),
         ]
-
-    def _delivery_inserts(self, topic: str, messages: Sequence[Message]) -> list[Insert]:
-        """The rows of what was sent to webhooks. What only removes a record leaves its row."""
-        deliveries: list[DeliveryAt] = []
-        for message in self._ours(topic, messages):
-            try:
-                name, record = self._codec.decode(message.value)
-            except Undecodable as error:
-                raise _foreign(topic, message, error) from None
-            if name == _DELIVERY:  # the others say how far deliverers are
-                deliveries.append(DeliveryAt(message.partition, message.offset, record))
-        return [delivery_insert(deliveries)] if deliveries else []
-
-    def _ours(self, topic: str, messages: Sequence[Message]) -> Iterator[Message]:
-        """Those that this pipeline wrote; stray ones are logged and counted."""
-        for message in messages:
-            self._continuity.follow((topic, message.partition), message.offset)
-            if topic == self._deliveries and not message.value:
-                continue
-            if not self._seals.is_ours(topic, message):
-                logger.warning("%s", stray(topic, message))
-                self._metrics.stray_records.labels(topic).inc()
-                continue
-            yield message
 
     def starts(self, places: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
         """Where the store goes on. Raises LogChanged where the log is not the one that is loaded, LostPrefix."""
@@ -226,6 +204,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             group_messages=settings.group_messages,
             group_bytes=settings.group_bytes,
             group_wait=settings.group_wait,
+            busy_wait=settings.busy_wait,
             security=settings.security,
             session_timeout=settings.session_timeout,
         ),
@@ -235,8 +214,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             settings.codec,
             settings.seals,
             metrics,
-            Continuity(LogTopics(logs), skip_lost=settings.skip_lost, compacted={names.deliveries}),
-            deliveries=names.deliveries,
+            Continuity(LogTopics(logs), skip_lost=settings.skip_lost),
         ),
     )
     shell.run(on_ready)

@@ -25,6 +25,7 @@ from mode import CrashingSupervisor
 from streams.log.protocols import CatchUpInterrupted, Message, producer_of, seal_of
 from streams.shell import garbage_collection
 from streams.shell.credentials import faust_credentials
+from streams.shell.gathering import GatheringPolicy, gather
 from streams.shell.transport import CarriedThrough, exact_transport
 from streams.shell.waiting_queue import WaitingQueue, event_bytes
 
@@ -47,9 +48,6 @@ PATIENCE = 20.0
 
 LONGEST_STOP = 28.0
 """Seconds after which a stop that still waits for Kafka ends the process as a crash would, which loses nothing."""
-
-LOOK = 0.01
-"""Seconds between looks at the queue while a group gathers."""
 
 SWITCH_SECONDS = 0.001
 """How long the thread that works on messages may keep the interpreter from those that fetch them. A message that comes
@@ -112,6 +110,7 @@ class ShellSettings:
 
     ``group_wait``: how long a group's first message waits for others, unless enough of them are there. 0 takes what is
     there: while one group is worked on the next one gathers, so groups grow with the load by themselves.
+    ``busy_wait``: how long what waits goes on waiting for a whole group where there is load (see `GatheringPolicy`).
     ``group_bytes``: a group takes no further message once it has so many, counted with those that the handler has not
     begun. While twice as much waits of a partition, no more of it is taken from what is fetched.
     ``waiting_messages`` and ``waiting_bytes``: what may wait of all partitions together, two groups at least. Where
@@ -127,6 +126,7 @@ class ShellSettings:
     waiting_messages: int = 256
     waiting_bytes: int = 0
     group_wait: float = 0.0
+    busy_wait: float = 0.0
     fetch_bytes: int = 4 * 1024 * 1024
     session_timeout: float = 15.0
     security: Mapping[str, str] = field(default_factory=dict)
@@ -157,6 +157,9 @@ class Shell:
 
     def __init__(self, settings: ShellSettings, handler: GroupHandler, leaving: threading.Event | None = None) -> None:
         self._settings = settings
+        self._policy = GatheringPolicy(
+            settings.group_messages, settings.group_bytes, settings.group_wait, settings.busy_wait
+        )
         self._handler = handler
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="groups")
         self._turn = asyncio.Lock()
@@ -236,12 +239,14 @@ class Shell:
         then waited for one more message with some in its hand would be waited for, for ever.
         """
         async for first in stream.noack().events():
-            await self._gather(stream.channel.queue)
+            await gather(stream.channel.queue, self._policy, is_fresh=True)
             group = [first, *self._waiting(stream.channel.queue, Progress({}, 1, event_bytes(first)))]
             del first  # Faust waits for messages that are alive and not acknowledged
             while group or self._in_hand:
                 async with self._turn:
                     progress = await self._processed(group)
+                if self._policy.busy_wait and not self._in_hand:
+                    await gather(stream.channel.queue, self._policy, is_fresh=False)
                 group = list(self._waiting(stream.channel.queue, progress))
 
     async def _processed(self, group: list[EventT[bytes]]) -> Progress:
@@ -277,18 +282,6 @@ class Shell:
         for place in places:
             for event in self._in_hand.pop(place, ()):
                 event.ack()
-
-    async def _gather(self, queue: WaitingQueue) -> None:
-        """Waits for others while there are too few for a group."""
-        settings = self._settings
-        loop = asyncio.get_running_loop()
-        until = loop.time() + settings.group_wait
-        await asyncio.sleep(0)
-        while queue.qsize() < settings.group_messages - 1 and queue.bytes < settings.group_bytes:
-            left = until - loop.time()
-            if left <= 0:
-                return
-            await asyncio.sleep(min(left, LOOK))
 
     def _waiting(self, queue: WaitingQueue, progress: Progress) -> Iterator[EventT[bytes]]:
         """This generation's waiting events that fill up what the handler has; they are begun, as the stream does it."""

@@ -118,3 +118,22 @@ def test_what_cannot_be_is_refused(
     result = run(*arguments)
     assert result.exit_code == code
     assert message in result.stderr
+
+
+@pytest.mark.kafka
+def test_what_is_typed_here_is_listed_before_it_is_sent(place: None, run: Callable[..., Result]) -> None:
+    """No worker runs: each command gives up waiting, and stands in the list all the same, with who and where."""
+    grant = run("grant", "acme", "500", "--credit-type", "credit", "--id", "g-1", "--wait", "0.1")
+    refund = run("refund", "e-1", "--account", "acme", "--id", "re-1", "--wait", "0.1")
+    settings = run("account", "set", "acme", "--on-empty", "reject", "--id", "u-1", "--wait", "0.1")
+    assert 0 not in {grant.exit_code, refund.exit_code, settings.exit_code}
+    listed = as_json(run("changes", "--account", "acme", "--json"))
+    typed = {change["subject"]: change for change in listed if change["subject"] in {"g-1", "re-1", "u-1"}}
+    assert {subject: change["action"] for subject, change in typed.items()} == {
+        "g-1": "grant", "re-1": "refund", "u-1": "settings.replaced",
+    }  # fmt: skip
+    assert typed["g-1"]["details"] == {"credits": "500", "credit_type": "credit"}
+    assert all("@" in change["changed_by"] and change["at"] for change in typed.values())
+    wrong = run("grant", "acme", "500", "--credit-type", "credit", "--id", "refund:x", "--wait", "0.1")
+    assert wrong.exit_code == 2
+    assert "refund:x" not in run("changes", "--account", "acme", "--json").stdout

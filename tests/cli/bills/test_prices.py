@@ -96,3 +96,21 @@ def test_diff_wants_two_books(run: Run, book: Path) -> None:
     assert run("prices", "diff", book).exit_code == 2
     assert run("prices", "diff", book, book, book).exit_code == 2
     assert run("prices", "diff", "--published", book, book).exit_code == 2
+
+
+def test_openapi_is_marked_with_what_calls_cost(run: Run, book: Path, tmp_path: Path) -> None:
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "Acme\u001b", "version": "1"},
+        "paths": {"/v1/ip-lookup": {"get": {}}},
+    }
+    (tmp_path / "api.json").write_text(json.dumps(document))
+    result = run("prices", "openapi", "--prices", book, tmp_path / "api.json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    marked = json.loads(result.stdout)
+    assert marked["info"] == document["info"]
+    credits_ = marked["paths"]["/v1/ip-lookup"]["get"]["x-credits"]
+    assert [(one["charge"], one["credits"]) for one in credits_ if one["charge"] == "ip-lookup"] == [("ip-lookup", 20)]
+    (tmp_path / "none.json").write_text("{}")
+    refused = run("prices", "openapi", "--prices", book, tmp_path / "none.json")
+    assert (refused.exit_code, "no OpenAPI document" in refused.stderr) == (2, True)

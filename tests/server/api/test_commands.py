@@ -79,7 +79,9 @@ def test_a_refund_is_rehearsed_made_repeated_and_rejected(world: ServerWorld) ->
     event = sent | {"occurred_at": clock.now_ms(), "outcome": "processed"}
     assert world.post("/v1/events", event).status == 200
     order = {"event_id": "ref-1", "account_id": "payer", "reason": "no result"}
-    dry = world.post("/v1/refunds", order | {"dry_run": True}, key=OPERATOR).json
+    rehearsal = order | {"dry_run": True}
+    wait_until(lambda: world.post("/v1/refunds", rehearsal, key=OPERATOR).status == 200, "its line is not loaded")
+    dry = world.post("/v1/refunds", rehearsal, key=OPERATOR).json
     assert (dry["dry_run"], dry["refunds"][0]["status"], dry["refunds"][0]["outputs"][0]["credits"]) == (
         True, "refunded", 20,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from application.in_memory import in_memory_pipeline
 from metering.validation import EVENT_FIELDS
 from server.api.table import OPERATIONS
 from server.openapi.document import ROLE, openapi_document
+from tests.server.api.reading_world import opened_reading_world
 from tests.server.keys import OPERATOR
 from tests.server.world import ServerWorld, opened_world
 
@@ -69,6 +71,15 @@ def test_a_parameter_that_is_not_described_is_refused(world: ServerWorld, operat
     assert (answer.status, [error["pointer"] for error in answer.json["errors"]]) == (400, ["colour"])
 
 
+def test_where_prices_are_public_operations_say_what_they_cost(tmp_path: Path) -> None:
+    with opened_reading_world(tmp_path, load_usage=False) as (priced, _log):
+        assert priced.parts.reads is not None
+        assert "x-credits" not in priced.ask("GET", "/openapi.json").body.decode()
+        priced.parts.reads = replace(priced.parts.reads, public_prices=True)
+        paths = priced.ask("GET", "/openapi.json").json["paths"]
+        assert {tuple(one["x-credits"]) for methods in paths.values() for one in methods.values()} == {()}
+
+
 class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -105,6 +116,3 @@ def test_the_page_shows_markup_as_text(world: ServerWorld) -> None:
 
     document = {**DOCUMENT, "info": {**DOCUMENT["info"], "title": "<script>alert(1)</script>"}}
     assert "<script>" not in page_of(document)
-
-
-ROOT = Path(__file__).parents[3]
