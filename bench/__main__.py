@@ -26,6 +26,7 @@ from bench.table import print_table, ratios
 from bench.takeover import measure as measure_takeover
 from bench.takeover import report as report_takeover
 from local.start import start_kafka
+from metering.compiled import MODE
 from schemas.codec import Codec
 
 PLAIN = "plain Faust, one event a message"
@@ -33,19 +34,28 @@ ONE = "this pipeline, one process"
 TWO = "this pipeline, two processes"
 CEILING = "the same loop without Faust"
 
+ONE_INTERPRETED = "the same, one interpreted process"
+TWO_INTERPRETED = "the same, two interpreted processes"
+
 CONTESTANTS = {
     PLAIN: module("bench.plain_faust"),
     ONE: pipeline(1),
     CEILING: module("bench.ceiling"),
     TWO: pipeline(2),
 }
+if MODE.is_compiled:
+    CONTESTANTS |= {
+        ONE_INTERPRETED: pipeline(1, interpreted=True),
+        TWO_INTERPRETED: pipeline(2, interpreted=True),
+    }
 
 
 def main() -> int:
     options = _options()
     codec = Codec()
     result: dict[str, Any] = {"machine": description()}
-    _say(result["machine"])
+    result["code"] = str(MODE)
+    _say(f"{result['machine']}; {MODE}")
     if options.loader:
         result["loader"] = [loading._asdict() for loading in report_loader(measure_loader(options.loader))]
         return _printed(result, options)
@@ -119,7 +129,8 @@ def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[st
 def _reported(middle: dict[str, Figures], latency: Latency | None) -> dict[str, Any]:
     compared = ratios(
         middle, (("pipeline / plain Faust", ONE, PLAIN, 8.0), ("pipeline / ceiling", ONE, CEILING, 0.75),
-                 ("two processes / one", TWO, ONE, 1.6))
+                 ("two processes / one", TWO, ONE, 1.6), ("one compiled / interpreted", ONE, ONE_INTERPRETED, 1.2),
+                 ("two compiled / interpreted", TWO, TWO_INTERPRETED, 1.2))
     )  # fmt: skip
     print_table(middle, compared, latency)
     return {

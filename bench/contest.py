@@ -15,6 +15,7 @@ from bench.ends import Ends, shares
 from bench.events import PARTITIONS
 from bench.machine import cpu_seconds
 from local.process import ServerProcess
+from metering.compiled import SWITCH
 from schemas.codec import Codec
 from streams.log.reader import KafkaReader
 from streams.log.topics import TopicNames
@@ -67,13 +68,16 @@ def module(name: str) -> Callable[[Place, str], tuple[list[str], dict[str, str],
     return start
 
 
-def pipeline(processes: int) -> Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]:
-    """The pipeline itself, by its command."""
+def pipeline(
+    processes: int, *, interpreted: bool = False
+) -> Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]:
+    """The pipeline itself, by its command; ``interpreted``: without its compiled modules."""
 
     def start(place: Place, prefix: str) -> tuple[list[str], dict[str, str], Path | None]:
         ready = place.folder / f"{prefix}.ready"
         command = [sys.executable, "-m", "cli.main", "worker", "--processes", str(processes)]
-        return [*command, "--ready-file", str(ready)], environment(place, prefix), ready
+        switch = {SWITCH: "1"} if interpreted else {}
+        return [*command, "--ready-file", str(ready)], {**environment(place, prefix), **switch}, ready
 
     return start
 

@@ -1,4 +1,4 @@
-"""`python -m local`: says how the tests get Kafka, ClickHouse and Redis here; exit code 1 where they cannot.
+"""`python -m local`: says how the tests get Kafka, ClickHouse, Redis and Chromium; exit code 1 where they cannot.
 
 With `--fetch`, what they need is fetched now, so that no test has to wait for it. Addresses come from
 CREDITMETER_TEST_BOOTSTRAP_SERVERS and CREDITMETER_TEST_CLICKHOUSE, as in the tests.
@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from local import clickhouse, jars, packages, redis
+from local import chromium, clickhouse, jars, packages, redis
 from local.broker import prepare_broker
 from local.cache import cache_folder, print_progress
 from local.choose import NoService, Way
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         print_progress("usage: python -m local [--fetch]")
         return 2
     failures = 0
-    for prepare in (_kafka, _clickhouse, _redis):
+    for prepare in (_kafka, _clickhouse, _redis, _chromium):
         try:
             prepare(fetch=bool(arguments))
         except (NoService, ServerFailed) as error:
@@ -57,6 +57,17 @@ def _clickhouse(*, fetch: bool) -> None:
     print_progress(f"ClickHouse: {source}")
     if fetch and way is Way.PACKAGE:
         clickhouse.fetched_program()
+
+
+def _chromium(*, fetch: bool) -> None:
+    if chromium.installed() is not None:
+        source = "this machine's"
+    else:
+        in_cache = _in_cache(fetched=packages.fetched(*chromium.PACKAGES))
+        source = f"the system's package {in_cache}"
+    print_progress(f"Chromium: {source}")
+    if fetch:
+        chromium.browser()
 
 
 def _redis(*, fetch: bool) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from application.access.access import secret_keys_of
+from application.configuration.page_actions import row_actions
 from application.configuration.settings import Settings
 from application.configuration.sources import load
 from application.errors import ErrorCode, Misconfigured, UseCaseError
@@ -89,7 +90,10 @@ def public_face(settings: Settings) -> PublicFace:
     """How clients see this server."""
     hosts = [host for host in settings.serve_hosts.split(",") if host]
     origins = [origin for origin in settings.serve_origins.split(",") if origin]
-    return PublicFace(hosts, settings.serve_behind_tls, settings.cloud_events_source_in_id, origins)
+    return PublicFace(
+        hosts, settings.serve_behind_tls, settings.cloud_events_source_in_id, origins, public_url=settings.public_url,
+        company=settings.company_name, row_actions=row_actions(settings.page_actions),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from server.middleware.cors import CorsMiddleware
 from server.middleware.hosts import HostMiddleware
 from server.middleware.observed import ObservedMiddleware
 from server.openapi.documentation import Documentation
+from server.pages.dispatch import Pages, is_page
 from server.parts import Parts
 
 _BEARER = "bearer "
@@ -44,6 +45,7 @@ class _Dispatch:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._router = Router(OPERATIONS)
+        self._pages = Pages(parts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,6 +59,8 @@ class _Dispatch:
 
     async def _answer(self, scope: Scope, receive: Receive, usage: Usage) -> Response:
         observed = scope["state"]["observed"]
+        if is_page(scope["raw_path"]):
+            return await self._pages.answer(scope, receive, usage)
         try:
             match = self._router.match(scope["method"], scope["raw_path"])
             observed.route = match.operation.path

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from application.access.access import Access
 from application.access.authenticator import Authenticator
+from application.configuration.page_actions import RowAction
 from application.ingest.accepting import EventIntake
 from application.ingest.decisions import Decisions
 from application.ingest.holds import HoldDesk
@@ -28,13 +29,17 @@ class PublicFace:
     """How clients see the server. `hosts`: names that it answers for, beside localhost and addresses.
 
     `origins`: whose pages may ask from browsers. `over_tls`: whether they come over TLS (a proxy's). `source_in_id`:
-    whether a CloudEvent's source is part of its event_id.
+    whether a CloudEvent's source is part of its event_id. `public_url`: where browsers reach it. `company`: whose pages
+    these are. `row_actions`: the company's own entries in a row's menu.
     """
 
     hosts: Sequence[str] = ()
     over_tls: bool = False
     source_in_id: bool = True
     origins: Sequence[str] = ()
+    public_url: str | None = None
+    company: str = "creditmeter"
+    row_actions: Sequence[RowAction] = ()
 
 
 @dataclass

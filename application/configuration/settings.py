@@ -13,6 +13,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from application.configuration.page_actions import row_actions
+
 ENV_PREFIX = "CREDITMETER_"
 DEFAULT_FILE = "creditmeter.toml"
 
@@ -38,6 +40,11 @@ def _store_url(url: str) -> str:
     if problem is not None:
         raise ValueError(problem)
     return url
+
+
+def _page_actions(text: str) -> str:
+    row_actions(text)
+    return text
 
 
 def _seal_keys(keys: SecretStr) -> SecretStr:
@@ -181,6 +188,14 @@ class Settings(BaseSettings):
     )
     primary_credit_type: str | None = Field(
         None, min_length=1, max_length=128, description="The credits of /account/info. Not set: the only type there is."
+    )
+    company_name: str = Field(
+        "creditmeter", min_length=1, max_length=60, description="Whose pages these are, as customers read at their top."
+    )
+    page_actions: Annotated[str, AfterValidator(_page_actions)] = Field(
+        "",
+        description="Links of the company's own in the menu of a row of History, separated by semicolons: "
+        "`Open in CRM = https://crm.example.com/requests/{request_id}`; the row's fields stand in braces.",
     )
     public_prices: bool = Field(False, description="Whether anybody may see GET /v1/prices, without a key.")
     cloud_events_source_in_id: bool = Field(

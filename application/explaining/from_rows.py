@@ -153,7 +153,9 @@ def _line(fields: Mapping[str, Any], book: Book | None) -> Iterator[str]:
     elif fields["decision"] == Decision.DUPLICATE:
         ends_at = fields["window_ends_at"]
         until = "for ever" if ends_at is None else f"until {shown_time(ends_at)}"
-        yield f"Event {fields['owner_event_id']} has paid for it: others are free {until}."
+        owner = fields["owner_event_id"]  # not told to somebody who sees one actor's usage alone
+        payer = "An earlier event of the account" if owner is None else f"Event {owner}"
+        yield f"{payer} has paid for it: others are free {until}."
     else:
         yield from because(explanation, story)
     if story.unique is not None:

@@ -100,7 +100,7 @@ def _lines(
     measures = [f"{expression} AS {name}" for name, expression in columns.items()]
     on_days = all(at % DAY == 0 for at in bucket_starts[1:])
     time = f"toInt64(toInt32(day)) * {DAY}" if on_days else TIME
-    selected = [_bucket(bound, time, bucket_starts), *_groups(bound, query.group_by), *measures]
+    selected = [_bucket(bound, time, bucket_starts), *_groups(bound, query.group_by, _hidden(query)), *measures]
     return store.rows(
         f"SELECT {', '.join(selected)} FROM billed_rows FINAL WHERE {where} {_grouped(query)}", bound.parameters
     )
@@ -112,10 +112,17 @@ def _refunds(
     """By the refund's own time, and the fields of its line; its decision is `refunded`, as in the history."""
     bound = Bound()
     source = refund_source(bound, query.scope, filters, as_of, None)
-    groups = _groups(bound, query.group_by, {"decision": f"'{REFUNDED}'"})
+    groups = _groups(bound, query.group_by, _hidden(query) | {"decision": f"'{REFUNDED}'"})
     selected = [_bucket(bound, "requested_ms", bucket_starts), *groups, "sum(refunded) AS refunded_sum"]
     rows = store.rows(f"SELECT {', '.join(selected)} FROM {source} {_grouped(query)}", bound.parameters)
     return [row | {"refunded": row["refunded_sum"]} for row in rows]
+
+
+def _hidden(query: AggregationQuery) -> dict[str, str]:
+    """Which event has paid before may be another actor's: see `rows.without_others`."""
+    if query.scope.actor is None:
+        return {}
+    return {"owner_event_id": "if(owner_event_id = event_id, owner_event_id, NULL)"}
 
 
 def _bucket(bound: Bound, time: str, bucket_starts: list[int]) -> str:

@@ -131,3 +131,21 @@ class Positions:
             whose = "WHERE account_id = {account:String} "
             rows = self.store.rows(_GREATEST.format(table=table, whose=whose), {"account": scope.account_id})
         return {int(row["source_partition"]): int(row["reached"]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned(Positions):
+    """Gives one instant, whatever is loaded meanwhile."""
+
+    as_of: AsOf
+    scope: UsageScope
+
+    def now(self, scope: UsageScope) -> AsOf:
+        if scope.account_id != self.scope.account_id:
+            raise ValueError("the instant was asked for of another account")
+        return self.as_of
+
+
+def pinned(positions: Positions, scope: UsageScope) -> Positions:
+    """The present instant of what is in scope, for all that is asked from now on. Raises Failed."""
+    return _Pinned(positions.store, positions.names, positions.partitions, positions.now(scope), scope)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from application.usage.as_of import AsOf, Positions
+from application.usage.as_of import AsOf, Positions, pinned
 from application.usage.conditions import of_refunds
 from application.usage.cursors import Cursor, CursorKeys, question_digest
 from application.usage.newest import Behind, Table, days_of, newest
 from application.usage.query import BadQuery, Filters
-from application.usage.rows import UsageRow, line_row, order, refund_row
+from application.usage.rows import UsageRow, line_row, order, refund_row, without_others
 from application.usage.scope import UsageScope
 from application.usage.store import UsageStore
 
@@ -63,6 +63,10 @@ class UsageReader:
         self.positions = positions
         self._keys = keys
 
+    def at_one_instant(self, scope: UsageScope) -> UsageReader:
+        """A reader of which every answer is of the present instant, asked for once: for a page of several answers."""
+        return UsageReader(self.store, pinned(self.positions, scope), self._keys)
+
     def page(self, query: HistoryQuery, cursor: str | None = None, names: dict[str, str] | None = None) -> Page:
         """One page. `names`: people's names by actor. Raises BadQuery, BadCursor, TooMuch, Failed."""
         query.check()
@@ -86,6 +90,8 @@ class UsageReader:
             # Refunds before the last line of a full page are on a later page.
             needed = asked.from_time(rows[-1].at) if len(rows) >= count else asked
             rows += [shown(row, names) for row in newest(self.store, table, needed, count)]
+        if query.scope.actor is not None:
+            rows = [without_others(row) for row in rows]
         return sorted(rows, key=lambda row: order(row.key), reverse=True)[:count]
 
     def asked(self, query: HistoryQuery, begun: Cursor) -> Iterator[tuple[Table, Behind]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -69,6 +69,13 @@ def refund_row(row: Row, names: dict[str, str]) -> UsageRow:
         "remaining_charge": _optional(row["remaining_charge"]),
     }
     return UsageRow(RowKind.REFUND, refund_key(row), fields)
+
+
+def without_others(row: UsageRow) -> UsageRow:
+    """The row for somebody who sees one actor's usage alone: which event has paid before may be another actor's."""
+    if row.fields["owner_event_id"] in {None, row.fields["event_id"]}:
+        return row
+    return replace(row, fields=row.fields | {"owner_event_id": None})
 
 
 _REFUND_FIELDS = ("refund_id", "reason", "forfeited", "remaining_charge")

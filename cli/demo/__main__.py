@@ -187,9 +187,15 @@ class Demo:
 @click.option("--events", default=200_000, show_default=True, type=click.IntRange(min=1_000), help="How many.")
 @click.option("--seed", default=1, show_default=True, help="Another seed is another set of events.")
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 16), help="Worker processes.")
+@click.option(
+    "--keep", is_flag=True, help="Then start a pipeline with an example account, and print links to its pages."
+)
 @click.pass_context
-def main(ctx: click.Context, events: int, seed: int, processes: int) -> None:
-    """Show the pipeline at work, and that crashes change nothing. Takes one to three minutes; leaves nothing behind."""
+def main(ctx: click.Context, events: int, seed: int, processes: int, *, keep: bool) -> None:
+    """Show the pipeline at work, and that crashes change nothing. Takes one to three minutes; leaves nothing behind.
+
+    With --keep a second pipeline runs then, in the folder creditmeter-example, until Ctrl-C; its data stay.
+    """
     from local.choose import NoService
     from local.process import ServerFailed
 
@@ -201,10 +207,22 @@ def main(ctx: click.Context, events: int, seed: int, processes: int) -> None:
                 equal = Demo(Path(folder), events, seed, processes).run()
         except (NoService, ServerFailed) as error:
             raise Failed(str(error)) from error
+    if keep and equal:
+        _keep()
     print_status("The scratch folder is gone. To look around in a pipeline of your own:")
     for command in next_steps():
         print_status(f"  {command}")
     ctx.exit(0 if equal else 1)
+
+
+def _keep() -> None:
+    """Become `creditmeter up --example`, in a folder of its own below this one."""
+    folder = Path("creditmeter-example")
+    folder.mkdir(exist_ok=True)
+    (folder / "creditmeter.toml").write_text('data_dir = "data"\n', encoding="utf-8")
+    print_status(f"Now the pages, with an example account; the data stay in {folder}.")
+    os.chdir(folder)
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "cli.main", "up", "--example"])  # noqa: S606 -- ourselves
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ from cli.terminal.command import Command
 from cli.terminal.options import with_configuration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from application.configuration.sources import Configuration
+    from cli.running.machine_access import MachineAccess
     from cli.running.stack import Stack
     from local.record import Record
     from local.start import Broker
@@ -27,24 +29,30 @@ _START_SECONDS = 300.0
     short_help="Start everything on this machine.",
     epilog="""
     creditmeter up --detach
+    creditmeter up --detach --example
     creditmeter query "SELECT * FROM daily_usage"
     creditmeter down
     """,
 )
 @click.option("--detach", is_flag=True, help="Return when everything answers, and leave it running.")
+@click.option("--example", is_flag=True, help="Make an example account with a history, to look at the pages.")
+@click.option(
+    "--without-links", is_flag=True, hidden=True, help="Print no sign-in links, which whoever starts it does."
+)
 @with_configuration
-def up(configuration: Configuration, *, detach: bool) -> None:
+def up(configuration: Configuration, *, detach: bool, example: bool, without_links: bool) -> None:
     """Start Kafka, a worker, a loader with embedded ClickHouse, and the HTTP API; keep them running, all in data_dir.
 
     With bootstrap_servers set, that Kafka is used instead of one of our own. Kafka of our own needs Java 17 and Maven;
     with Docker alone use `docker compose up`. Commands typed in this folder meanwhile find the addresses by themselves.
     A part that ends by itself is started again, and the log says why.
+    A link is printed that signs a browser in, once, for support; with --example one for the example account, too.
     Everything ends with Ctrl-C, or after --detach with `creditmeter down`; the data stay, and `up` goes on with them.
     """
     if detach:
-        _detach(configuration)
+        _detach(configuration, example=example)
     else:
-        _stay(configuration)
+        _stay(configuration, example=example, with_links=not without_links)
 
 
 @click.command(
@@ -70,7 +78,7 @@ def down(configuration: Configuration) -> None:
     print_status("Stopped." if ran else "Nothing was running.")
 
 
-def _stay(configuration: Configuration) -> None:
+def _stay(configuration: Configuration, *, example: bool, with_links: bool) -> None:
     """Run everything until SIGTERM or Ctrl-C. Exit code 1 when Kafka ends by itself, or a part too often."""
     import os
     import signal
@@ -117,6 +125,8 @@ def _stay(configuration: Configuration) -> None:
             kafka, logs = stack.addresses["bootstrap_servers"], settings.data_dir / "logs"
             print_status(f"Everything runs. Kafka: {kafka}; HTTP: {_url(stack)}; logs: {logs}")
             print_status(f"Operator's key of this machine: {machine.key_file}")
+            if with_links:
+                _print_links(machine, stack.addresses, example=example)
             print_status("Ctrl-C ends it; the data stay.")
             while not asked.wait(_LOOK_SECONDS):
                 stack.mend()
@@ -128,13 +138,14 @@ def _stay(configuration: Configuration) -> None:
         raise Failed(str(error)) from error
 
 
-def _detach(configuration: Configuration) -> None:
+def _detach(configuration: Configuration, *, example: bool) -> None:
     """Start `up` in the background and return when it says that everything runs."""
     import sys
 
     from application.configuration.sources import RUN_RECORD, UP_RECORD
     from application.errors import Failed
     from application.private_files import private_folders
+    from cli.running.machine_access import MachineAccess
     from cli.running.ports import taken_ports
     from cli.terminal.output import print_status
     from local.answers import wait_until
@@ -148,6 +159,8 @@ def _detach(configuration: Configuration) -> None:
         if why is not None:
             raise Failed(f"the `creditmeter up` that was starting here (pid {running.pid}) {why}")
         print_status(_already(folder, running))
+        if example:
+            _print_links(MachineAccess(configuration.settings), _addresses(folder), example=True)
         return
     if taken := taken_ports(configuration.settings, configuration.origins):
         raise Failed("\n".join(taken))
@@ -156,12 +169,31 @@ def _detach(configuration: Configuration) -> None:
             print_status(remark)
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         (folder / RUN_RECORD).unlink(missing_ok=True)
-        command = [sys.executable, "-P", "-m", "cli.main", "up", *config]
+        command = [sys.executable, "-P", "-m", "cli.main", "up", "--without-links", *config]
         process = ServerProcess("creditmeter up", command, log=folder / "logs" / "up.log", outlive=True)
         process.wait_until((folder / RUN_RECORD).exists, _START_SECONDS)
     except ServerFailed as error:
         raise Failed(str(error)) from error
     print_status(f"Everything runs (pid {process.pid}); logs: {folder / 'logs'}; `creditmeter down` stops it.")
+    _print_links(MachineAccess(configuration.settings), _addresses(folder), example=example)
+
+
+def _addresses(folder: Path) -> dict[str, str | int]:
+    """Where everything answers, as `up` has written it."""
+    import json
+
+    from application.configuration.sources import RUN_RECORD
+
+    addresses: dict[str, str | int] = json.loads((folder / RUN_RECORD).read_text())
+    return addresses
+
+
+def _print_links(machine: MachineAccess, addresses: Mapping[str, str | int], *, example: bool) -> None:
+    """Sign-in links on standard error: whoever reads them can sign in, once each."""
+    from cli.terminal.output import print_status
+
+    for whom, url in machine.sign_in_links(addresses, example=example):
+        print_status(f"Sign in once, {whom}: {url}")
 
 
 def _url(stack: Stack) -> str:

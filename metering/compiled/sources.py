@@ -27,6 +27,7 @@ MODULES = (
     "metering.subjects",
     "metering.validation",
     "metering.windows",
+    "schemas.columns",
     "schemas.plans",
     "schemas.walking",
     "schemas.wire",

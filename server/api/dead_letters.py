@@ -58,12 +58,12 @@ async def list_dead_letters(call: Call) -> Response:
 async def replay_dead_letter(call: Call) -> Response:
     """Send one again as it was, and answer with what became of it."""
     await note_change(call, "dead_letter.replayed", call.ids["place"], None)
-    replay = await decided(_replayed, call.parts.pipeline, call.ids["place"])
+    replay = await decided(replayed, call.parts.pipeline, call.ids["place"])
     call.facts["replayed"] = call.ids["place"]
     return json_answer(replay.row())
 
 
-def _replayed(pipeline: Pipeline, place: str) -> Replay:
+def replayed(pipeline: Pipeline, place: str) -> Replay:
     """Raises Misconfigured for what is no place, Failed where no dead letter is there, NotDecided, LogError."""
     log = DeadLetterLog.of(pipeline)
     letters: list[DeadLetter] = [log.at(place)]

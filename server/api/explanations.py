@@ -28,7 +28,7 @@ async def explain_event(call: Call) -> Response:
     if scope.account_id is None:
         raise Problem(ProblemType.NOT_FOUND, "name an account")
     with query_problems(lambda name: name):
-        explanation = await asyncio.to_thread(explain_from_rows, reads.usage, scope, event_id, _book(reads))
+        explanation = await asyncio.to_thread(explain_from_rows, reads.usage, scope, event_id, book_or_none(reads))
     if explanation is None:
         raise Problem(
             ProblemType.NOT_FOUND, "no event of this id is loaded for this account, or this key may not see it"
@@ -36,7 +36,7 @@ async def explain_event(call: Call) -> Response:
     return json_answer(_plain(explanation))
 
 
-def _book(reads: Reads) -> Book | None:
+def book_or_none(reads: Reads) -> Book | None:
     """The book in force; without it the sentences say less."""
     try:
         return reads.book().book

@@ -75,7 +75,7 @@ async def _history(call: Call, scope: UsageScope) -> Response:
     with query_problems(_parameter_of):
         if kind != JSON:
             whole = await asyncio.to_thread(export, reads.usage, query, names)
-            return _streamed(whole, kind)
+            return streamed(whole, kind)
         page = await asyncio.to_thread(reads.usage.page, query, call.parameter("cursor"), names)
     rows = [row_json(row) for row in page.rows]
     return json_answer({"as_of": str(page.as_of), "rows": rows, "next": page.next})
@@ -115,7 +115,7 @@ def _time(call: Call, name: str, mistakes: list[Mistake]) -> int | None:
         return None
 
 
-def _streamed(whole: Export, kind: str) -> Response:
+def streamed(whole: Export, kind: str) -> Response:
     """All rows. A failure cuts the connection, so that nobody takes it for whole."""
     headers = {"creditmeter-rows": str(whole.count), "creditmeter-as-of": str(whole.begun.as_of)}
     if kind == CSV:

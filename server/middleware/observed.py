@@ -14,9 +14,10 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from application.access.links import SIGN_IN_PATH
 from server.api.problems import Problem, ProblemType
 from server.metrics import HttpMetrics
-from sinks.printable import visible
+from sinks.printable import MASK, visible
 from streams import clock
 
 logger = logging.getLogger("creditmeter.http")
@@ -87,7 +88,7 @@ class ObservedMiddleware:
         method = scope["method"] if scope["method"] in _METHODS else "(other)"
         self._metrics.requests.labels(method, observed.route, observed.status).observe(seconds)
         facts: dict[str, Any] = {
-            "method": method, "path": visible(scope["path"][:_LONGEST_PATH]), "status": observed.status,
+            "method": method, "path": _shown_path(scope["path"]), "status": observed.status,
             "ms": f"{seconds * 1_000:.1f}", "request": observed.request_id,
         }  # fmt: skip
         if observed.trace_id is not None:
@@ -107,6 +108,13 @@ def _observed(scope: Scope) -> Observed:
         elif name == b"traceparent" and (trace := _TRACE.fullmatch(value)):
             trace_id = trace[1].decode()
     return Observed(request_id or uuid.uuid4().hex, trace_id)
+
+
+def _shown_path(path: str) -> str:
+    """A link's token signs somebody in: it is in no log."""
+    if path.startswith(SIGN_IN_PATH):
+        return f"{SIGN_IN_PATH}{MASK}"
+    return visible(path[:_LONGEST_PATH])
 
 
 def _always(*, over_tls: bool) -> list[tuple[bytes, bytes]]:

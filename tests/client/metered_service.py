@@ -22,7 +22,7 @@ from creditmeter_client import BackoffPolicy, EventTransport, Failure, HttpTrans
 from creditmeter_client.kafka import KafkaTransport
 
 KINDS = ("forking", "small", "kafka")
-PAUSE = 0.02
+PAUSE = 0.05
 """Seconds between two events of a process."""
 
 
@@ -44,9 +44,9 @@ def meter_of(kind: str, folder: Path, transport: EventTransport) -> Meter:
 
     small = kind == "small"
     settings = MeterSettings(
-        queue_events=40 if small else 10_000,
+        queue_events=20 if small else 10_000,
         spool=folder / kind,
-        spool_bytes=20_000 if small else 64 << 20,
+        spool_bytes=4_000 if small else 64 << 20,
         durable=not small,
         backoff=BackoffPolicy(0.05, 1.0),
         exit_timeout=2.0,
@@ -68,6 +68,7 @@ def record_all_the_time(meter: Meter, folder: Path) -> None:
 def main() -> None:
     kind, folder, address, key = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # without closing: the interpreter's end has to do
+    (folder / f"{kind}.ready").touch()
     if kind == "last":
         meters = [meter_of(one, folder, HttpTransport(address, key, timeout=4.0)) for one in KINDS]
         while True:

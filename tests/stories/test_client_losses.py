@@ -31,7 +31,7 @@ SEED = int(os.environ.get("CREDITMETER_TEST_SEED", "20261126"))
 PARTITIONS = 2
 ROOT = Path(__file__).parents[2]
 
-pytestmark = [pytest.mark.kafka, pytest.mark.crash, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.crash, pytest.mark.slow, pytest.mark.timeout(600 + 60 * KILLS)]
 
 
 class Company:
@@ -60,8 +60,11 @@ class Company:
         self.wait(ready.exists, "the server is not ready")
 
     def start_service(self, kind: str) -> None:
+        ready = self.folder / f"{kind}.ready"
+        ready.unlink(missing_ok=True)
         address = self.broker.bootstrap if kind == "kafka" else f"http://127.0.0.1:{self.port}"
         self._start(kind, "tests.client.metered_service", kind, str(self.folder), address, self.key)
+        self.wait(ready.exists, f"the service {kind} does not begin")
 
     def _start(self, name: str, module: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -165,17 +168,18 @@ def test_each_event_is_in_the_log_or_its_caller_was_told(company: Company) -> No
         company.start_service(kind)
     chance = random.Random(SEED)
     for number in range(KILLS):
-        company.let_record(60)
+        company.let_record(40)
         way = WAYS[number] if number < len(WAYS) else chance.choice(WAYS)
         print(f"{number + 1} of {KILLS}, seed {SEED}: {way.__name__} after {len(company.ids_in('recorded'))} events")
         way(company)
-    company.let_record(60)
+    company.let_record(40)
     company.end("forking", signal.SIGKILL)
     company.end("small", signal.SIGTERM)
     company.end("kafka", signal.SIGKILL)
     company.start_service("last")
 
     def missing() -> set[str]:
+        time.sleep(1.0)  # the whole log is read
         return set(company.ids_in("recorded")) - set(company.in_log()) - set(company.ids_in("reported"))
 
     company.wait(lambda: not missing(), "events are neither in the log nor reported")
@@ -183,7 +187,7 @@ def test_each_event_is_in_the_log_or_its_caller_was_told(company: Company) -> No
     recorded, reported, log = company.ids_in("recorded"), company.ids_in("reported"), company.in_log()
     repeats = sum(len(copies) - 1 for copies in log.values())
     print(f"{len(recorded)} recorded, {len(log)} in the log ({repeats} repeats), {len(set(reported))} reported")
-    assert len(recorded) == len(set(recorded)) > 60 * KILLS
+    assert len(recorded) == len(set(recorded)) > 40 * KILLS
     assert [copies for copies in log.values() if any(copy != copies[0] for copy in copies)] == []
     company.end("last", signal.SIGTERM)
     company.end("server", signal.SIGTERM)

@@ -37,7 +37,7 @@ QUIET = settings(
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 STATUS = {
-    "bootstrap": "here:9092", "topic_prefix": "credits", "topics": {}, "input": [],
+    "code": "compiled", "bootstrap": "here:9092", "topic_prefix": "credits", "topics": {}, "input": [],
     "rating": {"group": "g", "processes": 1, "behind": 0, "began": True},
     "loading": {"group": "g", "processes": 1, "behind": 0, "began": True},
     "books": None, "endpoints": [], "checkpoints": [], "loaded": None, "problems": [],

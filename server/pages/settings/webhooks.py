@@ -1,0 +1,90 @@
+"""The forms of webhooks, and the page of one: where it sends, what, and with which secrets."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+
+from application.access.identity import Action
+from application.access.webhooks import (
+    EVENTS,
+    WebhookOrder,
+    change_webhook,
+    create_webhook,
+    remove_webhook,
+    rotate_secret,
+    signing_secrets,
+)
+from application.errors import ErrorCode, Failed
+from server.api.paths import segment_of
+from server.pages.notices import redirect_with_notice
+from server.pages.page_call import PageCall
+from server.pages.rendering import page
+from server.pages.routing import Page
+from server.pages.settings.changing import author_of, changed, raise_unless_of_account
+from streams.access.records import Webhook
+
+
+async def get_webhook(call: PageCall) -> Response:
+    """One webhook."""
+    webhook = await _known(call)
+    return page(call, "webhook.html", webhook=webhook, secrets=signing_secrets(call.access, webhook), events=EVENTS)
+
+
+async def post_webhook(call: PageCall) -> Response:
+    """Add a webhook; its page shows the secret."""
+    webhook = await changed(create_webhook, call.access, author_of(call), _order(call))
+    call.facts["changed"] = webhook.webhook_id
+    return redirect_with_notice(
+        call, call.account_url(f"webhooks/{segment_of(webhook.webhook_id)}"), "The webhook is added."
+    )
+
+
+async def post_webhook_changed(call: PageCall) -> Response:
+    """Replace address, events and description; one that was off is on again."""
+    webhook = await _known(call)
+    await changed(change_webhook, call.access, author_of(call), webhook.webhook_id, _order(call))
+    return _to(call, "The webhook is changed, and on.")
+
+
+async def post_webhook_rotated(call: PageCall) -> Response:
+    """Begin a new secret."""
+    webhook = await _known(call)
+    await changed(rotate_secret, call.access, author_of(call), webhook.webhook_id)
+    return _to(call, "A new secret signs from now on; the one before signs, too, for a day.")
+
+
+async def post_webhook_removed(call: PageCall) -> Response:
+    """Remove a webhook for ever."""
+    webhook = await _known(call)
+    await changed(remove_webhook, call.access, author_of(call), webhook.webhook_id)
+    return redirect_with_notice(call, f"{call.account_url('settings')}#webhooks", "The webhook is removed.")
+
+
+def _to(call: PageCall, text: str) -> Response:
+    return redirect_with_notice(call, call.account_url(f"webhooks/{segment_of(call.ids['id'])}"), text)
+
+
+def _order(call: PageCall) -> WebhookOrder:
+    return WebhookOrder(call.account, call.field("url"), call.fields.get("events", []), call.field("description"))
+
+
+async def _known(call: PageCall) -> Webhook:
+    """The webhook of the path, of the page's account. Raises Failed (NOT_FOUND)."""
+    await asyncio.to_thread(call.access.read_to_end)
+    webhook = call.access.state.webhook(call.ids["id"])
+    if webhook is None or webhook.removed_at is not None:
+        raise Failed(f"there is no webhook {call.ids['id']}", ErrorCode.NOT_FOUND)
+    raise_unless_of_account(call, webhook.account_id, "webhook")
+    return webhook
+
+
+_ALL, _ONE = "/accounts/{account}/webhooks", "/accounts/{account}/webhooks/{id}"
+PAGES = (
+    Page("GET", _ONE, Action.MANAGE_WEBHOOKS, get_webhook, "One webhook"),
+    Page("POST", _ALL, Action.MANAGE_WEBHOOKS, post_webhook, "Add a webhook"),
+    Page("POST", _ONE, Action.MANAGE_WEBHOOKS, post_webhook_changed, "Change a webhook"),
+    Page("POST", f"{_ONE}/rotate", Action.MANAGE_WEBHOOKS, post_webhook_rotated, "Rotate a webhook's secret"),
+    Page("POST", f"{_ONE}/remove", Action.MANAGE_WEBHOOKS, post_webhook_removed, "Remove a webhook"),
+)
