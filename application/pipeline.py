@@ -24,6 +24,7 @@ from schemas.price_book import read_book
 from schemas.registry import HttpRegistry
 from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.sealed import CheckpointError
+from streams.deliveries.topic import DeliveryTopic
 from streams.log.command_producer import TooLarge
 from streams.log.connections import Connections, KafkaConnections, group_lag
 from streams.log.pipeline_seals import PipelineSeals
@@ -103,6 +104,12 @@ class Pipeline:
     def own_output(self, topic: str) -> RecordLog:
         """An output topic to read: only what this pipeline's workers wrote; stray records are logged and skipped."""
         return SealedLog(self.log(topic), topic, self.seals)
+
+    @cached_property
+    def delivery_topic(self) -> DeliveryTopic:
+        """What is sent to webhooks and what was tried, to read and to write."""
+        topic = self.names.deliveries
+        return DeliveryTopic(self.log(topic), topic, self.seals, self.codec, self.connections.deliveries_writer())
 
     def checkpoints(self, url: str | None = None) -> Checkpoints | None:
         """The checkpoints of this log at `url`, else at the configured place; None where there is none."""

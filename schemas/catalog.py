@@ -41,7 +41,9 @@ ANSWERS = ("repeated", "set_aside", "applied")
 """The further arrays of a BilledBatch, which answer the commands that have no lines (SPEC 4)."""
 ACCESS = ("AccessKey", "Member", "Webhook", "LinkUse", "KeyUse", "ChangeRecord")
 """The records of the compacted topic of who may do what. They are neither commands nor outputs."""
-NAMES = (*COMMANDS, *BATCHES, *ACCESS)
+DELIVERIES = ("Delivery", "DeliveryPosition")
+"""The records of the compacted topic of what is sent to webhooks. They are neither commands nor outputs."""
+NAMES = (*COMMANDS, *BATCHES, *ACCESS, *DELIVERIES)
 
 Schema = dict[str, Any]
 

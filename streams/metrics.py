@@ -44,6 +44,11 @@ class Metrics:
         self.stray_records = self._counter(
             "stray_records", "Records of output topics that no worker of this pipeline wrote, skipped.", "topic"
         )
+        self.webhook_messages = self._counter("webhook_messages", "Messages made for webhooks, by event.", "event")
+        self.webhook_tries = self._counter(
+            "webhook_tries", "Tries of webhooks: delivered, failed, gone (410).", "outcome"
+        )
+        self.webhook_waiting = self._gauge("webhook_waiting", "Messages that wait for webhooks, of this process.")
         self.loaded_offset = self._gauge(
             "loaded_offset", "Last offset of an output topic whose rows are in ClickHouse.", "topic", "partition"
         )

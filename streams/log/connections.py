@@ -11,6 +11,7 @@ from streams.log.access_writer import AccessWriter, KafkaAccessWriter
 from streams.log.command_producer import CommandProducer
 from streams.log.group_offsets import GroupOffsets
 from streams.log.input_log import KafkaInputLog
+from streams.log.keyed_writer import KafkaKeyedWriter, KeyedWriter
 from streams.log.message_sender import KafkaMessageSender
 from streams.log.output_log import KafkaOutputLog
 from streams.log.pipeline_seals import PipelineSeals
@@ -18,6 +19,7 @@ from streams.log.protocols import OutputLog, RecordLog
 from streams.log.raw_sender import KafkaRawSender
 from streams.log.reader import KafkaReader
 from streams.log.seal_ledger import SealLedger, SealSettings
+from streams.log.shared_partitions import KafkaSharedPartitions, PartitionOwner, SharedPartitions
 from streams.log.tail_source import KafkaTailSource
 
 if TYPE_CHECKING:
@@ -96,6 +98,14 @@ class Connections(Protocol):
         """A new writer of that topic, which the caller closes. Raises LogError where it is missing."""
         ...
 
+    def deliveries_writer(self) -> KeyedWriter:
+        """The writer of the topic of deliveries; all who ask share it. Raises LogError where the topic is missing."""
+        ...
+
+    def shared_deliveries(self, owner: PartitionOwner, session_timeout: float) -> SharedPartitions:
+        """A share of the partitions of deliveries; whoever asked for it closes it. `session_timeout` in seconds."""
+        ...
+
     def group(self, name: str) -> ConsumerGroup:
         """How far a consumer group is."""
         ...
@@ -140,6 +150,7 @@ class KafkaConnections:
         self._ledger: SealLedger | None = None
         self._reader: KafkaReader | None = None
         self._access_reader: KafkaReader | None = None
+        self._deliveries_writer: KafkaKeyedWriter | None = None
         self._groups: dict[str, GroupOffsets] = {}
         self._open = ExitStack()
 
@@ -180,6 +191,22 @@ class KafkaConnections:
         return KafkaAccessWriter(
             self.address, self._names.access, self._names.access_writer, lambda: seals.access_sealer, self._security
         )
+
+    def deliveries_writer(self) -> KafkaKeyedWriter:
+        if self._deliveries_writer is None:
+            topics.partition_count(self.address, self._names.deliveries, security=self._security)
+            seals = self.seals()
+            self._deliveries_writer = KafkaKeyedWriter(
+                self.address, self._names.deliveries, lambda: seals.access_sealer, self._security
+            )
+            self._open.callback(self._deliveries_writer.close)
+        return self._deliveries_writer
+
+    def shared_deliveries(self, owner: PartitionOwner, session_timeout: float) -> KafkaSharedPartitions:
+        return KafkaSharedPartitions(
+            self.address, self._names.delivering_group, self._names.deliveries, owner, self._security,
+            session_timeout=session_timeout,
+        )  # fmt: skip
 
     def group(self, name: str) -> GroupOffsets:
         if name not in self._groups:

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from metering.records import Command
 from streams.log.command_producer import Delivery, encoded
+from streams.log.keyed_writer import MemoryKeyedWriter
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.memory_access_writer import MemoryAccessWriter
 from streams.log.memory_sending import MemoryMessageSender, MemoryTailSource
 from streams.log.partitioner import partition_of
 from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed
 from streams.log.seals import Sealer
+from streams.log.shared_partitions import MemorySharedPartitions
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from schemas.codec import Codec
+    from streams.log.shared_partitions import PartitionOwner
     from streams.log.topics import TopicNames, TopicSettings
 
 LOG_ID = "memory"
@@ -64,6 +67,14 @@ class MemoryConnections:
 
     def access_writer(self) -> MemoryAccessWriter:
         return MemoryAccessWriter(self.broker, self.names.access, self.sealer)
+
+    def deliveries_writer(self) -> MemoryKeyedWriter:
+        return MemoryKeyedWriter(self.broker, self.names.deliveries, self.sealer, after_writing=self._give_turn)
+
+    def shared_deliveries(self, owner: PartitionOwner, session_timeout: float) -> MemorySharedPartitions:  # noqa: ARG002
+        share = MemorySharedPartitions(self.broker, owner)
+        share.assign(range(self.partitions))
+        return share
 
     def group(self, name: str) -> MemoryGroup:
         return MemoryGroup(self.offsets.setdefault(name, {}))

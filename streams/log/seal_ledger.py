@@ -90,7 +90,7 @@ class SealLedger:
     def __init__(self, names: TopicNames, keys: SealKeys, ledger: InputLog) -> None:
         """Reads the ledger. Raises SealKeyWrong, LogError."""
         self._topic = names.seals
-        self._access = names.access
+        self._always_sealed = names.access, names.deliveries
         self._keys = keys
         self._ledger = ledger
         self._end = -1
@@ -108,7 +108,10 @@ class SealLedger:
 
     @property
     def access_sealer(self) -> Sealer:
-        """What the topic of access is sealed with, from its first record on. Raises SealKeyWrong, LogError."""
+        """What the topics of access and deliveries are sealed with, from their first record on.
+
+        Raises SealKeyWrong, LogError.
+        """
         self.refresh()
         return self.sealer if self.notes else self._sealer
 
@@ -137,7 +140,7 @@ class SealLedger:
         return True
 
     def _counts(self, topic: str, message: Message) -> bool:
-        if not self.notes and topic != self._access:  # no process that knows seals has written yet
+        if not self.notes and topic not in self._always_sealed:  # no process that knows seals has written yet
             return True
         return self._sealer.is_ours(topic, message)
 

@@ -76,6 +76,15 @@ class TopicNames:
         return f"{self.prefix}.access"
 
     @property
+    def deliveries(self) -> str:
+        """What is sent to webhooks, and what was tried: as many partitions as the outputs, compacted."""
+        return f"{self.prefix}.deliveries"
+
+    @property
+    def delivering_group(self) -> str:
+        return f"{self.prefix}.delivering"
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         return (
             self.billed, self.refunds, self.grants, self.alerts, self.accounts, self.holds, self.dead_letters,

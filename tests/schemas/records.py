@@ -213,6 +213,30 @@ ACCESS: dict[str, dict[str, Any]] = {
         "details": {"role": "member"},
     },
 }
+DELIVERIES: dict[str, dict[str, Any]] = {
+    "Delivery": {
+        "delivery_id": "msg_7",
+        "webhook_id": "wh_1",
+        "account_id": "acct-7",
+        "event": "balance.below",
+        "payload": '{"type":"balance.below"}',
+        "created_at": 1_767_225_600_000,
+        "status": "failed",
+        "tries": 1,
+        "next_at": None,
+        "finished_at": 1_767_225_600_250,
+        "reason": "410",
+        "attempts": [{"at": 1_767_225_600_000, "duration": 250, "status_code": 410, "error": "410 Gone"}],
+        "revision": 2,
+    },
+    "DeliveryPosition": {
+        "topic": "credits.alerts",
+        "next_offset": 7,
+        "source_offset": 50_544,
+        "part": 0,
+        "at": 1_767_225_600_000,
+    },
+}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "RequestBatch": {"events": [EVENT]},
     "Hold": {
@@ -258,6 +282,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "HoldBatch": {**HEAD, "holds": [HOLD_CHANGE]},
     "DeadLetterBatch": {**HEAD, "dead_letters": [DEAD_LETTER]},
     **ACCESS,
+    **DELIVERIES,
 }
 
 

@@ -123,23 +123,26 @@ def test_an_upgraded_pipeline_has_unsealed_records_up_to_the_noted_end_and_none_
         assert ledger.sealer.seal(TOPIC, 0, b"value") == sealed(0, LOG_ID.encode()).seal
 
 
-def test_no_record_of_access_counts_unsealed_at_any_time_and_a_rotation_keeps_the_earlier_ones(place: Place) -> None:
+@pytest.mark.parametrize("topic", [NAMES.access, NAMES.deliveries])
+def test_no_record_of_a_process_s_own_counts_unsealed_at_any_time_and_a_rotation_keeps_the_earlier_ones(
+    place: Place, topic: str
+) -> None:
     def counts(ledger: SealLedger, offset: int) -> list[bool]:
-        seals = [None if key is None else Sealer(key).seal(NAMES.access, 0, b"value") for key in (None, OLD, NEW)]
-        return [ledger.is_ours(NAMES.access, message(offset, b"value", seal)) for seal in seals]
+        seals = [None if key is None else Sealer(key).seal(topic, 0, b"value") for key in (None, OLD, NEW)]
+        return [ledger.is_ours(topic, message(offset, b"value", seal)) for seal in seals]
 
     before = place.ledger(OLD)
     assert counts(before, 3) == [False, True, False]
-    assert before.access_sealer.seal(NAMES.access, 0, b"v") == Sealer(OLD).seal(NAMES.access, 0, b"v")
+    assert before.access_sealer.seal(topic, 0, b"v") == Sealer(OLD).seal(topic, 0, b"v")
     place.note(OLD, {0: 100})
     assert counts(before, 3) == counts(place.ledger(OLD), 3) == [False, True, False]
     keys = SealKeys(LOG_ID, NEW, (OLD,))
-    value = note_of(keys, {(TOPIC, 0): 200, (NAMES.access, 0): 7})
+    value = note_of(keys, {(TOPIC, 0): 200, (topic, 0): 7})
     place.broker.append(NAMES.seals, 0, value, headers={SEAL_HEADER: Sealer(NEW).seal(NAMES.seals, 0, value)})
     rotated = place.ledger(NEW, OLD)
     assert counts(rotated, 6) == [False, True, False]
     assert counts(rotated, 7) == [False, False, True]
-    assert rotated.access_sealer.seal(NAMES.access, 0, b"v") == Sealer(NEW).seal(NAMES.access, 0, b"v")
+    assert rotated.access_sealer.seal(topic, 0, b"v") == Sealer(NEW).seal(topic, 0, b"v")
     with pytest.raises(SealKeyWrong, match="another key"):
         _ = before.access_sealer
 

@@ -1,0 +1,1 @@
+"""Webhooks, delivered: from what happened to a message that its receiver has taken."""

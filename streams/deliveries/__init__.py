@@ -1,0 +1,1 @@
+"""What is sent to webhooks, and what was tried: the topic of deliveries."""
