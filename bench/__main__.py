@@ -15,6 +15,8 @@ from bench.contest import Contestant, Figures, Place, credits_billed, module, ou
 from bench.decisions import measure as measure_decisions
 from bench.decisions import report as report_decisions
 from bench.events import BATCH, PARTITIONS
+from bench.http import measure as measure_http
+from bench.http import report as report_http
 from bench.latency import Latency
 from bench.latency import measure as measure_latency
 from bench.loading import measured as measure_loader
@@ -73,6 +75,8 @@ def main() -> int:
                     waits.append(measure_decisions(place, codec, options.waiting, options.decisions, bulk))
                     report_decisions(waits[-1])
                 result["decisions"] = [each._asdict() for each in waits]
+            elif options.http:
+                result["http"] = _over_http(place, codec, options.http)
             elif options.takeover:
                 history, found = measure_takeover(place, codec, options.takeover)
                 report_takeover(history, found)
@@ -126,6 +130,13 @@ def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[st
     return _reported(middle, latency)
 
 
+def _over_http(place: Place, codec: Codec, seconds: float) -> dict[str, Any]:
+    _say(f"events over HTTP, {seconds:.0f} s each way")
+    rates, waits = measure_http(place, codec, seconds)
+    report_http(rates, waits)
+    return {"rates": [rate._asdict() for rate in rates], "waits": waits._asdict()}
+
+
 def _reported(middle: dict[str, Figures], latency: Latency | None) -> dict[str, Any]:
     compared = ratios(
         middle, (("pipeline / plain Faust", ONE, PLAIN, 8.0), ("pipeline / ceiling", ONE, CEILING, 0.75),
@@ -161,6 +172,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--decisions", type=float, default=0, metavar="SECONDS", help="only how soon a waiting caller sees a decision"
+    )
+    parser.add_argument(
+        "--http", type=float, default=0, metavar="SECONDS", help="only events over HTTP, so long for each way"
     )
     parser.add_argument("--waiting", type=float, default=300, metavar="RATE", help="with --decisions: waiting events/s")
     parser.add_argument(
