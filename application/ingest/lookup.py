@@ -90,7 +90,7 @@ class ReceiptLookup:
     def item(self, receipt: Receipt, may_see: Callable[[str], bool]) -> FoundItem | None:
         """The item of a receipt; None where the log no longer reaches back. Raises UnknownItem, OtherLog, LogError."""
         pipeline = self._pipeline
-        if receipt.log_id != pipeline.log_id:
+        if not receipt.is_of(pipeline.log_id):
             raise OtherLog(
                 f"the receipt is of the log {receipt.log_id}; this one is {pipeline.log_id}: it was made again since, "
                 "or the receipt is another pipeline's"

@@ -17,6 +17,14 @@ _RECEIPT = re.compile(
 )
 
 
+_IN_A_PATH = str.maketrans("+/", "-_")
+
+
+def _in_a_path(log_id: str) -> str:
+    """A topic's id without what means something else in a URL: the client has it in base64 with + and /."""
+    return log_id.translate(_IN_A_PATH)
+
+
 class NotAReceipt(UseCaseError):
     """The text is none."""
 
@@ -36,7 +44,11 @@ class Receipt:
     @classmethod
     def of(cls, log_id: str, stored: Stored) -> Receipt:
         """The receipt of an acknowledged item."""
-        return cls(log_id, stored.partition, stored.offset, stored.index, stored.digest)
+        return cls(_in_a_path(log_id), stored.partition, stored.offset, stored.index, stored.digest)
+
+    def is_of(self, log_id: str) -> bool:
+        """Whether it is of the log with this id, as Kafka's client spells it."""
+        return self.log_id == _in_a_path(log_id)
 
     @classmethod
     def parse(cls, text: str) -> Receipt:

@@ -43,7 +43,7 @@ def _receipt(call: Call) -> Receipt | None:
         receipt = Receipt.parse(text)
     except NotAReceipt as error:
         raise _wrong(error.message) from error
-    if receipt.log_id != pipeline.log_id:
+    if not receipt.is_of(pipeline.log_id):
         raise _wrong(f"is of the log {receipt.log_id}; this one is {pipeline.log_id}")
     own = None if call.account is None else partition_of(call.account, pipeline.partitions)
     if receipt.partition >= pipeline.partitions or own not in {None, receipt.partition}:

@@ -21,6 +21,8 @@ from creditmeter_client.usage import Command, Event, Refund
 logger = logging.getLogger(__name__)
 
 _MOST_EVENTS = 200
+_IN_A_PATH = str.maketrans("+/", "-_")
+"""A receipt has the topic's id as it can stand in a URL."""
 """Events of one Kafka message: decisions of other accounts wait behind it."""
 _forgotten: list[Any] = []
 """Producers of a parent process: librdkafka must not touch them in a child, not even to free them."""
@@ -98,7 +100,7 @@ class KafkaTransport:
         except (KafkaException, FutureTimeout) as error:
             raise MeterUnavailable(f"{self._topic}: {error}") from error
         self._partitions = len(topic.partitions)
-        self._log_id = str(topic.topic_id)
+        self._log_id = str(topic.topic_id).translate(_IN_A_PATH)
         self._producer = Producer(self._config)
 
     def _security(self) -> dict[str, Any]:

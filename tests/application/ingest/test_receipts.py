@@ -12,6 +12,12 @@ def test_a_receipt_is_read_as_it_was_written() -> None:
     receipt = Receipt.of("DzfolIWXTDmgUlnHEWlm3A", Stored(4, 1_042, 17, DIGEST))
     assert str(receipt) == f"DzfolIWXTDmgUlnHEWlm3A.4.1042.17.{DIGEST}"
     assert Receipt.parse(str(receipt)) == receipt
+    # Kafka's client has a topic's id in base64 with + and /, which mean something else in a path.
+    odd = Receipt.of("65Rj+xgq/vuhl9PSRaPynQ", Stored(4, 1_042, 17, DIGEST))
+    assert str(odd) == f"65Rj-xgq_vuhl9PSRaPynQ.4.1042.17.{DIGEST}"
+    assert Receipt.parse(str(odd)) == odd
+    assert odd.is_of("65Rj+xgq/vuhl9PSRaPynQ")
+    assert not odd.is_of("65Rj+xgq/vuhl9PSRaPynR")
 
 
 @pytest.mark.parametrize(
