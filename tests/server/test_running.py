@@ -168,9 +168,9 @@ MANY_HEADERS = b"".join(b"x-%d: %s\r\n" % (number, b"y" * 99) for number in rang
 )  # fmt: skip
 def test_requests_that_are_none_are_closed(served: Served, text: bytes, wanted: bytes) -> None:
     with served.connect() as connection:
-        with suppress(ConnectionError):
+        with suppress(OSError):  # it may be closed before all is sent
             connection.sendall(text)
-        connection.shutdown(socket.SHUT_WR)
+            connection.shutdown(socket.SHUT_WR)
         answer = received(connection)
     assert answer == b"" or answer.split(b" ", 2)[1] == wanted
     assert b"200 OK" not in answer

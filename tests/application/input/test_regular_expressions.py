@@ -22,6 +22,7 @@ import schemas
 import sinks
 import streams
 
+ROOT = Path(__file__).parents[3]
 PACKAGES = (metering, schemas, sinks, streams, replay, application, cli)
 SEARCHES = {"search", "sub", "subn", "split", "findall", "finditer"}
 LENGTH = 100_000
@@ -40,12 +41,18 @@ def modules() -> Iterator[ModuleType]:
     for package in PACKAGES:
         yield package
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not info.name.endswith("__main__"):
+            if not info.name.endswith("__main__") and path_of(info.name).exists():  # else compiled from others' sources
                 yield importlib.import_module(info.name)
 
 
+def path_of(name: str) -> Path:
+    """Found by the module's name: `__file__` of a compiled one is the extension."""
+    path = ROOT.joinpath(*name.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
+
+
 def source_of(module: ModuleType) -> str:
-    return Path(str(module.__file__)).read_text()
+    return path_of(module.__name__).read_text()
 
 
 def expressions() -> Iterator[tuple[str, re.Pattern[str] | re.Pattern[bytes], tuple[str, ...]]]:

@@ -10,8 +10,11 @@ from tests.schemas.records import EXAMPLES
 
 def test_the_position_of_every_kind_of_output() -> None:
     codec = Codec()
-    batches = {name: record for name, record in EXAMPLES.items() if "source_offset" in record}
-    assert batches
+    # What a deliverer has read stands in a topic of its own, and is no output of the worker.
+    batches = {
+        name: record for name, record in EXAMPLES.items() if "source_offset" in record and name != "DeliveryPosition"
+    }
+    assert len(batches) > 3
     for name, record in batches.items():
         message = Message(0, 9, 0, codec.encode(name, record), None)
         assert source_position(message) == (record["source_offset"], record["part"]), name
