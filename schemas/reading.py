@@ -15,7 +15,7 @@ from typing import Any
 from schemas.catalog import Schema, expanded
 from schemas.errors import DAMAGED, TOO_MANY_EVENTS, IncompatibleSchemas, Undecodable
 from schemas.source import Source, kind_of
-from schemas.wire import MAX_INT, DamagedBody, read_varint
+from schemas.wire import MAX_INT, DamagedBody, TooManyItems, read_varint
 
 # Properties that are added to a schema here: how many items an array may have, that each has a digest, and that they
 # are given out as they are read.
@@ -39,10 +39,6 @@ kilobytes on the wire may hold more than a million empty ones."""
 
 MAX_DEPTH = 8
 """How deeply records, arrays, maps and unions may nest: Python itself limits nested loops."""
-
-
-class _TooManyItems(ValueError):
-    """An array claims more items than its reader takes."""
 
 
 def compile_reader(schema: Schema, bounded: Mapping[str, int] | None = None) -> Reader:
@@ -78,22 +74,7 @@ def compile_slicing_reader(schema: Schema, bounded: Mapping[str, int]) -> Slicin
     _read(source, field["type"], "v", 1)
     source.line("if p != len(d): raise DamagedBody")
     source.line("yield v, digests")
-    read = source.compile()
-
-    def checked(data: bytes, start: int, size: int) -> Iterator[tuple[list[dict[str, Any]], list[bytes]]]:
-        slices = read(data, start, size)
-        while True:  # no `yield from`: what is raised where a slice is used is no damage of the message
-            try:
-                some = next(slices, None)
-            except _TooManyItems:
-                raise Undecodable(TOO_MANY_EVENTS) from None
-            except _DAMAGES:
-                raise Undecodable(DAMAGED) from None
-            if some is None:
-                return
-            yield some
-
-    return checked
+    return refusing_slices(source.compile())
 
 
 def digest_of(data: bytes) -> bytes:
@@ -108,15 +89,38 @@ def _compiled(schema: Any, *, digests: bool) -> Any:
     _read(source, schema, "v", 0)
     source.line("if p != len(d): raise DamagedBody")
     source.line("return v, digests" if digests else "return v")
-    read = source.compile()
+    return refusing(source.compile())
+
+
+def refusing(read: Callable[[bytes, int], Any]) -> Callable[[bytes, int], Any]:
+    """The same decoder, whose refusals of a message are `Undecodable`."""
 
     def checked(data: bytes, start: int) -> Any:
         try:
             return read(data, start)
-        except _TooManyItems:
+        except TooManyItems:
             raise Undecodable(TOO_MANY_EVENTS) from None
         except _DAMAGES:
             raise Undecodable(DAMAGED) from None
+
+    return checked
+
+
+def refusing_slices(read: SlicingReader) -> SlicingReader:
+    """As `refusing`, of a decoder that gives slices."""
+
+    def checked(data: bytes, start: int, size: int) -> Iterator[tuple[list[dict[str, Any]], list[bytes]]]:
+        slices = read(data, start, size)
+        while True:  # no `yield from`: what is raised where a slice is used is no damage of the message
+            try:
+                some = next(slices, None)
+            except TooManyItems:
+                raise Undecodable(TOO_MANY_EVENTS) from None
+            except _DAMAGES:
+                raise Undecodable(DAMAGED) from None
+            if some is None:
+                return
+            yield some
 
     return checked
 
@@ -125,7 +129,7 @@ def _compiled(schema: Any, *, digests: bool) -> Any:
 _DAMAGES = (IndexError, ValueError, struct.error)
 _NAMES = {
     "DamagedBody": DamagedBody,
-    "TooManyItems": _TooManyItems,
+    "TooManyItems": TooManyItems,
     "varint": read_varint,
     "blake2b": blake2b,
     "unpack": struct.unpack_from,

@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from schemas.catalog import COMMANDS, EVENT, Schema, expanded, short_name
 from schemas.completing import complete
-from schemas.errors import DAMAGED, TOO_MANY_EVENTS, IncompatibleSchemas, Undecodable, Unencodable
+from schemas.errors import IncompatibleSchemas, Unencodable
 from schemas.plans import ENUM, Plan, bounded, plan_of
-from schemas.reading import DigestingReader, Reader, SlicingReader
+from schemas.reading import DigestingReader, Reader, SlicingReader, refusing, refusing_slices
 from schemas.source import kind_of
-from schemas.walking import TooManyItems, read_digests, read_record, read_slices, write_record
+from schemas.walking import read_digests, read_record, read_slices, write_record
 from schemas.wire import SMALL_LONGS
 from schemas.writing import FEW_VALUES, Writer
 
-# IndexError: cut. ValueError: DamagedBody and bad UTF-8.
-_DAMAGES = (IndexError, ValueError, struct.error)
 _UNWRITABLE = frozenset({"null", "float", "double", "fixed"})
 
 
 def walking_reader(schema: Schema, most: Mapping[str, int] | None = None) -> Reader:
     """As `reading.compile_reader`."""
-    plan = bounded(plan_of(expanded(schema)), most or {})
-
-    def read(data: bytes, start: int) -> dict[str, Any]:
-        try:
-            return read_record(plan, data, start)
-        except TooManyItems:
-            raise Undecodable(TOO_MANY_EVENTS) from None
-        except _DAMAGES:
-            raise Undecodable(DAMAGED) from None
-
-    return read
+    return refusing(partial(read_record, bounded(plan_of(expanded(schema)), most or {})))
 
 
 def walking_digesting_reader(schema: Schema, most: Mapping[str, int]) -> DigestingReader:
     """As `reading.compile_digesting_reader`."""
-    plan = bounded(plan_of(expanded(schema)), most, is_digested=True)
-
-    def read(data: bytes, start: int) -> tuple[dict[str, Any], list[bytes]]:
-        try:
-            return read_digests(plan, data, start)
-        except TooManyItems:
-            raise Undecodable(TOO_MANY_EVENTS) from None
-        except _DAMAGES:
-            raise Undecodable(DAMAGED) from None
-
-    return read
+    return refusing(partial(read_digests, bounded(plan_of(expanded(schema)), most, is_digested=True)))
 
 
 def walking_slicing_reader(schema: Schema, most: Mapping[str, int]) -> SlicingReader | None:
@@ -56,22 +34,7 @@ def walking_slicing_reader(schema: Schema, most: Mapping[str, int]) -> SlicingRe
     whole = expanded(schema)
     if [field["name"] for field in whole["fields"]] != list(most):
         return None
-    plan = bounded(plan_of(whole), most)
-
-    def read(data: bytes, start: int, size: int) -> Iterator[tuple[list[dict[str, Any]], list[bytes]]]:
-        slices = read_slices(plan, data, start, size)
-        while True:  # no `yield from`: what is raised where a slice is used is no damage of the message
-            try:
-                some = next(slices, None)
-            except TooManyItems:
-                raise Undecodable(TOO_MANY_EVENTS) from None
-            except _DAMAGES:
-                raise Undecodable(DAMAGED) from None
-            if some is None:
-                return
-            yield some
-
-    return read
+    return refusing_slices(partial(read_slices, bounded(plan_of(whole), most)))
 
 
 def walking_writer(schema: Schema) -> Writer:

@@ -31,15 +31,11 @@ from schemas.plans import (
     Plan,
 )
 from schemas.reading import DIGEST_SIZE
-from schemas.wire import MAX_INT, SMALL, SMALL_LONGS, DamagedBody, read_varint, write_int, write_long
+from schemas.wire import MAX_INT, SMALL, SMALL_LONGS, DamagedBody, TooManyItems, read_varint, write_int, write_long
 
 LONGEST_INT: Final = 2 * MAX_INT + 1
 MEMO_ENTRIES: Final = 1024
 MEMO_LENGTH: Final = 64
-
-
-class TooManyItems(ValueError):
-    """An array claims more items than its plan allows."""
 
 
 class Walk:

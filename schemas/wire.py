@@ -25,6 +25,10 @@ class DamagedBody(ValueError):
     """The body breaks Avro's rules."""
 
 
+class TooManyItems(ValueError):
+    """An array claims more items than its reader takes."""
+
+
 def single_object_header(fingerprint: int) -> bytes:
     return SINGLE_OBJECT + fingerprint.to_bytes(8, "little")
 
