@@ -247,11 +247,9 @@ class Writing:
         parts = plan.parts
         if len(record) != len(parts):
             raise LookupError
-        place = 0
-        for name, value in record.items():  # nearly always in the schema's order: then there is nothing to look up
-            part = parts[place]
+        for place, (name, value) in enumerate(record.items()):
+            part = parts[place]  # nearly always the field of that name: then there is nothing to look up
             self.value(part, value if name == part.name else record[part.name])
-            place += 1
 
     def value(self, plan: Plan, value: Any) -> None:
         kind = plan.kind
