@@ -18,6 +18,8 @@ from streams.loading.positions import Loaded, SinkPositions
 from tests.metering.meter import DAY, HOUR, account, grant, hold, request
 from tests.sinks.outputs import Log, load
 
+pytestmark = pytest.mark.slow
+
 ME = "o'brien\\"
 
 

@@ -29,6 +29,8 @@ from tests.schemas.records import LINE
 from tests.sinks.conftest import empty
 from tests.sinks.outputs import Batch, held_log, load
 
+pytestmark = pytest.mark.slow
+
 CODEC, NAMES = Codec(), TopicNames("unloaded")
 TOPICS = {
     "BilledBatch": NAMES.billed, "RefundBatch": NAMES.refunds, "GrantBatch": NAMES.grants, "HoldBatch": NAMES.holds,
