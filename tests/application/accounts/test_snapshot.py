@@ -16,6 +16,8 @@ from tests.application.accounts.counting_store import CountingStore
 from tests.metering.meter import DAY, HOUR, account, grant, hold, request
 from tests.sinks.outputs import Log, load
 
+pytestmark = pytest.mark.slow
+
 ME = "o'brien\\"
 
 

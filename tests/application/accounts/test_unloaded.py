@@ -32,6 +32,8 @@ from tests.schemas.records import LINE
 from tests.sinks.conftest import empty
 from tests.sinks.outputs import Batch, Log, held_log, load
 
+pytestmark = pytest.mark.slow
+
 BEGAN = 1_767_225_600_000
 CODEC, NAMES = Codec(), TopicNames("unloaded")
 TOPICS = {
