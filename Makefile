@@ -66,7 +66,7 @@ test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, AR
 	$(PYTEST) $(ARGS)
 
 .PHONY: test-quick
-test-quick: $(INSTALLED) ## Run the tests that need neither a service nor ten seconds: a minute, for everyday work (ARGS as above)
+test-quick: $(INSTALLED) ## Run the pure tests and the contracts over memory: a minute, for everyday work (ARGS as above)
 	@$(PYTEST) -n 2 -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
 
 .PHONY: lint

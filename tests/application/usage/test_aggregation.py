@@ -22,6 +22,8 @@ from tests.application.usage.model import line_of, passes
 from tests.application.usage.test_history import QUOTES
 from tests.metering.meter import DAY, NOON
 
+pytestmark = pytest.mark.slow
+
 ALL = tuple(Measure)
 FIELDS = [
     "endpoint", "actor", "feature", "decision", "credit_type", "event_id", "line", "outcome", "attributes.team",
