@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-pytestmark = pytest.mark.slow
-
 Run = Callable[..., Result]
 
 LOG = b"""\

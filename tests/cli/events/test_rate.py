@@ -13,8 +13,6 @@ from click.testing import Result
 
 from tests.command import BOOK
 
-pytestmark = pytest.mark.slow
-
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
