@@ -36,12 +36,13 @@ class Step:
 
     ``is_optional``: each is a union of null, first, and that kind. A map has three columns: how many entries, the keys,
     the values. `RECORDS`, an array of records, has one, the number of records; their own fields are ``steps``, as are
-    those of a `RECORD`. ``largest``: of numbers, see LARGEST_INT. ``symbols``: of an enum.
+    those of a `RECORD`. ``largest``: of numbers, see LARGEST_INT. ``symbols``: of an enum. ``is_remembered``: texts
+    with few distinct values; equal ones become one object, which whoever takes the columns finds in the cache.
     """
 
     def __init__(
         self, kind: int, is_optional: bool, columns: list[list[Any]], largest: int, symbols: list[bytes],
-        steps: list[Step],
+        steps: list[Step], is_remembered: bool,
     ) -> None:  # fmt: skip
         self.kind = kind
         self.is_optional = is_optional
@@ -49,6 +50,8 @@ class Step:
         self.largest = largest
         self.symbols = symbols
         self.steps = steps
+        self.is_remembered = is_remembered
+        self.memo: dict[bytes, bytes] = {}
 
 
 @final
@@ -150,7 +153,8 @@ def read_fields(data: bytes, at: int, steps: list[Step]) -> int:
                 if number & 1:
                     raise DamagedBody
                 stop = at + (number >> 1)
-                column.append(data[at:stop])
+                text = data[at:stop]
+                column.append(step.memo.setdefault(text, text) if step.is_remembered else text)
                 at = stop
         elif kind == NUMBER:
             largest = step.largest
