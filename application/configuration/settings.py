@@ -186,6 +186,9 @@ class Settings(BaseSettings):
     serve_behind_tls: bool = Field(
         False, description="Clients come over TLS, through a proxy: browsers are told to come back so."
     )
+    webhooks_to_this_machine: bool = Field(
+        False, description="Webhooks may be sent to this machine, and over plain http there: for trials."
+    )
     primary_credit_type: str | None = Field(
         None, min_length=1, max_length=128, description="The credits of /account/info. Not set: the only type there is."
     )

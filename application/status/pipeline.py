@@ -101,6 +101,7 @@ class PipelineStatus:
     input: list[PartitionStatus]
     rating: GroupStatus
     loading: GroupStatus
+    delivering: GroupStatus
     books: list[BookStatus] | None
     endpoints: list[EndpointStatus]
     checkpoints: list[CheckpointStatus]
@@ -123,6 +124,8 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     positions = loaded_positions(settings, pipeline)
     reached = None if positions is None else {place: loaded.offset + 1 for place, loaded in positions.items()}
     loading, to_load = _group(pipeline, names.loading_group, names.loaded, reached)
+    followed = [names.alerts, names.grants, names.refunds, names.holds, names.dead_letters]
+    delivering, _ = _group(pipeline, names.delivering_group, followed)
     inputs = [
         PartitionStatus(
             partition, *bounds[partition], behind, _recorded_at(requests, partition, bounds[partition], behind),
@@ -134,11 +137,16 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     books = _books(pipeline) if with_books else None
     endpoints = [*processes(settings), *server(settings), store(settings)]
     problems = list(_problems(inputs, rating, loading, books, endpoints, pipeline.partitions))
+    if delivering.began and not delivering.processes:
+        problems.append(
+            f"no deliverer runs (nobody is in the group {delivering.group}); {delivering.behind:,} records wait: "
+            "start `creditmeter deliver`"
+        )
     problems += _histories(pipeline, positions or {})
     checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
-        str(MODE), pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, books, endpoints,
-        checkpoints,
+        str(MODE), pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, delivering, books,
+        endpoints, checkpoints,
         None if positions is None else [LoadedStatus(*place, last.offset) for place, last in sorted(positions.items())],
         problems,
     )  # fmt: skip
