@@ -99,7 +99,7 @@ async def known_webhook(call: Call) -> Webhook:
 
 ROOTS = (
     ("/v1/accounts/{account}/webhooks", Action.MANAGE_WEBHOOKS, ""),
-    ("/v1/webhooks", Action.CHANGE_SETTINGS, ", of those for every account"),
+    ("/v1/webhooks", Action.CHANGE_SETTINGS, " (for every account)"),
 )
 """Where webhooks are, what a key must allow there, and what a summary adds. The second are about no account, and
 therefore ask for an action of operators."""

@@ -189,7 +189,7 @@ def test_nothing_is_lost_and_doubles_carry_the_same_id(deliverers: Deliverers, t
     pipeline = Pipeline(names, codec, connections, ConfiguredSql(Settings()), places)
     try:
         with opened_access(pipeline, SecretKeys([SECRET.encode()])) as access:
-            webhook_id = told(access, receiver)
+            webhook_id = webhook_to(access, receiver)
             for _ in range(2):
                 deliverers.start()
             until(deliverers.are_ready, deliverers, 120)
@@ -214,7 +214,7 @@ def test_nothing_is_lost_and_doubles_carry_the_same_id(deliverers: Deliverers, t
         connections.close()
 
 
-def told(access: Access, receiver: Receiver) -> str:
+def webhook_to(access: Access, receiver: Receiver) -> str:
     webhook = create_webhook(access, OPERATOR, WebhookOrder("acme", receiver.url, ["balance.below"]))
     (receiver.secret,) = signing_secrets(access, webhook)
     return webhook.webhook_id
