@@ -136,12 +136,7 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     ]  # fmt: skip
     books = _books(pipeline) if with_books else None
     endpoints = [*processes(settings), *server(settings), store(settings)]
-    problems = list(_problems(inputs, rating, loading, books, endpoints, pipeline.partitions))
-    if delivering.began and not delivering.processes:
-        problems.append(
-            f"no deliverer runs (nobody is in the group {delivering.group}); {delivering.behind:,} records wait: "
-            "start `creditmeter deliver`"
-        )
+    problems = list(_problems(inputs, rating, loading, delivering, books, endpoints, pipeline.partitions))
     problems += _histories(pipeline, positions or {})
     checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
@@ -222,8 +217,8 @@ def _checkpoints(pipeline: Pipeline, problems: list[str]) -> list[CheckpointStat
 
 
 def _problems(
-    inputs: Sequence[PartitionStatus], rating: GroupStatus, loading: GroupStatus, books: list[BookStatus] | None,
-    endpoints: Sequence[EndpointStatus], partitions: int,
+    inputs: Sequence[PartitionStatus], rating: GroupStatus, loading: GroupStatus, delivering: GroupStatus,
+    books: list[BookStatus] | None, endpoints: Sequence[EndpointStatus], partitions: int,
 ) -> Iterator[str]:  # fmt: skip
     if not rating.processes:
         waiting = f"; {rating.behind:,} messages wait" if rating.behind else ""
@@ -231,6 +226,9 @@ def _problems(
     if loading.began and not loading.processes:
         waiting = f"; {loading.behind:,} records wait" if loading.behind else ""
         yield f"no loader runs (nobody is in the group {loading.group}){waiting}: start `creditmeter load`"
+    if delivering.began and not delivering.processes:
+        waiting = f"; {delivering.behind:,} records wait" if delivering.behind else ""
+        yield f"no deliverer runs (nobody is in the group {delivering.group}){waiting}: start `creditmeter deliver`"
     if books is not None and not books:
         yield "no price book is in force: events are unpriced; `creditmeter prices publish BOOK.yaml`"
     if books and (len(books) > 1 or books[0].partitions < partitions):
