@@ -146,7 +146,7 @@ class Settings(BaseSettings):
         None, pattern=r"^http://", description="What `query` asks. Not set: the endpoint on this machine."
     )
     metrics_host: str = Field(
-        "127.0.0.1", min_length=1, description="Where worker and loader serve metrics and health."
+        "127.0.0.1", min_length=1, description="Where worker, loader and deliverer serve metrics and health."
     )
     metrics_port: int = Field(
         0,

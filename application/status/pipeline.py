@@ -13,7 +13,7 @@ from typing import Any
 from application.configuration.settings import Settings
 from application.pipeline import Pipeline
 from application.prices.publishing import BookLog
-from application.status.endpoints import EndpointStatus, processes, server, store
+from application.status.endpoints import EndpointStatus, deliverer, processes, server, store
 from application.status.positions import (
     group_problems,
     loaded_positions,
@@ -135,7 +135,7 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
         for behind in (to_rate[names.requests, partition],)
     ]  # fmt: skip
     books = _books(pipeline) if with_books else None
-    endpoints = [*processes(settings), *server(settings), store(settings)]
+    endpoints = [*processes(settings), *server(settings), *deliverer(settings), store(settings)]
     problems = list(_problems(inputs, rating, loading, delivering, books, endpoints, pipeline.partitions))
     problems += _histories(pipeline, positions or {})
     checkpoints = _checkpoints(pipeline, problems)

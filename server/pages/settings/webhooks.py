@@ -43,7 +43,7 @@ async def get_webhook(call: PageCall) -> Response:
     return page(
         call, "webhook.html", webhook=webhook, secrets=signing_secrets(call.access, webhook), events=EVENTS,
         deliveries=None if listed is None else [one.delivery for one in listed.deliveries],
-        statuses={name: call.account_url(url, {"status": name}) for name in ("", *DeliveryStatus)}, status=status,
+        statuses={name: call.account_url(url, {"status": name}) for name in ("", *DeliveryStatus)}, chosen=status,
         newest=call.account_url(url, {"status": status}) if before else None,
         older=listed and listed.next and call.account_url(url, {"status": status, "before": listed.next}),
     )  # fmt: skip
