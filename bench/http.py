@@ -28,6 +28,8 @@ from streams.log.command_producer import CommandProducer
 from streams.log.topics import TopicNames
 
 PREFIX = "bench-http"
+WAITS_PREFIX = "bench-http-waits"
+"""A pipeline of its own: a worker would first have to go through all that was stored for the rates."""
 AT_ONCE = 100
 """Events of a request in a batch."""
 BODIES = 80
@@ -65,12 +67,20 @@ def measure(place: Place, codec: Codec, seconds: float) -> tuple[list[Rate], Wai
     empty = [sys.executable, "-m", "bench.empty_endpoint", str(empty_port)]
     with _Process("empty endpoint", empty, place, lambda: _answers(empty_port)) as process:
         rates += _rates("empty endpoint", process, empty_port, "none", events, seconds)
-    with _Server(place) as server:
+    with _Server(place, PREFIX) as server:
         rates += _rates("POST /v1/events", server.process, server.port, server.key, events, seconds)
-        command, env, ready = pipeline(1)(place, PREFIX)
-        with _Process("worker", command, place, lambda: ready is not None and ready.exists(), env):
-            waits = _waits(server.port, server.key, seconds)
-    return rates, waits
+    return rates, _waited(place, codec, seconds)
+
+
+def _waited(place: Place, codec: Codec, seconds: float) -> Waits:
+    """Server and worker of a pipeline in which nothing else is to be done."""
+    prepare(place.bootstrap, TopicNames(WAITS_PREFIX), codec)
+    command, env, ready = pipeline(1)(place, WAITS_PREFIX)
+    with (
+        _Process("worker", command, place, lambda: ready is not None and ready.exists(), env),
+        _Server(place, WAITS_PREFIX) as server,
+    ):
+        return _waits(server.port, server.key, seconds)
 
 
 def _produced(place: Place, names: TopicNames, codec: Codec, events: list[dict[str, Any]], seconds: float) -> Rate:
@@ -175,10 +185,10 @@ class _Process:
 class _Server:
     """The API over the pipeline, and a producer's key."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, prefix: str) -> None:
         (self.port,) = free_ports(1)
-        self._ready = place.folder / f"{PREFIX}-server.ready"
-        env = environment(place, PREFIX) | {"CREDITMETER_SERVE_PORT": str(self.port)}
+        self._ready = place.folder / f"{prefix}-server.ready"
+        env = environment(place, prefix) | {"CREDITMETER_SERVE_PORT": str(self.port)}
         command = [sys.executable, "-m", "server", "--ready-file", str(self._ready)]
         self._process = _Process("server", command, place, self._ready.exists, env)
         keys = [sys.executable, "-m", "cli.main", "keys", "create", "producer"]

@@ -44,11 +44,15 @@ class InputCommand(NamedTuple):
 
 
 class BadLine(NamedTuple):
-    """A line that is no command: `undecodable`, or `invalid_event` with the field where the type is unknown."""
+    """A line that is no command: `undecodable`, or `invalid_event` with the field where the type is unknown.
+
+    `why`: what is wrong with an undecodable one, for people.
+    """
 
     line_number: int
     reason: DeadLetterReason
     field: str | None
+    why: str = ""
 
 
 class CommandReader:
@@ -67,7 +71,7 @@ class CommandReader:
     def __iter__(self) -> Iterator[InputCommand | BadLine]:
         for line in checked_shape(iter(self._lines)):
             if line.too_long:
-                command: InputCommand | BadLine = BadLine(line.number, DeadLetterReason.UNDECODABLE, None)
+                command: InputCommand | BadLine = _undecodable(line.number, "is too long")
             elif line.content.strip(b" \t\r\n"):
                 command = read_command(line.number, line.content, self._recorded_at)
             else:
@@ -86,15 +90,19 @@ def read_command(line_number: int, content: bytes, recorded_at: int | None = Non
     try:
         data = _decode(content.decode("utf-8"))
     except (ValueError, RecursionError):
-        return BadLine(line_number, DeadLetterReason.UNDECODABLE, None)
+        return _undecodable(line_number, why_undecodable(content))
     if not isinstance(data, dict):
-        return BadLine(line_number, DeadLetterReason.UNDECODABLE, None)
+        return _undecodable(line_number, why_undecodable(content))
     name = data.pop("type", None)
     if name is None:
         name = Command.REQUEST
     if not isinstance(name, str) or name not in TYPES:
         return BadLine(line_number, DeadLetterReason.INVALID_EVENT, "type")
     return _command(line_number, Command(name), data, recorded_at)
+
+
+def _undecodable(line_number: int, why: str) -> BadLine:
+    return BadLine(line_number, DeadLetterReason.UNDECODABLE, None, why)
 
 
 def why_undecodable(content: bytes) -> str:

@@ -53,7 +53,8 @@ class Summary:
         """Add a line that is no command."""
         self.commands["unreadable"] += 1
         self.dead_letters[line.reason] += 1
-        _note(self._kinds, (line.reason, line.field), f"line {line.line_number}")
+        why = f", which {line.why}" if line.why else ""
+        _note(self._kinds, (line.reason, line.field), f"line {line.line_number}{why}")
 
     def count(self, command: InputCommand, outputs: list[Output]) -> None:
         """Add a command and what it caused."""
@@ -125,6 +126,10 @@ class Summary:
         if self.dead_letters:
             lines.append(f"dead letters: {_counted(self.dead_letters)}")
             lines.extend(self._kinds_of_dead_letters())
+        if set(self.commands) == {"unreadable"}:
+            lines.append(
+                "for an access log: creditmeter emit --dry-run --account NAME FILE | creditmeter rate --prices BOOK"
+            )
         if self.unfinished is not None:
             lines.append(f"line {self.unfinished} has no end yet and is no whole object: it was left out")
         return lines

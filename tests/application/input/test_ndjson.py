@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from application.input.lines import Line
-from application.input.ndjson import BadLine, CommandReader, InputCommand, read_command, to_ms
+from application.input.ndjson import BadLine, CommandReader, InputCommand, read_command, to_ms, why_undecodable
 from metering.records import LAST_INSTANT, YEAR_2000
 
 
@@ -118,7 +118,10 @@ def test_every_millisecond_is_exact(ms: int) -> None:
     ],
 )  # fmt: skip
 def test_undecodable(content: bytes) -> None:
-    assert read_command(3, content) == BadLine(3, "undecodable", None)
+    bad = read_command(3, content)
+    assert isinstance(bad, BadLine)
+    assert bad[:3] == (3, "undecodable", None)
+    assert bad.why == why_undecodable(content)
 
 
 @pytest.mark.parametrize("kind", ["price_book", "Request", "", 1, [], {}, True])
@@ -138,7 +141,7 @@ def test_an_integer_of_thousands_of_digits_is_a_wrong_value_in_a_good_line() -> 
 
 def test_white_space_is_no_line_and_a_cut_one_is_undecodable() -> None:
     lines = [Line(1, b"  \r"), Line(2, b"{}"), Line(3, b'{"a": "', too_long=True)]
-    assert list(CommandReader(lines))[1:] == [BadLine(3, "undecodable", None)]
+    assert list(CommandReader(lines))[1:] == [BadLine(3, "undecodable", None, "is too long")]
 
 
 def test_no_bytes_make_it_raise() -> None:

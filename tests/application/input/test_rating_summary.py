@@ -42,7 +42,7 @@ def test_a_whole_summary_in_its_order() -> None:
     summary.count(command(5), [Output(Kind.REFUND, {"status": "refunded", "credit_type": "credit", "credits": 7})])
     summary.count(command(6), [Output(Kind.REFUND, {"status": "rejected", "credit_type": "credit", "credits": 0})])
     summary.count(command(7), [Output(Kind.HOLD, {"status": "held"})])
-    summary.count_bad(BadLine(8, "undecodable", None))
+    summary.count_bad(BadLine(8, "undecodable", None, "is not a JSON object"))
     summary.unfinished = 9
     assert summary.sentences() == [
         "7 request, 1 unreadable",
@@ -54,9 +54,17 @@ def test_a_whole_summary_in_its_order() -> None:
         "refunded: 7 credit",
         "holds: 1 held",
         "dead letters: 1 undecodable",
-        "  1 undecodable: first at line 8",
+        "  1 undecodable: first at line 8, which is not a JSON object",
         "line 9 has no end yet and is no whole object: it was left out",
     ]
+
+
+def test_where_no_line_is_a_command_it_may_be_an_access_log() -> None:
+    summary = Summary()
+    summary.count_bad(BadLine(1, "undecodable", None))
+    assert "creditmeter emit --dry-run" in summary.sentences()[-1]
+    summary.count(command(2), [])
+    assert "creditmeter emit --dry-run" not in " ".join(summary.sentences())
 
 
 def test_too_late_names_the_command_that_moved_the_accounts_time() -> None:
