@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -36,8 +35,9 @@ from streams.log.pipeline_seals import PipelineSeals
 from streams.log.seal_ledger import SealKeys
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 from tests.schemas.records import EXAMPLES
+from tests.sizes import times_size
 
-KILLS = int(os.environ.get("CREDITMETER_DELIVERER_KILLS", "3"))
+KILLS = times_size(3)
 PARTITIONS = 4
 SECRET = "a secret of thirty-two characters"
 OPERATOR = local_author("ops", "host")

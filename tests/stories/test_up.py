@@ -95,7 +95,7 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
     key = (data / "operator.key").read_text().strip()
     with FirstRefusing() as receiver:
         webhook = webhook_to(receiver, port, key)
-        assert pipeline("grant", "acme", "1000").exit_code == 0
+        assert pipeline("grant", "acme", "1000", "--credit-type", "credit").exit_code == 0
         bill_what_is_sent(pipeline)
         wait_for(lambda: bool(receiver.taken))
         look_at_the_delivery(receiver, port, key, webhook)
