@@ -1,5 +1,7 @@
 """Connections that cannot hurt others: bounded in number, in the size of their headers, and in how long they dawdle.
 
+Where all places are taken, who has sent no whole head for longest gives way to the next who comes.
+
 uvicorn's own protocol waits for ever for the rest of a request's head, and for a client that does not read its answer.
 """
 
@@ -27,6 +29,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with bounds. `guarded` makes a class with those that are wanted."""
 
     bounds = Bounds()
+    _without_head: dict[GuardedProtocol, None] = {}  # noqa: RUF012 -- `guarded` gives each class its own
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -36,12 +39,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        if len(self.connections) >= self.bounds.connections:
-            logger.warning("%d connections are open, the most: another one is refused", self.bounds.connections)
+        if len(self.connections) >= self.bounds.connections and not self._make_room():
+            logger.warning("%d requests are in hand, the most: another connection is refused", self.bounds.connections)
             transport.abort()
             return
         super().connection_made(transport)
         self._expect_head()
+
+    def _make_room(self) -> bool:
+        """Drop the connection that has waited longest without a whole request's head: who asks is served first."""
+        longest = next(iter(self._without_head), None)
+        if longest is None:
+            return False
+        longest._drop()  # noqa: SLF001 -- of this class
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()
@@ -67,8 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._stop(self._head_timer)
-        self._head_timer = None
+        self._stop_waiting_for_head()
         self._is_in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
@@ -87,6 +97,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_in_head = True
         self._head_timer = self.loop.call_later(self.bounds.idle_seconds, self._drop)
+        self._without_head[self] = None
+
+    def _stop_waiting_for_head(self) -> None:
+        self._stop(self._head_timer)
+        self._head_timer = None
+        self._without_head.pop(self, None)
 
     def _drop(self) -> None:
         """Close without waiting for what the client does not read."""
@@ -109,9 +125,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _stop_timers(self) -> None:
-        self._stop(self._head_timer)
+        self._stop_waiting_for_head()
         self._stop(self._write_timer)
-        self._head_timer = self._write_timer = None
+        self._write_timer = None
 
     @staticmethod
     def _stop(timer: asyncio.TimerHandle | None) -> None:
@@ -121,4 +137,4 @@ class GuardedProtocol(HttpToolsProtocol):
 
 def guarded(bounds: Bounds) -> type[GuardedProtocol]:
     """The protocol with these bounds."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"bounds": bounds})
+    return type("GuardedProtocol", (GuardedProtocol,), {"bounds": bounds, "_without_head": {}})
