@@ -95,7 +95,7 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
     key = (data / "operator.key").read_text().strip()
     with FirstRefusing() as receiver:
         webhook = webhook_to(receiver, port, key)
-        assert pipeline("grant", "acme", "1000", "--credit-type", "credit").exit_code == 0
+        assert pipeline("grant", "globex", "1000", "--credit-type", "credit").exit_code == 0
         bill_what_is_sent(pipeline)
         wait_for(lambda: bool(receiver.taken))
         look_at_the_delivery(receiver, port, key, webhook)
@@ -165,12 +165,12 @@ class FirstRefusing:
 
 
 def webhook_to(receiver: FirstRefusing, port: int, key: str) -> str:
-    """Adds a webhook of acme over HTTP and rotates its secret: the receiver keeps the one before."""
+    """Adds a webhook of globex over HTTP and rotates its secret: the receiver keeps the one before."""
     order = {"url": receiver.url, "events": ["grant.applied"]}
-    status, made = answer(port, key, "POST", "/v1/accounts/acme/webhooks", order)
+    status, made = answer(port, key, "POST", "/v1/accounts/globex/webhooks", order)
     assert status == 201, made
     (receiver.secret,) = made["secrets"]
-    path = f"/v1/accounts/acme/webhooks/{made['webhook_id']}"
+    path = f"/v1/accounts/globex/webhooks/{made['webhook_id']}"
     _, rotated = answer(port, key, "POST", f"{path}/secret")
     assert len(rotated["secrets"]) == 2
     return path
@@ -181,7 +181,7 @@ def look_at_the_delivery(receiver: FirstRefusing, port: int, key: str, webhook: 
     (message,) = receiver.taken
     assert (message["type"], message["data"]["account_id"], message["data"]["credits"]) == (
         "grant.applied",
-        "acme",
+        "globex",
         1_000,
     )
 
