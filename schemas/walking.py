@@ -120,6 +120,7 @@ class Walk:
         return None
 
     def items(self, plan: Plan) -> list[Any]:
+        """The whole array. Not through `slices`: a generator for each costs a billed batch 12 % more."""
         part = plan.parts[0]
         digests = self.digests if plan.is_digested else None
         values: list[Any] = []
