@@ -9,15 +9,24 @@ The module is written for a compiler too: final classes, plain loops, no generat
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Final, final
 
 from schemas.batches import Position
 from schemas.errors import DAMAGED, Undecodable
 from schemas.wire import MAX_INT, MAX_LONG, DamagedBody, read_varint
 
-TEXT, NUMBER, ENUM, BOOLEAN, MAP_OF_NUMBERS, MAP_OF_TEXTS, RECORDS, RECORD = range(8)
-"""How a field is written."""
-LARGEST_INT, LARGEST_LONG = 2 * MAX_INT + 1, 2 * MAX_LONG + 1
+# How a field is written.
+TEXT: Final = 0
+NUMBER: Final = 1
+ENUM: Final = 2
+BOOLEAN: Final = 3
+MAP_OF_NUMBERS: Final = 4
+MAP_OF_TEXTS: Final = 5
+RECORDS: Final = 6
+RECORD: Final = 7
+
+LARGEST_INT: Final = 2 * MAX_INT + 1
+LARGEST_LONG: Final = 2 * MAX_LONG + 1
 """The largest numbers on the wire, where the sign is the last bit."""
 
 
