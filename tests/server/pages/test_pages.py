@@ -358,7 +358,6 @@ class TestSettings:
         (webhook,) = list_webhooks(pages.access, ACCOUNT)
         self.look_at_messages(page, pages, webhook.webhook_id)
         assert owner.axe() == []
-        owner.picture("webhook", whole=True)
         disable_webhook(pages.access, OPERATOR, webhook.webhook_id, "410 Gone")
         owner.open(f"/accounts/{ACCOUNT}")
         expect(page.get_by_role("status")).to_contain_text("410 Gone")
