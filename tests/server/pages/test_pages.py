@@ -7,11 +7,12 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from application.access.authenticator import KeyAuthenticator
 from application.access.errors import KeyRevoked
@@ -22,6 +23,9 @@ from application.commands.grants import GrantOrder, grant_credits
 from cli.demo.example_account import ACCOUNT
 from server.api.usage_text import ROW_COLUMNS
 from streams import clock
+from streams.deliveries.records import Delivery, DeliveryAttempt, DeliveryStatus
+from streams.deliveries.topic import Written
+from streams.log.partitioner import partition_of
 from tests.application.contract import wait_until
 from tests.server.pages.driving import PATIENCE_MS, PHONE, Person, person
 from tests.server.pages.world import ODD, ODD_IDS, OPERATOR, PagesWorld
@@ -350,17 +354,41 @@ class TestSettings:
         assert page.locator("code").inner_text().startswith("whsec_")
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Rotate").click()
-        expect(page.locator("details code")).to_have_count(2)
+        expect(page.locator("#secrets ~ details code")).to_have_count(2)
         (webhook,) = list_webhooks(pages.access, ACCOUNT)
+        self.look_at_messages(page, pages, webhook.webhook_id)
+        assert owner.axe() == []
         disable_webhook(pages.access, OPERATOR, webhook.webhook_id, "410 Gone")
         owner.open(f"/accounts/{ACCOUNT}")
         expect(page.get_by_role("status")).to_contain_text("410 Gone")
         owner.open(f"/accounts/{ACCOUNT}/webhooks/{webhook.webhook_id}")
         assert owner.axe() == []
+        expect(page.get_by_role("button", name="Send")).to_have_count(0)
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Remove").click()
         expect(page.locator("#webhooks")).to_be_visible()
         assert list_webhooks(pages.access, ACCOUNT) == []
+
+    def look_at_messages(self, page: Page, pages: PagesWorld, webhook_id: str) -> None:
+        """A test is sent and refused, which the list shows, and sent again."""
+        messages = page.get_by_role("region", name="What was sent")
+        expect(messages).to_contain_text("No messages")
+        messages.get_by_role("button", name="Send a test").click()
+        expect(messages.locator("tbody tr")).to_contain_text(["webhook.test"])
+        pipeline = pages.server.parts.pipeline
+        partition = partition_of(webhook_id, pipeline.partitions)
+        ((_, made),) = pipeline.delivery_topic.read(partition, 0, pipeline.delivery_topic.bounds(partition)[1])
+        assert isinstance(made, Delivery)
+        attempt = DeliveryAttempt(pages.now, 12, 410, "<i>410 Gone</i>")
+        refused = replace(made, status=DeliveryStatus.FAILED, next_at=None, attempts=(attempt,), tries=1, revision=2)
+        pipeline.delivery_topic.write([Written(partition, refused)])
+        messages.get_by_role("link", name="failed").click()
+        expect(messages.locator("summary").first).to_have_text("1, the last: <i>410 Gone</i>")
+        page.once("dialog", lambda dialog: dialog.accept())
+        messages.get_by_role("button", name="Send again").click()
+        expect(page.locator(".notice")).to_contain_text("is sent again")
+        expect(messages.locator("tbody tr")).to_contain_text(["pending"])
+        expect(messages.locator("summary").first).to_have_text("1, the last: <i>410 Gone</i>")
 
     def test_what_is_wrong_is_named_and_changes_nothing(self, owner: Person, pages: PagesWorld) -> None:
         kind = {"content-type": "application/x-www-form-urlencoded", "origin": "http://localhost"}
