@@ -25,6 +25,7 @@ from local import probes
 from local.ports import free_ports
 from local.record import Record, process_began
 from local.shared import SharedKafka
+from tests.harness import PATIENCE
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -51,7 +52,7 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path, monkeypatch: pytest.M
     run("down")
 
 
-def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline
@@ -261,7 +262,7 @@ def check_that_it_is_started_again(tmp_path: Path, record: Record, name: str, co
     log = tmp_path / ".creditmeter" / "logs" / "up.log"
 
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: f"the {name} runs again" in log.read_text(), 100)
+    wait_for(lambda: f"the {name} runs again" in log.read_text())
 
     second = pid_of(record, command)
     assert second != first
@@ -281,7 +282,7 @@ def test_up_ends_in_order_when_its_kafka_ends(run: Run, tmp_path: Path) -> None:
     record = running(tmp_path)
     worker = pid_of(record, "worker")
     os.kill(pid_of(record, "kafka.Kafka"), signal.SIGKILL)
-    wait_for(lambda: not record.runs(), 120)
+    wait_for(lambda: not record.runs())
     assert re.search(r"Kafka \(pid \d+\) ended by itself", (tmp_path / ".creditmeter" / "logs" / "up.log").read_text())
     assert process_began(worker) is None
     assert not (tmp_path / ".creditmeter" / "up.json").exists()
@@ -309,7 +310,7 @@ def test_a_worker_of_two_processes_starts_and_ends_as_one(pipeline: Run, tmp_pat
         ]
         assert len(members) == 2
         crew.send_signal(signal.SIGTERM)
-        assert crew.wait(40) == 0
+        assert crew.wait(PATIENCE) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in members)
 
 
@@ -321,4 +322,4 @@ def test_when_one_of_two_processes_dies_the_other_ends_too(pipeline: Run, tmp_pa
         keeper = Path(f"/proc/{crew.pid}/task/{crew.pid}/children").read_text().split()[0]
         member = int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
         os.kill(member, signal.SIGKILL)
-        assert crew.wait(40) == 1
+        assert crew.wait(PATIENCE) == 1
