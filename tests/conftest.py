@@ -65,6 +65,14 @@ def pytest_configure() -> None:
             del os.environ[name]
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves files unread where only quick tests are asked for and none is in them: to import them takes as long."""
+    if collection_path.suffix != ".py" or "not slow" not in config.option.markexpr:
+        return None
+    lines = collection_path.read_text(encoding="utf-8").splitlines()
+    return any(line.startswith("pytestmark = ") and "pytest.mark.slow" in line for line in lines) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that need no service first, then the longest, so that none of them is left for one process at the end.
 
