@@ -11,9 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from bench.backlog import batched, single
-from bench.contest import Contestant, Figures, Place, credits_billed, module, outputs, pipeline, race
+from bench.contest import Contestant, Figures, Lines, Place, credits_billed, lines, outputs, race
 from bench.decisions import measure as measure_decisions
 from bench.decisions import report as report_decisions
+from bench.entries import (
+    CEILING,
+    ONE,
+    ONE_INTERPRETED,
+    PEERS,
+    PLAIN,
+    QUIX,
+    STREAMS_AT_LEAST,
+    STREAMS_EXACTLY,
+    TWO,
+    TWO_INTERPRETED,
+    own_entries,
+    peer_entries,
+)  # fmt: skip
 from bench.events import BATCH, PARTITIONS
 from bench.http import measure as measure_http
 from bench.http import report as report_http
@@ -30,26 +44,6 @@ from bench.takeover import report as report_takeover
 from local.start import start_kafka
 from metering.compiled import MODE
 from schemas.codec import Codec
-
-PLAIN = "plain Faust, one event a message"
-ONE = "this pipeline, one process"
-TWO = "this pipeline, two processes"
-CEILING = "the same loop without Faust"
-
-ONE_INTERPRETED = "the same, one interpreted process"
-TWO_INTERPRETED = "the same, two interpreted processes"
-
-CONTESTANTS = {
-    PLAIN: module("bench.plain_faust"),
-    ONE: pipeline(1),
-    CEILING: module("bench.ceiling"),
-    TWO: pipeline(2),
-}
-if MODE.is_compiled:
-    CONTESTANTS |= {
-        ONE_INTERPRETED: pipeline(1, interpreted=True),
-        TWO_INTERPRETED: pipeline(2, interpreted=True),
-    }
 
 
 def main() -> int:
@@ -101,17 +95,21 @@ def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[st
     plain_count = options.plain_events // BATCH // PARTITIONS * PARTITIONS
     _say(f"making {batch_count * BATCH:,} events; plain Faust gets the first {plain_count * BATCH:,} of them")
     work, plain_work = batched(batch_count, codec), single(plain_count, codec)
-    wanted = [title for title in CONTESTANTS if not options.only or any(word in title for word in options.only)]
+    entries = own_entries() | (peer_entries(place.folder) if options.peers else {})
+    wanted = [title for title in entries if not options.only or any(word in title for word in options.only)]
     figures: dict[str, list[Figures]] = {title: [] for title in wanted}
     digests: dict[str, str] = {}
+    bills: dict[str, Lines] = {}
     for number in range(options.rounds):
         for index, title in enumerate(wanted):
             prefix = f"bench-{number}-{index}"
-            contestant = Contestant(prefix, title, CONTESTANTS[title])
+            contestant = Contestant(prefix, title, entries[title])
             found = race(contestant, place, plain_work if title == PLAIN else work, codec)
             figures[title].append(found)
             _say(f"{title}: {found.rate:,.0f} events/s, {found.cpu_micros:.0f} µs CPU an event")
-            if title != PLAIN:
+            if title in PEERS:
+                bills[f"{title}, round {number + 1}"] = lines(place, prefix, codec)
+            elif title != PLAIN:
                 digests[prefix] = outputs(place, prefix)
             elif number == 0:
                 plain_credits = credits_billed(place, prefix, codec, 0)
@@ -121,6 +119,10 @@ def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[st
         batch_credits = credits_billed(place, next(iter(digests)), codec, plain_count)
         if plain_credits != batch_credits:
             raise SystemExit(f"plain Faust charged {plain_credits:,} credits, the pipeline {batch_credits:,}")
+    if bills:
+        if digests:
+            bills = {"this pipeline": lines(place, next(iter(digests)), codec), **bills}
+        _compare(bills)
     middle = {title: _middle(each) for title, each in figures.items()}
     latency = None
     if ONE in middle and options.latency:
@@ -128,6 +130,14 @@ def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[st
         _say(f"latency: {rate:,.0f} events/s for {options.latency:.0f} s, worker and loader at work")
         latency = measure_latency(place, codec, rate, options.latency)
     return _reported(middle, latency)
+
+
+def _compare(bills: dict[str, Lines]) -> None:
+    """Ends the run unless all charged the same credits, by the same lines."""
+    for name, bill in bills.items():
+        _say(f"{name}: {bill.credits:,} credits in {bill.lines:,} lines, sha256 {bill.digest[:16]}")
+    if len(set(bills.values())) > 1:
+        raise SystemExit("the peers' bills differ: no figure of this run counts")
 
 
 def _over_http(place: Place, codec: Codec, seconds: float) -> dict[str, Any]:
@@ -141,7 +151,10 @@ def _reported(middle: dict[str, Figures], latency: Latency | None) -> dict[str, 
     compared = ratios(
         middle, (("pipeline / plain Faust", ONE, PLAIN, 8.0), ("pipeline / ceiling", ONE, CEILING, 0.75),
                  ("two processes / one", TWO, ONE, 1.6), ("one compiled / interpreted", ONE, ONE_INTERPRETED, 1.2),
-                 ("two compiled / interpreted", TWO, TWO_INTERPRETED, 1.2))
+                 ("two compiled / interpreted", TWO, TWO_INTERPRETED, 1.2),
+                 ("two processes / Streams, exactly", TWO, STREAMS_EXACTLY, 2.0),
+                 ("two processes / Streams, at least", TWO, STREAMS_AT_LEAST, 1.0),
+                 ("one process / Quix Streams", ONE, QUIX, 1.0))
     )  # fmt: skip
     print_table(middle, compared, latency)
     return {
@@ -166,6 +179,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1, help="run all contestants so many times; medians are shown")
     parser.add_argument("--latency", type=float, default=25.0, metavar="SECONDS", help="0: leave it out")
     parser.add_argument("--only", action="append", metavar="WORD", help="contestants with this word in their title")
+    parser.add_argument(
+        "--peers", action="store_true", help="Kafka Streams and Quix Streams too, fetched when they are not"
+    )
     parser.add_argument("--memory", type=int, default=0, metavar="MILLIONS", help="only the worker's memory, so long")
     parser.add_argument(
         "--takeover", type=float, default=0, metavar="MILLIONS", help="only how long a start on an empty disk takes"
