@@ -42,12 +42,14 @@ class Entry:
 
     ``group``: its consumer group, by its topics' prefix; None: one process has all partitions.
     ``progress``: what counts as done. ``warm_up``: the share of all outputs that it writes before it is watched.
+    ``is_slow``: takes its time, and gets the first of the work only.
     """
 
     start: Start
     group: Callable[[str], str] | None = None
     progress: Progress = Progress.OUTPUTS
     warm_up: float = 0.0
+    is_slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,9 +186,10 @@ def credits_billed(place: Place, prefix: str, codec: Codec, messages: int) -> in
     )
 
 
-def lines(place: Place, prefix: str, codec: Codec) -> Lines:
-    """The billed lines of all that was billed, by the order of what caused them, whatever stands beside the lines."""
-    batches = [codec.decode(value)[1] for _, _, value in _billed(place, prefix)]
+def lines(place: Place, prefix: str, codec: Codec, messages: int) -> Lines:
+    """The lines for the first so many messages, in the order of what caused them, whatever stands beside the lines."""
+    last = messages // PARTITIONS  # the price book is at offset 0
+    batches = [codec.decode(value)[1] for _, offset, value in _billed(place, prefix) if offset <= last]
     batches.sort(key=lambda batch: (batch["source_partition"], batch["source_offset"], batch["part"]))
     digest = hashlib.sha256()
     count = credits_ = 0

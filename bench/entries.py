@@ -52,5 +52,5 @@ def peer_entries(folder: Path) -> dict[str, Entry]:
     return {
         STREAMS_EXACTLY: Entry(exactly, streams.application, Progress.COMMITS, _JAVA_WARM_UP),
         STREAMS_AT_LEAST: Entry(at_least, streams.application, warm_up=_JAVA_WARM_UP),
-        QUIX: Entry(quix_streams.quix_streams(), progress=Progress.SPREAD_OUTPUTS),
+        QUIX: Entry(quix_streams.quix_streams(), progress=Progress.SPREAD_OUTPUTS, is_slow=True),
     }

@@ -56,6 +56,29 @@ class Table:
         self._state.set([self._kind, key], value)
 
 
+class Rating:
+    """What happens to a message."""
+
+    def __init__(self, schemas: Path) -> None:
+        self._events, self._book, self._lines = (
+            Format(schemas / f"{name}.avsc") for name in ("RequestBatch", "PriceBook", "BilledBatch")
+        )
+
+    def has_events(self, value: bytes) -> bool:
+        """Not so a price book: its prices stand in bench.rules. A message that is neither is an error."""
+        if not value.startswith((self._events.header, self._book.header)):
+            raise ValueError("a message that is neither a price book nor events of this version")
+        return value.startswith(self._events.header)
+
+    def rate(self, value: bytes, state: State) -> bytes:
+        """The message with the lines of the events."""
+        meter = Meter(*(Table(state, kind) for kind in ("seen", "claim", "balance", "newest")))
+        place = message_context()
+        batch = {"source_partition": place.partition, "source_offset": place.offset, "part": 0, "parts": 1}
+        lines = [line for event in self._events.decode(value)["events"] for line in meter.rate(event)]
+        return self._lines.encode({**batch, "events": lines})
+
+
 def make_app(bootstrap: str, requests: str, billed: str, application: str, folder: str, schemas: str) -> Application:
     app = Application(
         bootstrap,
@@ -67,28 +90,11 @@ def make_app(bootstrap: str, requests: str, billed: str, application: str, folde
         consumer_extra_config={"max.partition.fetch.bytes": 4 << 20},
         producer_extra_config={"acks": "all", "compression.type": "lz4", "linger.ms": 5, "batch.size": 1 << 20},
     )
-    events, book, lines = (
-        Format(Path(schemas, f"{name}.avsc")) for name in ("RequestBatch", "PriceBook", "BilledBatch")
-    )
-
-    def is_no_book(value: bytes) -> bool:
-        """Its prices stand in bench.rules. A message that is neither is an error, not passed over."""
-        if not value.startswith((events.header, book.header)):
-            raise ValueError("a message that is neither a price book nor events of this version")
-        return value.startswith(events.header)
-
-    def rate(value: bytes, state: State) -> bytes:
-        tables = (Table(state, kind) for kind in ("seen", "claim", "balance", "newest"))
-        meter = Meter(*tables)
-        place = message_context()
-        batch = {"source_partition": place.partition, "source_offset": place.offset, "part": 0, "parts": 1}
-        charged = [line for event in events.decode(value)["events"] for line in meter.rate(event)]
-        return lines.encode({**batch, "events": charged})
-
+    rating = Rating(Path(schemas))
     source = app.topic(requests, key_deserializer="bytes", value_deserializer="bytes")
     sink = app.topic(billed, key_serializer="bytes", value_serializer="bytes")
     # Messages have no key, so that all rows of a partition have one prefix: accounts are in the keys of the tables.
-    app.dataframe(source).filter(is_no_book).apply(rate, stateful=True).to_topic(sink)
+    app.dataframe(source).filter(rating.has_events).apply(rating.rate, stateful=True).to_topic(sink)
     return app
 
 
