@@ -39,7 +39,7 @@ $(INSTALLED): pyproject.toml client/pyproject.toml constraints.txt
 	touch $@
 
 # After an edit of a hot module, tests and lint run without a build: it is interpreted then, and says so.
-$(COMPILED): $(INSTALLED) setup.py $(wildcard metering/compiled/*.py metering/*.py schemas/*.py)
+$(COMPILED): $(INSTALLED) setup.py $(wildcard metering/compiled/*.py metering/*.py schemas/*.py streams/rating/*.py)
 	@if ! $(BIN)/python -m metering.compiled >/dev/null; then
 		echo "Compiling the hot modules anew (up to a minute) ..." >&2
 		mkdir -p build
@@ -66,7 +66,7 @@ test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, AR
 	$(PYTEST) $(ARGS)
 
 .PHONY: test-quick
-test-quick: $(INSTALLED) ## Run the tests that need neither a service nor ten seconds: a minute, for everyday work (ARGS as above)
+test-quick: $(INSTALLED) ## Run the pure tests and the contracts over memory: a minute, for everyday work (ARGS as above)
 	@$(PYTEST) -n 2 -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
 
 .PHONY: lint
@@ -124,6 +124,6 @@ down: venv ## Stop what `make up` started; its data stays
 .PHONY: clean
 clean: ## Remove what the tools leave behind, the compiled modules too; .venv and all data stay
 	@echo "Removing caches and build leftovers ..." >&2
-	rm -f $(COMPILED) metering/compiled/built.json metering/compiled/*.so metering/*.so schemas/*.so
+	rm -f $(COMPILED) metering/compiled/built.json metering/compiled/*.so metering/*.so schemas/*.so streams/rating/*.so
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,7 +1,9 @@
-"""Customers' reads over many rows: `python -m bench.usage_reads [--rows N] [--folder DIR]`.
+"""Customers' reads over many rows: `python -m bench.usage_reads [--rows N] [--folder DIR] [--accounts-alone]`.
 
 Rows are made by SQL in an embedded store: a year of lines, one row in five of one account, one in twenty late, and
-refunds of one charged line in two hundred. Each question is asked several times, by one client, as the server asks it.
+refunds of one charged line in two hundred. Beside them are the newest rows of an account for every fifty lines: two
+balances, settings, an open grant, and holds that are over, of the large account ten thousand. Each question is asked
+several times, by one client, as the server asks it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from application.accounts.plan import AccountPlans
+from application.accounts.snapshot import account_snapshot
+from application.accounts.standing import account_standing
 from application.usage.aggregation import AggregationQuery, aggregate
 from application.usage.as_of import Positions
 from application.usage.buckets import Granularity
@@ -28,6 +33,7 @@ from application.usage.store import SinkUsage
 from bench.machine import cpu_seconds
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
+from sinks.rows import LAST_TIME
 from sinks.sink import Limits
 from streams.loading.positions import Loaded, SinkPositions
 from streams.log.topics import TopicNames
@@ -35,6 +41,7 @@ from streams.log.topics import TopicNames
 BEGIN, YEAR = 1_764_115_200_000, 365 * DAY
 AT_ONCE = 1_000_000
 TIMES = 30
+LINES_OF_ACCOUNT = 50
 NAMES = TopicNames()
 COLUMNS = """account_id, day, event_id, line, occurred_at, endpoint, channel, outcome, request_id, actor, user_id, ip,
     domain, plan, quantity_names, quantity_values, attribute_names, attribute_values, decision, charge, feature, action,
@@ -82,11 +89,34 @@ SELECT account_id, toDate32(requested_at) AS day, concat('r-', event_id) AS refu
 FROM billed_rows WHERE decision = 'charged' AND cityHash64(event_id, 77) % 200 = 0"""
 
 
+ACCOUNTS = (
+    """(SELECT 'big' AS account_id UNION ALL SELECT concat('account-', toString(number)) FROM numbers({count}))"""
+)
+NEWEST_BALANCES = """INSERT INTO latest_balance_rows
+SELECT account_id, ['credit', 'email'][kind + 1] AS credit_type, 'billed_rows' AS origin, 1000000 AS balance_after,
+    fromUnixTimestamp64Milli(toInt64({end}), 'UTC') AS at, 0 AS source_partition, {turn} AS source_offset,
+    0 AS position, {turn} AS version
+FROM {accounts} ARRAY JOIN [0, 1] AS kind"""
+NEWEST_OF_KIND = """INSERT INTO current_rows
+SELECT account_id, fromUnixTimestamp64Milli(toInt64({ends}), 'UTC') AS ends, '{kind}' AS kind,
+    concat('{kind}-', toString(place)) AS id, '{status}' AS status, ['credit'] AS credit_types,
+    [toInt64(1000000)] AS amounts, emptyArrayString() AS charged_types, emptyArrayInt64() AS charged_amounts,
+    1000000 AS balance_after, if('{kind}' = 'settings', 'pro', NULL) AS plan,
+    if('{kind}' = 'settings', fromUnixTimestamp64Milli(toInt64({begin}), 'UTC'), NULL) AS plan_started_at,
+    NULL AS plan_ends_at, '' AS reason, fromUnixTimestamp64Milli(toInt64({begin}), 'UTC') AS at, 0 AS source_partition,
+    {turn} AS source_offset, place AS position, {turn} AS version
+FROM {accounts} ARRAY JOIN range(if(account_id = 'big', {of_big}, {of_each})) AS place"""
+VIEW = "SELECT * FROM balances WHERE account_id = {account:String}"
+TURNS = 3
+"""How often every newest row was loaded: of rows with equal keys the highest version counts, merged or not."""
+
+
 def main() -> None:
     """Makes the rows where the folder has none, and prints p50, p99 and CPU of each question."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--accounts-alone", action="store_true", help="ask only how accounts stand")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="creditmeter-usage-"))
     sink = EmbeddedSink(folder)
@@ -98,7 +128,11 @@ def main() -> None:
     counted = "SELECT count(), countIf(account_id = 'big') FROM billed_rows"
     print("rows, of the account:", sink.query(counted, limits=Limits()).rows[0])
     store = SinkUsage(sink, Limits(seconds=60))
-    ask_all(UsageReader(store, Positions(store, NAMES, 1), CursorKeys([b"bench"])))
+    reader = UsageReader(store, Positions(store, NAMES, 1), CursorKeys([b"bench"]))
+    print(f"{'question':44} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>8}")
+    ask_accounts(reader)
+    if not arguments.accounts_alone:
+        ask_all(reader)
     sink.close()
 
 
@@ -108,13 +142,38 @@ def make_rows(sink: EmbeddedSink, rows: int) -> None:
         count = min(AT_ONCE, rows - first)
         sink.execute(LINES.format(columns=COLUMNS, begin=BEGIN, year=YEAR, rows=rows, first=first, count=count))
     sink.execute(REFUNDS)
+    make_newest_rows(sink, rows // LINES_OF_ACCOUNT)
+
+
+def make_newest_rows(sink: EmbeddedSink, count: int) -> None:
+    """What the loader keeps beside the lines: a few rows of each of so many accounts and of the large one."""
+    end = BEGIN + YEAR
+    common = {"accounts": ACCOUNTS.format(count=count), "begin": BEGIN, "end": end}
+    for turn in range(1, TURNS + 1):
+        sink.execute(NEWEST_BALANCES.format(turn=turn, **common))
+        for kind, status, ends, of_big, of_each in (
+            ("settings", "allow", LAST_TIME, 1, 1),
+            ("grant", "applied", LAST_TIME, 1, 1),
+            ("hold", "settled", BEGIN, 10_000, 3),
+        ):
+            names = {"kind": kind, "status": status, "ends": ends, "of_big": of_big, "of_each": of_each}
+            sink.execute(NEWEST_OF_KIND.format(turn=turn, **names, **common))
+
+
+def ask_accounts(reader: UsageReader) -> None:
+    """What is asked of one account as it stands now."""
+    store, end = reader.store, BEGIN + YEAR
+    for name in ("big", "account-777"):
+        timed(f"{name}: plan", lambda name=name: AccountPlans(store).of(name))
+        timed(f"{name}: balances, settings, grants", lambda name=name: account_snapshot(store, name, 0))
+        timed(f"{name}: as GET shows it", lambda name=name: account_standing(reader, UsageScope(name), end))
+        timed(f"{name}: the view balances", lambda name=name: store.rows(VIEW, {"account": name}), times=10)
 
 
 def ask_all(reader: UsageReader) -> None:
     """Every question, and how long it takes."""
     scope, end = UsageScope("big"), BEGIN + YEAR
     plain = HistoryQuery(scope)
-    print(f"{'question':44} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>8}")
     timed("history: first page", lambda: reader.page(plain))
     timed("history: first page with refunds", lambda: reader.page(replace(plain, refunds=True)))
     for name, day in (("middle", 180), ("last", 2)):
@@ -151,7 +210,7 @@ def timed(name: str, ask: Callable[[], object], times: int = TIMES) -> None:
     walls.sort()
     mean = (_cpu_seconds() - cpu) / times * 1_000
     print(
-        f"{name:44} {walls[len(walls) // 2]:8.0f} {walls[min(len(walls) - 1, len(walls) * 99 // 100)]:8.0f} {mean:8.0f}"
+        f"{name:44} {walls[len(walls) // 2]:8.1f} {walls[min(len(walls) - 1, len(walls) * 99 // 100)]:8.1f} {mean:8.1f}"
     )
 
 

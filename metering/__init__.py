@@ -1,6 +1,6 @@
 """What a credit is: prices, subjects, windows, balances, and the account's state machine.
 
-Standard library and `idna` only, no clock, no I/O. Start at `metering.machine.apply`.
+Standard library, `idna` and the compiler's types of integers only, no clock, no I/O. Start at `metering.machine.apply`.
 """
 
 import metering.compiled  # noqa: F401 - first of all: it decides how the modules below are loaded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from metering.balances import NEVER, Balance, OpenGrant
 from metering.holds import Hold, OpenHolds
@@ -18,7 +18,7 @@ from metering.records import (
 )
 from metering.store import ACCOUNT, CLAIM, COMMAND_ID, EVENT, HOLD, account_prefix
 
-BEGINNING = -(2**63)
+BEGINNING: Final = -(2**63)
 """The stream time of an account that has accepted nothing yet (ms)."""
 
 

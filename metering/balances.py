@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from metering.records import MAX_LONG, GrantUse
 
-NEVER = MAX_LONG + 1
+NEVER: Final = MAX_LONG + 1
 """Sorts after every possible expiry: a grant without one."""
 
 

@@ -6,11 +6,11 @@
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from metering.windows import DAY_MS, Window
 
-ATTRIBUTE = "attributes."  # what the name of an attribute begins with in `when` and in `unique.by`
+ATTRIBUTE: Final = "attributes."  # what the name of an attribute begins with in `when` and in `unique.by`
 _REMEMBERED = 8_192
 
 

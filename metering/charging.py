@@ -7,7 +7,7 @@ and the hold.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, final
 
 from metering.account import Account
 from metering.book import Charge, Version
@@ -31,32 +31,51 @@ from metering.state import State
 from metering.validation import check_event
 
 # Looked up once: on Python 3.11 getting a member of an enum takes as long as calling a function.
-_BILLED = Kind.BILLED
-_CHARGED, _DUPLICATE = Decision.CHARGED, Decision.DUPLICATE
-_PROCESSED, _REJECT = Outcome.PROCESSED.value, OnEmpty.REJECT.value
+_BILLED: Final = Kind.BILLED
+_CHARGED: Final = Decision.CHARGED
+_DUPLICATE: Final = Decision.DUPLICATE
+_PROCESSED: Final = Outcome.PROCESSED.value
+_REJECT: Final = OnEmpty.REJECT.value
 
-_BLANK = blank_line()
+_BLANK: Final = blank_line()
 
 
-class Line(NamedTuple):
+@final
+class Line:
     """One charge for one event as decided, before any balance has moved. ``cost`` in credits; 0 unless it costs.
 
     A line that is to make a claim has the tail of its key, and the owners found under that key.
     """
 
-    charge: Charge | None
-    decision: Decision
-    units: int = 0
-    unit_credits: int = 0
-    cost: int = 0
-    owner_event_id: str | None = None
-    window_ends_at: int | None = None
-    claim: bytes | None = None
-    owners: Sequence[Owner] = ()
+    __slots__ = (
+        "charge", "claim", "cost", "decision", "owner_event_id", "owners", "unit_credits", "units", "window_ends_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        charge: Charge | None,
+        decision: Decision,
+        units: int = 0,
+        unit_credits: int = 0,
+        cost: int = 0,
+        owner_event_id: str | None = None,
+        window_ends_at: int | None = None,
+        claim: bytes | None = None,
+        owners: Sequence[Owner] = (),
+    ) -> None:
+        self.charge = charge
+        self.decision = decision
+        self.units = units
+        self.unit_credits = unit_credits
+        self.cost = cost
+        self.owner_event_id = owner_event_id
+        self.window_ends_at = window_ends_at
+        self.claim = claim
+        self.owners = owners
 
 
-NOT_BILLABLE = Line(None, Decision.NOT_BILLABLE)
-UNPRICED = Line(None, Decision.UNPRICED)
+NOT_BILLABLE: Final = Line(None, Decision.NOT_BILLABLE)
+UNPRICED: Final = Line(None, Decision.UNPRICED)
 
 
 def apply_request(
@@ -136,7 +155,8 @@ def _decide(
 
 
 def _price(state: State, account: Account, event: Record, charge: Charge, unit_credits: int) -> Line:
-    units = 1 if charge.per is None else event["quantities"].get(charge.per, 0)
+    quantities: dict[str, int] = event["quantities"]
+    units = 1 if charge.per is None else quantities.get(charge.per, 0)
     if units == 0:
         return Line(charge, Decision.NOTHING_FOUND, units, unit_credits)
     if unit_credits == 0:
@@ -147,8 +167,8 @@ def _price(state: State, account: Account, event: Record, charge: Charge, unit_c
     tail = claim_key(charge, unique, event)
     if tail is None:
         return Line(charge, Decision.MISSING_SUBJECT, units, unit_credits)
-    occurred_at = event["occurred_at"]
-    owners = state.get(account.claim_prefix + tail) or ()
+    occurred_at: int = event["occurred_at"]
+    owners: Sequence[Owner] = state.get(account.claim_prefix + tail) or ()
     if owners:
         stream_time = max(account.stream_time, occurred_at)
         owner = owner_of(owners, unique.window, occurred_at, account.horizon(state.accept_window, stream_time))

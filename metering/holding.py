@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from metering.account import Account
 from metering.holds import Hold
@@ -23,7 +24,7 @@ from metering.state import State
 MAX_OPEN_HOLDS = 10_000
 """Open holds of one account: its row keeps them, and memory has to stay bounded."""
 
-_REJECT = OnEmpty.REJECT.value
+_REJECT: Final = OnEmpty.REJECT.value
 
 
 def apply_hold(
@@ -110,7 +111,7 @@ def takes_beyond_long(
     return False
 
 
-_NEAR_THE_END = MAX_LONG // 2
+_NEAR_THE_END: Final = MAX_LONG // 2
 """Credits. Open holds of an account cannot set aside more than 10,000 times 10^12 of a type, far less than this."""
 
 

@@ -9,24 +9,24 @@ are integer credits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Final, TypedDict, final
 
-MAX_LONG = 2**63 - 1
-YEAR_2000 = 946_684_800_000
+MAX_LONG: Final = 2**63 - 1
+YEAR_2000: Final = 946_684_800_000
 """Earliest time a command may carry (ms): anything earlier is seconds sent by mistake."""
-LAST_INSTANT = 253_402_300_799_999
+LAST_INSTANT: Final = 253_402_300_799_999
 """Latest time a command may carry, the last ms of the year 9999: anything later is microseconds, or "never"."""
-MAX_ID = 128
+MAX_ID: Final = 128
 """Longest id, in characters."""
-MAX_GRANT = 10**12
+MAX_GRANT: Final = 10**12
 """Largest grant, and most that a hold sets aside of one credit type, in credits."""
-MAX_HOLD_TYPES = 8
+MAX_HOLD_TYPES: Final = 8
 """Most credit types of one hold."""
-MAX_HOLD_MS = 30 * 86_400_000
+MAX_HOLD_MS: Final = 30 * 86_400_000
 """Longest that a hold lasts: from held_at to expires_at, in ms."""
-REFUND_GRANT_PREFIX = "refund:"
+REFUND_GRANT_PREFIX: Final = "refund:"
 """Grant ids that begin so are reserved for grants made by refunds."""
 
 
@@ -139,15 +139,28 @@ class Kind(StrEnum):
 Record = dict[str, Any]
 
 
-class Output(NamedTuple):
+@final
+class Output:  # noqa: PLW1641 -- it has no hash: its record may change
     """One thing that a command caused. ``record`` has the fields of the kind's Avro record.
 
     A dead letter's record holds what the machine knows: reason, field, detail, command, account_id, id. A repeat's:
-    command, account_id, id, index, same_content, first_offset, first_index.
+    command, account_id, id, index, same_content, first_offset, first_index. ``kind, record = output`` takes it apart.
     """
 
-    kind: Kind
-    record: Record
+    __slots__ = ("kind", "record")
+
+    def __init__(self, kind: Kind, record: Record) -> None:
+        self.kind = kind
+        self.record = record
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.kind, self.record))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Output) and self.kind == other.kind and self.record == other.record
+
+    def __repr__(self) -> str:
+        return f"Output({self.kind!r}, {self.record!r})"
 
 
 class GrantUse(TypedDict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Protocol
 
 from metering.account import Account
 from metering.book import DEFAULT_LIMITS, Book
@@ -19,20 +19,35 @@ from metering.store import BOOK_KEY, Store, Value
 ReadBook = Callable[[str], Book]
 """Reads a price book's YAML; raises ValueError (all mistakes in it). Lives outside: this package reads no YAML."""
 
-ACCOUNTS_AT_HAND = 20_000
+
+class Packing(Protocol):
+    """How a store packs its values. They come back equal, tuples as lists."""
+
+    @property
+    def pack(self) -> Callable[[Value], bytes]: ...
+
+    @property
+    def unpack(self) -> Callable[[bytes], Value]: ...
+
+
+ACCOUNTS_AT_HAND: Final = 20_000
 """Live accounts kept between two writes."""
 
 
 class State:
     """State of one partition (or one file): a `Store`, and over it the changes not written yet.
 
-    Not safe after an exception other than those it documents: throw the State away and build it anew.
+    ``packing``: how the store packs its values; then `changes` gives them packed. Packed as soon as they are put, they
+    take no second look and less memory. Not safe after an exception other than those it documents: throw the State
+    away and build it anew.
     """
 
-    def __init__(self, store: Store, read_book: ReadBook | None = None) -> None:
+    def __init__(self, store: Store, read_book: ReadBook | None = None, packing: Packing | None = None) -> None:
         self.store = store
         self._read_book = read_book
-        self._changes: dict[bytes, Value | None] = {}
+        self._pack = None if packing is None else packing.pack
+        self._unpack = None if packing is None else packing.unpack
+        self._changes: dict[bytes, Any] = {}
         self._accounts: dict[str, Account] = {}
         self._touched: set[str] = set()
         # How late an event may come and how far ahead of the log's clock a command's time may be (ms), by the book in
@@ -46,14 +61,14 @@ class State:
 
     def get(self, key: bytes) -> Value | None:
         """The value under ``key`` as everything decided so far leaves it."""
-        changes = self._changes
-        if key in changes:
-            return changes[key]
-        return self.store.get(key)
+        if key not in self._changes:
+            return self.store.get(key)
+        value = self._changes[key]
+        return value if value is None or self._unpack is None else self._unpack(value)
 
     def put(self, key: bytes, value: Value | None) -> None:
         """Sets the value under ``key``; None deletes."""
-        self._changes[key] = value
+        self._changes[key] = value if value is None or self._pack is None else self._pack(value)
 
     def account(self, account_id: str) -> Account:
         """The live account, to be changed in place only after `touch`."""
@@ -104,11 +119,14 @@ class State:
         kept: dict[str, Any] = {"book_id": book_id, "yaml": record["yaml"], "published_at": record["published_at"]}
         self.put(BOOK_KEY, kept)
 
-    def changes(self) -> dict[bytes, Value | None]:
-        """Everything to be written: rows put, and the rows of accounts touched."""
+    def changes(self) -> dict[bytes, Any]:
+        """Everything to be written: rows put, and the rows of accounts touched; packed where the state has a packing.
+
+        None deletes.
+        """
         for account_id in self._touched:
             account = self._accounts[account_id]
-            self._changes[account.key] = account.packed()
+            self.put(account.key, account.packed())
         return self._changes
 
     def commit(self) -> None:

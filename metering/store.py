@@ -7,11 +7,15 @@ Values are plain data (integers, strings, bytes, lists, dictionaries, None) and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 Value = Any
 
-ACCOUNT, EVENT, HOLD, CLAIM, COMMAND_ID = b"a", b"e", b"h", b"c", b"i"
+ACCOUNT: Final = b"a"
+EVENT: Final = b"e"
+HOLD: Final = b"h"
+CLAIM: Final = b"c"
+COMMAND_ID: Final = b"i"
 """The tables. What a row holds (times in ms; offset, index and digest tell where the command stood and what it held,
 None where they are not known):
 
@@ -22,7 +26,7 @@ None where they are not known):
 - CLAIM, by charge and subject: owners as `metering.claims` lists them
 - COMMAND_ID, by the kind of command and its id: [offset, index, digest]; 1 in the first format
 """
-BOOK_KEY = b"b"
+BOOK_KEY: Final = b"b"
 """The price book in force: {book_id, yaml, published_at}."""
 
 

@@ -7,7 +7,7 @@ already) or from JSON (anything is possible), so every check looks at types too.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from metering.records import (
     LAST_INSTANT,
@@ -24,21 +24,21 @@ from metering.records import (
 )
 from metering.subjects import canonical_domain, canonical_ip
 
-MAX_TEXT = 256
-MAX_REASON = 1_024
-MAX_ATTRIBUTE = 1_024
-MAX_ENTRIES = 32
-MAX_QUANTITY = 10**9
+MAX_TEXT: Final = 256
+MAX_REASON: Final = 1_024
+MAX_ATTRIBUTE: Final = 1_024
+MAX_ENTRIES: Final = 32
+MAX_QUANTITY: Final = 10**9
 
-_OUTCOMES = frozenset(str(outcome) for outcome in Outcome)
+_OUTCOMES: Final = frozenset(str(outcome) for outcome in Outcome)
 _ON_EMPTY = frozenset(str(choice) for choice in OnEmpty)
 
 EVENT_FIELDS = (
     "event_id", "account_id", "occurred_at", "endpoint", "channel", "outcome", "request_id", "actor", "user_id", "ip",
     "domain", "plan", "hold_id", "keeps_hold", "quantities", "attributes",
 )  # fmt: skip
-_EVENT_FIELDS = frozenset(EVENT_FIELDS)
-_OPTIONAL_TEXTS = ("request_id", "actor", "user_id", "ip", "domain", "plan")
+_EVENT_FIELDS: Final = frozenset(EVENT_FIELDS)
+_OPTIONAL_TEXTS: Final = ("request_id", "actor", "user_id", "ip", "domain", "plan")
 _REFUND_FIELDS = frozenset(("refund_id", "account_id", "event_id", "charge", "credits", "reason", "requested_at"))
 _HOLD_FIELDS = frozenset(("hold_id", "account_id", "credits", "held_at", "expires_at", "reason"))
 _GRANT_FIELDS = frozenset(
@@ -51,48 +51,49 @@ _BOOK_FIELDS = frozenset(("book_id", "yaml", "published_at"))
 
 def check_event(event: Record) -> str | None:
     """The first bad field of a request event, or None."""
-    get = event.get
-    for field, longest in (("event_id", MAX_ID), ("account_id", MAX_ID)):
-        text = get(field)
-        if type(text) is not str or not 0 < len(text) <= longest or not (text.isascii() or _is_encodable(text)):
-            return field
-    occurred_at = get("occurred_at")
-    if type(occurred_at) is not int or not YEAR_2000 <= occurred_at <= LAST_INSTANT:
+    if not _is_text(event.get("event_id"), MAX_ID):
+        return "event_id"
+    if not _is_text(event.get("account_id"), MAX_ID):
+        return "account_id"
+    if not _is_time(event.get("occurred_at")):
         return "occurred_at"
-    for field in ("endpoint", "channel"):
-        text = get(field)
-        if type(text) is not str or not 0 < len(text) <= MAX_TEXT or not (text.isascii() or _is_encodable(text)):
-            return field
-    outcome = get("outcome")
+    if not _is_text(event.get("endpoint"), MAX_TEXT):
+        return "endpoint"
+    if not _is_text(event.get("channel"), MAX_TEXT):
+        return "channel"
+    outcome = event.get("outcome")
     if type(outcome) is not str or outcome not in _OUTCOMES:
         return "outcome"
     for field in _OPTIONAL_TEXTS:
-        text = get(field, "")
+        text = event.get(field, "")
         if text is None:  # most are absent: there is nothing to bring to a plain form
             continue
         if text == "":
             event[field] = None
-        elif (
-            type(text) is not str
-            or len(text) > MAX_TEXT
-            or not (text.isascii() or _is_encodable(text))
-            or (field == "ip" and canonical_ip(text) is None)
-            or (field == "domain" and canonical_domain(text) is None)
-        ):
+        elif not _is_text(text, MAX_TEXT) or not _is_subject(field, text):
             return field
-    if get("hold_id", "") is not None or get("keeps_hold") is not False:  # few events name a hold
+    if event.get("hold_id", "") is not None or event.get("keeps_hold") is not False:  # few events name a hold
         bad = _check_hold_of_event(event)
         if bad is not None:
             return bad
-    if get("quantities") is None:
+    quantities = event.get("quantities")
+    if quantities is None:
         event["quantities"] = {}
-    elif not _are_quantities(event["quantities"]):
+    elif not _are_quantities(quantities):
         return "quantities"
-    if get("attributes") is None:
+    attributes = event.get("attributes")
+    if attributes is None:
         event["attributes"] = {}
-    elif not _are_attributes(event["attributes"]):
+    elif not _are_attributes(attributes):
         return "attributes"
     return None if len(event) == len(_EVENT_FIELDS) else _unknown(event, _EVENT_FIELDS)
+
+
+def _is_subject(field: str, text: str) -> bool:
+    """Whether an address is one, and a domain; other fields may be any text."""
+    if field == "ip":
+        return canonical_ip(text) is not None
+    return field != "domain" or canonical_domain(text) is not None
 
 
 def _check_hold_of_event(event: Record) -> str | None:
@@ -253,7 +254,7 @@ def _are_quantities(quantities: Any) -> bool:
     if type(quantities) is not dict or len(quantities) > MAX_ENTRIES:
         return False
     for name, amount in quantities.items():
-        if type(name) is not str or not 0 < len(name) <= MAX_TEXT or not (name.isascii() or _is_encodable(name)):
+        if not _is_text(name, MAX_TEXT):
             return False
         if type(amount) is not int or not 0 <= amount <= MAX_QUANTITY:
             return False
@@ -264,7 +265,7 @@ def _are_attributes(attributes: Any) -> bool:
     if type(attributes) is not dict or len(attributes) > MAX_ENTRIES:
         return False
     for name, text in attributes.items():
-        if type(name) is not str or not 0 < len(name) <= MAX_TEXT or not (name.isascii() or _is_encodable(name)):
+        if not _is_text(name, MAX_TEXT):
             return False
         if type(text) is not str or len(text) > MAX_ATTRIBUTE or not (text.isascii() or _is_encodable(text)):
             return False

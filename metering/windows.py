@@ -6,11 +6,11 @@ Every time is an integer of milliseconds since the epoch, UTC; a calendar day is
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from metering.records import LAST_INSTANT, YEAR_2000
 
-DAY_MS = 86_400_000
+DAY_MS: Final = 86_400_000
 
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 # Callers limit the duration; the digits are bounded so that reading stays quick.

@@ -206,18 +206,15 @@ def _read_rarer(data: bytes, at: int, step: Step) -> int:
 
 
 def _read_records(data: bytes, at: int, step: Step) -> int:
-    """An array of records. Arrays come in blocks; a negative count is followed by the block's size in bytes."""
+    """An array of records."""
     steps = step.steps
     total = 0
-    count, at = _number(data, at)
+    count, at = _block(data, at)
     while count:
-        if count & 1:
-            count += 1
-            _, at = read_varint(data, at)
-        total += count >> 1
-        for _ in range(count >> 1):
+        total += count
+        for _ in range(count):
             at = read_fields(data, at, steps)
-        count, at = _number(data, at)
+        count, at = _block(data, at)
     step.columns[0].append(total)
     return at
 
@@ -226,13 +223,10 @@ def _read_map(data: bytes, at: int, columns: list[list[Any]], kind: int) -> int:
     """A map's entries. Of a key that is there twice the last value counts, in the first one's place."""
     sizes, keys, values = columns
     total = 0
-    count, at = _number(data, at)
+    count, at = _block(data, at)
     while count:
-        if count & 1:
-            count += 1
-            _, at = read_varint(data, at)
-        total += count >> 1
-        for _ in range(count >> 1):
+        total += count
+        for _ in range(count):
             key, at = _text(data, at)
             keys.append(key)
             if kind == MAP_OF_TEXTS:
@@ -241,7 +235,7 @@ def _read_map(data: bytes, at: int, columns: list[list[Any]], kind: int) -> int:
             else:
                 number, at = _number(data, at)
                 values.append(_signed(number))
-        count, at = _number(data, at)
+        count, at = _block(data, at)
     if total > 1:
         entries = dict(zip(keys[-total:], values[-total:], strict=True))
         if len(entries) < total:
@@ -250,6 +244,15 @@ def _read_map(data: bytes, at: int, columns: list[list[Any]], kind: int) -> int:
             total = len(entries)
     sizes.append(total)
     return at
+
+
+def _block(data: bytes, at: int) -> tuple[int, int]:
+    """How many entries come next, 0 at the end; a negative count is followed by the block's size in bytes."""
+    count, at = _number(data, at)
+    if count & 1:
+        count += 1
+        _, at = read_varint(data, at)
+    return count >> 1, at
 
 
 def _branch(data: bytes, at: int) -> tuple[bool, int]:

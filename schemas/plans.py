@@ -36,7 +36,7 @@ _KINDS = {
 class Plan:
     """One step: the value of one type. ``parts`` are a record's fields, a union's branches, or the type of the items.
 
-    ``names`` of a record's fields, in order; ``blank``: a record with all of them, to be copied and filled.
+    ``name`` of a record's field; ``blank``: a record with all of its fields, to be copied and filled.
     ``symbols`` of an enum; ``encoded``: the bytes of each. ``size`` of a fixed. ``is_remembered``: a text with few
     distinct values. ``most``: how many items an array may have; -1 for any number.
     """
@@ -44,7 +44,7 @@ class Plan:
     def __init__(self, kind: int) -> None:
         self.kind = kind
         self.parts: list[Plan] = []
-        self.names: list[str] = []
+        self.name = ""
         self.blank: dict[str, Any] = {}
         self.symbols: list[str] = []
         self.encoded: dict[Any, bytes] = {}
@@ -74,9 +74,9 @@ def plan_of(schema: Any, depth: int = 0, few_values: frozenset[str] = frozenset(
             part = plan_of(field["type"], depth + 1, few_values)
             if field["name"] in few_values:
                 _remember(part)
+            part.name = field["name"]
             plan.parts.append(part)
-            plan.names.append(field["name"])
-        plan.blank = dict.fromkeys(plan.names)
+        plan.blank = {part.name: None for part in plan.parts}
     elif kind == "array":
         if not smallest_size(schema["items"]):
             raise IncompatibleSchemas("an array of items that take no bytes")
@@ -93,7 +93,7 @@ def plan_of(schema: Any, depth: int = 0, few_values: frozenset[str] = frozenset(
 def bounded(plan: Plan, most: Mapping[str, int], *, is_digested: bool = False) -> Plan:
     """The plan of a record whose named arrays may have so many items, and have digests of them where that is asked."""
     for name, number in most.items():
-        array = plan.parts[plan.names.index(name)]
+        array = next(part for part in plan.parts if part.name == name)
         array.most = number
         array.is_digested = is_digested
     return plan

@@ -23,12 +23,14 @@ Rows = Callable[[str, Parameters], Sequence[Mapping[str, Any]]]
 """Runs one reading statement, its placeholders bound, and returns its rows by column name."""
 
 _ACCOUNT = "{account:String}"
-_CURRENT = f"""
+_ROWS = f"""
 SELECT kind, id, toUInt8(ends > now64(3)) AS counts, toUnixTimestamp64Milli(ends) AS ends_at, status, credit_types,
     amounts, charged_types, charged_amounts, balance_after, plan, toUnixTimestamp64Milli(plan_started_at) AS plan_began,
     toUnixTimestamp64Milli(plan_ends_at) AS plan_ended, reason, source_partition, source_offset, version
 FROM current_rows
-WHERE account_id = {_ACCOUNT} AND (kind != 'hold' OR ends > now64(3))"""  # noqa: S608 - ours alone
+WHERE account_id = {_ACCOUNT}"""  # noqa: S608 - ours alone
+_CURRENT = f"{_ROWS} AND (kind != 'hold' OR ends > now64(3))"
+_SETTINGS = f"{_ROWS} AND kind = 'settings'"
 _BALANCES = f"""
 SELECT credit_type, origin, balance_after, toUnixTimestamp64Milli(at) AS at_ms, source_partition, source_offset, version
 FROM latest_balance_rows WHERE account_id = {_ACCOUNT}"""  # noqa: S608 - ours alone
@@ -143,6 +145,17 @@ def current_account(rows: Rows, account_id: str, now: int, unloaded: Unloaded = 
         next((int(row["source_partition"]) for row in (*balances, *newest)), None),
         max((int(row["source_offset"]) for row in (*balances, *newest)), default=-1),
     )
+
+
+def settings_rows(rows: Rows, account_id: str) -> Sequence[Mapping[str, Any]]:
+    """What is loaded of the account's settings, for `current_settings`. Raises what `rows` raises."""
+    return rows(_SETTINGS, {"account": account_id})
+
+
+def current_settings(loaded: Iterable[Mapping[str, Any]], unloaded: Unloaded = NOTHING) -> CurrentSettings:
+    """The settings in force, by rows of `settings_rows` and by what is not loaded yet."""
+    more = [row for row in _rows_of(unloaded, 0)[0] if row["kind"] == "settings"]
+    return next(map(_settings, _newest((*loaded, *more), ("kind",))), CurrentSettings())
 
 
 def grant_remains(

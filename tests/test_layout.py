@@ -1,6 +1,7 @@
 """The shape of the code: sizes of modules and functions, and tests that mirror the rooms."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ INSIDE = {"client": Path("client/creditmeter_client")}
 WITHOUT_ROOM = {"stories", "examples"}
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 70
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def modules(*folders: str) -> list[Path]:
@@ -28,7 +34,7 @@ def test_no_function_is_too_long_to_be_seen_at_once() -> None:
     long = {
         f"{path.relative_to(ROOT)}: {node.name}": node.end_lineno - node.lineno + 1
         for path in modules(*ROOMS, "bench")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
         if node.end_lineno - node.lineno + 1 > LONGEST_FUNCTION
     }
@@ -52,7 +58,7 @@ def holds_code(path: Path) -> bool:
     """Whether a module does anything, beyond declaring what its names are."""
     return any(
         not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for statement in node.body
     )
@@ -91,7 +97,7 @@ def test_vague_words_are_no_names(package: str) -> None:
     vague = {
         f"{path.relative_to(ROOT)}:{node.lineno}: {node.id}"
         for path in modules(package)
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in {"told", "found", "each"}
     }
     assert vague == set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from schemas.codec import Codec
 from sinks.current import Unloaded
@@ -32,9 +32,16 @@ class UnloadedOutputs:
 
     def of(self, account_id: str, loaded: Mapping[str, int] = EVERYTHING) -> Unloaded:
         """The account's batches, by the name of their record. `loaded`: by topic, the input offset that is loaded."""
+        return self._of(overlaid_topics(self._names), account_id, loaded)
+
+    def settings_of(self, account_id: str) -> Unloaded:
+        """The batches with the account's settings alone: few, however much is charged."""
+        return self._of((self._names.accounts,), account_id, EVERYTHING)
+
+    def _of(self, topics: Sequence[str], account_id: str, loaded: Mapping[str, int]) -> Unloaded:
         partition, holding = partition_of(account_id, self._partitions), account_id.encode()
         batches: dict[str, list[Record]] = {}
-        for topic in overlaid_topics(self._names):
+        for topic in topics:
             answers = self._tail.since(topic, partition, loaded.get(topic, -1), holding)
             parts = [part for _, parts in answers for part in parts if holding in part]
             for part in _newest(parts) if topic == self._names.billed else parts:

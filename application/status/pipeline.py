@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from application.configuration.settings import Settings
 from application.pipeline import Pipeline
@@ -119,26 +119,27 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     partitions = range(pipeline.partitions)
     requests = pipeline.input_log
     bounds = {partition: requests.bounds(partition) for partition in partitions}
-    rating, to_rate = _group(pipeline, names.rating_group, [names.requests])
+    rating = _group(pipeline, names.rating_group, [names.requests])
     positions = loaded_positions(settings, pipeline)
     reached = None if positions is None else {place: loaded.offset + 1 for place, loaded in positions.items()}
-    loading, to_load = _group(pipeline, names.loading_group, names.loaded, reached)
+    loading = _group(pipeline, names.loading_group, names.loaded, reached)
     inputs = [
         PartitionStatus(
             partition, *bounds[partition], behind, _recorded_at(requests, partition, bounds[partition], behind),
-            sum(to_load[topic, partition] for topic in names.loaded), *requests.held_back(partition),
+            sum(loading.behind[topic, partition] for topic in names.loaded), *requests.held_back(partition),
         )
         for partition in partitions
-        for behind in (to_rate[names.requests, partition],)
+        for behind in (rating.behind[names.requests, partition],)
     ]  # fmt: skip
     books = _books(pipeline) if with_books else None
     endpoints = [*processes(settings), *server(settings), store(settings)]
-    problems = list(_problems(inputs, rating, loading, books, endpoints, pipeline.partitions))
+    problems = list(_problems(inputs, rating.status, loading.status, books, endpoints, pipeline.partitions))
+    problems += [*rating.problems(), *loading.problems()]
     problems += _histories(pipeline, positions or {})
     checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
-        str(MODE), pipeline.address, names.prefix, _records(pipeline), inputs, rating, loading, books, endpoints,
-        checkpoints,
+        str(MODE), pipeline.address, names.prefix, _records(pipeline), inputs, rating.status, loading.status, books,
+        endpoints, checkpoints,
         None if positions is None else [LoadedStatus(*place, last.offset) for place, last in sorted(positions.items())],
         problems,
     )  # fmt: skip
@@ -161,14 +162,34 @@ def _histories(pipeline: Pipeline, positions: Mapping[TopicAndPartition, Loaded]
     yield from seal_problems(pipeline)
 
 
+class _Group(NamedTuple):
+    """A group, the messages that each of its partitions has waiting, and those that its processes have, if known."""
+
+    status: GroupStatus
+    behind: dict[TopicAndPartition, int]
+    places: frozenset[TopicAndPartition] | None
+
+    def problems(self) -> Iterator[str]:
+        """What waits in partitions that no process of the group has."""
+        if not self.status.processes or self.places is None:
+            return
+        for (topic, partition), waiting in sorted(self.behind.items()):
+            if waiting and (topic, partition) not in self.places:
+                yield (
+                    f"{topic}[{partition}]: {waiting:,} messages wait, and no process of the group {self.status.group} "
+                    "has the partition: see its log, and restart it where that goes on"
+                )
+
+
 def _group(
     pipeline: Pipeline, group: str, topics: Sequence[str], reached: Mapping[TopicAndPartition, int] | None = None
-) -> tuple[GroupStatus, dict[tuple[str, int], int]]:
-    """A group and, by place, the messages behind what it has acknowledged, or behind `reached` where that is given."""
+) -> _Group:
+    """A group; messages are behind what it has acknowledged, or behind `reached` where that is given."""
     progress = pipeline.connections.group(group)
     committed = progress.committed(topics, pipeline.partitions)
     behind = lag_behind(pipeline.connections, topics, pipeline.partitions, committed if reached is None else reached)
-    return GroupStatus(group, progress.members(), sum(behind.values()), bool(committed)), behind
+    processes, places = progress.members()
+    return _Group(GroupStatus(group, processes, sum(behind.values()), bool(committed)), behind, places)
 
 
 def _recorded_at(log: InputLog, partition: int, bounds: tuple[int, int], behind: int) -> int | None:

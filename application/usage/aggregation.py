@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from application.usage.as_of import AsOf, Positions
 from application.usage.buckets import Granularity, TooManyBuckets, UnknownZone, starts, zone_of
-from application.usage.conditions import Bound, line_conditions, of_refunds, refund_source
+from application.usage.conditions import Bound, line_conditions, of_refunds, refund_source, refunds_alone
 from application.usage.fields import ATTRIBUTES, GROUPED, TIME
 from application.usage.measures import OF_REFUNDS, Measure, Value, line_columns, value_of
 from application.usage.newest import DAY
@@ -111,7 +111,9 @@ def _refunds(
 ) -> list[Row]:
     """By the refund's own time, and the fields of its line; its decision is `refunded`, as in the history."""
     bound = Bound()
-    source = refund_source(bound, query.scope, filters, as_of, None)
+    source = refunds_alone(bound, query.scope, filters, as_of, query.group_by)
+    if source is None:
+        source = refund_source(bound, query.scope, filters, as_of, None)
     groups = _groups(bound, query.group_by, _hidden(query) | {"decision": f"'{REFUNDED}'"})
     selected = [_bucket(bound, "requested_ms", bucket_starts), *groups, "sum(refunded) AS refunded_sum"]
     rows = store.rows(f"SELECT {', '.join(selected)} FROM {source} {_grouped(query)}", bound.parameters)

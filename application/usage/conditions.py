@@ -5,7 +5,7 @@ The one module that makes WHERE clauses over `billed_rows` and `refund_rows` for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -19,6 +19,8 @@ from sinks.rows import LAST_TIME
 Kind = Literal["String", "Int64", "Array(String)", "Array(Int64)"]
 
 SUBJECTS = ("user_id", "ip", "domain")
+OF_REFUNDS = frozenset({"account_id", "event_id", "credit_type"})
+"""The fields of a line that its refund has, too."""
 _SEARCHED = ("endpoint", "event_id", "request_id", "actor", "feature", "action", *SUBJECTS)
 
 
@@ -109,6 +111,23 @@ SELECT * FROM
     LIMIT 1 BY refund_account, refund_id, refund_line, requested_at
 )
 WHERE {line}
+)"""
+
+
+def refunds_alone(
+    bound: Bound, scope: UsageScope, filters: Filters, as_of: AsOf, fields: Collection[str]
+) -> str | None:  # fmt: skip
+    """As `refund_source`, without the lines, which cost most of it: `requested_ms`, `refunded` and these fields.
+
+    None where these fields, the filters or the scope need something of the line that its refund does not say.
+    """
+    asked = {name for name in VALUES if getattr(filters, name)}
+    if scope.actor is not None or filters.text or not OF_REFUNDS.issuperset((*asked, *fields)):
+        return None
+    conditions = [refund_conditions(bound, scope, filters, as_of, None), *line_filters(bound, scope, filters)]
+    return f"""(
+SELECT account_id, event_id, credit_type, credits AS refunded, toUnixTimestamp64Milli(requested_at) AS requested_ms
+FROM refund_rows FINAL WHERE {_all(conditions)}
 )"""
 
 

@@ -31,6 +31,10 @@ MODULES = (
     "schemas.plans",
     "schemas.walking",
     "schemas.wire",
+    "streams.rating.deciding",
+    "streams.rating.outputs",
+    "streams.rating.partition",
+    "streams.rating.slices",
 )
 """What every event goes through, once or more."""
 

@@ -10,7 +10,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from application.access.identity import Action
-from application.accounts.plan import account_plan
 from application.errors import ErrorCode, Failed
 from application.ingest.decisions import Patience
 from application.ingest.holds import HoldOutcome, PlacedHold
@@ -151,7 +150,7 @@ async def _cost(call: Call, event: Any, account_id: Any, now: int) -> dict[str, 
         raise Problem(ProblemType.INVALID_ITEMS, "the event to come is wrong; nothing was stored", mistakes)
     check_event(record)
     reads = reads_of(call)
-    plan = await run_in_threadpool(account_plan, reads.usage.store, account_id, call.parts.unloaded)
+    plan = await run_in_threadpool(reads.plans.of, account_id, call.parts.unloaded)
     return most_cost(reads.book().book, record, None if plan is None else [plan.name, plan.started_at, plan.ends_at])
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from starlette.responses import Response
 
 from application.access.identity import Action
-from application.accounts.plan import account_plan
 from application.prices.price_list import AccountPlan, price_list, rate_limits
 from application.prices.rate_limit_counters import Count, RedisCounters
 from metering.book import RateLimit
@@ -56,7 +55,7 @@ async def _plan(call: Call) -> AccountPlan | None:
     if call.account is None:
         raise Problem(ProblemType.NOT_FOUND, "name an account")
     await wait_until_decided(call)
-    return await asyncio.to_thread(account_plan, reads_of(call).usage.store, call.account, call.parts.unloaded)
+    return await asyncio.to_thread(reads_of(call).plans.of, call.account, call.parts.unloaded)
 
 
 OPERATIONS = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from application.access.members import member_names
 from application.access.secret_keys import Purpose, SecretKeys
 from application.access.webhooks import shown_urls
+from application.accounts.plan import AccountPlans
 from application.pipeline import Pipeline
 from application.prices.follower import BookFollower
 from application.prices.publishing import PublishedBook
@@ -30,7 +31,9 @@ _RANDOM_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """`book`: the price book in force. `public_prices`: whether anybody may see prices without a key.
+    """`plans`: each account's own. `book`: the price book in force.
+
+    `public_prices`: whether anybody may see prices without a key.
 
     `problem`: why the store cannot be read now, None where it can; it never waits.
 
@@ -42,6 +45,7 @@ class Reads:
     """
 
     usage: UsageReader
+    plans: AccountPlans
     book: Callable[[], PublishedBook]
     problem: Callable[[], str | None]
     primary_credit_type: str | None = None
@@ -65,7 +69,7 @@ def opened_reads(
     watch.start()
     try:
         yield Reads(
-            usage, follower.book, watch.problem, primary_credit_type=primary_credit_type,
+            usage, AccountPlans(store), follower.book, watch.problem, primary_credit_type=primary_credit_type,
             public_prices=public_prices, status=status, counters=counters,
         )  # fmt: skip
     finally:

@@ -15,7 +15,7 @@ from streams.log.keyed_writer import KafkaKeyedWriter, KeyedWriter
 from streams.log.message_sender import KafkaMessageSender
 from streams.log.output_log import KafkaOutputLog
 from streams.log.pipeline_seals import PipelineSeals
-from streams.log.protocols import OutputLog, RecordLog
+from streams.log.protocols import GroupMembers, OutputLog, RecordLog
 from streams.log.raw_sender import KafkaRawSender
 from streams.log.reader import KafkaReader
 from streams.log.seal_ledger import SealLedger, SealSettings
@@ -60,7 +60,7 @@ class ConsumerGroup(Protocol):
     """How far a consumer group is; see `GroupOffsets`."""
 
     def committed(self, topics: Sequence[str], partitions: int) -> Mapping[tuple[str, int], int]: ...
-    def members(self) -> int: ...
+    def members(self) -> GroupMembers: ...
     def close(self) -> None: ...
 
 

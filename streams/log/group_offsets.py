@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams import clock
 from streams.log.client import client_config
-from streams.log.protocols import LogUnavailable
+from streams.log.protocols import GroupMembers, LogUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,25 +64,34 @@ class GroupOffsets:
                 )
             clock.sleep(_PAUSE)
 
-    def members(self) -> int:
-        """How many processes are in the group now. Raises LogUnavailable."""
+    def members(self) -> GroupMembers:
+        """Who is in the group now. Raises LogUnavailable."""
         admin = AdminClient(client_config(self._bootstrap, self._security))
         deadline = clock.monotonic() + self._timeout
         while True:
             left = max(0.1, min(_ONE_CALL, deadline - clock.monotonic()))
             asked: dict[str, Any] = admin.describe_consumer_groups([self._group], request_timeout=left)
             try:
-                return len(asked[self._group].result().members)
+                return _members(asked[self._group].result())
             except KafkaException as error:
                 wrong: KafkaError = error.args[0]
             if wrong.code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return 0
+                return GroupMembers(0, None)
             if not (_passes(wrong) and clock.monotonic() + _PAUSE < deadline):
                 raise LogUnavailable(f"who is in {self._group} cannot be asked of {self._bootstrap}: {wrong.str()}")
             clock.sleep(_PAUSE)
 
     def close(self) -> None:
         self._consumer.close()
+
+
+def _members(described: Any) -> GroupMembers:
+    """What confluent-kafka's description of a group says."""
+    assignments = [member.assignment.topic_partitions for member in described.members]
+    if described.state is not ConsumerGroupState.STABLE:
+        return GroupMembers(len(assignments), None)
+    places = frozenset((place.topic, place.partition) for own in assignments for place in own)
+    return GroupMembers(len(assignments), places)
 
 
 def _passes(error: KafkaError) -> bool:

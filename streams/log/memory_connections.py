@@ -13,7 +13,7 @@ from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.memory_access_writer import MemoryAccessWriter
 from streams.log.memory_sending import MemoryMessageSender, MemoryTailSource
 from streams.log.partitioner import partition_of
-from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed
+from streams.log.protocols import PRODUCER_HEADER, DeliveryFailed, GroupMembers
 from streams.log.seals import Sealer
 from streams.log.shared_partitions import MemorySharedPartitions
 
@@ -117,8 +117,8 @@ class MemoryGroup:
         wanted = {(topic, partition) for topic in topics for partition in range(partitions)}
         return {place: offset for place, offset in self._offsets.items() if place in wanted}
 
-    def members(self) -> int:
-        return 1
+    def members(self) -> GroupMembers:
+        return GroupMembers(1, None)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -145,16 +145,24 @@ class KafkaMessageSender:
             self._reports([Report(token, None) for token in sorted(left)])
 
     def _begin_anew(self) -> None:
-        """A new producer, once a broker has answered it."""
+        """A new producer, once a broker has answered it that the topic is there: one that just came back may not know.
+
+        Until then nothing is taken: it would be neither stored nor refused, and its sender told so late.
+        """
         self._give_up("")
         producer = Producer(self._config)
         while not self._closing.is_set():
-            try:
-                producer.list_topics(self._topic, timeout=_PROBE)
-            except KafkaException:
+            if not self._is_known(producer):
                 self._closing.wait(_PAUSE)
                 continue
             with self._lock:
                 self._producer, self._failure = producer, None
             logger.warning("%s: Kafka answers again", self._topic)
             return
+
+    def _is_known(self, producer: Producer) -> bool:
+        try:
+            answer = producer.list_topics(self._topic, timeout=_PROBE).topics[self._topic]
+        except KafkaException:
+            return False
+        return answer.error is None and bool(answer.partitions)

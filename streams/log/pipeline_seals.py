@@ -123,7 +123,7 @@ class PipelineSeals:
 
     def _members(self) -> int:
         with closing(GroupOffsets(self._bootstrap, self._names.rating_group, self._security)) as group:
-            return group.members()
+            return group.members().processes
 
     def _ledger(self) -> InputLog:
         if self._names.seals not in TopicAdmin(self._bootstrap, self._security, _TIMEOUT).describe([self._names.seals]):

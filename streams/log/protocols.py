@@ -82,6 +82,16 @@ class TimedLog(InputLog, Protocol):
         ...
 
 
+class GroupMembers(NamedTuple):
+    """How many processes a consumer group has, and which (topic, partition) pairs they have between them.
+
+    `places` is None where that is not known: while the group shares them out.
+    """
+
+    processes: int
+    places: frozenset[tuple[str, int]] | None
+
+
 class HeldBack(NamedTuple):
     """Records behind an open transaction, which nobody reads until it ends: how many offsets, and since when (ms)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from metering import apply
 from metering.records import ID_FIELD, MAX_ID, Command, DeadLetterReason, Kind, Output, Record, dead_letter
@@ -21,7 +21,9 @@ ORIGINAL_BYTES = 64 * 1024
 """A dead letter keeps this much of the message that brought it; source partition and offset find the rest."""
 
 # Looked up once: on Python 3.11 a member of an enum takes as long to get as a function to call.
-_REQUEST, _DEAD_LETTER, _REPEATED = Command.REQUEST, Kind.DEAD_LETTER, Kind.REPEATED
+_REQUEST: Final = Command.REQUEST
+_DEAD_LETTER: Final = Kind.DEAD_LETTER
+_REPEATED: Final = Kind.REPEATED
 
 
 def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts | None = None) -> Decided:

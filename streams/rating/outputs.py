@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from metering.records import Kind, Output, Record
 from schemas.catalog import BATCHES
@@ -24,7 +24,10 @@ BATCH_NAME = {
 """The Avro record of each kind of output that has a topic."""
 
 # Looked up once: on Python 3.11 a member of an enum takes as long to get as a function to call.
-_BILLED, _REPEATED, _DEAD_LETTER, _HOLD = Kind.BILLED, Kind.REPEATED, Kind.DEAD_LETTER, Kind.HOLD
+_BILLED: Final = Kind.BILLED
+_REPEATED: Final = Kind.REPEATED
+_DEAD_LETTER: Final = Kind.DEAD_LETTER
+_HOLD: Final = Kind.HOLD
 
 
 def topics_by_kind(names: TopicNames) -> dict[Kind, str]:
@@ -54,18 +57,19 @@ class Decided(NamedTuple):
 def answers_to(outputs: Iterable[Output], applied: Record | None = None) -> dict[str, list[Record]]:
     """The answers to one message: its repeats and dead letters, each with its index, and what was applied."""
     answers: dict[str, list[Record]] = {}
-    for kind, record in outputs:
-        if kind is _REPEATED:
+    for output in outputs:
+        record = output.record
+        if output.kind is _REPEATED:
             answers.setdefault("repeated", []).append({name: record[name] for name in _OF_A_REPEAT})
-        elif kind is _DEAD_LETTER:
+        elif output.kind is _DEAD_LETTER:
             answers.setdefault("set_aside", []).append({name: record[name] for name in _OF_A_LETTER})
     if applied is not None and not answers:
         answers["applied"] = [applied]
     return answers
 
 
-_OF_A_REPEAT = ("index", "command", "id", "same_content", "first_offset", "first_index")
-_OF_A_LETTER = ("index", "command", "id", "reason", "field")
+_OF_A_REPEAT: Final = ("index", "command", "id", "same_content", "first_offset", "first_index")
+_OF_A_LETTER: Final = ("index", "command", "id", "reason", "field")
 
 
 class Group(NamedTuple):
@@ -103,11 +107,13 @@ class Counts:
         self.groups += other.groups
 
     def note(self, outputs: list[Output]) -> None:
-        self.decisions.update([record["decision"] for kind, record in outputs if kind is _BILLED])
-        for kind, record in outputs:
+        decisions: dict[str, int] = {}
+        for output in outputs:
+            kind, record = output.kind, output.record
             if kind is _BILLED:
-                continue
-            if kind is _REPEATED:
+                decision: str = record["decision"]
+                decisions[decision] = decisions.get(decision, 0) + 1
+            elif kind is _REPEATED:
                 self.repeated[record["command"]] += 1
                 if record["same_content"] is False:
                     self.other_content[record["command"]] += 1
@@ -115,6 +121,7 @@ class Counts:
                 self.dead_letters[record["reason"]] += 1
             elif kind is _HOLD:
                 self.holds[record["status"]] += 1
+        self.decisions.update(decisions)
 
 
 def encoded(
@@ -131,11 +138,11 @@ def encoded(
     """
     by_kind: dict[Kind, list[Record]] = {}
     billed: list[Record] = []
-    for kind, record in decided.outputs:
-        if kind is _BILLED:  # nearly all of them: no look-up for each
-            billed.append(record)
-        elif kind is not _REPEATED:
-            by_kind.setdefault(kind, []).append(record)
+    for output in decided.outputs:
+        if output.kind is _BILLED:  # nearly all of them: no look-up for each
+            billed.append(output.record)
+        elif output.kind is not _REPEATED:
+            by_kind.setdefault(output.kind, []).append(output.record)
     sends = [
         (topics[kind], part, value)
         for kind, records in by_kind.items()
@@ -170,9 +177,9 @@ class EncodedOutputs:
     def add(self, outputs: list[Output], unbilled: list[Output]) -> None:
         """The outputs of the next events, and which of them are answered without a line."""
         by_kind: dict[Kind, list[Record]] = {}
-        for kind, record in outputs:
-            if kind is not _REPEATED and kind in self._wanted:
-                by_kind.setdefault(kind, []).append(record)
+        for output in outputs:
+            if output.kind is not _REPEATED and output.kind in self._wanted:
+                by_kind.setdefault(output.kind, []).append(output.record)
         for kind, records in by_kind.items():
             array = BATCHES[BATCH_NAME[kind]]
             batch = self._answer if kind is _BILLED else self._batches.setdefault(kind, {})

@@ -72,7 +72,7 @@ class PartitionRater:
         self._wiring = wiring
         self._partition = partition
         self._store = store
-        self._state = State(store, wiring.read_book)
+        self._state = State(store, wiring.read_book, store)
         self._sweeper = Sweeper(self._state)
         outbox = Outbox(partition, wiring.output_log, lambda: wiring.input_log.bounds(partition)[1])
         self._rater = MessageRater(wiring, self._state, topics_by_kind(wiring.names), outbox)
@@ -193,7 +193,7 @@ class PartitionRater:
         if self._applied != self._store.applied:
             self._sweeper.sweep(group.messages * SWEEP_ROWS_PER_MESSAGE)
             last = None if self._last is None else last_message_of(self._last)
-            self._store.commit(self._state.changes(), self._applied, last)
+            self._store.commit_packed(self._state.changes(), self._applied, last)
             self._state.commit()
             if self._last is not None:
                 self.recorded_at = self._last.timestamp

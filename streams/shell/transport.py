@@ -2,22 +2,28 @@
 
 Faust's own consumer reads records of aborted transactions, and guesses the offset to commit from acknowledgements: it
 acknowledges messages that it drops in a rebalance, and commits nothing more behind some offsets without a record. And
-where one partition has more than its share waiting, it may read nothing of any other for a second.
+where one partition has more than its share waiting, it may read nothing of any other for a second. And where a broker
+that has just come back did not know a topic yet, it would take five minutes to ask again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 
+logger = logging.getLogger(__name__)
+
 LOOK = 0.03
 """Seconds between looks at what is fetched while more of some partition is not wanted."""
 GOODBYE = 5.0
 """Seconds that a consumer which stops may take to leave its group and close its connections."""
+ASK_AGAIN = 1.0
+"""Seconds between questions about a topic that Kafka did not know."""
 
 
 class CarriedThrough:
@@ -36,8 +42,57 @@ class CarriedThrough:
         return self._next.get((topic, partition))
 
 
+def missing_topics(consumer: Any) -> frozenset[str]:
+    """The subscribed topics of which an aiokafka consumer knows no partition by Kafka's last answer."""
+    return frozenset(topic for topic in consumer.subscription() if not consumer.partitions_for_topic(topic))
+
+
 Begins = Callable[[Sequence[tuple[str, int]]], Awaitable[Mapping[tuple[str, int], int]]]
 """Returns the offsets at which to begin partitions that do not begin at the group's own."""
+
+
+class Thread(driver.AIOKafkaConsumerThread):
+    """The thread of the consumer: it ends in time, and asks for topics that Kafka did not know."""
+
+    async def on_thread_started(self) -> None:
+        await super().on_thread_started()
+        self.add_future(self._ask_for_missing_topics())
+
+    async def _ask_for_missing_topics(self) -> None:
+        """Asks for topics that Kafka did not know until it knows them; aiokafka then joins the group again.
+
+        A broker may answer before it has read its own metadata. A group whose leader has such an answer shares out
+        no partition, and with nothing to fetch nothing else would ask.
+        """
+        consumer, reported = self._ensure_consumer(), frozenset[str]()
+        while not self.should_stop:
+            if missing_topics(consumer):
+                await consumer._client.force_metadata_update()  # noqa: SLF001 - it has no other way
+            missing = missing_topics(consumer)
+            if missing - reported:
+                logger.warning("Kafka does not know %s: asking again until it does", ", ".join(sorted(missing)))
+            elif reported and not missing:
+                logger.warning("Kafka knows %s", ", ".join(sorted(reported)))
+            reported = missing
+            await self.sleep(ASK_AGAIN)
+
+    async def on_thread_stop(self) -> None:
+        """Ends also where the broker is gone or hangs: what matters has been committed by then.
+
+        Of a broker that is gone aiokafka cancels the fetches that wait to be tried again, and lets their
+        CancelledError out; Faust would wait for ever for a thread that ended with it.
+        """
+        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await super().on_thread_stop()
+
+    def _log_slow_processing_stream(self, msg: str, *args: Any) -> None:
+        """Nothing: it sees a group's first message only, and would call an idle agent a hanging one."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when it starts; Faust has no setting
+        return consumer
 
 
 def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[], None], begins: Begins) -> Any:
@@ -45,25 +100,6 @@ def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[],
 
     `begins` is asked wherever Faust would go (back) to the committed offsets, first after an assignment.
     """
-
-    class Thread(driver.AIOKafkaConsumerThread):
-        async def on_thread_stop(self) -> None:
-            """Ends also where the broker is gone or hangs: what matters has been committed by then.
-
-            Of a broker that is gone aiokafka cancels the fetches that wait to be tried again, and lets their
-            CancelledError out; Faust would wait for ever for a thread that ended with it.
-            """
-            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
-                async with asyncio.timeout(GOODBYE):
-                    await super().on_thread_stop()
-
-        def _log_slow_processing_stream(self, msg: str, *args: Any) -> None:
-            """Nothing: it sees a group's first message only, and would call an idle agent a hanging one."""
-
-        def _create_worker_consumer(self, transport: Any) -> Any:
-            consumer = super()._create_worker_consumer(transport)
-            consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when it starts; Faust has no setting
-            return consumer
 
     class Consumer(driver.Consumer):
         def _new_consumer_thread(self) -> Thread:

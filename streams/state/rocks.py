@@ -25,7 +25,9 @@ from streams.state.store import (
     StateError,
     check_key,
     check_order,
+    new_packer,
     prefix_end,
+    unpack_value,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class RocksState:
         self._applied = NOTHING_APPLIED
         self._last: LastMessage | None = None
         self._scans: WeakSet[Generator[tuple[bytes, Value], None, None]] = WeakSet()
-        self._pack = msgpack.Packer(use_bin_type=True).pack
+        self.pack = new_packer()
+        self.unpack = unpack_value
         self._write_options = WriteOptions()
         self._write_options.sync = sync
         self._db = db
@@ -78,7 +81,7 @@ class RocksState:
             data = self._get(key)
         except Exception as error:
             raise self._error("cannot be read", error) from error
-        return None if data is None else msgpack.unpackb(data, strict_map_key=False)
+        return None if data is None else unpack_value(data)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, Value]]:
         scan = self._scan(prefix, after)
@@ -96,7 +99,7 @@ class RocksState:
             if rows.valid() and rows.key() == after:
                 rows.next()
             while rows.valid():
-                yield rows.key(), msgpack.unpackb(rows.value(), strict_map_key=False)
+                yield rows.key(), unpack_value(rows.value())
                 rows.next()
             rows.status()
         except Exception as error:
@@ -108,21 +111,25 @@ class RocksState:
     def commit(
         self, changes: Mapping[bytes, Value | None], applied: int, last_message: LastMessage | None = None
     ) -> None:
+        self.commit_packed({k: None if v is None else self.pack(v) for k, v in changes.items()}, applied, last_message)
+
+    def commit_packed(
+        self, changes: Mapping[bytes, bytes | None], applied: int, last_message: LastMessage | None = None
+    ) -> None:
         check_order(self._applied, applied)
         batch = WriteBatch(raw_mode=True)
-        pack = self._pack
         for key in sorted(changes):  # each finds its place in the write buffer near the one before: half the time
-            value = changes[key]
+            packed = changes[key]
             if key < _FIRST_KEY:
                 check_key(key)
-            if value is None:
+            if packed is None:
                 batch.delete(key)
             else:
-                batch.put(key, pack(value))
+                batch.put(key, packed)
         if applied != self._applied:
-            batch.put(APPLIED_KEY, pack(applied))
+            batch.put(APPLIED_KEY, self.pack(applied))
         if last_message is not None:
-            batch.put(LAST_MESSAGE_KEY, pack(last_message))
+            batch.put(LAST_MESSAGE_KEY, self.pack(last_message))
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:
@@ -208,7 +215,7 @@ class RocksState:
     def _set_meta(self, values: Mapping[bytes, Any]) -> None:
         batch = WriteBatch(raw_mode=True)
         for key, value in values.items():
-            batch.put(key, self._pack(value))
+            batch.put(key, self.pack(value))
         forced = WriteOptions()
         forced.sync = True
         self._db.write(batch, forced)

@@ -51,8 +51,19 @@ class Identity:
 class StateStore(Store, Protocol):
     """A `Store` that remembers how far the log is in it. Used by one thread at a time.
 
-    Keys that begin with a zero byte are the store's own. Values come back equal to what was put, tuples as lists.
+    Keys that begin with a zero byte are the store's own. Values come back equal to what was put, tuples as lists. It is
+    the `Packing` of a `State` over it.
     """
+
+    @property
+    def pack(self) -> Callable[[Value], bytes]:
+        """Packs a value for `commit_packed`."""
+        ...
+
+    @property
+    def unpack(self) -> Callable[[bytes], Value]:
+        """The value again."""
+        ...
 
     @property
     def applied(self) -> int:
@@ -72,6 +83,12 @@ class StateStore(Store, Protocol):
         `last_message` None keeps the one before: the applied offsets held no further record. Raises StateError when the
         store cannot be written, ValueError when `applied` would go back or a key is the store's own.
         """
+        ...
+
+    def commit_packed(
+        self, changes: Mapping[bytes, bytes | None], applied: int, last_message: LastMessage | None = None
+    ) -> None:
+        """As `commit`, of values that `pack` gave."""
         ...
 
     def close(self) -> None:
@@ -97,6 +114,17 @@ def prefix_end(prefix: bytes) -> bytes | None:
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else None
 
 
+def new_packer() -> Callable[[Value], bytes]:
+    """Packs values as every state keeps them. For one thread at a time."""
+    pack: Callable[[Value], bytes] = msgpack.Packer(use_bin_type=True).pack
+    return pack
+
+
+def unpack_value(packed: bytes) -> Value:
+    """The value of a row; what was a tuple is a list."""
+    return msgpack.unpackb(packed, strict_map_key=False)
+
+
 class MemoryState:
     """The twin of `RocksState`. Keeps packed values, so that what is lost in packing is lost here too.
 
@@ -113,6 +141,8 @@ class MemoryState:
         self._undo: deque[tuple[dict[bytes, bytes | None], int, LastMessage | None]] = deque(maxlen=self.UNDO)
         self._closed = False
         self.fault = fault
+        self.pack = new_packer()
+        self.unpack = unpack_value
 
     @property
     def applied(self) -> int:
@@ -125,7 +155,7 @@ class MemoryState:
     def get(self, key: bytes) -> Value | None:
         self._check_open()
         data = self._data.get(key)
-        return None if data is None else msgpack.unpackb(data, strict_map_key=False)
+        return None if data is None else unpack_value(data)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, Value]]:
         self._check_open()
@@ -137,7 +167,7 @@ class MemoryState:
     def _values(self, keys: list[bytes]) -> Iterator[tuple[bytes, Value]]:
         for key in keys:
             self._check_open()
-            yield key, msgpack.unpackb(self._data[key], strict_map_key=False)
+            yield key, unpack_value(self._data[key])
 
     def write(self, changes: Mapping[bytes, Value | None]) -> None:
         self.commit(changes, self._applied)
@@ -145,14 +175,18 @@ class MemoryState:
     def commit(
         self, changes: Mapping[bytes, Value | None], applied: int, last_message: LastMessage | None = None
     ) -> None:
+        self.commit_packed({k: None if v is None else self.pack(v) for k, v in changes.items()}, applied, last_message)
+
+    def commit_packed(
+        self, changes: Mapping[bytes, bytes | None], applied: int, last_message: LastMessage | None = None
+    ) -> None:
         self._check_open()
         check_order(self._applied, applied)
         for key in changes:
             check_key(key)
-        packed = {k: None if v is None else msgpack.packb(v, use_bin_type=True) for k, v in changes.items()}
         self._strike("before")
-        self._undo.append(({key: self._data.get(key) for key in packed}, self._applied, self._last))
-        self._put(packed, applied, last_message or self._last)
+        self._undo.append(({key: self._data.get(key) for key in changes}, self._applied, self._last))
+        self._put(changes, applied, last_message or self._last)
         self._strike("after")
 
     def lose(self, commits: int) -> int:

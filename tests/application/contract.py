@@ -324,6 +324,7 @@ class UseCaseContract:
         assert not any(world.pipeline.lag(names.rating_group, (names.requests,)).values())
         assert not any(world.pipeline.lag(names.loading_group, names.loaded).values())
 
+    @pytest.mark.slow
     def test_an_audit_is_clean(self, world: World) -> None:
         world.send("audited", "au-1")
         differences: list[Any] = []

@@ -12,6 +12,8 @@ import pytest
 from application.configuration.settings import Settings
 from application.private_files import private_folders
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from application.configuration.sources import load
-from application.in_memory import MemoryWorker, in_memory_pipeline
+from application.in_memory import in_memory_pipeline
 from application.pipeline import opened
 from application.prices.publishing import publish_book
 from application.usage.store import SinkUsage, configured_usage
@@ -21,7 +21,7 @@ from streams.log.memory_connections import MemoryConnections
 from tests.application.usage.conftest import PATIENT
 from tests.harness import Pipeline as RunningPipeline
 from tests.server.contract import BOOK, ApiContract, ApiWorld, FollowingContract
-from tests.server.world import opened_world
+from tests.server.world import memory_worker, not_loading, opened_world
 
 PARTITIONS = 2
 
@@ -45,21 +45,12 @@ class TestInMemory(ApiContract, FollowingContract):
             connections.after_sending = turn
             turn()
 
-        worker = getattr(connections.after_sending, "__self__", None)
-        assert isinstance(worker, MemoryWorker)
-
-        @contextmanager
-        def stopped_loader() -> Iterator[None]:
-            worker.is_loading = False
-            yield
-            worker.is_loading = True
-            worker.run()
-
+        worker = memory_worker(pipeline)
         with (
             opened_reads(pipeline, SinkUsage(sink, PATIENT), None) as reads,
             opened_world(pipeline, reads=reads) as server,
         ):
-            yield ApiWorld(server, lambda: None, stopped_worker, stopped_loader)
+            yield ApiWorld(server, lambda: None, stopped_worker, lambda: not_loading(worker))
         sink.close()
 
 

@@ -18,6 +18,8 @@ from server.openapi.markdown import renewed
 from tests.server.keys import MEMBER_OF_ACME, OPERATOR, OWNER_OF_ACME
 from tests.server.test_running import Served
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text()
 

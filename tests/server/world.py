@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from starlette.types import ASGIApp
 
+from application.in_memory import MemoryWorker
 from application.pipeline import Pipeline
 from server.api.reads import Reads
 from server.app import make_app
@@ -81,3 +82,21 @@ def opened_world(
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def memory_worker(pipeline: Pipeline) -> MemoryWorker:
+    """The worker and loader of a pipeline in memory."""
+    worker = getattr(getattr(pipeline.connections, "after_sending", None), "__self__", None)
+    assert isinstance(worker, MemoryWorker)
+    return worker
+
+
+@contextmanager
+def not_loading(worker: MemoryWorker) -> Iterator[None]:
+    """A block in which what is decided is not loaded; it is at its end."""
+    worker.is_loading = False
+    try:
+        yield
+    finally:
+        worker.is_loading = True
+        worker.run()

@@ -17,6 +17,8 @@ from tests.sinks.conftest import TABLES, empty
 from tests.sinks.outputs import Log, held_log, load, load_records, random_log
 from tests.sizes import times_size
 
+pytestmark = pytest.mark.slow
+
 ORDERED_VIEWS = {
     "billed_events": "account_id, occurred_at, event_id, line",
     "refunds": "account_id, refund_id, line",

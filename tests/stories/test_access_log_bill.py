@@ -111,14 +111,14 @@ class Stack:
         self.started[name] = process
         self.wait_for(ready.exists)
 
-    def wait_for(self, holds: Any, seconds: float = 60) -> None:
+    def wait_for(self, holds: Any, seconds: float = 60, pause: float = 0.2) -> None:
         until = time.monotonic() + seconds
         while not holds():
             for name, process in self.started.items():
                 log = (self.folder / f"{name}.log").read_text()[-3_000:]
                 assert process.poll() is None, f"{name} ended by itself:\n{log}"
                 assert time.monotonic() < until, f"not within {seconds} s; {name} says:\n{log}"
-            time.sleep(0.2)
+            time.sleep(pause)
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         return list(json.loads(self.run("query", "--format", "json", sql).stdout))
@@ -151,7 +151,7 @@ def test_the_bill_of_a_real_log(stack: Stack, access_log: Path, tmp_path: Path) 
 
     sent = stack.run("emit", "--account", "acme", access_log).stderr
     assert f"{bad:,} bad line" in sent, sent
-    stack.wait_for(lambda: sum(lines for lines, _ in stack.totals().values()) >= _lines(expected))
+    stack.wait_for(lambda: sum(lines for lines, _ in stack.totals().values()) >= _lines(expected), pause=1.0)
     totals = stack.totals()
     print(f"{access_log.name}: {totals}; {sum(amount for _, amount in totals.values())} credits, {bad} bad lines")
     assert totals == expected
@@ -160,7 +160,7 @@ def test_the_bill_of_a_real_log(stack: Stack, access_log: Path, tmp_path: Path) 
     again.write_bytes(access_log.read_bytes())
     stack.run("emit", "--account", "acme", again)
     _send_marker(stack, tmp_path)
-    stack.wait_for(lambda: bool(stack.query("SELECT event_id FROM billed_events WHERE event_id = 'marker'")))
+    stack.wait_for(lambda: bool(stack.query("SELECT event_id FROM billed_events WHERE event_id = 'marker'")), pause=1.0)
     assert stack.totals() == expected
     assert stack.query("SELECT count() AS letters FROM dead_letters")[0]["letters"] in {0, "0"}
 

@@ -11,7 +11,7 @@ import pytest
 @pytest.mark.slow
 def test_the_demo_ends_with_equal_bills() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "cli.demo", "--events", "20000", "--seed", "7"],
+        [sys.executable, "-m", "cli.demo", "--events", "5000", "--seed", "7"],
         capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

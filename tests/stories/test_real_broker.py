@@ -56,7 +56,7 @@ def test_the_broker_is_killed_twice(own_kafka: Broker, made: Callable[[str, str]
     cluster.start_with("loader")
     cluster.wait_ready("worker")
     cluster.wait_ready("loader")
-    feeding = cluster.feed(traffic(cluster, SEED, 1_200), seconds=12)
+    feeding = cluster.feed(traffic(cluster, SEED, 600), seconds=12)
     for pause in (3.0, 4.0):
         time.sleep(pause)
         own_kafka.kill()
@@ -77,27 +77,27 @@ def test_an_empty_disk_takes_over_and_an_old_one_comes_back(
 ) -> None:
     """Every partition moves to a machine that has nothing, and back to one whose state has fallen behind."""
     cluster = made(kafka.bootstrap, kafka.fresh_prefix())
-    messages = traffic(cluster, SEED + 1, 1_000)
+    messages = traffic(cluster, SEED + 1, 500)
     cluster.start_with("worker")
     cluster.wait_ready("worker")
-    cluster.send(messages[:400])
+    cluster.send(messages[:200])
     cluster.wait_until_rated()
     cluster.kill("worker")
 
     (port,) = free_ports(1)
     cluster.start_with("worker-elsewhere", machine="two", metrics_port=port)
     cluster.wait_ready("worker-elsewhere")
-    feeding = cluster.feed(messages[400:700], seconds=4)
+    feeding = cluster.feed(messages[200:350], seconds=4)
     time.sleep(2)
     cluster.start_with("worker")  # joins with what it had, and gets some of the partitions back
     cluster.wait_ready("worker")
     feeding.finish()
     cluster.wait_until_rated()
 
-    feeding = cluster.feed(messages[700:], seconds=4)
+    feeding = cluster.feed(messages[350:], seconds=4)
     time.sleep(2)
     caught_up = metric(port, "creditmeter_catch_up_messages_total")
-    assert caught_up >= 400
+    assert caught_up >= 200
     cluster.stop("worker-elsewhere")  # in order, and the rest comes back, too
     feeding.finish()
     cluster.wait_until_rated()

@@ -139,12 +139,37 @@ def pid_of(record: Record, argument: str) -> int:
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize(("name", "command"), [("worker", "worker"), ("loader", "load")])
-def test_what_is_killed_is_started_again_and_goes_on(pipeline: Run, tmp_path: Path, name: str, command: str) -> None:
+def test_what_is_killed_is_started_again_and_goes_on(pipeline: Run, tmp_path: Path) -> None:
+    """Worker, loader, and last the worker's keeper, whose worker is ended before another starts."""
     started = pipeline("up", "--detach")
     assert started.exit_code == 0, started.stderr
     assert pipeline("prices", "publish", PIXEL).exit_code == 0
     record = running(tmp_path)
+    for credits_, (name, command) in enumerate((("worker", "worker"), ("loader", "load")), 1):
+        check_that_it_is_started_again(tmp_path, record, name, command)
+        event = EVENT | {"event_id": f"after-{name}", "user_id": name}
+        assert pipeline("emit", stdin=json.dumps(event)).exit_code == 0
+        wait_until_loaded()
+        sql = "SELECT sum(credits) AS credits FROM billed_events WHERE charge = 'pageview'"
+        asked = pipeline("query", "--format", "ndjson", sql)
+        assert asked.exit_code == 0, asked.stderr
+        assert int(json.loads(asked.stdout)["credits"]) == credits_
+        assert record.runs()
+
+    worker = pid_of(record, "worker")
+    keeper = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    log = tmp_path / ".creditmeter" / "logs" / "up.log"
+    os.kill(keeper, signal.SIGKILL)
+    wait_for(lambda: log.read_text().count("the worker ended by itself") == 2)
+    assert process_began(worker) is None
+    wait_for(lambda: log.read_text().count("the worker runs again") == 2)
+    worker, loader = pid_of(record, "worker"), pid_of(record, "load")
+    assert pipeline("down").stderr == "Stopped.\n"
+    assert process_began(worker) is None
+    assert process_began(loader) is None
+
+
+def check_that_it_is_started_again(tmp_path: Path, record: Record, name: str, command: str) -> None:
     first = pid_of(record, command)
     log = tmp_path / ".creditmeter" / "logs" / "up.log"
 
@@ -159,29 +184,6 @@ def test_what_is_killed_is_started_again_and_goes_on(pipeline: Run, tmp_path: Pa
     )
     assert f"again in 1 s; the end of .creditmeter/logs/{name}.log:\n    " in said
     assert f"the {name} runs again (pid {second})" in said
-    event = EVENT | {"event_id": "after", "user_id": "u"}
-    assert pipeline("emit", stdin=json.dumps(event)).exit_code == 0
-    wait_until_loaded()
-    sql = "SELECT sum(credits) AS credits FROM billed_events WHERE event_id = 'after' AND charge = 'pageview'"
-    asked = pipeline("query", "--format", "ndjson", sql)
-    assert asked.exit_code == 0, asked.stderr
-    assert int(json.loads(asked.stdout)["credits"]) == 1
-    assert record.runs()
-    assert pipeline("down").stderr == "Stopped.\n"
-    assert process_began(second) is None
-
-
-@pytest.mark.crash
-def test_a_worker_whose_keeper_is_killed_is_ended_before_another_starts(pipeline: Run, tmp_path: Path) -> None:
-    started = pipeline("up", "--detach")
-    assert started.exit_code == 0, started.stderr
-    record = running(tmp_path)
-    worker = pid_of(record, "worker")
-    keeper = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(keeper, signal.SIGKILL)
-    log = tmp_path / ".creditmeter" / "logs" / "up.log"
-    wait_for(lambda: "the worker ended by itself" in log.read_text())
-    assert process_began(worker) is None
 
 
 @pytest.mark.crash

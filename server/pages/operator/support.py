@@ -41,9 +41,8 @@ async def get_support(call: PageCall) -> Response:
     """The forms."""
     account = call.account or ""
     usage = reads_of(call).usage
-    snapshot = await asyncio.to_thread(
-        account_snapshot, usage.store, account, partition_of(account, usage.positions.partitions)
-    )
+    partition = partition_of(account, usage.positions.partitions)
+    snapshot = await asyncio.to_thread(account_snapshot, usage.store, account, partition, call.parts.unloaded)
     return page(
         call, "support.html", snapshot=snapshot, types=sorted(snapshot.balances), new_id=uuid.uuid4,
         event_id=call.first("event_id"),

@@ -77,7 +77,7 @@ async def get_overview(call: PageCall) -> Response:
 def _overview(call: PageCall, scope: UsageScope, now: int, days: int) -> Overview:
     reads = reads_of(call)
     usage = reads.usage.at_one_instant(scope)
-    standing = account_standing(usage, scope, now)
+    standing = account_standing(usage, scope, now, call.parts.unloaded)
     units = list(standing.credits)
     unit = next(
         (unit for unit in (call.first("unit"), reads.primary_credit_type) if unit in units), units[0] if units else None

@@ -1,4 +1,4 @@
-"""An account's plan as ClickHouse has it: that of the last settings loaded, of the account alone."""
+"""An account's plan: that of the last settings, of the account alone, asked of ClickHouse once a second at most."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from application.accounts.plan import account_plan
+from application.accounts import plan
+from application.accounts.plan import FRESH_SECONDS, AccountPlans
 from application.prices.price_list import AccountPlan
-from application.usage.store import SinkUsage
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
-from sinks.sink import Limits
+from tests.application.accounts.counting_store import CountingStore
 from tests.metering.meter import DAY, account
 from tests.sinks.outputs import Log, load
 
@@ -35,7 +35,7 @@ def plan_after(sink: EmbeddedSink, account_id: str, *settings: dict[str, Any]) -
             ("account", account(f"u{number}", BEGIN, **({"account_id": account_id} | fields))), recorded_at=BEGIN
         )
     load(sink, log.batches)
-    return account_plan(SinkUsage(sink, Limits(seconds=60)), account_id)
+    return AccountPlans(CountingStore(sink)).of(account_id)
 
 
 PRO = {"name": "pro", "started_at": BEGIN, "ends_at": None}
@@ -43,7 +43,7 @@ LITE = {"name": "lite", "started_at": BEGIN, "ends_at": BEGIN + DAY}
 
 
 @pytest.mark.parametrize(
-    ("settings", "plan"),
+    ("settings", "expected"),
     [
         ([{"plan": PRO}], AccountPlan("pro", BEGIN, None)),
         ([{"plan": PRO}, {"plan": LITE}], AccountPlan("lite", BEGIN, BEGIN + DAY)),
@@ -54,6 +54,25 @@ LITE = {"name": "lite", "started_at": BEGIN, "ends_at": BEGIN + DAY}
     ids=["one", "the last counts", "a plan is taken away", "somebody else's", "no settings"],
 )
 def test_the_plan_of_the_settings_in_force(
-    sink: EmbeddedSink, request: pytest.FixtureRequest, settings: list[dict[str, Any]], plan: AccountPlan | None
+    sink: EmbeddedSink, request: pytest.FixtureRequest, settings: list[dict[str, Any]], expected: AccountPlan | None
 ) -> None:
-    assert plan_after(sink, f"o'brien\\ {request.node.name}", *settings) == plan
+    assert plan_after(sink, f"o'brien\\ {request.node.name}", *settings) == expected
+
+
+def test_an_account_is_asked_for_once_a_second(sink: EmbeddedSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "MOST_ACCOUNTS", 2)
+    store, now = CountingStore(sink), [100.0]
+    plans = AccountPlans(store, lambda: now[0])
+    for asked, seconds, statements in (
+        ("a", 0, 1),
+        ("a", 0.9, 1),
+        ("b", 0, 2),
+        ("a", 0.2, 3),
+        ("c", 0, 4),
+        ("a", 0, 4),
+    ):
+        now[0] += seconds * FRESH_SECONDS
+        assert plans.of(asked) is None
+        assert len(store.statements) == statements, f"{asked} at {now[0]}"
+    assert plans.of("b") is None
+    assert len(store.statements) == 5, "the account that was read longest ago is still kept"

@@ -8,29 +8,17 @@ from pathlib import Path
 import pytest
 
 from application.accounts.snapshot import account_snapshot
-from application.usage.store import Row, SinkUsage
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
-from sinks.parameters import Parameters
-from sinks.sink import Limits
 from streams.clock import now_ms
 from streams.loading.positions import Loaded, SinkPositions
+from tests.application.accounts.counting_store import CountingStore
 from tests.metering.meter import DAY, HOUR, account, grant, hold, request
 from tests.sinks.outputs import Log, load
 
+pytestmark = pytest.mark.slow
+
 ME = "o'brien\\"
-
-
-class CountingStore:
-    """The store, which keeps the statements that it is asked."""
-
-    def __init__(self, sink: EmbeddedSink) -> None:
-        self.statements: list[str] = []
-        self._store = SinkUsage(sink, Limits(seconds=60))
-
-    def rows(self, sql: str, parameters: Parameters) -> list[Row]:
-        self.statements.append(sql)
-        return self._store.rows(sql, parameters)
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from application.accounts.plan import FRESH_SECONDS, AccountPlans
 from application.accounts.snapshot import account_snapshot
 from application.accounts.unloaded import MOST_BYTES, UnloadedOutputs, overlaid_topics
+from application.prices.price_list import AccountPlan
 from application.usage.store import SinkUsage
 from schemas.codec import Codec
 from sinks.embedded import EmbeddedSink
@@ -23,12 +25,16 @@ from streams.log.memory import MemoryBroker
 from streams.log.memory_connections import MemoryConnections
 from streams.log.seals import SEAL_HEADER
 from streams.log.topics import TopicNames
+from tests.application.accounts.counting_store import CountingStore
 from tests.application.contract import wait_until
-from tests.metering.meter import request
+from tests.metering.meter import account, request
 from tests.schemas.records import LINE
 from tests.sinks.conftest import empty
-from tests.sinks.outputs import Batch, held_log, load
+from tests.sinks.outputs import Batch, Log, held_log, load
 
+pytestmark = pytest.mark.slow
+
+BEGAN = 1_767_225_600_000
 CODEC, NAMES = Codec(), TopicNames("unloaded")
 TOPICS = {
     "BilledBatch": NAMES.billed, "RefundBatch": NAMES.refunds, "GrantBatch": NAMES.grants, "HoldBatch": NAMES.holds,
@@ -119,6 +125,27 @@ def test_only_what_is_behind_the_position_and_of_the_account_is_read(tailed: Tai
     assert (old["source_offset"], new["source_offset"], len(new["events"])) == (1, 3, 1)
     assert [one["source_offset"] for one in tailed.outputs.of("acme", {NAMES.billed: 1})["BilledBatch"]] == [3]
     assert tailed.outputs.of("acme", {NAMES.billed: 3}) == {}
+
+
+def test_a_plan_that_was_just_decided_counts_at_once(sink: EmbeddedSink, tailed: Tailed) -> None:
+    def settings(update_id: str, plan: str) -> list[Batch]:
+        fields = {"name": plan, "started_at": BEGAN, "ends_at": None}
+        log.message(("account", account(update_id, BEGAN, account_id="planned", plan=fields)), recorded_at=BEGAN)
+        return [(name, {**batch, "source_partition": 0}) for name, batch in log.batches[-1:]]
+
+    log, store, now = Log(), CountingStore(sink), [100.0]
+    plans = AccountPlans(store, lambda: now[0])
+    load(sink, settings("u1", "pro"))
+    assert plans.of("planned", tailed.outputs) == AccountPlan("pro", BEGAN, None)
+    decided = settings("u2", "team")
+    tailed.write(decided)
+    assert plans.of("planned", tailed.outputs) == AccountPlan("team", BEGAN, None)
+    assert plans.of("planned") == AccountPlan("pro", BEGAN, None)
+    assert len(store.statements) == 1
+    load(sink, decided)
+    now[0] += FRESH_SECONDS
+    assert plans.of("planned") == plans.of("planned", tailed.outputs) == AccountPlan("team", BEGAN, None)
+    assert len(store.statements) == 2
 
 
 def test_of_very_many_lines_the_newest_are_read(tailed: Tailed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from application.clickhouse.opening import open_sink, served
 from application.configuration.sources import load
 from sinks.sink import Sink
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 SQL = "SELECT 1 AS one"
 

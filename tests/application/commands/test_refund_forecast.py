@@ -27,6 +27,8 @@ from streams import clock
 from tests.application.usage.conftest import PATIENT
 from tests.server.api.reading_world import BOOK
 
+pytestmark = pytest.mark.slow
+
 COMPARED = ("status", "reject_reason", "line", "charge", "credits", "credit_type", "remaining_charge")
 
 

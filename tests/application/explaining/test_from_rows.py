@@ -17,6 +17,8 @@ from tests.application.usage.conftest import BOOK, PARTITIONS, reader
 from tests.metering.meter import DAY, HOUR, NOON, grant, hold, refund, request
 from tests.sinks.outputs import Log, load
 
+pytestmark = pytest.mark.slow
+
 ACME = {"account_id": "acme"}
 NOW = NOON + 2 * HOUR
 PRICES = parse_book(BOOK)

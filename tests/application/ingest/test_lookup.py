@@ -26,6 +26,8 @@ from streams.log.event_sender import Stored, value_digest
 from streams.log.memory_connections import MemoryConnections
 from tests.application.contract import BOOK
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:

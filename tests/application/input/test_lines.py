@@ -11,6 +11,8 @@ import pytest
 
 from application.input.lines import Line, UnreadableInputError, open_source, read_lines
 
+pytestmark = pytest.mark.slow
+
 TEXT = b'{"a": 1}\n{"a": 2}\n'
 COMPRESSIONS = [gzip.compress, bz2.compress, lzma.compress]
 

@@ -22,6 +22,8 @@ import schemas
 import sinks
 import streams
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PACKAGES = (metering, schemas, sinks, streams, replay, application, cli)
 SEARCHES = {"search", "sub", "subn", "split", "findall", "finditer"}

@@ -138,6 +138,26 @@ def test_each_problem_has_its_sentence(changed: dict[str, Any], problem: str | N
     assert problems == [] or problems[0].startswith(problem or "")
 
 
+@pytest.mark.parametrize(
+    ("processes", "places", "problem"),
+    [
+        (1, frozenset(), "in[0]: 3 messages wait, and no process of the group g has the partition"),
+        (1, frozenset({("in", 0)}), None),
+        (1, frozenset({("in", 1)}), "in[0]: 3 messages wait"),
+        (1, None, None),
+        (0, frozenset(), None),
+    ],
+    ids=["nobody has anything", "somebody has it", "somebody has another", "not known", "no process"],
+)
+def test_what_waits_in_a_partition_that_no_process_has_is_a_problem(
+    processes: int, places: frozenset[tuple[str, int]] | None, problem: str | None
+) -> None:
+    status = status_pipeline._Group(group(processes, 3), {("in", 0): 3, ("in", 1): 0}, places)
+    problems = list(status.problems())
+    assert len(problems) == (problem is not None)
+    assert problems == [] or problems[0].startswith(problem or "")
+
+
 def test_a_store_that_does_not_answer_is_said_once_where_no_loader_runs() -> None:
     silent = EndpointStatus("ClickHouse", "u", well=False, detail="no answer")
     for processes, said in ((0, False), (1, True)):

@@ -17,10 +17,14 @@ from application.usage.history import UsageReader
 from application.usage.measures import Measure, Rate
 from application.usage.query import BadQuery, Filters
 from application.usage.scope import UsageScope
+from application.usage.store import Row, UsageStore
+from sinks.parameters import Parameters
 from tests.application.usage.conftest import ACCOUNTS, UsageLog
 from tests.application.usage.model import line_of, passes
 from tests.application.usage.test_history import QUOTES
 from tests.metering.meter import DAY, NOON
+
+pytestmark = pytest.mark.slow
 
 ALL = tuple(Measure)
 FIELDS = [
@@ -102,6 +106,47 @@ def test_any_question_is_answered_as_plain_python_answers_it(
     for cell in answer.cells:
         assert cell.values == expected.get((cell.start, *cell.group.values()), counted([], 0))
     assert [cell.end for cell in answer.cells][-1:] in ([], [last])
+
+
+class Statements:
+    """A store that keeps the statements which it is asked."""
+
+    def __init__(self, store: UsageStore) -> None:
+        self.asked: list[str] = []
+        self._store = store
+
+    def rows(self, sql: str, parameters: Parameters) -> list[Row]:
+        self.asked.append(sql)
+        return self._store.rows(sql, parameters)
+
+
+@pytest.mark.parametrize(
+    ("scope", "group_by", "filters", "joins"),
+    [
+        (UsageScope("acme"), (), {}, False),
+        (UsageScope("acme"), ("credit_type",), {}, False),
+        (UsageScope(None), ("account_id", "credit_type"), {"credit_type": ("credit",)}, False),
+        (UsageScope("acme"), ("event_id",), {"decision": ("refunded",)}, False),
+        (UsageScope("acme", "ann"), ("credit_type",), {}, True),
+        (UsageScope("acme"), ("credit_type",), {"text": "jane"}, True),
+        (UsageScope("acme"), ("credit_type",), {"feature": ("Identification",)}, True),
+        (UsageScope("acme"), ("actor",), {}, True),
+    ],
+)
+def test_lines_are_looked_for_only_where_a_refund_does_not_say_it(
+    filled: UsageReader, log: UsageLog, scope: UsageScope, group_by: tuple[str, ...], filters: dict[str, Any],
+    joins: bool,
+) -> None:  # fmt: skip
+    query = AggregationQuery(scope, Filters(**filters), group_by=group_by, measures=(Measure.REFUNDED, Measure.NET))
+    store = Statements(filled.store)
+    answer = aggregate(store, filled.positions, query)
+    assert any("JOIN" in sql for sql in store.asked) is joins
+    expected = {key[1:]: values for key, values in modelled(log, query).items()}
+    assert sum(values[Measure.REFUNDED] for values in expected.values()) > 0
+    for cell in answer.cells:
+        values = expected.get(tuple(cell.group.values()), counted([], 0))
+        assert cell.values == {measure: values[measure] for measure in query.measures}
+    assert len(answer.cells) >= len(expected)
 
 
 def test_without_a_time_all_is_one_cell(filled: UsageReader, log: UsageLog) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from application.usage.choices import usage_choices
 from application.usage.counting import count_up_to
 from application.usage.history import HistoryQuery, UsageReader
 from application.usage.query import Filters
 from application.usage.scope import UsageScope
 from tests.application.usage.conftest import ACCOUNTS, UsageLog
+
+pytestmark = pytest.mark.slow
 
 
 def test_choices_are_those_of_the_scope(filled: UsageReader, log: UsageLog) -> None:

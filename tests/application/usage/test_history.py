@@ -21,6 +21,8 @@ from tests.application.usage.model import expected_rows
 from tests.metering.meter import DAY, NOON
 from tests.sinks.outputs import load
 
+pytestmark = pytest.mark.slow
+
 QUOTES = [
     "' OR '1'='1",
     "'; DROP TABLE billed_rows; --",

@@ -31,6 +31,8 @@ from tests.metering.meter import DAY, NOON
 from tests.sinks.native_client import CurrentServerSink
 from tests.sinks.outputs import load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory, log: UsageLog) -> Iterator[dict[str, UsageStore]]:

@@ -278,6 +278,7 @@ class Died(Exception):
     """The process ends here."""
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_through_crashes_and_moves_nothing_is_lost_and_doubles_are_known_by_their_ids(seed: int) -> None:

@@ -8,6 +8,8 @@ from click.testing import Result
 
 from sinks.migrate import migrations
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., Result]
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from tests.cli.terminal.forked import Forker
 
+pytestmark = pytest.mark.slow
+
 ENCODINGS = ["latin-1", "cp1252", "ascii", "ascii:strict", "koi8-r", "utf-8"]
 ODD = "дом🦊é\x1b[2J\x9b31m\u202e"
 ESC = "\x1b"

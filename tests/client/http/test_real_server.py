@@ -27,6 +27,8 @@ from tests.client.transport_contract import (
 )
 from tests.server.keys import MEMBER_OF_ACME, OPERATOR, PRODUCER_OF_ACME
 
+pytestmark = pytest.mark.slow
+
 CALLS = int(os.environ.get("CREDITMETER_TEST_CALLS", "100"))
 BOOK = """\
 price_lock: none

@@ -13,6 +13,8 @@ from streams.log import partitioner, seals
 from tests.client.scripted import NOW
 from tests.schemas.records import LINE
 
+pytestmark = pytest.mark.slow
+
 CODEC = Codec()
 
 

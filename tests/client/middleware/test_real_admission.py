@@ -23,6 +23,8 @@ from tests.client.middleware.test_admission import Work
 from tests.client.real_server import RealServer, served
 from tests.server.keys import OPERATOR
 
+pytestmark = pytest.mark.slow
+
 BOOK = """\
 price_lock: none
 versions:

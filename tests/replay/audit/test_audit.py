@@ -14,6 +14,8 @@ from streams.log.protocols import LostPrefix
 from tests.replay.audit.audited import BILLED, Audited, Everything, altered, billed, billed_with_lines, items, replace
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cluster() -> Cluster:

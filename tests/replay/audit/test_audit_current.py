@@ -13,6 +13,8 @@ from sinks.inserts import CURRENT
 from tests.replay.audit.audited import Audited, SinkRows, filled
 from tests.streams.simulation import NAMES, Cluster
 
+pytestmark = pytest.mark.slow
+
 SYNC = "SETTINGS mutations_sync = 1"
 KINDS = ("grant", "hold", "settings")
 

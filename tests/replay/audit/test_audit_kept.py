@@ -36,6 +36,8 @@ from tests.replay.audit.audited import (
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 from tests.streams.traffic import HOUR, START
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cluster() -> Cluster:

@@ -19,6 +19,8 @@ from tests.replay.audit.audited import Audited, SinkRows, filled
 from tests.replay.audit.test_audit_kept import plan
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 
+pytestmark = pytest.mark.slow
+
 SYNC = "SETTINGS mutations_sync = 1"
 
 

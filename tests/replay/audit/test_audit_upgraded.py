@@ -20,6 +20,8 @@ from tests.replay.audit.audited import Audited
 from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 from tests.streams.traffic import Traffic
 
+pytestmark = pytest.mark.slow
+
 SEED = 5
 
 

@@ -15,6 +15,8 @@ from tests.server.api.reading_world import opened_reading_world
 from tests.server.keys import ANN_OF_ACME, MEMBER_OF_ACME, OPERATOR, OWNER_OF_ACME, PRODUCER, PRODUCER_OF_ACME
 from tests.server.world import ServerWorld
 
+pytestmark = pytest.mark.slow
+
 GROUP = {"group": "g", "processes": 1, "behind": 0, "began": True}
 STATUS = {
     "code": "compiled",

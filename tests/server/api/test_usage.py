@@ -22,6 +22,8 @@ from tests.server.api.reading_world import opened_reading_world
 from tests.server.keys import ANN_OF_ACME, MEMBER_OF_ACME, OPERATOR, OWNER_OF_ACME, PRODUCER, PRODUCER_OF_ACME
 from tests.server.world import ServerWorld
 
+pytestmark = pytest.mark.slow
+
 USAGE = "/v1/accounts/{}/usage"
 SUMS = "/v1/accounts/{}/usage/query"
 

@@ -20,6 +20,8 @@ from tests.server.api.reading_world import opened_reading_world
 from tests.server.keys import OPERATOR
 from tests.server.world import ServerWorld, opened_world
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = openapi_document(OPERATIONS)
 
 

@@ -1,6 +1,7 @@
 """schemathesis over the whole document: no 500, no answer that is not described, each as it is described.
 
 In process, over the in-memory pipeline with chDB. `API_EXAMPLES` (6) is how many requests an operation gets.
+schemathesis is imported where it is used: that takes more than a second, and every process that runs tests reads this.
 """
 
 from __future__ import annotations
@@ -11,17 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from schemathesis import GenerationMode
-from schemathesis.core.transport import Response
-from schemathesis.generation.case import Case
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from application.access.access import opened_access
 from application.access.secret_keys import SecretKeys
@@ -30,6 +21,8 @@ from server.openapi.document import operation_id
 from tests.server.api.reading_world import opened_reading_world
 from tests.server.keys import OPERATOR
 from tests.server.world import ServerWorld
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "6"))
 QUIET = settings(
@@ -44,15 +37,18 @@ STATUS = {
 }  # fmt: skip
 
 
-def no_failure_of_the_server(_context: object, response: Response, case: Case) -> None:
+def no_failure_of_the_server(_context: object, response: Any, case: Any) -> None:
     """503 is an answer of its own (no store, no state at hand, nothing decided in time); any other 5xx is a fault."""
     assert response.status_code < 500 or response.status_code == 503, (case.method, case.path, response.text[:500])
 
 
-CHECKS = [
-    no_failure_of_the_server, status_code_conformance, content_type_conformance, response_headers_conformance,
-    response_schema_conformance,
-]  # fmt: skip
+def checks() -> list[Any]:
+    from schemathesis.specs.openapi import checks as openapi
+
+    return [
+        no_failure_of_the_server, openapi.status_code_conformance, openapi.content_type_conformance,
+        openapi.response_headers_conformance, openapi.response_schema_conformance,
+    ]  # fmt: skip
 
 
 class Wsgi:
@@ -89,11 +85,15 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wsgi]:
 
 @pytest.fixture(scope="module")
 def schema(app: Wsgi) -> Any:
+    import schemathesis
+
     return schemathesis.openapi.from_wsgi("/openapi.json", app, headers={"authorization": f"Bearer {OPERATOR}"})
 
 
 @pytest.mark.parametrize("number", range(len(OPERATIONS)), ids=[f"{one.method} {one.path}" for one in OPERATIONS])
 def test_every_operation_answers_as_described(schema: Any, number: int) -> None:
+    from schemathesis import GenerationMode
+
     one = OPERATIONS[number]
     operation = schema.find_operation_by_id(operation_id(one.method, one.path))
     cases = [operation.as_strategy(GenerationMode.POSITIVE)]
@@ -106,8 +106,8 @@ def test_every_operation_answers_as_described(schema: Any, number: int) -> None:
         @seed(number)
         @settings(QUIET, max_examples=max(1, EXAMPLES // len(cases)))
         @given(strategy)
-        def ask(case: Case) -> None:
-            case.call_and_validate(headers={"authorization": f"Bearer {OPERATOR}"}, checks=CHECKS)
+        def ask(case: Any) -> None:
+            case.call_and_validate(headers={"authorization": f"Bearer {OPERATOR}"}, checks=checks())
 
         ask()
 
@@ -116,10 +116,10 @@ def test_operations_follow_each_other_as_the_links_say(schema: Any) -> None:
     machine = schema.as_state_machine()
 
     class Linked(machine):  # type: ignore[misc, valid-type]
-        def get_call_kwargs(self, case: Case) -> dict[str, Any]:
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"headers": {"authorization": f"Bearer {OPERATOR}"}}
 
-        def validate_response(self, response: Response, case: Case, **_options: Any) -> None:
-            case.validate_response(response, checks=CHECKS)
+        def validate_response(self, response: Any, case: Any, **_options: Any) -> None:
+            case.validate_response(response, checks=checks())
 
     Linked.run(settings=settings(QUIET, max_examples=EXAMPLES, stateful_step_count=8))

@@ -18,10 +18,14 @@ from application.access.errors import KeyRevoked
 from application.access.identity import Role
 from application.access.members import put_member, remove_member
 from application.access.webhooks import disable_webhook, list_webhooks
+from application.commands.grants import GrantOrder, grant_credits
 from cli.demo.example_account import ACCOUNT
 from server.api.usage_text import ROW_COLUMNS
+from streams import clock
+from tests.application.contract import wait_until
 from tests.server.pages.driving import PATIENCE_MS, PHONE, Person, person
 from tests.server.pages.world import ODD, ODD_IDS, OPERATOR, PagesWorld
+from tests.server.world import memory_worker, not_loading
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium, pytest.mark.timeout(900)]
 
@@ -378,7 +382,8 @@ class TestSettings:
 
 class TestSupport:
     @pytest.fixture(scope="class")
-    def support(self, pages: PagesWorld, chromium: Browser) -> Iterator[Person]:
+    @classmethod
+    def support(cls, pages: PagesWorld, chromium: Browser) -> Iterator[Person]:
         with person(pages, chromium, pages.link(Role.OPERATOR, None)) as somebody:
             yield somebody
 
@@ -406,6 +411,20 @@ class TestSupport:
         expect(page.get_by_role("status")).to_contain_text("Granted: 1,500 phone credits")
         (row,) = sql(pages, "SELECT credits, reason FROM grant_rows WHERE reason = 'goodwill <b>'")
         assert int(row["credits"]) == 1_500
+
+    def test_shows_what_was_decided_before_it_is_loaded(self, support: Person, pages: PagesWorld) -> None:
+        pipeline, headers = pages.server.pipeline, {"cookie": cookie_of(support)}
+        with not_loading(memory_worker(pipeline)):
+            order = GrantOrder(ACCOUNT, "fax", 7_531, clock.now_ms(), grant_id="fax-1")
+            grant_credits(pipeline, order, seconds=60)
+            for path, shown in (("", b"7,531"), ("/support", b'value="fax"')):
+                wait_until(
+                    lambda path=path, shown=shown: shown in pages.server.ask(
+                        "GET", f"/accounts/{ACCOUNT}{path}", headers=headers
+                    ).body,
+                    f"the page {path!r} does not show what was decided",
+                )  # fmt: skip
+            assert sql(pages, "SELECT 1 FROM grant_rows WHERE grant_id = 'fax-1'") == []
 
     def test_tries_a_refund_and_makes_it(self, support: Person, pages: PagesWorld) -> None:
         page = support.page

@@ -11,7 +11,7 @@ from local.start import Broker
 from schemas.codec import Codec
 from streams.log.connections import KafkaConnections, group_lag
 from streams.log.group_offsets import GroupOffsets
-from streams.log.protocols import LogUnavailable
+from streams.log.protocols import GroupMembers, LogUnavailable
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 
 pytestmark = pytest.mark.kafka
@@ -48,7 +48,7 @@ def test_offsets_without_a_record_are_no_lag(kafka: SharedKafka) -> None:
     def behind() -> int:
         return sum(group_lag(connections, names.rating_group, [names.requests], 2).values())
 
-    assert (behind(), connections.group(names.rating_group).members()) == (0, 0)
+    assert (behind(), connections.group(names.rating_group).members()) == (0, GroupMembers(0, None))
     send(kafka.bootstrap, names, 3)
     assert group_lag(connections, names.rating_group, [names.requests], 2) == {
         (names.requests, 0): 3,
@@ -61,6 +61,20 @@ def test_offsets_without_a_record_are_no_lag(kafka: SharedKafka) -> None:
         assert time.monotonic() < deadline, left
     acknowledge(kafka.bootstrap, names, 3)
     assert behind() == 0
+    connections.close()
+
+
+def test_the_partitions_that_a_group_has_are_known(kafka: SharedKafka) -> None:
+    names = TopicNames(kafka.fresh_prefix())
+    ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=2))
+    connections = KafkaConnections(kafka.bootstrap, names, Codec(), {})
+    consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": names.rating_group})
+    consumer.subscribe([names.requests])
+    group, deadline = connections.group(names.rating_group), time.monotonic() + 60
+    while (members := group.members()) != GroupMembers(1, frozenset({(names.requests, 0), (names.requests, 1)})):
+        assert time.monotonic() < deadline, members
+        consumer.poll(0.1)
+    consumer.close()
     connections.close()
 
 

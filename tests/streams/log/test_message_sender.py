@@ -41,6 +41,28 @@ class TestOnKafka(SendingContract):
             yield Place(names, connections, answer)
 
 
+def test_nothing_is_taken_until_kafka_knows_the_topic(kafka: SharedKafka) -> None:
+    """A broker that has just come back may answer before it knows its topics."""
+    names = TopicNames(kafka.fresh_prefix())
+    transport = KafkaMessageSender(kafka.bootstrap, names.requests, delivery_timeout=1)
+
+    async def work() -> Stored | None:
+        sender = EventSender(transport, CODEC)
+        assert await sender.store_events("k", [Outgoing(0, event(1))]) == [None]
+        await asyncio.sleep(1.5)
+        assert sender.problem() is not None
+        ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=1))
+        deadline = clock.monotonic() + 60
+        while sender.problem() is not None:
+            assert clock.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        (stored,) = await sender.store_events("k", [Outgoing(0, event(2))])
+        await sender.close(10)
+        return stored
+
+    assert run(work) is not None
+
+
 @pytest.mark.crash
 @pytest.mark.slow
 def test_a_broker_that_goes_away_and_comes_back_needs_no_restart(own_kafka: Broker) -> None:

@@ -138,13 +138,13 @@ def test_a_catch_up_writes_after_large_messages() -> None:
     rated = Rated(slicing=Slicing(events=100))
     rated.publish()
     written: list[int] = []
-    commit = rated.states[0].commit
+    commit = rated.states[0].commit_packed
 
     def noted(changes: Any, applied: int, last: Any = None) -> None:
         written.append(applied)
         commit(changes, applied, last)
 
-    rated.states[0].commit = noted  # type: ignore[method-assign, assignment]
+    rated.states[0].commit_packed = noted  # type: ignore[method-assign, assignment]
     for _ in range(6):
         rated.append(0, large_batch(0, 400))
     rated.loop.process([rated.append(0, batch(0, 1, "last"))])

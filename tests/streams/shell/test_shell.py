@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,14 +75,18 @@ Shell(settings, Handler(), leaving).run(lambda: Path(folder, "ready").touch())
 
 
 class Run:
-    def __init__(self, kafka: SharedKafka | Broker, folder: Path) -> None:
+    def __init__(self, kafka: SharedKafka | Broker, folder: Path, *, is_topic_there: bool = True) -> None:
         self.kafka = kafka
         self.folder = folder
         self.topic = kafka.fresh_prefix() if isinstance(kafka, SharedKafka) else "messages"
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-        for made in admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)]).values():
-            made.result()
+        self.admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        if is_topic_there:
+            self.make_topic()
         self.processes: list[subprocess.Popen[bytes]] = []
+
+    def make_topic(self) -> None:
+        for made in self.admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)]).values():
+            made.result()
 
     def produce(self, count: int, transaction: str | None = None) -> None:
         """``count`` messages to every partition; a transaction that is named is aborted."""
@@ -139,9 +143,12 @@ class Run:
             time.sleep(0.2)
 
     def wait_for_file(self, name: str) -> None:
+        self.wait_until((self.folder / name).exists, name)
+
+    def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         until = time.monotonic() + 40
-        while not (self.folder / name).exists():
-            assert time.monotonic() < until, f"no {name}\n{self.log()}"
+        while not holds():
+            assert time.monotonic() < until, f"not {what}\n{self.log()}"
             time.sleep(0.1)
 
     def log(self) -> str:
@@ -217,6 +224,23 @@ def test_aborted_transactions_are_no_records(run: Run) -> None:
     assert {offset for _, offset in run.seen()} == {0, 1, 2, 8, 9, 10}
     time.sleep(2)  # a commit interval
     assert run.committed() == dict.fromkeys(range(PARTITIONS), 11), "committing stopped behind the gap"
+
+
+def test_a_topic_that_kafka_does_not_know_yet_is_read_as_soon_as_it_does(kafka: SharedKafka, tmp_path: Path) -> None:
+    """A broker that has just come back may answer before it knows its topics: a group then shares out nothing."""
+    run = Run(kafka, tmp_path, is_topic_there=False)
+    process = run.start("healthy")
+    try:
+        run.wait_for_file("ready")  # the group is there, and nobody has a partition
+        assert "not found in cluster metadata" in run.log()
+        run.make_topic()
+        run.produce(5)
+        run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(5)})
+        process.terminate()
+        assert process.wait(30) == 0, run.log()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_stop_ends_also_where_the_broker_hangs_or_is_gone(own_kafka: Broker, tmp_path: Path) -> None:
