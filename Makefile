@@ -52,14 +52,14 @@ $(COMPILED): $(INSTALLED) setup.py $(wildcard metering/compiled/*.py metering/*.
 services: venv ## Say how the tests get Kafka and ClickHouse here, or what to install
 	@$(BIN)/python -m local
 
-# Three processes also where there are two processors: much of the time goes into waiting for Kafka.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Four processes also where there are two processors: much of the time goes into waiting for Kafka.
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, ARGS="-n 0" one after another)
 	@cat >&2 <<-END
 		This runs every test: those that need no service first, then those on a real Kafka broker and a real ClickHouse
-		server, some of which are killed on purpose. It takes about 20 minutes on two cores, 30 on slow ones; make test-quick takes one.
+		server, some of which are killed on purpose. It takes about a quarter of an hour on two cores, more on slow ones; make test-quick takes a minute.
 		What the tests need and this machine does not have is fetched first, without root:
 	END
 	$(BIN)/python -m local --fetch

@@ -71,7 +71,10 @@ def _planned(pipeline: Pipeline, order: AuditOrder, rows: RowStore | None) -> It
     if manifest is not None and (manifest.prefix, manifest.log_id) != (names.prefix, pipeline.log_id):
         raise Misconfigured(f"{begin}: the checkpoint is of another log ({manifest.prefix}.requests)")
     outputs = {topic: pipeline.log(topic) for topic in names.outputs}
-    logs = AuditLogs(names, pipeline.partitions, pipeline.codec, read_book, pipeline.input_log, outputs, pipeline.seals)
+    logs = AuditLogs(
+        names, pipeline.partitions, pipeline.codec, read_book, pipeline.input_log, outputs, pipeline.seals,
+        pipeline.log(names.deliveries),
+    )  # fmt: skip
     state = pipeline.places.states if order.with_state else None
     with scratch_folder(pipeline.places.data) as scratch:
         yield AuditPlan(logs, pipeline.log_id, scratch, rows, state, manifest, begin, order.checkpoint_to)

@@ -15,6 +15,7 @@ from application.notices import Notices
 from application.pipeline import LocalPlaces, Pipeline
 from schemas.codec import Codec
 from schemas.price_book import read_book
+from sinks.deliveries import DeliveryAt, delivery_insert
 from sinks.inserts import inserts_of
 from sinks.sink import Sink, SinkRejected
 from streams import clock
@@ -78,7 +79,7 @@ class MemoryWorker:
         names, broker, codec = self._connections.names, self._connections.broker, self._connections.codec
         loaded = self._connections.offsets.setdefault(names.loading_group, {})
         reached: dict[tuple[str, int], Loaded] = {}
-        for topic in names.loaded:
+        for topic in names.outputs:
             batches: dict[str, list[dict[str, Any]]] = {}
             for partition in range(self._connections.partitions):
                 place = topic, partition
@@ -92,8 +93,26 @@ class MemoryWorker:
                 for name, some in batches.items():
                     for rows in inserts_of(name, some):
                         self._sink.insert(*rows)
+        self._load_deliveries(loaded, reached)
         if self._sink is not None and reached:
             SinkPositions(self._sink).write(reached)
+
+    def _load_deliveries(
+        self, loaded: dict[tuple[str, int], int], reached: dict[tuple[str, int], Loaded]
+    ) -> None:  # fmt: skip
+        names, broker, codec = self._connections.names, self._connections.broker, self._connections.codec
+        records: list[DeliveryAt] = []
+        for partition in range(self._connections.partitions):
+            place = names.deliveries, partition
+            for message in broker.records(*place):
+                if message.offset >= loaded.get(place, 0):
+                    loaded[place] = message.offset + 1
+                    reached[place] = loaded_of(message)
+                    name, fields = codec.decode(message.value) if message.value else ("", {})
+                    if name == "Delivery":
+                        records.append(DeliveryAt(partition, message.offset, fields))
+        if records and self._sink is not None:
+            self._sink.insert(*delivery_insert(records))
 
 
 def in_memory_pipeline(

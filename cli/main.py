@@ -29,6 +29,7 @@ COMMANDS = {
     "worker": "cli.running.workers",
     "load": "cli.running.workers",
     "serve": "cli.running.serve",
+    "deliver": "cli.running.deliver",
     "migrate": "cli.running.migrate",
     "query": "cli.events.query",
     "explain": "cli.accounts.explain",

@@ -8,6 +8,7 @@ from schemas import columns as kinds
 from schemas.catalog import BATCHES, Schema, current, expanded, short_name
 from schemas.columns import BatchColumns, ColumnReader, Step
 from schemas.source import kind_of
+from schemas.writing import FEW_VALUES
 
 _KINDS = {
     "string": kinds.TEXT, "bytes": kinds.TEXT, "long": kinds.NUMBER, "int": kinds.NUMBER, "boolean": kinds.BOOLEAN,
@@ -16,6 +17,7 @@ _KINDS = {
 _MAPS = {"long": kinds.MAP_OF_NUMBERS, "string": kinds.MAP_OF_TEXTS}
 _IN_A_ROW = (kinds.TEXT, kinds.NUMBER)
 """The kinds of which several fields make one step."""
+_FEW_VALUES = FEW_VALUES | {"account_id"}
 _HEAD = ["int", "long", "int", "int"]
 
 
@@ -228,8 +230,12 @@ class _Binding:
             if steps and field.kind in _IN_A_ROW and _goes_on(steps[-1], field):
                 steps[-1].columns.extend(columns)
             else:
-                symbols = list(field.symbols)
-                steps.append(Step(field.kind, field.is_optional, columns, field.largest, symbols, inner))
+                steps.append(
+                    Step(
+                        field.kind, field.is_optional, columns, field.largest, list(field.symbols), inner,
+                        _is_remembered(field),
+                    )
+                )  # fmt: skip
         return steps
 
     def _column(self, path: str | None, *inner: str) -> list[Any]:
@@ -240,4 +246,10 @@ class _Binding:
 
 
 def _goes_on(step: Step, field: _Field) -> bool:
-    return (step.kind, step.is_optional, step.largest) == (field.kind, field.is_optional, field.largest)
+    same = (field.kind, field.is_optional, field.largest, _is_remembered(field))
+    return (step.kind, step.is_optional, step.largest, step.is_remembered) == same
+
+
+def _is_remembered(field: _Field) -> bool:
+    """Whether equal texts of the field become one object. Those of a group are few; a memo ends with its group."""
+    return field.kind == kinds.TEXT and field.path in _FEW_VALUES

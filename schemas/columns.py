@@ -9,15 +9,24 @@ The module is written for a compiler too: final classes, plain loops, no generat
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, Final, final
 
 from schemas.batches import Position
 from schemas.errors import DAMAGED, Undecodable
 from schemas.wire import MAX_INT, MAX_LONG, DamagedBody, read_varint
 
-TEXT, NUMBER, ENUM, BOOLEAN, MAP_OF_NUMBERS, MAP_OF_TEXTS, RECORDS, RECORD = range(8)
-"""How a field is written."""
-LARGEST_INT, LARGEST_LONG = 2 * MAX_INT + 1, 2 * MAX_LONG + 1
+# How a field is written.
+TEXT: Final = 0
+NUMBER: Final = 1
+ENUM: Final = 2
+BOOLEAN: Final = 3
+MAP_OF_NUMBERS: Final = 4
+MAP_OF_TEXTS: Final = 5
+RECORDS: Final = 6
+RECORD: Final = 7
+
+LARGEST_INT: Final = 2 * MAX_INT + 1
+LARGEST_LONG: Final = 2 * MAX_LONG + 1
 """The largest numbers on the wire, where the sign is the last bit."""
 
 
@@ -27,12 +36,13 @@ class Step:
 
     ``is_optional``: each is a union of null, first, and that kind. A map has three columns: how many entries, the keys,
     the values. `RECORDS`, an array of records, has one, the number of records; their own fields are ``steps``, as are
-    those of a `RECORD`. ``largest``: of numbers, see LARGEST_INT. ``symbols``: of an enum.
+    those of a `RECORD`. ``largest``: of numbers, see LARGEST_INT. ``symbols``: of an enum. ``is_remembered``: texts
+    with few distinct values; equal ones become one object, which whoever takes the columns finds in the cache.
     """
 
     def __init__(
         self, kind: int, is_optional: bool, columns: list[list[Any]], largest: int, symbols: list[bytes],
-        steps: list[Step],
+        steps: list[Step], is_remembered: bool,
     ) -> None:  # fmt: skip
         self.kind = kind
         self.is_optional = is_optional
@@ -40,6 +50,8 @@ class Step:
         self.largest = largest
         self.symbols = symbols
         self.steps = steps
+        self.is_remembered = is_remembered
+        self.memo: dict[bytes, bytes] = {}
 
 
 @final
@@ -141,7 +153,8 @@ def read_fields(data: bytes, at: int, steps: list[Step]) -> int:
                 if number & 1:
                     raise DamagedBody
                 stop = at + (number >> 1)
-                column.append(data[at:stop])
+                text = data[at:stop]
+                column.append(step.memo.setdefault(text, text) if step.is_remembered else text)
                 at = stop
         elif kind == NUMBER:
             largest = step.largest

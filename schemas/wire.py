@@ -6,6 +6,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from mypy_extensions import i64
+
 from schemas.errors import DAMAGED, EMPTY, FOREIGN, Undecodable
 
 SINGLE_OBJECT = b"\xc3\x01"
@@ -16,9 +20,10 @@ CONFLUENT_LENGTH = 5
 END_OF_BLOCKS = b"\x00"
 """What ends an array or a map."""
 
-MAX_INT = 2**31 - 1
-MAX_LONG = 2**63 - 1
-_LAST_SHIFT = 63
+MAX_INT: Final = 2**31 - 1
+MAX_LONG: Final = 2**63 - 1
+_LAST_SHIFT: Final = 63
+_SHORT_SHIFT: Final = 56
 
 
 class DamagedBody(ValueError):
@@ -61,6 +66,22 @@ def read_varint(data: bytes, position: int) -> tuple[int, int]:
     Raises `DamagedBody` for a longer one and `IndexError` for a cut one. Decoders differ in what they make of a
     sixty-fifth bit, some by processor, so it is refused.
     """
+    at: i64 = position
+    byte: i64 = data[at]
+    number: i64 = byte & 127
+    shift: i64 = 7
+    while byte > 127:
+        if shift == _SHORT_SHIFT:
+            return _read_long_varint(data, position)
+        at += 1
+        byte = data[at]
+        number |= (byte & 127) << shift
+        shift += 7
+    return number, at + 1
+
+
+def _read_long_varint(data: bytes, position: int) -> tuple[int, int]:
+    """As `read_varint`, for numbers that may not fit into a machine's word with a sign."""
     byte = data[position]
     number = byte & 127
     shift = 7

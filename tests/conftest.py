@@ -21,6 +21,7 @@ from metering.compiled import MODE
 pytest_plugins = ["tests.command"]  # fixtures that run `creditmeter`, for cli, application and stories
 
 Server = TypeVar("Server")
+ROOT = Path(__file__).parents[1]
 
 # Fixture -> the marker that a test which uses it must carry.
 NEEDS = {
@@ -30,6 +31,15 @@ NEEDS = {
     "clickhouse_server": "clickhouse_server",
     "own_clickhouse": "clickhouse_server",
 }
+
+# Files with tests on services that take half a minute and more, the longest first (`--durations=60` shows them).
+LONGEST = (
+    "stories/test_restored_log.py", "stories/test_up.py", "stories/test_real_broker.py", "stories/test_bad_input.py",
+    "stories/test_real_crashes.py", "stories/test_bad_surroundings.py", "stories/test_real_store.py",
+    "stories/test_demo.py", "stories/test_kills.py", "stories/test_strays.py", "cli/bills/test_audit.py",
+    "streams/shell/test_shell.py", "streams/loading/test_continuity.py", "stories/test_access_log_bill.py",
+    "stories/test_client_losses.py", "stories/test_accepted.py",
+)  # fmt: skip
 
 # What of the environment is for the tests themselves, and no setting of somebody's installation.
 FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_INTERPRETED", "CREDITMETER_SIMULATIONS", "CREDITMETER_SEED")
@@ -56,15 +66,17 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first: those that need no service. Among the others the longest, since several processes share them.
+    """Files that need no service first, then the longest, so that none of them is left for one process at the end.
 
     A file stays in one process (`--dist loadfile`), and each process that needs a broker or a server starts its own.
     """
+    with_service = {item.path for item in items if any(map(item.get_closest_marker, NEEDS.values()))}
+    longest = [ROOT / "tests" / name for name in LONGEST]
 
     def rank(item: pytest.Item) -> int:
-        if not any(item.get_closest_marker(marker) for marker in NEEDS.values()):
+        if item.path not in with_service:
             return 0
-        return 1 if item.get_closest_marker("crash") else 2
+        return 1 + (longest.index(item.path) if item.path in longest else len(longest))
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=rank)

@@ -146,7 +146,7 @@ class Settings(BaseSettings):
         None, pattern=r"^http://", description="What `query` asks. Not set: the endpoint on this machine."
     )
     metrics_host: str = Field(
-        "127.0.0.1", min_length=1, description="Where worker and loader serve metrics and health."
+        "127.0.0.1", min_length=1, description="Where worker, loader and deliverer serve metrics and health."
     )
     metrics_port: int = Field(
         0,
@@ -185,6 +185,9 @@ class Settings(BaseSettings):
     )
     serve_behind_tls: bool = Field(
         False, description="Clients come over TLS, through a proxy: browsers are told to come back so."
+    )
+    webhooks_to_this_machine: bool = Field(
+        False, description="Webhooks may be sent to this machine, and over plain http there: for trials."
     )
     primary_credit_type: str | None = Field(
         None, min_length=1, max_length=128, description="The credits of /account/info. Not set: the only type there is."

@@ -45,12 +45,22 @@ def processes(settings: Settings) -> Iterator[EndpointStatus]:
 
 def server(settings: Settings) -> Iterator[EndpointStatus]:
     """The HTTP API, where something listens at its port: a pipeline may do without one."""
-    host = _EVERYWHERE.get(settings.serve_host, settings.serve_host)
+    return _optional("HTTP API", settings.serve_host, settings.serve_port, "/health/ready")
+
+
+def deliverer(settings: Settings) -> Iterator[EndpointStatus]:
+    """The deliverer of webhooks, where something listens at its port: a pipeline may do without one, too."""
+    if settings.metrics_port:
+        yield from _optional("deliverer", settings.metrics_host, settings.metrics_port + settings.processes + 1)
+
+
+def _optional(what: str, bound: str, port: int, path: str = "/health") -> Iterator[EndpointStatus]:
+    host = _EVERYWHERE.get(bound, bound)
     try:
-        create_connection((host, settings.serve_port), _HEALTH_SECONDS).close()
+        create_connection((host, port), _HEALTH_SECONDS).close()
     except OSError:
         return
-    status = _health("HTTP API", host, settings.serve_port, "/health/ready")
+    status = _health(what, host, port, path)
     if not status.detail.startswith(_NOT_OURS):  # some other program has the port, where none of ours was started
         yield status
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from application.configuration.settings import Settings
 from application.pipeline import Pipeline
 from application.prices.publishing import BookLog
-from application.status.endpoints import EndpointStatus, processes, server, store
+from application.status.endpoints import EndpointStatus, deliverer, processes, server, store
 from application.status.positions import (
     group_problems,
     loaded_positions,
@@ -101,6 +101,7 @@ class PipelineStatus:
     input: list[PartitionStatus]
     rating: GroupStatus
     loading: GroupStatus
+    delivering: GroupStatus
     books: list[BookStatus] | None
     endpoints: list[EndpointStatus]
     checkpoints: list[CheckpointStatus]
@@ -123,6 +124,8 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
     positions = loaded_positions(settings, pipeline)
     reached = None if positions is None else {place: loaded.offset + 1 for place, loaded in positions.items()}
     loading = _group(pipeline, names.loading_group, names.loaded, reached)
+    followed = [names.alerts, names.grants, names.refunds, names.holds, names.dead_letters]
+    delivering = _group(pipeline, names.delivering_group, followed).status  # its processes have another topic's places
     inputs = [
         PartitionStatus(
             partition, *bounds[partition], behind, _recorded_at(requests, partition, bounds[partition], behind),
@@ -132,14 +135,16 @@ def pipeline_status(settings: Settings, pipeline: Pipeline, *, with_books: bool)
         for behind in (rating.behind[names.requests, partition],)
     ]  # fmt: skip
     books = _books(pipeline) if with_books else None
-    endpoints = [*processes(settings), *server(settings), store(settings)]
-    problems = list(_problems(inputs, rating.status, loading.status, books, endpoints, pipeline.partitions))
+    endpoints = [*processes(settings), *server(settings), *deliverer(settings), store(settings)]
+    problems = list(
+        _problems(inputs, rating.status, loading.status, delivering, books, endpoints, pipeline.partitions)
+    )  # fmt: skip
     problems += [*rating.problems(), *loading.problems()]
     problems += _histories(pipeline, positions or {})
     checkpoints = _checkpoints(pipeline, problems)
     return PipelineStatus(
-        str(MODE), pipeline.address, names.prefix, _records(pipeline), inputs, rating.status, loading.status, books,
-        endpoints, checkpoints,
+        str(MODE), pipeline.address, names.prefix, _records(pipeline), inputs, rating.status, loading.status,
+        delivering, books, endpoints, checkpoints,
         None if positions is None else [LoadedStatus(*place, last.offset) for place, last in sorted(positions.items())],
         problems,
     )  # fmt: skip
@@ -235,8 +240,8 @@ def _checkpoints(pipeline: Pipeline, problems: list[str]) -> list[CheckpointStat
 
 
 def _problems(
-    inputs: Sequence[PartitionStatus], rating: GroupStatus, loading: GroupStatus, books: list[BookStatus] | None,
-    endpoints: Sequence[EndpointStatus], partitions: int,
+    inputs: Sequence[PartitionStatus], rating: GroupStatus, loading: GroupStatus, delivering: GroupStatus,
+    books: list[BookStatus] | None, endpoints: Sequence[EndpointStatus], partitions: int,
 ) -> Iterator[str]:  # fmt: skip
     if not rating.processes:
         waiting = f"; {rating.behind:,} messages wait" if rating.behind else ""
@@ -244,6 +249,9 @@ def _problems(
     if loading.began and not loading.processes:
         waiting = f"; {loading.behind:,} records wait" if loading.behind else ""
         yield f"no loader runs (nobody is in the group {loading.group}){waiting}: start `creditmeter load`"
+    if delivering.began and not delivering.processes:
+        waiting = f"; {delivering.behind:,} records wait" if delivering.behind else ""
+        yield f"no deliverer runs (nobody is in the group {delivering.group}){waiting}: start `creditmeter deliver`"
     if books is not None and not books:
         yield "no price book is in force: events are unpriced; `creditmeter prices publish BOOK.yaml`"
     if books and (len(books) > 1 or books[0].partitions < partitions):

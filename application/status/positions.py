@@ -47,7 +47,8 @@ def store_problems(pipeline: Pipeline, loaded: Mapping[TopicAndPartition, Loaded
     for place, position in sorted(loaded.items()):
         if place[0] in pipeline.names.loaded and place[1] < pipeline.partitions:
             try:
-                check_loaded(topics, place, position, patience=0)
+                is_compacted = place[0] == pipeline.names.deliveries
+                check_loaded(topics, place, position, patience=0, is_compacted=is_compacted)
             except LogChanged as error:
                 yield str(error)
 

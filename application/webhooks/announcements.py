@@ -116,7 +116,7 @@ class Announcements:
             data = _told(account, published, announced, changes)
             happening = Happening(EventType.PRICES_ANNOUNCED, account, published.published_at, sequence, data)
             if changes and wants(webhook, happening, message.timestamp):
-                yield delivery_for(webhook, happening, self._log_id, now)
+                yield delivery_for(webhook, happening, self._log_id, message.timestamp, now)
 
     def _in_force(self, stop: int) -> PublishedBook | None:
         return BookLog(_Before(self._log, stop), self._codec, self._topic, 1).in_force()[self.PARTITION]

@@ -17,6 +17,7 @@ from typing import Any
 
 from application.access.access import Access
 from application.access.authors import Author
+from application.access.errors import AccessUnavailable
 from application.access.identity import Identity, Role
 from application.access.webhooks import disable_webhook, signing_secrets
 from application.accounts.snapshot import account_snapshot
@@ -42,6 +43,8 @@ from streams.metrics import Metrics
 
 _POLL_SECONDS = 0.2
 _COMMIT_SECONDS = 1.0
+_ACCESS_SECONDS = 60.0
+"""For so long a broker may be away before the process ends."""
 _AUTHOR = Author(Identity(Role.OPERATOR, None, None, "creditmeter deliver", "creditmeter deliver"))
 _LAST_SUCCESS = (
     f"SELECT toUnixTimestamp64Milli(max(finished_at)) AS at FROM {TABLE} FINAL "  # noqa: S608 -- a name of our own
@@ -151,10 +154,22 @@ class Deliverer:
         return WorkParts(
             names=names, codec=pipeline.codec, seals=pipeline.seals, log=pipeline.log, topic=pipeline.delivery_topic,
             log_id=pipeline.log_id, webhooks=access.state.all_webhooks, find=access.state.webhook,
-            turn_off=self._turn_off, now=self._parts.now, announcements=announcements,
+            turn_off=self._turn_off, now=self._parts.now, read_webhooks=self._read_webhooks,
+            announcements=announcements,
             made=lambda event, count: metrics.webhook_messages.labels(event).inc(count),
             stray=lambda topic: metrics.stray_records.labels(topic).inc(),
         )  # fmt: skip
+
+    def _read_webhooks(self) -> None:
+        """Asks again for a while where the topic does not answer. Raises AccessUnavailable."""
+        deadline = clock.monotonic() + _ACCESS_SECONDS
+        while True:
+            try:
+                return self._parts.access.read_to_end()
+            except AccessUnavailable:
+                if clock.monotonic() >= deadline:
+                    raise
+            clock.sleep(_POLL_SECONDS)
 
     def _plan_of(self, account_id: str) -> AccountPlan | None:
         partition = partition_of(account_id, self._parts.pipeline.partitions)

@@ -1,4 +1,7 @@
-"""What is told to webhooks: from the pipeline's own outputs, each with its place in the log. Pure."""
+"""What is told to webhooks: from the pipeline's own outputs, each with its place in the log. Pure.
+
+docs/webhooks.md explains every payload.
+"""
 
 from __future__ import annotations
 

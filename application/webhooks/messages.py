@@ -54,15 +54,18 @@ def body(event: EventType, at: int, sequence: EventSequence | None, data: Mappin
 
 
 def delivery_for(
-    webhook: Webhook, happening: Happening, log_id: str, now: int, text: str | None = None
+    webhook: Webhook, happening: Happening, log_id: str, recorded_at: int, now: int, text: str | None = None
 ) -> Delivery:  # fmt: skip
-    """The message for one webhook, due at once. `text`: its body, where that is made already. `now` in ms."""
+    """The message for one webhook, due at once. `text`: its body, where that is made already.
+
+    `recorded_at` (ms): when the log had it, so that a message that is made again after a crash is the same row.
+    """
     if text is None:
         text = body(happening.event, happening.at, happening.sequence, happening.data)
     return Delivery(
         delivery_id=message_id(log_id, happening.event, happening.sequence, webhook.webhook_id),
         webhook_id=webhook.webhook_id, account_id=happening.account_id, event=happening.event.value, payload=text,
-        created_at=now, next_at=now,
+        created_at=recorded_at, next_at=now,
     )  # fmt: skip
 
 
@@ -72,4 +75,4 @@ def deliveries(
     """A message for each of these webhooks that wants it, due at once. `recorded_at` and `now` in ms."""
     wanting = [webhook for webhook in webhooks if wants(webhook, happening, recorded_at)]
     text = body(happening.event, happening.at, happening.sequence, happening.data) if wanting else None
-    return [delivery_for(webhook, happening, log_id, now, text) for webhook in wanting]
+    return [delivery_for(webhook, happening, log_id, recorded_at, now, text) for webhook in wanting]

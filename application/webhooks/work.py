@@ -66,7 +66,10 @@ class TurnOff(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkParts:
-    """What the work is done with. `webhooks` gives all that are known, `find` one by its id; `now` gives ms."""
+    """What the work is done with. `webhooks` gives all that are known, `find` one by its id; `now` gives ms.
+
+    `read_webhooks` returns when all are known that were added before the call, or raises UseCaseError.
+    """
 
     names: TopicNames
     codec: Codec
@@ -78,6 +81,7 @@ class WorkParts:
     find: Callable[[str], Webhook | None]
     turn_off: TurnOff
     now: Callable[[], int]
+    read_webhooks: Callable[[], None] = lambda: None
     announcements: Announcements | None = None
     made: Callable[[str, int], None] = lambda _event, _count: None
     stray: Callable[[str], None] = lambda _topic: None
@@ -137,8 +141,11 @@ class DeliveryWork:
         self._moved = {place: at for place, at in self._moved.items() if place[1] not in partitions}
 
     def process(self, records: Iterable[FollowedRecord]) -> None:
-        """Takes in what has come. Raises LogError, RegistryUnavailable."""
+        """Takes in what has come. Raises LogError, RegistryUnavailable, and what `read_webhooks` raises."""
         made: list[Written] = []
+        records = list(records)
+        if any(topic != self._parts.names.deliveries for topic, _ in records):
+            self._parts.read_webhooks()  # one that was added before something happened is told of it
         for topic, message in records:
             state = self._states.get(message.partition)
             if state is None:

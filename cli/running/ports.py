@@ -30,12 +30,12 @@ def taken_ports(settings: Settings, origins: Mapping[str, str]) -> list[str]:
 
 
 def _named(settings: Settings, origins: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
-    """(setting, how to name this port, port) of what worker, loader and server will listen on."""
+    """(setting, how to name this port, port) of what worker, loader, server and deliverer will listen on."""
     if is_set(origins, "query_port"):
         yield "query_port", "query_port", settings.query_port
     if is_set(origins, "serve_port"):
         yield "serve_port", "serve_port", settings.serve_port
     if settings.metrics_port and settings.metrics_host in {"127.0.0.1", "localhost", "0.0.0.0"}:  # noqa: S104 -- compared, not opened
-        for number in range(settings.processes + 1):
+        for number in range(settings.processes + 2):  # the loader, the deliverer
             name = "metrics_port" if number == 0 else f"metrics_port + {number}"
             yield "metrics_port", name, settings.metrics_port + number

@@ -34,7 +34,8 @@ _READY_SECONDS = 90.0
 _STOP_SECONDS = 40.0
 _BROKER_LOOK_SECONDS = 1.0
 _LOG_LINES = 10
-_COMMANDS = {"worker": "worker", "loader": "load", "server": "serve"}
+_COMMANDS = {"worker": "worker", "loader": "load", "server": "serve", "deliverer": "deliver"}
+_WITH_SERVER = {"server", "deliverer"}
 
 
 @dataclass
@@ -77,7 +78,8 @@ class Stack:
     """The processes of one data directory. `begin_broker` returns a broker that answers; `report` prints a line.
 
     `set_ports`: names of ports that somebody has set, which are taken as they are. `with_server`: whether HTTP is
-    served, too. `prepare` is called with the addresses when everything answers, before anybody else is told so.
+    served, and webhooks delivered, too. `prepare` is called with the addresses when everything answers, before anybody
+    else is told so.
     """
 
     settings: Settings
@@ -94,7 +96,7 @@ class Stack:
     _broker_seen: float = 0.0
 
     def __post_init__(self) -> None:
-        self._parts = {name: _Part() for name in _COMMANDS if name != "server" or self.with_server}
+        self._parts = {name: _Part() for name in _COMMANDS if name not in _WITH_SERVER or self.with_server}
 
     def start(self) -> None:
         """Return when the broker answers, the worker has its partitions, and loader and server answer.
@@ -112,13 +114,14 @@ class Stack:
         self.addresses = {"bootstrap_servers": self.broker.bootstrap, "query_port": self._port("query_port")}
         if self.with_server:
             self.addresses["serve_port"] = self._port("serve_port")
-        others = "worker, loader and server" if self.with_server else "worker and loader"
+        others = "worker, loader, server and deliverer" if self.with_server else "worker and loader"
         self.report(f"Kafka answers at {self.broker.bootstrap}. Starting {others} …")
         self.start_worker()
         self._start("loader")
         self.wait_for_worker()
         if self.with_server:  # the topics are there
             self._start("server")
+            self._start("deliverer")
         for name in list(self._parts)[1:]:
             self._wait(name)
         self.prepare(self.addresses)
@@ -165,9 +168,9 @@ class Stack:
                 self._start(name)
 
     def stop(self) -> None:
-        """End the server, then worker and loader at the same time, then the broker. What does not run is left alone."""
+        """End server and deliverer, then worker and loader at the same time, then the broker; those that run."""
         (self.settings.data_dir / RUN_RECORD).unlink(missing_ok=True)
-        self._end("server")
+        self._end("server", "deliverer")
         self._end("worker", "loader")
         self._own_broker = None
         if self.broker is not None:

@@ -56,6 +56,8 @@ def _print(status: PipelineStatus) -> None:
     print_line(f"topics     {', '.join(f'{name} {count:,}' for name, count in status.topics.items())}")
     print_line(f"rating     {_group(status.rating, 'worker', 'messages')}")
     print_line(f"loading    {_group(status.loading, 'loader', 'records')}")
+    if status.delivering.began:
+        print_line(f"delivering {_group(status.delivering, 'deliverer', 'records')}")
     for topic, places in _loaded(status).items():
         print_line(f"loaded     {topic} up to {' '.join(places)}")
     for book in status.books or ():

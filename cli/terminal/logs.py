@@ -25,5 +25,5 @@ def set_up_logs() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in ("creditmeter", "streams", "sinks", "cli"):
+    for name in ("creditmeter", "streams", "sinks", "application.webhooks", "cli"):
         logging.getLogger(name).setLevel(logging.INFO)

@@ -19,16 +19,23 @@ def compare_loaded_positions(store: RowStore, logs: AuditLogs, note: Note) -> No
 
     Where retention has deleted the record, only the end of the topic is compared. Raises LogUnavailable.
     """
-    topics = LogTopics(logs.output_logs)
+    deliveries = {} if logs.deliveries is None else {logs.names.deliveries: logs.deliveries}
+    topics = LogTopics({**logs.output_logs, **deliveries})
     for topic, partition, offset, digest, source_offset in store.rows(READ):
         name = f"{TABLE} {topic}[{partition}]"
         if topic not in logs.names.loaded or not 0 <= partition < logs.partitions:
             note(Difference(Finding.UNEXPECTED, name, None, "nothing is loaded from there"))
             continue
+        if topic not in topics.names:
+            continue
         try:
-            check_loaded(topics, (topic, partition), Loaded(offset, digest), patience=0)
+            check_loaded(
+                topics, (topic, partition), Loaded(offset, digest), patience=0, is_compacted=topic in deliveries
+            )
         except LogChanged as error:
             note(Difference(Finding.DIFFERENT, name, None, str(error)))
+            continue
+        if topic in deliveries:  # it has no sources
             continue
         last = _last_source(logs.own_outputs[topic], partition, offset, source_offset)
         if last is not None and source_offset > last:

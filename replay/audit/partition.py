@@ -38,7 +38,10 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class AuditLogs:
-    """The logs to read: the input, and each output topic by name; `seals` recognises the records of this pipeline."""
+    """The logs to read: the input, and each output topic by name; `seals` recognises the records of this pipeline.
+
+    `deliveries`: the topic of what is sent to webhooks, None where that is not looked at.
+    """
 
     names: TopicNames
     partitions: int
@@ -47,6 +50,7 @@ class AuditLogs:
     input_log: InputLog
     output_logs: Mapping[str, RecordLog]
     seals: SealCheck
+    deliveries: RecordLog | None = None
 
     @property
     def own_outputs(self) -> dict[str, RecordLog]:

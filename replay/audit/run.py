@@ -9,6 +9,7 @@ from pathlib import Path
 
 from replay.audit.checkpoint import CheckpointWriter, Manifest, restore
 from replay.audit.current_rows import compare_current_rows
+from replay.audit.deliveries import compare_deliveries
 from replay.audit.findings import Difference, Note, Totals
 from replay.audit.latest_balances import compare_latest_balances
 from replay.audit.loaded_positions import compare_loaded_positions
@@ -82,6 +83,7 @@ def run_audit(plan: AuditPlan, scopes: Iterable[Scope], note: Note, progress: Pr
         if plan.rows is not None:
             stray_rows(plan.rows, plan.logs.partitions, lambda p: plan.logs.input_log.bounds(p)[1], counted)
             compare_loaded_positions(plan.rows, plan.logs, counted)
+            compare_deliveries(plan.rows, plan.logs, counted)
             compare_latest_balances(plan.rows, plan.logs.names, every_scope, counted)
             compare_current_rows(plan.rows, plan.logs.names, every_scope, counted)
             compare_views(plan.rows, plan.logs.names, every_scope, counted)

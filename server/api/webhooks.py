@@ -32,12 +32,14 @@ _NOT_KEPT = {"cache-control": "no-store"}
 
 async def get_webhooks(call: Call) -> Response:
     """The account's webhooks, oldest first."""
-    return json_answer({"webhooks": [shown(webhook) for webhook in list_webhooks(access_of(call), account_of(call))]})
+    return json_answer(
+        {"webhooks": [shown(webhook) for webhook in list_webhooks(access_of(call), webhook_account(call))]}
+    )
 
 
 async def get_webhook(call: Call) -> Response:
     """One webhook; why it is off, where it is."""
-    return json_answer(shown(await _known(call)))
+    return json_answer(shown(await known_webhook(call)))
 
 
 async def post_webhook(call: Call) -> Response:
@@ -52,24 +54,24 @@ async def post_webhook(call: Call) -> Response:
 async def put_webhook(call: Call) -> Response:
     """Replace address, events and description; one that was off is on again."""
     order = await _order(call)
-    known = await _known(call)
+    known = await known_webhook(call)
     return json_answer(shown(await done(change_webhook, access_of(call), author_of(call), known.webhook_id, order)))
 
 
 async def delete_webhook(call: Call) -> Response:
     """Remove a webhook for ever."""
-    known = await _known(call)
+    known = await known_webhook(call)
     return json_answer(shown(await done(remove_webhook, access_of(call), author_of(call), known.webhook_id)))
 
 
 async def get_secret(call: Call) -> Response:
     """The secrets that sign now, the newest first: two for a day after a rotation."""
-    return json_answer({"secrets": signing_secrets(access_of(call), await _known(call))}, 200, _NOT_KEPT)
+    return json_answer({"secrets": signing_secrets(access_of(call), await known_webhook(call))}, 200, _NOT_KEPT)
 
 
 async def post_secret(call: Call) -> Response:
     """Begin a new secret; the one before signs for another day."""
-    known = await _known(call)
+    known = await known_webhook(call)
     rotated = await done(rotate_secret, access_of(call), author_of(call), known.webhook_id)
     call.facts["changed"] = rotated.webhook_id
     return json_answer({"secrets": signing_secrets(access_of(call), rotated)}, 200, _NOT_KEPT)
@@ -77,38 +79,52 @@ async def post_secret(call: Call) -> Response:
 
 async def _order(call: Call) -> WebhookOrder:
     given = (await read_typed(call, WebhookBody)).finish()
-    return WebhookOrder(account_of(call), given.url, given.events, given.description or "")
+    return WebhookOrder(webhook_account(call), given.url, given.events, given.description or "")
 
 
-async def _known(call: Call) -> Webhook:
+def webhook_account(call: Call) -> str | None:
+    """The account of the path; None where it has none: webhooks for every account, which are for operators alone."""
+    return account_of(call) if "account" in call.ids else None
+
+
+async def known_webhook(call: Call) -> Webhook:
     """The webhook of the path, of the account in the path. Raises Failed (NOT_FOUND)."""
     access, webhook_id = access_of(call), call.ids["id"]
     await asyncio.to_thread(access.read_to_end)
     webhook = access.state.webhook(webhook_id)
-    if webhook is None or webhook.removed_at is not None or webhook.account_id != account_of(call):
+    if webhook is None or webhook.removed_at is not None or webhook.account_id != webhook_account(call):
         raise Failed(f"there is no webhook {webhook_id}", ErrorCode.NOT_FOUND)
     return webhook
 
 
-_ALL, _ONE = "/v1/accounts/{account}/webhooks", "/v1/accounts/{account}/webhooks/{id}"
-_TO_ONE = Link(f"GET {_ONE}", id_of_answer("webhook_id"), 201)
-_REMOVE = Link(f"DELETE {_ONE}", id_of_answer("webhook_id"), 201)
-_SHOWN = {200: WebhookShown}
-OPERATIONS = (
-    Operation("GET", _ALL, Action.MANAGE_WEBHOOKS, get_webhooks, "An account's webhooks", (), None, {200: WebhookList}),
-    Operation(
-        "POST", _ALL, Action.MANAGE_WEBHOOKS, post_webhook, "Add a webhook", (), WebhookBody, {201: WebhookMade},
-        links={"read": _TO_ONE, "remove": _REMOVE},
-    ),
-    Operation("GET", _ONE, Action.MANAGE_WEBHOOKS, get_webhook, "One webhook", (), None, _SHOWN),
-    Operation("PUT", _ONE, Action.MANAGE_WEBHOOKS, put_webhook, "Change a webhook", (), WebhookBody, _SHOWN),
-    Operation("DELETE", _ONE, Action.MANAGE_WEBHOOKS, delete_webhook, "Remove a webhook", (), None, _SHOWN),
-    Operation(
-        "GET", f"{_ONE}/secret", Action.MANAGE_WEBHOOKS, get_secret, "The secrets of a webhook", (), None,
-        {200: SecretList},
-    ),
-    Operation(
-        "POST", f"{_ONE}/secret", Action.MANAGE_WEBHOOKS, post_secret, "Rotate a webhook's secret", (), None,
-        {200: SecretList},
-    ),
-)  # fmt: skip
+ROOTS = (
+    ("/v1/accounts/{account}/webhooks", Action.MANAGE_WEBHOOKS, ""),
+    ("/v1/webhooks", Action.CHANGE_SETTINGS, " (for every account)"),
+)
+"""Where webhooks are, what a key must allow there, and what a summary adds. The second are about no account, and
+therefore ask for an action of operators."""
+
+
+def _operations(root: str, action: Action, whose: str) -> tuple[Operation, ...]:
+    one, of_answer = f"{root}/{{id}}", id_of_answer("webhook_id")
+    if "{account}" not in root:
+        of_answer = {name: place for name, place in of_answer.items() if name != "account"}
+    links = {"read": Link(f"GET {one}", of_answer, 201), "remove": Link(f"DELETE {one}", of_answer, 201)}
+    shown_one, secrets = {200: WebhookShown}, {200: SecretList}
+    return (
+        Operation("GET", root, action, get_webhooks, f"Webhooks{whose}", (), None, {200: WebhookList}),
+        Operation(
+            "POST", root, action, post_webhook, f"Add a webhook{whose}", (), WebhookBody, {201: WebhookMade},
+            links=links,
+        ),
+        Operation("GET", one, action, get_webhook, f"One webhook{whose}", (), None, shown_one),
+        Operation("PUT", one, action, put_webhook, f"Change a webhook{whose}", (), WebhookBody, shown_one),
+        Operation("DELETE", one, action, delete_webhook, f"Remove a webhook{whose}", (), None, shown_one),
+        Operation("GET", f"{one}/secret", action, get_secret, f"The secrets of a webhook{whose}", (), None, secrets),
+        Operation(
+            "POST", f"{one}/secret", action, post_secret, f"Rotate a webhook's secret{whose}", (), None, secrets
+        ),
+    )  # fmt: skip
+
+
+OPERATIONS = tuple(operation for root in ROOTS for operation in _operations(*root))

@@ -8,7 +8,7 @@ of transactions) are no hole: a record is lost only where the log now begins beh
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from streams import clock
@@ -40,6 +40,11 @@ class LogTopics:
     def __init__(self, logs: Mapping[str, InputLog]) -> None:
         self._logs = logs
 
+    @property
+    def names(self) -> Collection[str]:
+        """The topics."""
+        return self._logs.keys()
+
     def bounds(self, place: TopicAndPartition) -> tuple[int, int]:
         topic, partition = place
         return self._logs[topic].bounds(partition)
@@ -52,13 +57,18 @@ class LogTopics:
 class Continuity:
     """Follows the topics' partitions from where the store is.
 
+    `compacted`: topics of which a record may be gone because a newer one of its key is there.
     `skip_lost`: go on where retention was quicker than the loader, without the rows that are lost. `patience`, in
     seconds, is for a topic that seems shorter than what is loaded.
     """
 
-    def __init__(self, topics: OutputTopics, *, skip_lost: bool = False, patience: float = SETTLING) -> None:
+    def __init__(
+        self, topics: OutputTopics, *, skip_lost: bool = False, patience: float = SETTLING,
+        compacted: Collection[str] = (),
+    ) -> None:  # fmt: skip
         self._topics = topics
         self._skip_lost = skip_lost
+        self._compacted = compacted
         self._patience = patience
         self._next: dict[TopicAndPartition, int] = {}
 
@@ -93,7 +103,7 @@ class Continuity:
                     *place, first,
                 )  # fmt: skip
             return first
-        check_loaded(self._topics, place, loaded, self._patience)
+        check_loaded(self._topics, place, loaded, self._patience, is_compacted=place[0] in self._compacted)
         first, _ = self._topics.bounds(place)
         if first > loaded.offset + 1:
             self._lose(place, loaded.offset + 1, first)
@@ -110,10 +120,13 @@ class Continuity:
         logger.error("%s: their rows are missing in ClickHouse, and are left out as --skip-lost says", lost)
 
 
-def check_loaded(topics: OutputTopics, place: TopicAndPartition, loaded: Loaded, patience: float = SETTLING) -> None:
+def check_loaded(
+    topics: OutputTopics, place: TopicAndPartition, loaded: Loaded, patience: float = SETTLING, *,
+    is_compacted: bool = False,
+) -> None:  # fmt: skip
     """Raises LogChanged where the topic is not the one that the store has loaded; LogUnavailable.
 
-    Where retention has deleted the record only the end is compared. `patience` in seconds.
+    Where retention or compaction has deleted the record only the end is compared. `patience` in seconds.
     """
     topic, partition = place
     deadline = clock.monotonic() + patience
@@ -129,6 +142,8 @@ def check_loaded(topics: OutputTopics, place: TopicAndPartition, loaded: Loaded,
     if loaded.offset < first:
         return
     message = topics.record(place, loaded.offset)
+    if message is None and is_compacted:
+        return
     if message is None or loaded_of(message).digest != loaded.digest:
         what = "no record" if message is None else "another record"
         raise LogChanged(

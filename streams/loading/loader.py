@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from schemas.batches import Position
 from schemas.codec import Codec
 from schemas.column_plans import Gathered
 from schemas.errors import Undecodable
+from sinks.deliveries import DeliveryAt, delivery_insert
 from sinks.inserts import Insert, inserts_of, inserts_of_columns
 from sinks.sink import Sink, SinkUnavailable
 from streams.clock import sleep
@@ -32,6 +33,7 @@ from streams.shell.shell import Groups, Shell, ShellSettings
 
 logger = logging.getLogger(__name__)
 
+_DELIVERY = "Delivery"
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between tries while the store is unavailable: doubled from the first to the longest."""
 
@@ -74,8 +76,9 @@ class LoadingHandler:
 
     def __init__(
         self, sink: Sink, positions: Positions, codec: Codec, seals: SealCheck, metrics: Metrics,
-        continuity: Continuity, pause: Callable[[float], None] = sleep,
+        continuity: Continuity, pause: Callable[[float], None] = sleep, *, deliveries: str = "",
     ) -> None:  # fmt: skip
+        """`deliveries`: the name of the topic of what is sent to webhooks, whose records are no output batches."""
         self._sink = sink
         self._positions = positions
         self._continuity = continuity
@@ -83,6 +86,7 @@ class LoadingHandler:
         self._seals = seals
         self._metrics = metrics
         self._pause = pause
+        self._deliveries = deliveries
         self._stopped = threading.Event()
         self._seen: dict[TopicAndPartition, tuple[int, int]] = {}
         self._complete: dict[TopicAndPartition, int] = {}
@@ -97,7 +101,8 @@ class LoadingHandler:
         """
         reached: dict[TopicAndPartition, Loaded] = {}
         for topic, messages in groups.items():
-            for insert in self._inserts(topic, messages):
+            inserts = self._delivery_inserts if topic == self._deliveries else self._inserts
+            for insert in inserts(topic, messages):
                 self._insert(insert)
             for partition, message in {message.partition: message for message in messages}.items():
                 place = topic, partition
@@ -108,12 +113,7 @@ class LoadingHandler:
     def _inserts(self, topic: str, messages: Sequence[Message]) -> list[Insert]:
         """What to insert for the messages of one topic, all of them together: one insert a table."""
         gathered = Gathered()
-        for message in messages:
-            self._continuity.follow((topic, message.partition), message.offset)
-            if not self._seals.is_ours(topic, message):
-                logger.warning("%s", stray(topic, message))
-                self._metrics.stray_records.labels(topic).inc()
-                continue
+        for message in self._ours(topic, messages):
             try:
                 self._codec.gather(message.value, gathered, partial(self._is_new, (topic, message.partition)))
             except Undecodable as error:
@@ -122,6 +122,30 @@ class LoadingHandler:
             *(insert for name, columns in gathered.columns.items() for insert in inserts_of_columns(name, columns)),
             *(insert for name, batches in gathered.others.items() for insert in inserts_of(name, batches)),
         ]
+
+    def _delivery_inserts(self, topic: str, messages: Sequence[Message]) -> list[Insert]:
+        """The rows of what was sent to webhooks. What only removes a record leaves its row."""
+        deliveries: list[DeliveryAt] = []
+        for message in self._ours(topic, messages):
+            try:
+                name, record = self._codec.decode(message.value)
+            except Undecodable as error:
+                raise _foreign(topic, message, error) from None
+            if name == _DELIVERY:  # the others say how far deliverers are
+                deliveries.append(DeliveryAt(message.partition, message.offset, record))
+        return [delivery_insert(deliveries)] if deliveries else []
+
+    def _ours(self, topic: str, messages: Sequence[Message]) -> Iterator[Message]:
+        """Those that this pipeline wrote; stray ones are logged and counted."""
+        for message in messages:
+            self._continuity.follow((topic, message.partition), message.offset)
+            if topic == self._deliveries and not message.value:
+                continue
+            if not self._seals.is_ours(topic, message):
+                logger.warning("%s", stray(topic, message))
+                self._metrics.stray_records.labels(topic).inc()
+                continue
+            yield message
 
     def starts(self, places: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
         """Where the store goes on. Raises LogChanged where the log is not the one that is loaded, LostPrefix."""
@@ -214,7 +238,8 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             settings.codec,
             settings.seals,
             metrics,
-            Continuity(LogTopics(logs), skip_lost=settings.skip_lost),
+            Continuity(LogTopics(logs), skip_lost=settings.skip_lost, compacted={names.deliveries}),
+            deliveries=names.deliveries,
         ),
     )
     shell.run(on_ready)

@@ -99,14 +99,15 @@ class PipelineSeals:
             )
         ledger = self.opened()
         places = self._outputs(partitions)
-        if TopicAdmin(self._bootstrap, self._security, _TIMEOUT).describe([self._names.access]):
-            places.append((self._names.access, 0))
+        admin = TopicAdmin(self._bootstrap, self._security, _TIMEOUT)
+        for topic, described in admin.describe([self._names.access, self._names.deliveries]).items():
+            places += [(topic, partition) for partition in range(len(described.partitions))]
         self._append(places)
         ledger.refresh()
         return ledger
 
     def _outputs(self, partitions: int) -> list[tuple[str, int]]:
-        """Every partition of every output topic. That of access is not among them: no record there counts unsealed."""
+        """Every partition of every output topic. In those of access and of deliveries nothing counts unsealed."""
         return [(topic, partition) for topic in self._names.outputs for partition in range(partitions)]
 
     def _append(self, places: list[tuple[str, int]]) -> None:

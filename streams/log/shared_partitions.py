@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Place = tuple[str, int]
 """Topic and partition."""
 _AT_ONCE = 500
-_FETCH_BYTES = 8 << 20
+_FETCH_BYTES = 32 << 20
 _QUEUE_KIB = 16 << 10
 _MOST_POLL_MS = 900_000
 
@@ -80,7 +80,7 @@ class KafkaSharedPartitions:
                 partition_assignment_strategy="range", enable_auto_commit=False, enable_auto_offset_store=False,
                 auto_offset_reset="earliest", isolation_level="read_committed", check_crcs=True,
                 fetch_wait_max_ms=100, fetch_max_bytes=_FETCH_BYTES, max_partition_fetch_bytes=_FETCH_BYTES,
-                receive_message_max_bytes=_FETCH_BYTES * 8, queued_max_messages_kbytes=_QUEUE_KIB,
+                receive_message_max_bytes=_FETCH_BYTES * 2, queued_max_messages_kbytes=_QUEUE_KIB,
             )
         )  # fmt: skip
         self._consumer.subscribe(

@@ -81,10 +81,6 @@ class TopicNames:
         return f"{self.prefix}.deliveries"
 
     @property
-    def delivering_group(self) -> str:
-        return f"{self.prefix}.delivering"
-
-    @property
     def outputs(self) -> tuple[str, ...]:
         return (
             self.billed, self.refunds, self.grants, self.alerts, self.accounts, self.holds, self.dead_letters,
@@ -92,8 +88,8 @@ class TopicNames:
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """The output topics that have a table in ClickHouse: all of them."""
-        return self.outputs
+        """The topics that have a table in ClickHouse: the outputs, and what is sent to webhooks."""
+        return (*self.outputs, self.deliveries)
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -106,6 +102,10 @@ class TopicNames:
     @property
     def loading_group(self) -> str:
         return f"{self.prefix}.loading"
+
+    @property
+    def delivering_group(self) -> str:
+        return f"{self.prefix}.delivering"
 
     @property
     def access_writer(self) -> str:
@@ -133,6 +133,12 @@ class TopicSettings:
         """The topic of who may do what: one partition, of which the newest record of each key stays for ever."""
         config = {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", **self.more}
         return NewTopic(name, 1, self.replication, config=config)
+
+    def deliveries_topic(self, name: str) -> NewTopic:
+        """The topic of what is sent to webhooks: of each delivery the newest record stays until it is removed."""
+        config = {"cleanup.policy": "compact", "max.message.bytes": str(MESSAGE_BYTES)}
+        config |= {"message.timestamp.type": "LogAppendTime", **self.more}
+        return NewTopic(name, self.partitions, self.replication, config=config)
 
     def new_topic(self, name: str, *, is_input: bool) -> NewTopic:
         retention = self.requests_retention_ms if is_input else self.outputs_retention_ms
@@ -180,8 +186,9 @@ def ensure_topics(
 ) -> dict[str, str]:
     """Make the topics that are missing and check those that are there. Gives each topic's id (the broker's) by name.
 
-    The ledger of seals and the topic of access are made with them; they hold neither commands nor outputs, and are not
-    among those given. Safe to call from several processes at once. `timeout` in seconds bounds the whole call.
+    The ledger of seals and the topics of access and of deliveries are made with them; they hold neither commands nor
+    outputs, and are not among those given. Safe to call from several processes at once. `timeout` in seconds bounds the
+    whole call.
     Raises TopicMismatch, LogUnavailable when no broker answers, LogError when the broker refuses.
     """
     settings = settings or TopicSettings()
@@ -189,6 +196,7 @@ def ensure_topics(
     wanted = {name: settings.new_topic(name, is_input=name == names.requests) for name in names.all}
     wanted[names.seals] = settings.seal_topic(names.seals)
     wanted[names.access] = settings.access_topic(names.access)
+    wanted[names.deliveries] = settings.deliveries_topic(names.deliveries)
     described = admin.describe(wanted)
     missing = [topic for name, topic in wanted.items() if name not in described]
     if missing:
@@ -207,7 +215,7 @@ def check_topics(
 ) -> dict[str, str]:
     """Check without making anything; `partitions` None takes what the input topic has. Gives topic ids by name.
 
-    A pipeline of an earlier version has no topic of access: it is checked where it is there.
+    A pipeline of an earlier version has no topic of access or of deliveries: they are checked where they are there.
     Raises TopicMissing, TopicMismatch, LogUnavailable.
     """
     return _checked(TopicAdmin(bootstrap, security, timeout), names, partitions)
@@ -222,7 +230,7 @@ def partition_count(
 
 
 def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> dict[str, str]:
-    described = admin.must_describe(names.all) | admin.describe([names.access])
+    described = admin.must_describe(names.all) | admin.describe([names.access, names.deliveries])
     wanted = len(described[names.requests].partitions) if partitions is None else partitions
     counts = {name: 1 if name == names.access else wanted for name in described}
     mismatches = [
@@ -243,9 +251,9 @@ def _checked(admin: TopicAdmin, names: TopicNames, partitions: int | None) -> di
         if (stamp := config[name]["message.timestamp.type"]) != "LogAppendTime"
     ]
     mismatches += [
-        Mismatch(name, "cleanup.policy", policy, *_POLICY[name == names.access])
+        Mismatch(name, "cleanup.policy", policy, *wanted_policy)
         for name in described
-        if (policy := config[name]["cleanup.policy"]) != _POLICY[name == names.access][0]
+        if (policy := config[name]["cleanup.policy"]) != (wanted_policy := _policy(name, names))[0]
     ]
     mismatches += [
         Mismatch(
@@ -263,8 +271,12 @@ _PARTITIONS_ADVICE = (
     "it is fixed when a topic is made: set `partitions` to what is there, or choose another topic_prefix"
 )
 _ACCESS_PARTITIONS = "its records have one order: delete the topic while nothing is in it, and start again"
-_POLICY = {
-    False: ("delete", "compaction would remove charges: alter the topic"),
-    True: ("compact", "keys and their revocations would be deleted with age: alter the topic"),
-}
-"""By whether it is the topic of access: the policy that is needed, and why."""
+
+
+def _policy(name: str, names: TopicNames) -> tuple[str, str]:
+    """The clean-up that a topic needs, and why."""
+    if name == names.access:
+        return "compact", "keys and their revocations would be deleted with age: alter the topic"
+    if name == names.deliveries:
+        return "compact", "messages that wait for a webhook would be deleted with age: alter the topic"
+    return "delete", "compaction would remove charges: alter the topic"

@@ -17,6 +17,8 @@ from tests.client.middleware.apps import Answer, call_asgi, scope_of
 from tests.client.real_server import served
 from tests.server.keys import PRODUCER
 
+pytestmark = pytest.mark.slow
+
 SERVICE = Path(__file__).parents[2] / "examples" / "service"
 PRICES = {
     "/v1/ip": Price(20, charge="ip-lookup", unique=("ip",)),

@@ -92,7 +92,8 @@ def test_data_is_in_the_volume(name: str) -> None:
 def test_health_is_asked_at_the_port_that_the_settings_open() -> None:
     for name in set(OURS) - set(ONE_SHOT):
         setting = "CREDITMETER_SERVE_PORT" if name == "server" else "CREDITMETER_METRICS_PORT"
-        port = SERVICES[name]["environment"][setting]
+        # One after the other on one machine: a worker's process, the loader, the deliverer.
+        port = int(SERVICES[name]["environment"][setting]) + {"loader": 1, "deliverer": 2}.get(name, 0)
         assert f":{port}/health" in SERVICES[name]["healthcheck"]["test"][-1]
 
 

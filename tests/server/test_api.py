@@ -23,6 +23,8 @@ from tests.harness import Pipeline as RunningPipeline
 from tests.server.contract import BOOK, ApiContract, ApiWorld, FollowingContract
 from tests.server.world import memory_worker, not_loading, opened_world
 
+pytestmark = pytest.mark.slow
+
 PARTITIONS = 2
 
 

@@ -15,6 +15,8 @@ from tests.metering.meter import DAY, HOUR, NOON, account, book, charge, grant, 
 from tests.sinks.conftest import empty
 from tests.sinks.outputs import Log, load
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 FIRST, SECOND = date(2026, 1, 10), date(2026, 1, 11)
 LOOKUP, CONTACT, NEWS = "/v1/ip-lookup", "/v1/contact", "/v1/news"

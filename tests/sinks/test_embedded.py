@@ -16,6 +16,8 @@ from sinks.migrate import check_schema, migrate
 from sinks.sink import SinkRejected, SinkUnavailable
 from tests.sinks.outputs import load, random_log
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 HOLD = """

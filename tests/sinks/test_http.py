@@ -21,6 +21,8 @@ from sinks.http import MAX_STATEMENT, ForeignStore, QueryServer, StoreIdentity, 
 from sinks.sink import Limits, SinkRejected, SinkUnavailable
 from tests.sinks.outputs import load, random_log
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(embedded: EmbeddedSink) -> Iterator[QueryServer]:

@@ -20,6 +20,8 @@ from sinks.sink import Limits, SinkRejected, SinkUnavailable
 from tests.sinks.conftest import empty
 from tests.sinks.outputs import load, random_log
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
 

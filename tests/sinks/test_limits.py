@@ -16,6 +16,8 @@ from sinks.server import ServerSink
 from sinks.sink import Limits, Result, SinkRejected
 from tests.sinks.conftest import empty
 
+pytestmark = pytest.mark.slow
+
 TIGHT = Limits(rows=1_000, bytes=1 << 20, seconds=2, memory=64 << 20)
 TOO_MUCH = {
     "rows of a statement without a table": "SELECT arrayJoin(range(100000))",

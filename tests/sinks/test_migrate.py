@@ -16,6 +16,8 @@ from sinks.sink import Sink, SinkRejected
 from tests.sinks.conftest import server_sink
 from tests.sinks.outputs import load, random_log
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def steps(tmp_path: Path) -> Path:

@@ -14,6 +14,8 @@ from tests.metering.meter import NOON, request
 from tests.sinks.old_server import OldServerSink
 from tests.sinks.outputs import Log
 
+pytestmark = pytest.mark.slow
+
 YEAR_2200 = 7_258_118_400_000
 ODD_TEXTS = [
     "nul\0byte",

@@ -10,6 +10,8 @@ from sinks.embedded import EmbeddedSink
 from sinks.server import ServerSink
 from sinks.sink import Sink, SinkRejected
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "plain", "a'b", 'a"b', "a`b", "back\\slash", "tab\t", "feed\n", "return\r", "nul\0", "\b\f\v\a", "\\N", "\\t", "",
     "NULL", "{other:String}", "%(name)s", "🦊 é", "'; DROP TABLE billed_rows; --", "x' OR '1'='1", "-- /* */ #", "','",

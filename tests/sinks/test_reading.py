@@ -13,6 +13,8 @@ from sinks.statements import check_canonical, check_statement
 from tests.metering.meter import NOON, request
 from tests.sinks.outputs import Log, load
 
+pytestmark = pytest.mark.slow
+
 SECRET = "the-secret-of-this-machine"
 
 WRITES = [

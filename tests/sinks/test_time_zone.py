@@ -20,6 +20,8 @@ from sinks.server import ServerAddress, ServerSink
 from sinks.sink import Sink, SinkRejected
 from tests.sinks.old_server import OldServerSink
 
+pytestmark = pytest.mark.slow
+
 ZONES = ["UTC", "Pacific/Auckland", "America/New_York", "NPT-5:45", "<+13>-13", "Nowhere/Atall", ":/nowhere", "", None]
 ASKED = """
 SELECT toUnixTimestamp(toDateTime('2026-01-01 00:00:00')) AS at, toString(toDateTime(86400)) AS text,

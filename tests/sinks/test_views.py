@@ -14,6 +14,8 @@ from sinks.sink import Sink
 from sinks.views import ViewDefinition, defined_views, view_definitions
 from tests.sinks.native_client import CurrentServerSink
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def embedded_changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:

@@ -18,6 +18,7 @@ import pytest
 from local.ports import free_ports
 from local.shared import SharedKafka
 from streams.log.partitioner import partition_of
+from tests.harness import PATIENCE
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -100,7 +101,7 @@ class Stack:
         return [sys.executable, "-m", "cli.main", *map(str, arguments), "--config", str(self.config)]
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.returncode == 0, done.stderr
         return done
 
@@ -111,7 +112,7 @@ class Stack:
         self.started[name] = process
         self.wait_for(ready.exists)
 
-    def wait_for(self, holds: Any, seconds: float = 60, pause: float = 0.2) -> None:
+    def wait_for(self, holds: Any, seconds: float = PATIENCE, pause: float = 0.2) -> None:
         until = time.monotonic() + seconds
         while not holds():
             for name, process in self.started.items():

@@ -17,6 +17,8 @@ from tests.replay.audit.audited import Audited, items
 from tests.sizes import times_size
 from tests.streams.simulation import NAMES, PARTITIONS, SLICED, Cluster, Machine
 
+pytestmark = pytest.mark.slow
+
 RUNS = int(os.environ.get("CREDITMETER_SIMULATIONS") or times_size(40))
 FIRST = int(os.environ.get("CREDITMETER_SEED", "1"))
 SHARDS = 8

@@ -12,7 +12,7 @@ import pytest
 def test_the_demo_ends_with_equal_bills() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli.demo", "--events", "5000", "--seed", "7"],
-        capture_output=True, text=True, timeout=200,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "equal to the credit" in done.stderr

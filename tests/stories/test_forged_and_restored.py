@@ -18,6 +18,8 @@ from streams.rating.outputs import BATCH_NAME, topics_by_kind
 from tests.replay.audit.audited import Audited
 from tests.streams.simulation import CODEC, NAMES, PARTITIONS, SEALS, Cluster, Machine
 
+pytestmark = pytest.mark.slow
+
 SEED, MESSAGES = 17, 150
 """Traffic with several records in every output topic."""
 EVERY = list(range(PARTITIONS))

@@ -20,7 +20,7 @@ SELECTION = [
     ),
     *("tests/sinks/test_odd_values.py", "tests/sinks/test_migrate.py"),
 ]
-"""What prints, reads files, and keeps rows; quick, and without a service."""
+"""What prints, reads files, and keeps rows, without a service."""
 SURROUNDINGS: dict[str, tuple[dict[str, str], str]] = {
     "time zone and folder name": ({"TZ": "NPT-5:45"}, "jürgen x, ünï=1"),
     "locale": ({"PYTHONIOENCODING": "latin-1", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "plain"),
@@ -39,7 +39,7 @@ def test_nothing_depends_on(tmp_path: Path, environment: dict[str, str], folder:
         "-p",
         "no:cacheprovider",
         "-m",
-        "not clickhouse_server and not slow",
+        "not clickhouse_server",
     ]
     # A bar is drawn with other signs where the terminal lacks the usual one; an old store takes longer than the rest.
     command += [

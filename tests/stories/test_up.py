@@ -6,13 +6,17 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 from click.testing import Result
+from standardwebhooks.webhooks import Webhook as Verifier
 
 from application.configuration.sources import load
 from application.pipeline import opened
@@ -21,6 +25,7 @@ from local import probes
 from local.ports import free_ports
 from local.record import Record, process_began
 from local.shared import SharedKafka
+from tests.harness import PATIENCE
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -41,12 +46,13 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 4\n'
         f"query_port = {free_ports(1)[0]}\n"  # the default one may be another test's, which runs beside this
+        "webhooks_to_this_machine = true\n"
     )
     yield run
     run("down")
 
 
-def wait_for(done: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline
@@ -87,6 +93,26 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
     linked = pipeline("link", "acme")
     assert linked.exit_code == 0, linked.stderr
     assert linked.stdout.startswith(f"http://127.0.0.1:{port}/sign-in/")
+    key = (data / "operator.key").read_text().strip()
+    with FirstRefusing() as receiver:
+        webhook = webhook_to(receiver, port, key)
+        assert pipeline("grant", "globex", "1000", "--credit-type", "credit").exit_code == 0
+        bill_what_is_sent(pipeline)
+        wait_for(lambda: bool(receiver.taken))
+        look_at_the_delivery(receiver, port, key, webhook)
+    assert re.search("^delivering .*1 deliverer", pipeline("status").stdout, re.MULTILINE)
+
+    stopped = pipeline("down")
+    assert (stopped.exit_code, stopped.stderr) == (0, "Stopped.\n")
+    assert Record.read(tmp_path / ".creditmeter" / "up.json") is None
+    assert "Nothing was running" in pipeline("down").stderr
+    offline = pipeline("query", "--format", "ndjson", "SELECT count() AS lines FROM billed_events")
+    assert offline.exit_code == 0, offline.stderr
+    assert int(json.loads(offline.stdout)["lines"]) == 1_500
+
+
+def bill_what_is_sent(pipeline: Run) -> None:
+    """Sends 500 events and looks at what they cost."""
     assert pipeline("prices", "publish", PIXEL).exit_code == 0
     lines = [json.dumps(EVENT | {"event_id": f"e{number}", "user_id": f"u{number % 3}"}) for number in range(500)]
     assert pipeline("emit", stdin="\n".join(lines)).exit_code == 0
@@ -104,21 +130,83 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
     assert refused.exit_code == 1
     assert pipeline("query", "--format", "csv", "SELECT 1 AS one").stdout == '"one"\n1\n'
 
-    stopped = pipeline("down")
-    assert (stopped.exit_code, stopped.stderr) == (0, "Stopped.\n")
-    assert Record.read(tmp_path / ".creditmeter" / "up.json") is None
-    assert "Nothing was running" in pipeline("down").stderr
-    offline = pipeline("query", "--format", "ndjson", "SELECT count() AS lines FROM billed_events")
-    assert offline.exit_code == 0, offline.stderr
-    assert int(json.loads(offline.stdout)["lines"]) == 1_500
+
+class FirstRefusing:
+    """A receiver of webhooks that is away for the first try, and verifies the others."""
+
+    def __init__(self) -> None:
+        self.secret = ""
+        self.tries = 0
+        self.taken: list[dict[str, Any]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.tries += 1
+                is_away = receiver.tries == 1
+                self.send_response(503 if is_away else 204)
+                self.end_headers()
+                if not is_away:
+                    receiver.taken.append(Verifier(receiver.secret).verify(body, dict(self.headers)))
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- http.server's name
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def webhook_to(receiver: FirstRefusing, port: int, key: str) -> str:
+    """Adds a webhook of globex over HTTP and rotates its secret: the receiver keeps the one before."""
+    order = {"url": receiver.url, "events": ["grant.applied"]}
+    status, made = answer(port, key, "POST", "/v1/accounts/globex/webhooks", order)
+    assert status == 201, made
+    (receiver.secret,) = made["secrets"]
+    path = f"/v1/accounts/globex/webhooks/{made['webhook_id']}"
+    _, rotated = answer(port, key, "POST", f"{path}/secret")
+    assert len(rotated["secrets"]) == 2
+    return path
+
+
+def look_at_the_delivery(receiver: FirstRefusing, port: int, key: str, webhook: str) -> None:
+    """One message, refused once and then taken, as the API shows it when it is loaded."""
+    (message,) = receiver.taken
+    assert (message["type"], message["data"]["account_id"], message["data"]["credits"]) == (
+        "grant.applied",
+        "globex",
+        1_000,
+    )
+
+    def deliveries() -> list[dict[str, Any]]:
+        return answer(port, key, "GET", f"{webhook}/deliveries?status=delivered")[1]["deliveries"]  # type: ignore[no-any-return]
+
+    wait_for(lambda: bool(deliveries()))
+    (delivery,) = deliveries()
+    assert json.loads(delivery["payload"]) == message
+    assert [attempt["status_code"] for attempt in delivery["attempts"]] == [503, 204]
 
 
 def status_of_nothing(port: int, key: str) -> int:
     """What the server answers to this key that sends no event."""
+    return answer(port, key, "POST", "/v1/events", {})[0]
+
+
+def answer(port: int, key: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    """The server's answer to this key: status and JSON."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    connection.request("POST", "/v1/events", b"{}", headers)
-    return connection.getresponse().status
+    connection.request(method, path, None if body is None else json.dumps(body), headers)
+    response = connection.getresponse()
+    return response.status, json.loads(response.read())
 
 
 def running(tmp_path: Path) -> Record:
@@ -174,7 +262,7 @@ def check_that_it_is_started_again(tmp_path: Path, record: Record, name: str, co
     log = tmp_path / ".creditmeter" / "logs" / "up.log"
 
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: f"the {name} runs again" in log.read_text(), 100)
+    wait_for(lambda: f"the {name} runs again" in log.read_text())
 
     second = pid_of(record, command)
     assert second != first
@@ -194,7 +282,7 @@ def test_up_ends_in_order_when_its_kafka_ends(run: Run, tmp_path: Path) -> None:
     record = running(tmp_path)
     worker = pid_of(record, "worker")
     os.kill(pid_of(record, "kafka.Kafka"), signal.SIGKILL)
-    wait_for(lambda: not record.runs(), 120)
+    wait_for(lambda: not record.runs())
     assert re.search(r"Kafka \(pid \d+\) ended by itself", (tmp_path / ".creditmeter" / "logs" / "up.log").read_text())
     assert process_began(worker) is None
     assert not (tmp_path / ".creditmeter" / "up.json").exists()
@@ -222,7 +310,7 @@ def test_a_worker_of_two_processes_starts_and_ends_as_one(pipeline: Run, tmp_pat
         ]
         assert len(members) == 2
         crew.send_signal(signal.SIGTERM)
-        assert crew.wait(40) == 0
+        assert crew.wait(PATIENCE) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in members)
 
 
@@ -234,4 +322,4 @@ def test_when_one_of_two_processes_dies_the_other_ends_too(pipeline: Run, tmp_pa
         keeper = Path(f"/proc/{crew.pid}/task/{crew.pid}/children").read_text().split()[0]
         member = int(Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0])
         os.kill(member, signal.SIGKILL)
-        assert crew.wait(40) == 1
+        assert crew.wait(PATIENCE) == 1

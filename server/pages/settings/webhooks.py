@@ -1,4 +1,4 @@
-"""The forms of webhooks, and the page of one: where it sends, what, and with which secrets."""
+"""The forms of webhooks, and the page of one: where it sends, what, with which secrets, and what was sent and tried."""
 
 from __future__ import annotations
 
@@ -17,19 +17,36 @@ from application.access.webhooks import (
     signing_secrets,
 )
 from application.errors import ErrorCode, Failed
+from application.webhooks.listing import DeliveryPage, list_deliveries
+from application.webhooks.resending import send_again, send_test
 from server.api.paths import segment_of
+from server.api.reads import reads_of
+from server.api.usage import query_problems
 from server.pages.notices import redirect_with_notice
 from server.pages.page_call import PageCall
 from server.pages.rendering import page
 from server.pages.routing import Page
 from server.pages.settings.changing import author_of, changed, raise_unless_of_account
 from streams.access.records import Webhook
+from streams.deliveries.records import DeliveryStatus
+
+LIMIT = 25
+"""Messages of a page."""
 
 
 async def get_webhook(call: PageCall) -> Response:
-    """One webhook."""
+    """One webhook. Its messages are left out where ClickHouse does not answer."""
     webhook = await _known(call)
-    return page(call, "webhook.html", webhook=webhook, secrets=signing_secrets(call.access, webhook), events=EVENTS)
+    status, before = call.first("status"), call.first("before")
+    listed = await _deliveries(call, webhook, status, before)
+    url = f"webhooks/{segment_of(webhook.webhook_id)}"
+    return page(
+        call, "webhook.html", webhook=webhook, secrets=signing_secrets(call.access, webhook), events=EVENTS,
+        deliveries=None if listed is None else [one.delivery for one in listed.deliveries],
+        statuses={name: call.account_url(url, {"status": name}) for name in ("", *DeliveryStatus)}, chosen=status,
+        newest=call.account_url(url, {"status": status}) if before else None,
+        older=listed and listed.next and call.account_url(url, {"status": status, "before": listed.next}),
+    )  # fmt: skip
 
 
 async def post_webhook(call: PageCall) -> Response:
@@ -62,6 +79,35 @@ async def post_webhook_removed(call: PageCall) -> Response:
     return redirect_with_notice(call, f"{call.account_url('settings')}#webhooks", "The webhook is removed.")
 
 
+async def post_webhook_tested(call: PageCall) -> Response:
+    """Send a `webhook.test` to it."""
+    webhook = await _known(call)
+    await changed(send_test, call.parts.pipeline, call.access, author_of(call), webhook)
+    call.facts["changed"] = webhook.webhook_id
+    return _to(call, "A test is on its way. Look again in a few seconds for what came of it.")
+
+
+async def post_delivery(call: PageCall) -> Response:
+    """Send one message again, at once and with all its tries before it."""
+    webhook, store = await _known(call), reads_of(call).usage.store
+    again = await changed(
+        send_again, call.parts.pipeline, call.access, author_of(call), store, webhook, call.ids["delivery"]
+    )
+    call.facts["changed"] = again.delivery_id
+    return _to(call, f"{again.delivery_id} is sent again. Look again in a few seconds for what came of it.")
+
+
+async def _deliveries(call: PageCall, webhook: Webhook, status: str, before: str) -> DeliveryPage | None:
+    store = reads_of(call).usage.store
+    with query_problems(lambda name: "before" if name == "cursor" else name):
+        try:
+            return await asyncio.to_thread(
+                list_deliveries, store, webhook.webhook_id, status=status or None, cursor=before or None, limit=LIMIT
+            )
+        except Failed:
+            return None
+
+
 def _to(call: PageCall, text: str) -> Response:
     return redirect_with_notice(call, call.account_url(f"webhooks/{segment_of(call.ids['id'])}"), text)
 
@@ -86,5 +132,7 @@ PAGES = (
     Page("POST", _ALL, Action.MANAGE_WEBHOOKS, post_webhook, "Add a webhook"),
     Page("POST", _ONE, Action.MANAGE_WEBHOOKS, post_webhook_changed, "Change a webhook"),
     Page("POST", f"{_ONE}/rotate", Action.MANAGE_WEBHOOKS, post_webhook_rotated, "Rotate a webhook's secret"),
+    Page("POST", f"{_ONE}/test", Action.MANAGE_WEBHOOKS, post_webhook_tested, "Send a test to a webhook"),
+    Page("POST", f"{_ONE}/deliveries/{{delivery}}", Action.MANAGE_WEBHOOKS, post_delivery, "Send a message again"),
     Page("POST", f"{_ONE}/remove", Action.MANAGE_WEBHOOKS, post_webhook_removed, "Remove a webhook"),
 )

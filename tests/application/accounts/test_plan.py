@@ -16,6 +16,8 @@ from tests.application.accounts.counting_store import CountingStore
 from tests.metering.meter import DAY, account
 from tests.sinks.outputs import Log, load
 
+pytestmark = pytest.mark.slow
+
 BEGIN = 1_767_225_600_000
 
 

@@ -26,6 +26,7 @@ from sinks.migrate import migrate
 from streams import clock
 from tests.application.usage.conftest import PATIENT
 from tests.server.api.reading_world import BOOK
+from tests.sizes import times_size
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +74,7 @@ def test_it_says_what_then_happens(loaded: tuple[Pipeline, UsageReader]) -> None
     pipeline, reader = loaded
     rng = random.Random(3)
     statuses = set()
-    for number in range(40):
+    for number in range(times_size(20)):
         charge, credits_ = rng.choice([None, "lookup", "page", "mail", "nothing"]), rng.choice([None, 1, 3, 20, 500])
         request = wanted(number, f"e-{rng.randrange(8)}", charge=charge, credits=credits_)
         (forecast,) = forecast_refunds(pipeline, reader, request)

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from application.configuration.settings import Settings
-from application.status.endpoints import processes, server
+from application.status.endpoints import deliverer, processes, server
 from local.ports import free_ports
 
 
@@ -61,3 +61,13 @@ def test_the_api_is_shown_where_it_answers(port: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Answering, "body", b"<html>")
     assert list(server(Settings(serve_port=port))) == []
     assert list(server(Settings(serve_port=free_ports(1)[0]))) == []
+
+
+def test_the_deliverer_is_shown_behind_worker_and_loader_where_it_answers(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answering, "body", b'{"status": "ok"}')
+    (status,) = deliverer(Settings(metrics_port=port - 3, processes=2))
+    assert (status.what, status.well) == ("deliverer", True)
+    assert list(deliverer(Settings(metrics_port=free_ports(1)[0] - 3, processes=2))) == []
+    assert list(deliverer(Settings())) == []

@@ -121,6 +121,8 @@ def book(book_id: str, partitions: int) -> BookStatus:
         ({"rating": group(0)}, "no worker runs (nobody is in the group g): start"),
         ({"loading": group(0, 5)}, "no loader runs (nobody is in the group g); 5 records wait"),
         ({"loading": group(0, began=False)}, None),
+        ({"delivering": group(0, 5)}, "no deliverer runs (nobody is in the group g); 5 records wait"),
+        ({"delivering": group(0, began=False)}, None),
         ({"books": [book("a", 1)]}, "partitions have different price books"),
         ({"books": [book("a", 1), book("b", 1)]}, "partitions have different price books"),
         ({"books": [book("a", 2)]}, None),
@@ -132,7 +134,8 @@ def book(book_id: str, partitions: int) -> BookStatus:
     ],
 )
 def test_each_problem_has_its_sentence(changed: dict[str, Any], problem: str | None) -> None:
-    arguments = {"inputs": [], "rating": group(), "loading": group(), "books": None, "endpoints": []} | changed
+    groups = dict.fromkeys(("rating", "loading", "delivering"), group())
+    arguments = {"inputs": [], **groups, "books": None, "endpoints": []} | changed
     problems = list(status_pipeline._problems(**arguments, partitions=2))
     assert len(problems) == (problem is not None)
     assert problems == [] or problems[0].startswith(problem or "")
@@ -162,5 +165,5 @@ def test_a_store_that_does_not_answer_is_said_once_where_no_loader_runs() -> Non
     silent = EndpointStatus("ClickHouse", "u", well=False, detail="no answer")
     for processes, said in ((0, False), (1, True)):
         loading = group(processes, began=False)
-        problems = list(status_pipeline._problems([], group(), loading, None, [silent], 2))
+        problems = list(status_pipeline._problems([], group(), loading, group(), None, [silent], 2))
         assert ("ClickHouse at u: no answer" in problems) is said

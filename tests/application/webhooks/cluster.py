@@ -55,6 +55,8 @@ class Cluster:
     partitions: int = 2
     now: int = NOW
     webhooks: dict[str, Webhook] = field(default_factory=lambda: {"wh_1": a_webhook()})
+    added: dict[str, Webhook] = field(default_factory=dict)
+    """Further webhooks, which processes know of once they have read to the end."""
     react: React = lambda _delivery: taken()
     fault: Callable[[], None] = lambda: None
     turned_off: list[tuple[str, str]] = field(default_factory=list)
@@ -102,6 +104,9 @@ class Cluster:
         """The newest record of each delivery."""
         return {record.delivery_id: record for record in self.records() if isinstance(record, Delivery)}
 
+    def read_webhooks(self) -> None:
+        self.webhooks |= self.added
+
     def turn_off(self, webhook: Webhook, reason: str, *, because_failing: bool) -> None:
         self.turned_off.append((webhook.webhook_id, reason))
 
@@ -121,7 +126,7 @@ class Process:
             names=NAMES, codec=CODEC, seals=SEALER, log=lambda topic: MemoryInputLog(cluster.broker, topic),
             topic=cluster.topic(), log_id="log-1", webhooks=lambda: list(cluster.webhooks.values()),
             find=cluster.webhooks.get, turn_off=cluster.turn_off, now=lambda: cluster.now,
-            announcements=announcements, stray=self.strays.append,
+            read_webhooks=cluster.read_webhooks, announcements=announcements, stray=self.strays.append,
         )  # fmt: skip
         self.work = DeliveryWork(parts, self.tries)
         self.share = MemorySharedPartitions(cluster.broker, self.work)

@@ -42,6 +42,16 @@ def test_an_output_becomes_a_delivery_that_is_written_before_it_is_tried_and_the
     assert (cluster.received, process.work.pending) == ([the_id(0)], 0)
 
 
+def test_a_webhook_that_was_added_before_something_happened_is_told_of_it() -> None:
+    cluster = Cluster()
+    cluster.webhooks = {}
+    process = cluster.process()
+    cluster.added = {"wh_1": a_webhook()}
+    cluster.output()
+    process.step()
+    assert cluster.received == [the_id(0)]
+
+
 def test_each_webhook_that_wants_it_gets_one_and_what_nobody_wants_makes_no_record() -> None:
     cluster = Cluster()
     cluster.webhooks = {

@@ -57,6 +57,8 @@ def test_ports_that_are_set_and_taken(tmp_path: Path, monkeypatch: pytest.Monkey
     assert mistake.endswith("listens there; stop it, or set query_port to another")
     (mistake,) = configured(tmp_path, monkeypatch, f"metrics_port = {taken - 1}\nprocesses = 1\n")
     assert mistake.startswith(f"metrics_port + 1 = {taken} (creditmeter.toml:1): process {os.getpid()} (")
+    (mistake,) = configured(tmp_path, monkeypatch, f"metrics_port = {taken - 2}\nprocesses = 1\n")
+    assert mistake.startswith(f"metrics_port + 2 = {taken} (creditmeter.toml:1): ")
     assert configured(tmp_path, monkeypatch, f"query_port = {free_ports(1)[0]}\n") == []
     monkeypatch.setenv("CREDITMETER_QUERY_PORT", str(taken))
     (mistake,) = configured(tmp_path, monkeypatch, "")

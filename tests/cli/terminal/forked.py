@@ -7,6 +7,7 @@ decided once, for all of them.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -63,8 +64,12 @@ def child(wish: dict[str, Any]) -> int:
 
 def serve() -> None:
     """Forks for each line of standard input, and answers with the exit code."""
-    import cli.main  # noqa: F401
+    from cli.main import COMMANDS
 
+    # What commands import when they run; nothing of it starts a thread, which a fork would lose.
+    for module in (*COMMANDS.values(), "application.pipeline", "application.input.file_rating"):
+        importlib.import_module(module)
+    assert len(list(Path("/proc/self/task").iterdir())) == 1
     answers = os.dup(1)
     for line in sys.stdin.buffer:
         pid = os.fork()

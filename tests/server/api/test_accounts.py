@@ -21,8 +21,8 @@ GROUP = {"group": "g", "processes": 1, "behind": 0, "began": True}
 STATUS = {
     "code": "compiled",
     "bootstrap": "here:9092", "topic_prefix": "credits", "topics": {"credits.requests": 2}, "input": [],
-    "rating": GROUP, "loading": GROUP, "books": None, "endpoints": [], "checkpoints": [], "loaded": None,
-    "problems": [],
+    "rating": GROUP, "loading": GROUP, "delivering": GROUP, "books": None, "endpoints": [], "checkpoints": [],
+    "loaded": None, "problems": [],
 }  # fmt: skip
 
 

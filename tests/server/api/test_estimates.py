@@ -22,6 +22,8 @@ from tests.server.asgi_client import Answer
 from tests.server.keys import MEMBER_OF_ACME, OPERATOR, PRODUCER
 from tests.server.world import ServerWorld, opened_world
 
+pytestmark = pytest.mark.slow
+
 LOOKUP = {"endpoint": "/v1/lookup", "channel": "api", "ip": "203.0.113.7"}
 
 

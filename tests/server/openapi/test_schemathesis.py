@@ -33,6 +33,7 @@ STATUS = {
     "code": "compiled", "bootstrap": "here:9092", "topic_prefix": "credits", "topics": {}, "input": [],
     "rating": {"group": "g", "processes": 1, "behind": 0, "began": True},
     "loading": {"group": "g", "processes": 1, "behind": 0, "began": True},
+    "delivering": {"group": "g", "processes": 0, "behind": 0, "began": False},
     "books": None, "endpoints": [], "checkpoints": [], "loaded": None, "problems": [],
 }  # fmt: skip
 

@@ -7,11 +7,12 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from application.access.authenticator import KeyAuthenticator
 from application.access.errors import KeyRevoked
@@ -22,10 +23,14 @@ from application.commands.grants import GrantOrder, grant_credits
 from cli.demo.example_account import ACCOUNT
 from server.api.usage_text import ROW_COLUMNS
 from streams import clock
+from streams.deliveries.records import Delivery, DeliveryAttempt, DeliveryStatus
+from streams.deliveries.topic import Written
+from streams.log.partitioner import partition_of
 from tests.application.contract import wait_until
-from tests.server.pages.driving import PATIENCE_MS, PHONE, Person, person
+from tests.server.pages.driving import PATIENCE_MS, PHONE, SCREENSHOTS, Person, person
 from tests.server.pages.world import ODD, ODD_IDS, OPERATOR, PagesWorld
 from tests.server.world import memory_worker, not_loading
+from tests.sizes import times_size
 
 pytestmark = [pytest.mark.slow, pytest.mark.chromium, pytest.mark.timeout(900)]
 
@@ -350,17 +355,41 @@ class TestSettings:
         assert page.locator("code").inner_text().startswith("whsec_")
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Rotate").click()
-        expect(page.locator("details code")).to_have_count(2)
+        expect(page.locator("#secrets ~ details code")).to_have_count(2)
         (webhook,) = list_webhooks(pages.access, ACCOUNT)
+        self.look_at_messages(page, pages, webhook.webhook_id)
+        assert owner.axe() == []
         disable_webhook(pages.access, OPERATOR, webhook.webhook_id, "410 Gone")
         owner.open(f"/accounts/{ACCOUNT}")
         expect(page.get_by_role("status")).to_contain_text("410 Gone")
         owner.open(f"/accounts/{ACCOUNT}/webhooks/{webhook.webhook_id}")
         assert owner.axe() == []
+        expect(page.get_by_role("button", name="Send")).to_have_count(0)
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Remove").click()
         expect(page.locator("#webhooks")).to_be_visible()
         assert list_webhooks(pages.access, ACCOUNT) == []
+
+    def look_at_messages(self, page: Page, pages: PagesWorld, webhook_id: str) -> None:
+        """A test is sent and refused, which the list shows, and sent again."""
+        messages = page.get_by_role("region", name="What was sent")
+        expect(messages).to_contain_text("No messages")
+        messages.get_by_role("button", name="Send a test").click()
+        expect(messages.locator("tbody tr")).to_contain_text(["webhook.test"])
+        pipeline = pages.server.parts.pipeline
+        partition = partition_of(webhook_id, pipeline.partitions)
+        ((_, made),) = pipeline.delivery_topic.read(partition, 0, pipeline.delivery_topic.bounds(partition)[1])
+        assert isinstance(made, Delivery)
+        attempt = DeliveryAttempt(pages.now, 12, 410, "<i>410 Gone</i>")
+        refused = replace(made, status=DeliveryStatus.FAILED, next_at=None, attempts=(attempt,), tries=1, revision=2)
+        pipeline.delivery_topic.write([Written(partition, refused)])
+        messages.get_by_role("link", name="failed").click()
+        expect(messages.locator("summary").first).to_have_text("1, the last: <i>410 Gone</i>")
+        page.once("dialog", lambda dialog: dialog.accept())
+        messages.get_by_role("button", name="Send again").click()
+        expect(page.locator(".notice")).to_contain_text("is sent again")
+        expect(messages.locator("tbody tr")).to_contain_text(["pending"])
+        expect(messages.locator("summary").first).to_have_text("1, the last: <i>410 Gone</i>")
 
     def test_what_is_wrong_is_named_and_changes_nothing(self, owner: Person, pages: PagesWorld) -> None:
         kind = {"content-type": "application/x-www-form-urlencoded", "origin": "http://localhost"}
@@ -471,14 +500,18 @@ class TestSupport:
         support.picture("status")
 
 
+LOOKS = [("desktop", "light"), ("phone", "dark"), ("desktop", "dark"), ("phone", "light")][: times_size(2)]
+"""Each width and each scheme, and with CREDITMETER_TEST_SIZE both with both."""
+
+
 class TestEverywhere:
     PATHS = (
-        f"/accounts/{ACCOUNT}", f"/accounts/{ACCOUNT}/history", f"/accounts/{ACCOUNT}/history?text=nothing-like-this",
+        f"/accounts/{ACCOUNT}", f"{HISTORY}?text=req-70-0&refunds=true", f"{HISTORY}?text=nothing-like-this",
         f"/accounts/{ACCOUNT}/events/ev-70-010", SETTINGS,
     )  # fmt: skip
+    """Of the history a few rows: axe looks at each, and a hundred are as one."""
 
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
-    @pytest.mark.parametrize("width", ["desktop", "phone"])
+    @pytest.mark.parametrize(("width", "scheme"), LOOKS)
     def test_axe_finds_nothing_and_nothing_is_too_wide(
         self, pages: PagesWorld, chromium: Browser, scheme: Any, width: str
     ) -> None:
@@ -488,10 +521,13 @@ class TestEverywhere:
                 assert somebody.open(path) == 200
                 assert somebody.axe() == []
                 assert not somebody.is_too_wide(), path
-            somebody.open(self.PATHS[0])
-            somebody.picture(f"overview{'-phone' if width == 'phone' else ''}{'-dark' if scheme == 'dark' else ''}")
-            somebody.open(self.PATHS[1])
-            somebody.picture(f"history{'-phone' if width == 'phone' else ''}{'-dark' if scheme == 'dark' else ''}")
+            look = f"{'-phone' if width == 'phone' else ''}{'-dark' if scheme == 'dark' else ''}"
+            if SCREENSHOTS:
+                somebody.open(self.PATHS[0])
+                somebody.picture(f"overview{look}")
+            somebody.open(HISTORY)
+            assert not somebody.is_too_wide()
+            somebody.picture(f"history{look}")
 
     def test_without_scripts(self, pages: PagesWorld, chromium: Browser) -> None:
         with person(pages, chromium, pages.link(), java_script_enabled=False) as somebody:

@@ -125,7 +125,8 @@ def shown_status() -> dict[str, object]:
     return {
         "bootstrap": "127.0.0.1:9092", "topic_prefix": "credits", "topics": {"credits.requests": 5_000},
         "input": [part], "rating": {"group": "credits.rating", **group},
-        "loading": {"group": "credits.loading", **group}, "books": None, "endpoints": [store],
+        "loading": {"group": "credits.loading", **group}, "delivering": {"group": "credits.delivering", **group},
+        "books": None, "endpoints": [store],
         "checkpoints": [{"partition": 0, "applied": 4_000, "made_at": clock.now_ms(), "bytes": 81_920}],
         "loaded": [], "problems": ["worker 2 does not answer"],
     }  # fmt: skip

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from streams.log.memory_access_writer import MemoryAccessWriter
 from streams.log.seals import Sealer
 from tests.schemas.records import EXAMPLES
 from tests.streams.access.records import NOW, a_change, a_key, a_link, a_member, a_webhook
+
+pytestmark = pytest.mark.slow
 
 
 def seen(state: AccessState) -> dict[str, Any]:

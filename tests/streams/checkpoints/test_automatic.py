@@ -32,6 +32,8 @@ from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity
 from tests.streams.traffic import Traffic
 
+pytestmark = pytest.mark.slow
+
 NAMES = TopicNames("sim")
 HERE = Identity(NAMES.requests, 0, "log-1")
 QUICK = RocksLimits(cache_bytes=8 << 20, buffer_bytes=8 << 20, lock_timeout=0.2)

@@ -28,9 +28,10 @@ KEYS = {
     "account_rows": ("account_id", "day", "update_id"),
     "latest_balance_rows": ("account_id", "credit_type", "origin"),
     "current_rows": ("account_id", "kind", "ends", "id"),
+    "delivery_rows": ("webhook_id", "day", "created_at", "delivery_id"),
 }
-"""As the migrations' ORDER BY has them. Which rows of the last two are inserted depends on how batches were
-grouped and loaded again; the newest of each key is always the same."""
+"""As the migrations' ORDER BY has them. Which rows of latest_balance_rows and current_rows are inserted depends on how
+batches were grouped and loaded again; the newest of each key is always the same."""
 Row = dict[str, Any]
 
 

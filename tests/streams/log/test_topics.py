@@ -74,6 +74,9 @@ def test_topics_are_made_once_and_as_they_must_be(kafka: SharedKafka) -> None:
     access = configuration(kafka, names.access)
     assert (access["cleanup.policy"], access["message.timestamp.type"]) == ("compact", "LogAppendTime")
     assert partition_count(kafka.bootstrap, names.access) == 1
+    deliveries = configuration(kafka, names.deliveries)
+    assert (deliveries["cleanup.policy"], deliveries["message.timestamp.type"]) == ("compact", "LogAppendTime")
+    assert partition_count(kafka.bootstrap, names.deliveries) == 3
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
@@ -100,19 +103,20 @@ def mismatches(kafka: SharedKafka, names: TopicNames) -> list[object]:
 
 
 @pytest.mark.kafka
-def test_a_pipeline_of_an_earlier_version_has_no_topic_of_access_until_its_topics_are_made_again(
+def test_a_pipeline_of_an_earlier_version_has_some_topics_only_when_its_topics_are_made_again(
     kafka: SharedKafka,
 ) -> None:
     names = TopicNames(kafka.fresh_prefix())
     made = ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=1))
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})  # kept: one that is let go of gives up its requests
-    admin.delete_topics([names.access])[names.access].result(30)
-    wait_for(lambda: is_missing(kafka, names.access))
+    for later, deleted in admin.delete_topics([names.access, names.deliveries]).items():
+        deleted.result(30)
+        wait_for(lambda later=later: is_missing(kafka, later))
     assert check_topics(kafka.bootstrap, names) == made
     with pytest.raises(TopicMissing, match=r"\.access"):
         partition_count(kafka.bootstrap, names.access)
     assert ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=1)) == made
-    assert partition_count(kafka.bootstrap, names.access) == 1
+    assert partition_count(kafka.bootstrap, names.access) == partition_count(kafka.bootstrap, names.deliveries) == 1
 
 
 @pytest.mark.kafka
@@ -132,7 +136,8 @@ def test_all_that_is_wrong_is_said_at_once(kafka: SharedKafka) -> None:
     names = TopicNames(kafka.fresh_prefix())
     ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=2))
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-    admin.create_partitions([NewPartitions(names.billed, 4)])[names.billed].result(30)
+    for more in (names.billed, names.deliveries):
+        admin.create_partitions([NewPartitions(more, 4)])[more].result(30)
     deleting = ConfigResource(
         ResourceType.TOPIC,
         names.access,
@@ -148,11 +153,12 @@ def test_all_that_is_wrong_is_said_at_once(kafka: SharedKafka) -> None:
         ],
     )
     admin.incremental_alter_configs([change])[change].result(30)
-    wait_for(lambda: len(mismatches(kafka, names)) >= 4)  # a broker shows new settings a moment later
+    wait_for(lambda: len(mismatches(kafka, names)) >= 5)  # a broker shows new settings a moment later
     with pytest.raises(TopicMismatch) as caught:
         check_topics(kafka.bootstrap, names)
     assert [(m.topic, m.setting, m.actual, m.wanted) for m in caught.value.mismatches] == [
         (names.billed, "the number of partitions", "4", "2"),
+        (names.deliveries, "the number of partitions", "4", "2"),
         (names.requests, "message.timestamp.type", "CreateTime", "LogAppendTime"),
         (names.requests, "cleanup.policy", "compact", "delete"),
         (names.access, "cleanup.policy", "delete", "compact"),

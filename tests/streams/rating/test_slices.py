@@ -14,6 +14,8 @@ from streams.rating.slices import Slicing
 from tests.streams.rating.rated import CODEC, NAMES, Rated, assert_same
 from tests.streams.traffic import START, Traffic, event
 
+pytestmark = pytest.mark.slow
+
 ACCOUNTS = [next(f"a-{n}" for n in range(99) if partition_of(f"a-{n}", 2) == partition) for partition in (0, 1)]
 """One account of each partition."""
 

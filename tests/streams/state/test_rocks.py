@@ -20,6 +20,8 @@ from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity, LastMessage, MemoryState, StateError, StateStore
 from tests.streams.state.contract_state import StateContract
 
+pytestmark = pytest.mark.slow
+
 HERE = Identity("credits.requests", 3)
 QUICK = RocksLimits(cache_bytes=8 << 20, buffer_bytes=8 << 20, lock_timeout=0.2)
 
