@@ -106,7 +106,7 @@ lint-compose: $(INSTALLED)
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
 .PHONY: bench
-bench: venv ## Measure events a second against plain Faust and the ceiling, on this machine
+bench: venv ## Measure events a second against plain Faust and the ceiling (ARGS=--peers: Kafka Streams and Quix Streams too)
 	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: demo

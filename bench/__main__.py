@@ -11,9 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from bench.backlog import batched, single
-from bench.contest import Contestant, Figures, Place, credits_billed, module, outputs, pipeline, race
+from bench.contest import Contestant, Figures, Place, credits_billed, lines, outputs, race
 from bench.decisions import measure as measure_decisions
 from bench.decisions import report as report_decisions
+from bench.entries import (
+    CEILING,
+    ONE,
+    ONE_INTERPRETED,
+    PEERS,
+    PLAIN,
+    QUIX,
+    STREAMS_AT_LEAST,
+    STREAMS_EXACTLY,
+    TWO,
+    TWO_INTERPRETED,
+    own_entries,
+    peer_entries,
+)  # fmt: skip
 from bench.events import BATCH, PARTITIONS
 from bench.http import measure as measure_http
 from bench.http import report as report_http
@@ -30,26 +44,6 @@ from bench.takeover import report as report_takeover
 from local.start import start_kafka
 from metering.compiled import MODE
 from schemas.codec import Codec
-
-PLAIN = "plain Faust, one event a message"
-ONE = "this pipeline, one process"
-TWO = "this pipeline, two processes"
-CEILING = "the same loop without Faust"
-
-ONE_INTERPRETED = "the same, one interpreted process"
-TWO_INTERPRETED = "the same, two interpreted processes"
-
-CONTESTANTS = {
-    PLAIN: module("bench.plain_faust"),
-    ONE: pipeline(1),
-    CEILING: module("bench.ceiling"),
-    TWO: pipeline(2),
-}
-if MODE.is_compiled:
-    CONTESTANTS |= {
-        ONE_INTERPRETED: pipeline(1, interpreted=True),
-        TWO_INTERPRETED: pipeline(2, interpreted=True),
-    }
 
 
 def main() -> int:
@@ -99,19 +93,27 @@ def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[st
     """Every contestant in each round, one after another; the figures are medians of the rounds."""
     batch_count = options.events // BATCH // PARTITIONS * PARTITIONS
     plain_count = options.plain_events // BATCH // PARTITIONS * PARTITIONS
-    _say(f"making {batch_count * BATCH:,} events; plain Faust gets the first {plain_count * BATCH:,} of them")
+    _say(f"making {batch_count * BATCH:,} events; what is slow gets the first {plain_count * BATCH:,} of them")
     work, plain_work = batched(batch_count, codec), single(plain_count, codec)
-    wanted = [title for title in CONTESTANTS if not options.only or any(word in title for word in options.only)]
+    entries = own_entries() | (peer_entries(place.folder) if options.peers else {})
+    wanted = [title for title in entries if not options.only or any(word in title for word in options.only)]
+    if not any(title not in {PLAIN, *PEERS} for title in wanted) and any(title in PEERS for title in wanted):
+        raise SystemExit("the peers' bills are compared with the pipeline's: --only must leave it in")
     figures: dict[str, list[Figures]] = {title: [] for title in wanted}
     digests: dict[str, str] = {}
+    bills: list[tuple[str, str, int]] = []
     for number in range(options.rounds):
         for index, title in enumerate(wanted):
             prefix = f"bench-{number}-{index}"
-            contestant = Contestant(prefix, title, CONTESTANTS[title])
-            found = race(contestant, place, plain_work if title == PLAIN else work, codec)
+            contestant = Contestant(prefix, title, entries[title])
+            is_slow = entries[title].is_slow
+            own_work = plain_work if title == PLAIN else work[:plain_count] if is_slow else work
+            found = race(contestant, place, own_work, codec)
             figures[title].append(found)
             _say(f"{title}: {found.rate:,.0f} events/s, {found.cpu_micros:.0f} µs CPU an event")
-            if title != PLAIN:
+            if title in PEERS:
+                bills.append((title, prefix, plain_count if is_slow else batch_count))
+            elif title != PLAIN:
                 digests[prefix] = outputs(place, prefix)
             elif number == 0:
                 plain_credits = credits_billed(place, prefix, codec, 0)
@@ -121,6 +123,8 @@ def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[st
         batch_credits = credits_billed(place, next(iter(digests)), codec, plain_count)
         if plain_credits != batch_credits:
             raise SystemExit(f"plain Faust charged {plain_credits:,} credits, the pipeline {batch_credits:,}")
+    if bills:
+        _compare(place, codec, next(iter(digests)), bills)
     middle = {title: _middle(each) for title, each in figures.items()}
     latency = None
     if ONE in middle and options.latency:
@@ -128,6 +132,16 @@ def _contest(options: argparse.Namespace, place: Place, codec: Codec) -> dict[st
         _say(f"latency: {rate:,.0f} events/s for {options.latency:.0f} s, worker and loader at work")
         latency = measure_latency(place, codec, rate, options.latency)
     return _reported(middle, latency)
+
+
+def _compare(place: Place, codec: Codec, prefix: str, bills: list[tuple[str, str, int]]) -> None:
+    """Ends the run unless each peer (title, its prefix, messages) made the lines that the pipeline made."""
+    own = {messages: lines(place, prefix, codec, messages) for messages in {bill[2] for bill in bills}}
+    for title, peer, messages in bills:
+        bill = lines(place, peer, codec, messages)
+        if bill != own[messages]:
+            raise SystemExit(f"{title} made {bill}, the pipeline {own[messages]}: no figure of this run counts")
+        _say(f"{title}: {bill.credits:,} credits in {bill.lines:,} lines, as the pipeline's, field by field")
 
 
 def _over_http(place: Place, codec: Codec, seconds: float) -> dict[str, Any]:
@@ -141,7 +155,10 @@ def _reported(middle: dict[str, Figures], latency: Latency | None) -> dict[str, 
     compared = ratios(
         middle, (("pipeline / plain Faust", ONE, PLAIN, 8.0), ("pipeline / ceiling", ONE, CEILING, 0.75),
                  ("two processes / one", TWO, ONE, 1.6), ("one compiled / interpreted", ONE, ONE_INTERPRETED, 1.2),
-                 ("two compiled / interpreted", TWO, TWO_INTERPRETED, 1.2))
+                 ("two compiled / interpreted", TWO, TWO_INTERPRETED, 1.2),
+                 ("two processes / Streams, exactly", TWO, STREAMS_EXACTLY, 2.0),
+                 ("two processes / Streams, at least", TWO, STREAMS_AT_LEAST, 1.0),
+                 ("one process / Quix Streams", ONE, QUIX, 1.0))
     )  # fmt: skip
     print_table(middle, compared, latency)
     return {
@@ -161,11 +178,16 @@ def _middle(rounds: list[Figures]) -> Figures:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--events", type=int, default=320_000, help="for each contestant but plain Faust")
-    parser.add_argument("--plain-events", type=int, default=32_000, help="for plain Faust, which takes its time")
+    parser.add_argument("--events", type=int, default=320_000, help="for each of the other contestants")
+    parser.add_argument(
+        "--plain-events", type=int, default=32_000, help="for plain Faust and Quix Streams, which take their time"
+    )
     parser.add_argument("--rounds", type=int, default=1, help="run all contestants so many times; medians are shown")
     parser.add_argument("--latency", type=float, default=25.0, metavar="SECONDS", help="0: leave it out")
     parser.add_argument("--only", action="append", metavar="WORD", help="contestants with this word in their title")
+    parser.add_argument(
+        "--peers", action="store_true", help="Kafka Streams and Quix Streams too, fetched when they are not"
+    )
     parser.add_argument("--memory", type=int, default=0, metavar="MILLIONS", help="only the worker's memory, so long")
     parser.add_argument(
         "--takeover", type=float, default=0, metavar="MILLIONS", help="only how long a start on an empty disk takes"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.backlog import Wire, prepare, produce
-from bench.ends import Ends, shares
+from bench.ends import Progress, is_done, shares, watch
 from bench.events import PARTITIONS
 from bench.machine import cpu_seconds
 from local.process import ServerProcess
@@ -32,13 +32,33 @@ class Place(NamedTuple):
     folder: Path
 
 
+Start = Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]
+"""Returns the command and environment of a contestant's processes, and a file that it makes when it is complete."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a contestant is run and watched.
+
+    ``group``: its consumer group, by its topics' prefix; None: one process has all partitions.
+    ``progress``: what counts as done. ``warm_up``: the share of all outputs that it writes before it is watched.
+    ``is_slow``: takes its time, and gets the first of the work only.
+    """
+
+    start: Start
+    group: Callable[[str], str] | None = None
+    progress: Progress = Progress.OUTPUTS
+    warm_up: float = 0.0
+    is_slow: bool = False
+
+
 @dataclass(frozen=True)
 class Contestant:
-    """``start`` gives its processes' command and environment, and a file that it makes when it is complete."""
+    """An entry at its turn: with topics of its own."""
 
     prefix: str
     title: str
-    start: Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]
+    entry: Entry
 
 
 class Figures(NamedTuple):
@@ -59,7 +79,15 @@ class Figures(NamedTuple):
         return 1e6 * self.cpu_seconds / self.events
 
 
-def module(name: str) -> Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]:
+class Lines(NamedTuple):
+    """A bill: equal where the lines are, in each field."""
+
+    credits: int
+    lines: int
+    digest: str
+
+
+def module(name: str) -> Start:
     """A contestant of this folder: `python -m NAME BOOTSTRAP PREFIX FOLDER`."""
 
     def start(place: Place, prefix: str) -> tuple[list[str], dict[str, str], Path | None]:
@@ -68,9 +96,7 @@ def module(name: str) -> Callable[[Place, str], tuple[list[str], dict[str, str],
     return start
 
 
-def pipeline(
-    processes: int, *, interpreted: bool = False
-) -> Callable[[Place, str], tuple[list[str], dict[str, str], Path | None]]:
+def pipeline(processes: int, *, interpreted: bool = False) -> Start:
     """The pipeline itself, by its command; ``interpreted``: without its compiled modules."""
 
     def start(place: Place, prefix: str) -> tuple[list[str], dict[str, str], Path | None]:
@@ -80,6 +106,10 @@ def pipeline(
         return [*command, "--ready-file", str(ready)], {**environment(place, prefix), **switch}, ready
 
     return start
+
+
+def rating_group(prefix: str) -> str:
+    return TopicNames(prefix).rating_group
 
 
 def environment(place: Place, prefix: str) -> dict[str, str]:
@@ -98,20 +128,21 @@ def race(contestant: Contestant, place: Place, backlog: Sequence[Wire], codec: C
     Partitions never end together: where two processes have four each, the one that is done first would else be counted
     as at work until the other one is done too.
     """
-    names = TopicNames(contestant.prefix)
+    names, entry = TopicNames(contestant.prefix), contestant.entry
     prepare(place.bootstrap, names, codec)
     produce(place.bootstrap, names.requests, backlog)
     wanted = [sum(wire.answers for wire in backlog if wire.partition == number) for number in range(PARTITIONS)]
     events_an_answer = sum(wire.events for wire in backlog) / sum(wanted)
-    ends = Ends(place.bootstrap, names.billed)
-    command, env, ready = contestant.start(place, contestant.prefix)
+    group = entry.group(contestant.prefix) if entry.group else None
+    ends = watch(entry.progress, place.bootstrap, names, group)
+    command, env, ready = entry.start(place, contestant.prefix)
     log = place.folder / f"{contestant.prefix}.log"
     process = ServerProcess(contestant.title, command, log=log, env=env)
     deadline = time.monotonic() + PATIENCE_SECONDS
     first: tuple[float, int, float] | None = None
     last: tuple[float, int, float] | None = None
     own: list[list[int]] = []
-    idle = 0
+    idle = int(entry.warm_up * sum(wanted))
     try:
         while True:
             time.sleep(LOOK_SECONDS)
@@ -120,10 +151,10 @@ def race(contestant: Contestant, place: Place, backlog: Sequence[Wire], codec: C
             if first is None and count > idle:
                 if ready is None or ready.exists():
                     first = (now, count, cpu_seconds(process.pid))
-                    own = shares(place.bootstrap, names.rating_group) or [list(range(PARTITIONS))]
+                    own = (shares(place.bootstrap, group) if group else []) or [list(range(PARTITIONS))]
                 else:
                     idle = count
-            if last is None and any(all(done[each] >= wanted[each] for each in share) for share in own):
+            if last is None and any(is_done(done, wanted, share) for share in own):
                 last = (now, count, cpu_seconds(process.pid))
             if count >= sum(wanted):
                 break
@@ -153,6 +184,21 @@ def credits_billed(place: Place, prefix: str, codec: Codec, messages: int) -> in
         if offset <= each or messages == 0
         for line in codec.decode(value)[1]["events"]
     )
+
+
+def lines(place: Place, prefix: str, codec: Codec, messages: int) -> Lines:
+    """The lines for the first so many messages, in the order of what caused them, whatever stands beside the lines."""
+    last = messages // PARTITIONS  # the price book is at offset 0
+    batches = [codec.decode(value)[1] for _, offset, value in _billed(place, prefix) if offset <= last]
+    batches.sort(key=lambda batch: (batch["source_partition"], batch["source_offset"], batch["part"]))
+    digest = hashlib.sha256()
+    count = credits_ = 0
+    for batch in batches:
+        for line in batch["events"]:
+            digest.update(repr(sorted(line.items())).encode())
+            count += 1
+            credits_ += line["credits"]
+    return Lines(credits_, count, digest.hexdigest())
 
 
 def _billed(place: Place, prefix: str) -> list[tuple[int, int, bytes]]:

@@ -7,7 +7,6 @@ repeats, price, unique window, balance, encode, acks=all), written straight down
 from __future__ import annotations
 
 import io
-import ipaddress
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,78 +14,14 @@ from typing import Any
 import fastavro
 import faust
 
-from bench.events import START
+from bench.rules import Meter
 from schemas.catalog import current, fingerprint_of
 from schemas.wire import SINGLE_OBJECT_LENGTH, single_object_header
 from streams.log.topics import TopicNames
 
-DAY = 86_400_000
-ACCEPT_WINDOW = 35 * DAY
-VERSION = "2026-01"
 REQUESTS = fastavro.parse_schema(dict(current("RequestBatch")))
 BILLED = fastavro.parse_schema(dict(current("BilledBatch")))
 HEADER = single_object_header(fingerprint_of(current("BilledBatch")))
-
-# (endpoint, channel) -> charge, feature, action, credits, subjects of the 24 hours' window
-PRICES: dict[tuple[str, str], list[tuple[str, str, str, int, tuple[str, ...]]]] = {
-    ("/pixel/hit", "js"): [
-        ("pageview", "Pixel", "Pageview", 1, ()),
-        ("pixel-lookup", "Identification", "IP to company lookup", 20, ("user_id", "ip")),
-    ],
-    ("/v1/ip-lookup", "api"): [("ip-lookup", "Identification", "IP to company lookup", 20, ("ip",))],
-}
-
-
-class Meter:
-    """State in dictionaries, and what one event does to it."""
-
-    def __init__(self) -> None:
-        self.seen: dict[tuple[str, str], int] = {}
-        self.claims: dict[tuple[str, ...], tuple[int, str]] = {}
-        self.balances: dict[str, int] = {}
-        self.stream_time: dict[str, int] = {}
-
-    def rate(self, event: dict[str, Any]) -> list[dict[str, Any]]:
-        """The event's lines; none for a repeat and for one that is too late."""
-        account, event_id, at = event["account_id"], event["event_id"], event["occurred_at"]
-        now = self.stream_time[account] = max(self.stream_time.get(account, START), at)
-        if (account, event_id) in self.seen or at < now - ACCEPT_WINDOW:
-            return []
-        self.seen[account, event_id] = at
-        lines = []
-        for number, price in enumerate(PRICES.get((event["endpoint"], event["channel"]), ())):
-            charge, feature, action, credits_, subjects = price
-            owner = ends_at = None
-            if subjects:
-                values = [str(ipaddress.ip_address(event[s])) if s == "ip" else event[s] for s in subjects]
-                owner = self.claims.get((account, charge, *values))
-                if owner is not None and abs(at - owner[0]) >= DAY:
-                    owner = None
-                if owner is None:
-                    self.claims[account, charge, *values] = (at, event_id)
-                ends_at = (owner[0] if owner else at) + DAY
-            cost = 0 if owner else credits_
-            balance = self.balances[account] = self.balances.get(account, 0) - cost
-            lines.append(
-                {
-                    **event,
-                    "line": number,
-                    "decision": "duplicate" if owner else "charged",
-                    "charge": charge,
-                    "feature": feature,
-                    "action": action,
-                    "credit_type": "credit",
-                    "price_version": VERSION,
-                    "units": 1,
-                    "unit_credits": credits_,
-                    "credits": cost,
-                    "owner_event_id": owner[1] if owner else None,
-                    "window_ends_at": ends_at,
-                    "balance_after": balance,
-                    "grants_used": [],
-                }
-            )
-        return lines
 
 
 def make_app(bootstrap: str, prefix: str, folder: str) -> faust.App:
@@ -111,7 +46,7 @@ def make_app(bootstrap: str, prefix: str, folder: str) -> faust.App:
     )
     requests = app.topic(names.requests, value_type=bytes, value_serializer="raw", key_serializer="raw")
     billed = app.topic(names.billed, value_type=bytes, value_serializer="raw", key_serializer="raw")
-    meter = Meter()
+    meter = Meter({}, {}, {}, {})
 
     async def rate(stream: Any) -> None:
         async for item in stream.events():
