@@ -74,8 +74,7 @@ def hot_extensions() -> list[Extension]:
     except ImportError as error:
         say(f"mypyc is missing: {error}")
         return []
-    options = ["--config-file=", "--cache-dir=build/mypy", "--explicit-package-bases"]
-    options += ["--strict", "--ignore-missing-imports"]
+    options = [*HOT["OPTIONS"], "--cache-dir=build/mypy"]
     paths = [HOT["source_of"](module) for module in HOT["MODULES"]]
     try:
         made = mypycify([*options, *paths], opt_level="3", debug_level="0", group_name=HOT["GROUP"])

@@ -44,6 +44,17 @@ GROUP = "metering.compiled.hot"
 NOTE = "metering/compiled/built.json"
 """Written by a build: for which Python, and from which sources."""
 
+OPTIONS = (
+    "--config-file=",
+    "--explicit-package-bases",
+    "--strict",
+    "--no-warn-unused-ignores",
+    "--ignore-missing-imports",
+    "--follow-imports=silent",
+)
+"""mypy's options for a build. Other packages may be installed beside it or not: a first `pip install` builds without
+them, so that nothing may hang on their types, and the types of other modules of ours are another check's."""
+
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 """How the name of an extension module for this Python ends."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metering.compiled import ROOT, SWITCH, Mode, mode_of
-from metering.compiled.sources import MODULES, NOTE, extensions, note_of, source_of
+from metering.compiled.sources import MODULES, NOTE, OPTIONS, extensions, note_of, source_of
 
 
 @pytest.fixture
@@ -84,3 +84,10 @@ def test_what_is_said_is_what_is_done() -> None:
 
 def test_every_hot_module_has_a_source() -> None:
     assert [module for module in MODULES if not (ROOT / source_of(module)).exists()] == []
+
+
+def test_a_first_installation_can_compile_before_any_other_package_is_there(tmp_path: Path) -> None:
+    sources = [source_of(module) for module in MODULES]
+    command = [sys.executable, "-m", "mypy", *OPTIONS, "--no-site-packages", f"--cache-dir={tmp_path}", *sources]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
