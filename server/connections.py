@@ -40,7 +40,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         if len(self.connections) >= self.bounds.connections and not self._make_room():
-            logger.warning("%d requests are in hand, the most: another connection is refused", self.bounds.connections)
+            logger.warning("%d connections are open, the most: another one is refused", self.bounds.connections)
             transport.abort()
             return
         super().connection_made(transport)

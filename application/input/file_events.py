@@ -14,7 +14,7 @@ from application.input.json_shape import is_object_end
 from application.input.lines import LONGEST_LINE, Line
 from application.input.log_formats import LogFormat
 from application.input.logged_request import LoggedRequest, NotALogLineError, to_event
-from application.input.ndjson import BadLine, InputCommand, read_command, why_undecodable
+from application.input.ndjson import BadLine, InputCommand, read_command
 from metering.records import Command, DeadLetterReason, Record
 
 _NO_COMMAND = (
@@ -109,7 +109,7 @@ def _checked(command: InputCommand | BadLine, line: Line) -> InputCommand | Reje
         return Rejected(line.number, line.content, "type: is not request, hold, refund, grant or account")
     if is_object_end(line.content):
         return Rejected(line.number, line.content, "is the end of a JSON object whose beginning is missing")
-    return Rejected(line.number, line.content, why_undecodable(line.content))
+    return Rejected(line.number, line.content, command.why)
 
 
 def log_commands(

@@ -20,10 +20,9 @@ from application.access.authors import Author
 from application.access.errors import AccessUnavailable
 from application.access.identity import Identity, Role
 from application.access.webhooks import disable_webhook, signing_secrets
-from application.accounts.snapshot import account_snapshot
+from application.accounts.plan import AccountPlans
 from application.errors import Failed, UseCaseError
 from application.pipeline import Pipeline
-from application.prices.price_list import AccountPlan
 from application.usage.store import UsageStore
 from application.webhooks.announcements import Announcements
 from application.webhooks.dispatching import Dispatcher
@@ -37,7 +36,6 @@ from sinks.deliveries import TABLE
 from streams import clock
 from streams.access.records import Webhook
 from streams.deliveries.records import Delivery
-from streams.log.partitioner import partition_of
 from streams.log.shared_partitions import Place
 from streams.metrics import Metrics
 
@@ -149,7 +147,7 @@ class Deliverer:
         pipeline, access, metrics = self._parts.pipeline, self._parts.access, self._parts.metrics
         names = pipeline.names
         announcements = Announcements(
-            pipeline.input_log, names.requests, pipeline.codec, pipeline.log_id, self._plan_of
+            pipeline.input_log, names.requests, pipeline.codec, pipeline.log_id, AccountPlans(self._parts.store).of
         )  # fmt: skip
         return WorkParts(
             names=names, codec=pipeline.codec, seals=pipeline.seals, log=pipeline.log, topic=pipeline.delivery_topic,
@@ -170,11 +168,6 @@ class Deliverer:
                 if clock.monotonic() >= deadline:
                     raise
             clock.sleep(_POLL_SECONDS)
-
-    def _plan_of(self, account_id: str) -> AccountPlan | None:
-        partition = partition_of(account_id, self._parts.pipeline.partitions)
-        plan = account_snapshot(self._parts.store, account_id, partition).settings.plan
-        return None if plan is None else AccountPlan(*plan)
 
     def _turn_off(self, webhook: Webhook, reason: str, *, because_failing: bool) -> None:
         if webhook.webhook_id not in self._turning_off:
