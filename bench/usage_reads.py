@@ -3,13 +3,14 @@
 Rows are made by SQL in an embedded store: a year of lines, one row in five of one account, one in twenty late, and
 refunds of one charged line in two hundred. Beside them are the newest rows of an account for every fifty lines: two
 balances, settings, an open grant, and holds that are over, of the large account ten thousand. Each question is asked
-several times, by one client, as the server asks it.
+several times, by one client, as the server asks it; then the large account is exported as CSV, once.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from application.usage.aggregation import AggregationQuery, aggregate
 from application.usage.as_of import Positions
 from application.usage.buckets import Granularity
 from application.usage.cursors import CursorKeys
+from application.usage.export import export
 from application.usage.history import HistoryQuery, UsageReader
 from application.usage.measures import Measure
 from application.usage.newest import DAY
@@ -31,6 +33,7 @@ from application.usage.rows import Key
 from application.usage.scope import UsageScope
 from application.usage.store import SinkUsage
 from bench.machine import cpu_seconds
+from server.api.usage_text import csv_lines
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from sinks.rows import LAST_TIME
@@ -133,6 +136,7 @@ def main() -> None:
     ask_accounts(reader)
     if not arguments.accounts_alone:
         ask_all(reader)
+        export_all(reader)
     sink.close()
 
 
@@ -190,6 +194,31 @@ def ask_all(reader: UsageReader) -> None:
     timed("sums: 30 days, every measure, by endpoint", lambda: aggregate(reader.store, reader.positions, every))
     year = AggregationQuery(scope, Filters(BEGIN, end), Granularity.MONTH, "UTC", ("feature",), sums)
     timed("sums: a year (2 million rows) by month", lambda: aggregate(reader.store, reader.positions, year), times=10)
+
+
+def export_all(reader: UsageReader) -> None:
+    """The whole account as CSV, as the server streams it: its rows and credits are those of the store."""
+    memory, began = peak_mib(), time.perf_counter()
+    whole = export(reader, HistoryQuery(UsageScope("big")))
+    rows = credits_ = size = 0
+    for block in whole.blocks():
+        rows += len(block)
+        credits_ += sum(row.fields["credits"] for row in block)
+        size += len(csv_lines(block))
+    seconds = time.perf_counter() - began
+    sums = "SELECT count() AS number, sum(credits) AS credits FROM billed_rows FINAL WHERE account_id = 'big'"
+    stored = reader.store.rows(sums, {})[0]
+    if (rows, credits_) != (int(stored["number"]), int(stored["credits"])):
+        raise AssertionError(f"{rows} rows and {credits_} credits were exported; the store has {stored}")
+    print(
+        f"CSV: {rows:,} rows, {size / 1e6:,.0f} MB, {credits_:,} credits as in the store: {seconds:.0f} s, "
+        f"{rows / seconds:,.0f} rows/s; memory grew by {peak_mib() - memory:.0f} MiB"
+    )
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
 
 
 def page_behind(reader: UsageReader, query: HistoryQuery, at: int) -> None:
