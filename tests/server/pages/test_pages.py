@@ -20,6 +20,7 @@ from application.access.authenticator import KeyAuthenticator
 from application.access.errors import KeyRevoked
 from application.access.identity import Role
 from application.access.keys import KeyOrder, create_key
+from application.access.links import LinkOrder, create_link
 from application.access.members import put_member, remove_member
 from application.access.webhooks import (
     EVENTS,
@@ -113,6 +114,12 @@ class TestSignIn:
         answer = pages.server.ask("GET", "/sign-in/forged.forged")
         assert answer.status == 401
         assert b"there is no such link" in answer.body.lower()
+        over = create_link(pages.access, OPERATOR, LinkOrder(Role.OWNER, ACCOUNT, None, "late", 1))
+        wait_until(lambda: pages.access.now() > over.link.expires_at, "a millisecond has not passed")
+        for method in ("GET", "POST"):
+            answer = pages.server.ask(method, f"/sign-in/{over.token}", headers={"origin": "http://localhost"})
+            assert answer.status == 401
+            assert b"time is over" in answer.body
         assert pages.server.ask("GET", HISTORY).status == 401
         assert pages.server.ask("GET", "/").status == 401
 
@@ -153,6 +160,23 @@ class TestWhoSeesWhat:
             assert set(re.findall(r"ev-\d\d-\d{3}", theirs)) & others == set()
             event = min(others)
             assert anna.page.request.get(f"{pages.base}/accounts/{ACCOUNT}/events/{event}").status == 404
+
+
+class TestOverview:
+    @pytest.mark.parametrize(("head", "column"), [("Requests", 0), ("Free repeats", 3), ("Credits", 4)])
+    def test_endpoints_are_sorted_by_any_column(self, owner: Person, head: str, column: int) -> None:
+        page = owner.page
+        owner.open(f"/accounts/{ACCOUNT}?sort=endpoint")
+        table = page.get_by_role("region", name="By endpoint")
+        names = table.locator("tbody th").all_inner_texts()
+        assert names == sorted(names)
+        table.get_by_role("link", name=head).click()
+        expect(table.locator("th[aria-sort=descending]")).to_contain_text(head)
+        figures = [
+            number(row.locator("td").nth(column).inner_text()) for row in table.locator("tbody tr").all()
+        ]  # fmt: skip
+        assert figures == sorted(figures, reverse=True)
+        assert len(figures) > 5
 
 
 class TestHistory:
