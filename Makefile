@@ -67,7 +67,8 @@ test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, AR
 
 .PHONY: test-quick
 test-quick: $(INSTALLED) ## Run the pure tests and the contracts over memory: one or two minutes, for everyday work (ARGS as above)
-	@$(PYTEST) -n 2 -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
+	@export CREDITMETER_TEST_HYPOTHESIS=$${CREDITMETER_TEST_HYPOTHESIS:-quick}
+	$(PYTEST) -n 2 -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
 
 .PHONY: lint
 lint: lint-style lint-types lint-layers lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml

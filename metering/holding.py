@@ -98,8 +98,9 @@ def takes_beyond_long(
     balances = account.balances
     for credit_type, cost in costs.items():
         balance = balances.get(credit_type)
+        debt = 0 if balance is None else balance.debt
         # What is set aside may come on top of the debt; with neither near the end of a long nothing is added up.
-        if balance is not None and balance.debt + cost > _NEAR_THE_END:
+        if debt + cost > _NEAR_THE_END:
             set_aside = account.holds.set_aside_at(credit_type, recorded_at)
             if hold is not None:
                 left = hold.remaining.get(credit_type, 0)

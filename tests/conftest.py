@@ -7,21 +7,24 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
 
 from local.choose import NoService
+from local.lending import Lender, Ticket, lent_broker, lent_clickhouse
 from local.process import ServerFailed
 from local.shared import CLICKHOUSE_ADDRESS, KAFKA_ADDRESS, SharedClickHouse, SharedKafka
 from local.start import Broker, ClickHouse, start_clickhouse, start_kafka
 from metering.compiled import MODE
+from tests.sizes import PROFILE, examples
 
 pytest_plugins = ["tests.command"]  # fixtures that run `creditmeter`, for cli, application and stories
 
 Server = TypeVar("Server")
 ROOT = Path(__file__).parents[1]
+LENDER = pytest.StashKey[Lender]()
 
 # Fixture -> the marker that a test which uses it must carry.
 NEEDS = {
@@ -48,10 +51,11 @@ FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_INTERPRETED", "CREDITMETER_SIMULA
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# `everyday` tries the same examples in every run, so that a red build is red again; `thorough` looks for new ones.
+# `everyday` and `quick` try the same examples in every run, so that a red build is red again.
 settings.register_profile("everyday", deadline=None, print_blob=True, derandomize=True)
+settings.register_profile("quick", settings.get_profile("everyday"), max_examples=examples(100))
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2_000)
-settings.load_profile(os.environ.get("CREDITMETER_TEST_HYPOTHESIS", "everyday"))
+settings.load_profile(PROFILE)
 
 
 def pytest_report_header() -> str:
@@ -65,6 +69,22 @@ def pytest_configure() -> None:
             del os.environ[name]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Processes that run tests borrow services from this one, which hands the tests out: they share one of each."""
+    if LENDER not in node.config.stash:
+        node.config.stash[LENDER] = Lender({
+            "kafka": lambda folder: lent_broker(start_kafka(folder)),
+            "clickhouse": lambda folder: lent_clickhouse(start_clickhouse(folder)),
+        })  # fmt: skip
+    node.workerinput["lender"] = tuple(node.config.stash[LENDER].ticket)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if LENDER in config.stash:
+        config.stash[LENDER].close()
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leaves files unread where only quick tests are asked for and none is in them: to import them takes as long."""
     if collection_path.suffix != ".py" or "not slow" not in config.option.markexpr:
@@ -76,7 +96,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that need no service first, then the longest, so that none of them is left for one process at the end.
 
-    A file stays in one process (`--dist loadfile`), and each process that needs a broker or a server starts its own.
+    A file stays in one process (`--dist loadfile`).
     """
     with_service = {item.path for item in items if any(map(item.get_closest_marker, NEEDS.values()))}
     longest = [ROOT / "tests" / name for name in LONGEST]
@@ -100,10 +120,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedKafka]:
+def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedKafka]:
     """A broker for the whole run: at the address in CREDITMETER_TEST_BOOTSTRAP_SERVERS, else Docker's, else Java's."""
-    address = os.environ.get(KAFKA_ADDRESS)
-    broker = _or_fail(lambda: start_kafka(tmp_path_factory.mktemp("kafka"), address=address))
+
+    def start() -> Broker:
+        address = os.environ.get(KAFKA_ADDRESS) or _borrowed("kafka", request.config, tmp_path_factory)
+        return start_kafka(tmp_path_factory.mktemp("kafka"), address=address)
+
+    broker = _or_fail(start)
     yield SharedKafka(broker)
     broker.stop()
 
@@ -117,10 +141,16 @@ def own_kafka(tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="session")
-def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedClickHouse]:
+def clickhouse_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedClickHouse]:
     """A server for the whole run: at the address in CREDITMETER_TEST_CLICKHOUSE, else as local/README.md says."""
-    address = os.environ.get(CLICKHOUSE_ADDRESS)
-    server = _or_fail(lambda: start_clickhouse(tmp_path_factory.mktemp("clickhouse"), address=address))
+
+    def start() -> ClickHouse:
+        address = os.environ.get(CLICKHOUSE_ADDRESS) or _borrowed("clickhouse", request.config, tmp_path_factory)
+        return start_clickhouse(tmp_path_factory.mktemp("clickhouse"), address=address)
+
+    server = _or_fail(start)
     yield SharedClickHouse(server)
     server.stop()
 
@@ -131,6 +161,12 @@ def own_clickhouse(tmp_path: Path) -> Iterator[ClickHouse]:
     server = _or_fail(lambda: start_clickhouse(tmp_path / "own-clickhouse"))
     yield server
     server.stop()
+
+
+def _borrowed(name: str, config: pytest.Config, folders: pytest.TempPathFactory) -> str | None:
+    """The address of the service that all processes of this run share; None where this process is the only one."""
+    ticket = getattr(config, "workerinput", {}).get("lender")
+    return None if ticket is None else Ticket(*ticket).borrow(name, folders.getbasetemp().parent / name)
 
 
 def _or_fail(start: Callable[[], Server]) -> Server:

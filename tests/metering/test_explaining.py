@@ -284,11 +284,9 @@ def test_dead_letters(at: int, recorded_at: int, fields: Json, reason: str, deta
 
 
 def test_an_amount_beyond_a_long_is_a_dead_letter_with_its_quantities() -> None:
+    """10,000 prices of 10^6 for 10^9 units are 10^19 credits."""
     mine = MachineMeter(meter.book(*(meter.charge(f"c{n}", 10**6, per="results") for n in range(10_000))))
-    story = None
-    for n in range(3):
-        story = explained(mine, f"e{n}", NOON, quantities={"results": 10**9})
-    assert story is not None
+    story = explained(mine, "e1", NOON, quantities={"results": 10**9})
     assert story.refusal is not None
     assert (story.refusal.reason, story.refusal.field) == ("invalid_event", "quantities")
 

@@ -294,13 +294,18 @@ def test_debt_made_while_it_was_allowed_counts_against_the_balance(meter: NewMet
 
 
 def test_a_balance_never_leaves_a_long(meter: NewMeter) -> None:
-    """9,000 prices of 10^6 for 10^9 units are 9 x 10^18 credits an event: a second one would pass -2^63."""
-    mine = meter(book(*(charge(f"c{number}", 10**6, per="results") for number in range(9_000))))
-    assert mine.lines("e1", at=NOON, quantities={"results": 10**9})[-1]["balance_after"] == -9 * 10**18
-    assert refusal(mine.event("over", at=NOON + 99 * DAY, quantities={"results": 10**9})) == "invalid_event: quantities"
+    """9,300 prices of 10^6 are 9.3 x 10^18 credits for 10^9 units: more than 2^63, also where nothing was charged yet.
+
+    For 9 x 10^8 units they fit once.
+    """
+    mine = meter(book(*(charge(f"c{number}", 10**6, per="results") for number in range(9_300))))
+    assert refusal(mine.event("e0", at=NOON, quantities={"results": 10**9})) == "invalid_event: quantities"
+    assert mine.lines("e1", at=NOON, quantities={"results": 9 * 10**8})[-1]["balance_after"] == -837 * 10**16
+    over = mine.event("over", at=NOON + 99 * DAY, quantities={"results": 9 * 10**8})
+    assert refusal(over) == "invalid_event: quantities"
     # No state has changed: neither the balance, nor the time, nor the ids.
     after = mine.lines("over", at=NOON - 9 * DAY, quantities={"results": 1})
-    assert after[-1]["balance_after"] == -9 * 10**18 - 9 * 10**9
+    assert after[-1]["balance_after"] == -837 * 10**16 - 93 * 10**8
 
 
 PAIR = book(charge("view", 1), charge("lookup", 20))

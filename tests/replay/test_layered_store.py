@@ -7,6 +7,7 @@ from metering import MemoryStore
 from metering.store import Store
 from replay.layered_store import LayeredStore
 from streams.state.store import MemoryState
+from tests.sizes import examples
 
 KEYS = st.sampled_from(
     [table + account + tail for table in (b"a", b"c") for account in (b"\0\1x", b"\0\1y") for tail in (b"", b"1", b"2")]
@@ -19,7 +20,7 @@ def contents(store: Store) -> dict[bytes, object]:
     return {key: value for prefix in PREFIXES for key, value in store.scan(prefix)}
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(CHANGES, st.lists(CHANGES, max_size=4), KEYS)
 def test_it_is_like_one_store(lower: dict[bytes, object], writes: list[dict[bytes, object]], after: bytes) -> None:
     below, single = MemoryState(), MemoryState()

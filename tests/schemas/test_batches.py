@@ -12,6 +12,7 @@ from schemas.codec import Codec
 from schemas.errors import Undecodable
 from schemas.wire import write_long
 from tests.schemas.records import ALERT, ANSWERS, APPLIED, EXAMPLES, LINE, REPEATED, SET_ASIDE
+from tests.sizes import examples
 
 CODEC = Codec()
 
@@ -37,7 +38,7 @@ def test_no_items_make_no_message() -> None:
     assert CODEC.encode_parts("AlertBatch", 0, 5, []) == []
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(sizes=st.lists(st.integers(0, 400), min_size=1, max_size=40), limit=st.integers(0, 2_000))
 def test_parts_hold_every_item_in_order_within_the_limit(sizes: list[int], limit: int) -> None:
     items = alerts(*sizes)
@@ -94,7 +95,7 @@ def empty_answer(part: int, parts: int) -> dict[str, Any]:
     return {**head, "events": [], "repeated": [], "set_aside": [], "applied": []}
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     lines=st.integers(0, 12), repeated=st.lists(st.integers(0, 300), max_size=12), letters=st.integers(0, 12),
     applied=st.integers(0, 1), limit=st.integers(0, 3_000),
@@ -121,7 +122,7 @@ def test_answers_are_split_behind_the_lines(
         assert len(message) <= limit or sum(len(part[name]) for name in arrays) <= 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(sizes=st.lists(st.integers(0, 300), max_size=12), letters=st.integers(0, 12), limit=st.integers(0, 3_000))
 def test_parts_joined_from_encoded_items_are_the_same(sizes: list[int], letters: int, limit: int) -> None:
     items = [{**LINE, "endpoint": "x" * size} for size in sizes]

@@ -21,6 +21,7 @@ from schemas.wire import single_object_header
 from sinks.inserts import inserts_of, inserts_of_columns
 from sinks.rows import RecordBatches
 from tests.schemas.records import EXAMPLES, fastavro_body
+from tests.sizes import examples
 
 Json = dict[str, Any]
 
@@ -159,7 +160,7 @@ def batch_of(schema: Any, rng: random.Random) -> Json:
 
 
 @pytest.mark.parametrize("schema", WRITERS, ids=IDS)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(rng=st.randoms(use_true_random=True))
 def test_columns_are_the_records(schema: Schema, rng: random.Random) -> None:
     name, whole = short_name(expanded(schema)), expanded(schema)

@@ -12,6 +12,7 @@ from schemas.errors import IncompatibleSchemas, Undecodable
 from schemas.reading import MAX_DEPTH, compile_reader
 from schemas.writing import MEMO_ENTRIES, Memo, compile_writer, encode_text
 from tests.schemas.records import EXAMPLES, fastavro_body, fastavro_record, records
+from tests.sizes import examples
 
 EVERY_TYPE = {
     "type": "record",
@@ -31,7 +32,7 @@ EVERY_TYPE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_round_trip_of_any_record(name: str, data: st.DataObject) -> None:
     schema, codec = current(name), Codec()
@@ -42,7 +43,7 @@ def test_round_trip_of_any_record(name: str, data: st.DataObject) -> None:
     assert list(codec.decode(message)[1]) == [field["name"] for field in schema["fields"]]
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(data=st.data())
 def test_the_reader_knows_every_type_that_a_foreign_writer_may_use(data: st.DataObject) -> None:
     record = data.draw(records(EVERY_TYPE))
@@ -51,7 +52,7 @@ def test_the_reader_knows_every_type_that_a_foreign_writer_may_use(data: st.Data
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(data=st.data())
 def test_damage_is_found_or_makes_what_fastavro_makes_of_it(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(NAMES))

@@ -20,6 +20,7 @@ from schemas.errors import (
 )
 from schemas.wire import single_object_header, varint, write_long
 from tests.schemas.records import EXAMPLES
+from tests.sizes import examples
 
 CODEC = Codec()
 HEADER = {name: single_object_header(fingerprint_of(current(name))) for name in NAMES}
@@ -115,7 +116,7 @@ def test_a_message_cut_anywhere_or_longer_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(body=st.binary(max_size=120))
 @example(body=varint(2**64 - 1) * 3)
 def test_any_body_decodes_or_is_refused_in_the_fixed_words(name: str, body: bytes) -> None:

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import reading, walkers, writing
-from schemas.catalog import NAMES, current
+from schemas.catalog import NAMES, current, expanded
 from schemas.errors import IncompatibleSchemas, Undecodable, Unencodable
 from schemas.reading import MAX_DEPTH, MAX_EVENTS
 from schemas.wire import write_long
 from tests.schemas.records import EXAMPLES, fastavro_body, records
 from tests.schemas.test_equal_to_fastavro import EVERY_TYPE
+from tests.sizes import examples
 
 BOUNDED = {"events": MAX_EVENTS}
 
@@ -48,7 +49,7 @@ def differences(values: list[Any]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(data=st.data())
 def test_both_make_the_same_bytes_and_records(name: str, data: st.DataObject) -> None:
     schema = current(name)
@@ -58,7 +59,23 @@ def test_both_make_the_same_bytes_and_records(name: str, data: st.DataObject) ->
     assert not differences([way.reader(schema)(b"head" + bodies[0], 4) for way in (GENERATED, WALKED)])
 
 
-@settings(max_examples=100)
+EVENT = {field["name"]: field["type"] for field in expanded(current("RequestBatch"))["fields"]}["events"]["items"]
+
+
+@settings(max_examples=examples(60))
+@given(data=st.data())
+def test_both_fill_in_what_an_event_lacks(data: st.DataObject) -> None:
+    whole = data.draw(records(EVENT))
+    defaults = {field["name"]: field["default"] for field in EVENT["fields"] if "default" in field}
+    lacking = data.draw(st.sets(st.sampled_from(sorted(defaults))))
+    event = {name: whole[name] for name in data.draw(st.permutations(list(whole))) if name not in lacking}
+    filled = {**whole, **{name: defaults[name] for name in lacking}}
+    for way in (GENERATED, WALKED):
+        write = way.writer(EVENT)
+        assert write(event) == write(event) == fastavro_body(EVENT, filled)
+
+
+@settings(max_examples=examples(100))
 @given(data=st.data())
 def test_both_read_every_type_that_a_foreign_writer_may_use(data: st.DataObject) -> None:
     body = fastavro_body(EVERY_TYPE, data.draw(records(EVERY_TYPE)))
@@ -68,7 +85,7 @@ def test_both_read_every_type_that_a_foreign_writer_may_use(data: st.DataObject)
 
 
 @pytest.mark.slow
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(data=st.data())
 def test_both_say_the_same_of_damage(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(NAMES))

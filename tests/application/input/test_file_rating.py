@@ -44,7 +44,7 @@ def rated(*commands: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_memory_is_flat_as_the_file_grows(tmp_path: Path, book: Path) -> None:
     """Five times the file of the same accounts takes no more memory: what is forgotten is swept."""
-    short, long_ = (_peak_kib(tmp_path, book, days) for days in (400, 2_000))
+    short, long_ = (_peak_kib(tmp_path, book, days) for days in (200, 1_000))
     assert long_ < short * 1.15, (short, long_)
 
 

@@ -19,6 +19,7 @@ from streams.log.protocols import LogChanged, LogError
 from tests.application.webhooks.cluster import CODEC, NAMES, SEALER, Cluster, Process
 from tests.application.webhooks.examples import DAY, HOUR, MINUTE, NOW, SECOND, a_webhook, refused, taken
 from tests.application.webhooks.test_announcements import ONE, TWO, Log
+from tests.sizes import examples
 
 
 def the_id(offset: int, webhook_id: str = "wh_1", index: int = 0, partition: int = 0) -> str:
@@ -311,7 +312,7 @@ class Died(Exception):
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 2**32))
 def test_through_crashes_and_moves_nothing_is_lost_and_doubles_are_known_by_their_ids(seed: int) -> None:
     """Two processes share the partitions; each may die before any write, which nobody tells the other."""
