@@ -145,8 +145,8 @@ async def _posted(
     body: bytes,
 ) -> tuple[_Answer, int]:  # fmt: skip
     """The answer, and how many bytes were read. It may come before everything is sent: it is read meanwhile."""
-    for event in (request, h11.Data(data=body), h11.EndOfMessage()):
-        writer.write(connection.send(event) or b"")
+    events = (request, h11.Data(data=body), h11.EndOfMessage())
+    writer.write(b"".join(connection.send(event) or b"" for event in events))
     taken = asyncio.create_task(writer.drain())
     try:
         return await _head(reader, connection)

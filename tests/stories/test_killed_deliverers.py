@@ -59,7 +59,10 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
+                length = int(self.headers["content-length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    return  # its sender was killed meanwhile: nobody takes half a message
                 try:
                     Verifier(receiver.secret).verify(body, dict(self.headers))
                 except Exception as error:  # noqa: BLE001 -- whatever it is, the message was not right
