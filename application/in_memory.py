@@ -6,6 +6,7 @@ what it decides is then inserted into the store, where one is given. For tests, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from application.pipeline import LocalPlaces, Pipeline
 from schemas.codec import Codec
 from schemas.price_book import read_book
 from sinks.deliveries import DeliveryAt, delivery_insert
-from sinks.inserts import inserts_of
+from sinks.inserts import Insert, inserts_of
 from sinks.sink import Sink, SinkRejected
 from streams import clock
 from streams.loading.positions import Loaded, SinkPositions, loaded_of
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.memory_connections import MemoryConnections
+from streams.log.protocols import Message
 from streams.log.topics import TopicNames
 from streams.rating.loop import OpenState, RatingLoop
 from streams.rating.partition import Wiring
@@ -76,43 +78,41 @@ class MemoryWorker:
             self._load()
 
     def _load(self) -> None:
-        names, broker, codec = self._connections.names, self._connections.broker, self._connections.codec
-        loaded = self._connections.offsets.setdefault(names.loading_group, {})
+        names, codec = self._connections.names, self._connections.codec
         reached: dict[tuple[str, int], Loaded] = {}
         for topic in names.outputs:
             batches: dict[str, list[dict[str, Any]]] = {}
-            for partition in range(self._connections.partitions):
-                place = topic, partition
-                for message in broker.records(*place):
-                    if message.offset >= loaded.get(place, 0):
-                        name, batch = codec.decode(message.value)
-                        batches.setdefault(name, []).append(batch)
-                        loaded[place] = message.offset + 1
-                        reached[place] = loaded_of(message)._replace(source_offset=batch["source_offset"])
-            if self._sink is not None:
-                for name, some in batches.items():
-                    for rows in inserts_of(name, some):
-                        self._sink.insert(*rows)
-        self._load_deliveries(loaded, reached)
+            for message in self._unloaded(topic):
+                name, batch = codec.decode(message.value)
+                batches.setdefault(name, []).append(batch)
+                reached[topic, message.partition] = loaded_of(message)._replace(source_offset=batch["source_offset"])
+            for name, some in batches.items():
+                self._insert(inserts_of(name, some))
+        records: list[DeliveryAt] = []
+        for message in self._unloaded(names.deliveries):
+            reached[names.deliveries, message.partition] = loaded_of(message)
+            name, fields = codec.decode(message.value) if message.value else ("", {})
+            if name == "Delivery":
+                records.append(DeliveryAt(message.partition, message.offset, fields))
+        if records:
+            self._insert([delivery_insert(records)])
         if self._sink is not None and reached:
             SinkPositions(self._sink).write(reached)
 
-    def _load_deliveries(
-        self, loaded: dict[tuple[str, int], int], reached: dict[tuple[str, int], Loaded]
-    ) -> None:  # fmt: skip
-        names, broker, codec = self._connections.names, self._connections.broker, self._connections.codec
-        records: list[DeliveryAt] = []
+    def _unloaded(self, topic: str) -> Iterator[Message]:
+        """The messages of a topic that were not loaded before; what was taken from here counts as loaded."""
+        loaded = self._connections.offsets.setdefault(self._connections.names.loading_group, {})
         for partition in range(self._connections.partitions):
-            place = names.deliveries, partition
-            for message in broker.records(*place):
+            place = topic, partition
+            for message in self._connections.broker.records(*place):
                 if message.offset >= loaded.get(place, 0):
                     loaded[place] = message.offset + 1
-                    reached[place] = loaded_of(message)
-                    name, fields = codec.decode(message.value) if message.value else ("", {})
-                    if name == "Delivery":
-                        records.append(DeliveryAt(partition, message.offset, fields))
-        if records and self._sink is not None:
-            self._sink.insert(*delivery_insert(records))
+                    yield message
+
+    def _insert(self, inserts: Iterable[Insert]) -> None:
+        if self._sink is not None:
+            for rows in inserts:
+                self._sink.insert(*rows)
 
 
 def in_memory_pipeline(

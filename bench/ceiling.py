@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from confluent_kafka import Consumer
 from confluent_kafka import Message as KafkaMessage
 
+from streams import garbage_collection
 from streams.log.client import client_config
 from streams.log.protocols import Message, producer_of
 from streams.log.seals import Sealer
 from streams.log.topics import TopicNames
 from streams.rating.worker import WorkerSettings, open_loop
-from streams.shell import garbage_collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

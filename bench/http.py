@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
 from bench.backlog import prepare
@@ -35,15 +35,17 @@ AT_ONCE = 100
 BODIES = 80
 WAITING = 300
 """Waiting events a second."""
+ALONE = "CommandProducer alone"
+EMPTY = "empty endpoint"
+OWN = "POST /v1/events"
 _SENDERS = 48
 _LOOK = 0.05
 
 
-class Rate(NamedTuple):
+class HttpSpeed(NamedTuple):
     """Events a second, and CPU µs an event of the process that serves them."""
 
-    title: str
-    events: float
+    rate: float
     cpu_micros: float
 
 
@@ -57,19 +59,26 @@ class Waits(NamedTuple):
     worst: float
 
 
-def measure(place: Place, codec: Codec, seconds: float) -> tuple[list[Rate], Waits]:
+class OverHttp(NamedTuple):
+    """`speeds`: by title, in the order in which they were measured."""
+
+    speeds: dict[str, HttpSpeed]
+    waits: Waits
+
+
+def measure(place: Place, codec: Codec, seconds: float) -> OverHttp:
     """All of it, one after another; `seconds` each."""
     names = TopicNames(PREFIX)
     prepare(place.bootstrap, names, codec)
     events = [event for batch in batches(BODIES) for event in batch.events]
-    rates = [_produced(place, names, codec, events, seconds)]
+    speeds = {ALONE: _produced(place, names, codec, events, seconds)}
     (empty_port,) = free_ports(1)
     empty = [sys.executable, "-m", "bench.empty_endpoint", str(empty_port)]
     with _Process("empty endpoint", empty, place, lambda: _answers(empty_port)) as process:
-        rates += _rates("empty endpoint", process, empty_port, "none", events, seconds)
+        speeds |= _speeds(EMPTY, process, empty_port, "none", events, seconds)
     with _Server(place, PREFIX) as server:
-        rates += _rates("POST /v1/events", server.process, server.port, server.key, events, seconds)
-    return rates, _waited(place, codec, seconds)
+        speeds |= _speeds(OWN, server.process, server.port, server.key, events, seconds)
+    return OverHttp(speeds, _waited(place, codec, seconds))
 
 
 def _waited(place: Place, codec: Codec, seconds: float) -> Waits:
@@ -83,7 +92,7 @@ def _waited(place: Place, codec: Codec, seconds: float) -> Waits:
         return _waits(server.port, server.key, seconds)
 
 
-def _produced(place: Place, names: TopicNames, codec: Codec, events: list[dict[str, Any]], seconds: float) -> Rate:
+def _produced(place: Place, names: TopicNames, codec: Codec, events: list[dict[str, Any]], seconds: float) -> HttpSpeed:
     """CommandProducer in this process: encoded, sent, acknowledged."""
     with CommandProducer(place.bootstrap, names, codec, producer="bench") as producer:
         count, began, cpu = 0, time.perf_counter(), time.process_time()
@@ -93,13 +102,13 @@ def _produced(place: Place, names: TopicNames, codec: Codec, events: list[dict[s
             producer.flush()
             count += 2_000
         took, used = time.perf_counter() - began, time.process_time() - cpu
-    return Rate("CommandProducer alone", count / took, 1e6 * used / count)
+    return HttpSpeed(count / took, 1e6 * used / count)
 
 
-def _rates(
+def _speeds(
     title: str, process: ServerProcess, port: int, key: str, events: list[dict[str, Any]], seconds: float
-) -> list[Rate]:
-    rates = []
+) -> dict[str, HttpSpeed]:
+    speeds = {}
     for size in (AT_ONCE, 1):
         some = events[: BODIES * size]
         bodies = [json.dumps(some[at : at + size]).encode() for at in range(0, len(some), size)]
@@ -108,8 +117,8 @@ def _rates(
         cpu, began = cpu_seconds(process.pid), time.perf_counter()
         count = asked_for(port, requests, seconds) * size
         took, used = time.perf_counter() - began, cpu_seconds(process.pid) - cpu
-        rates.append(Rate(f"{title}, {size} a request", count / took, 1e6 * used / count))
-    return rates
+        speeds[title_of(title, size)] = HttpSpeed(count / took, 1e6 * used / count)
+    return speeds
 
 
 def _waits(port: int, key: str, seconds: float) -> Waits:
@@ -137,9 +146,9 @@ def _waits(port: int, key: str, seconds: float) -> Waits:
             answer = connection.ask(request)
             seen = time.perf_counter() - at
             with lock:
-                decided += b'"status":"decided"' in answer.body
                 if number >= WAITING:  # the first second warms up
                     took.append(seen)
+                    decided += b'"status":"decided"' in answer.body
         connection.close()
 
     threads = [threading.Thread(target=run) for _ in range(_SENDERS)]
@@ -211,21 +220,25 @@ def _answers(port: int) -> bool:
     return True
 
 
-def report(rates: list[Rate], waits: Waits) -> None:
-    """Prints the figures, and ratios of one run."""
-    print(f"{'':44} {'events/s':>10} {'µs CPU an event':>16}")
-    for rate in rates:
-        print(f"{rate.title:44} {rate.events:10,.0f} {rate.cpu_micros:16.1f}")
-    by_title = {rate.title: rate for rate in rates}
-    alone = by_title["CommandProducer alone"]
+def title_of(what: str, size: int) -> str:
+    """The title of a speed with so many events a request."""
+    return f"{what}, {size} a request"
+
+
+def comparisons() -> Iterator[tuple[str, str, str, float | None]]:
+    """(name, above, below, at least) of what is compared in one run."""
     for size in (AT_ONCE, 1):
-        own = by_title[f"POST /v1/events, {size} a request"]
-        empty = by_title[f"empty endpoint, {size} a request"]
-        print(
-            f"{size} a request: {own.events / alone.events:.2f} of CommandProducer, {own.events / empty.events:.2f} of "
-            f"the empty endpoint; {own.cpu_micros - empty.cpu_micros:.1f} µs CPU an event more than that"
-        )
-    print(
-        f"wait=decision, {WAITING} requests/s: {waits.events:,} waits, {waits.decided:,} decided in time; p50 "
-        f"{waits.p50 * 1e3:.1f} ms, p99 {waits.p99 * 1e3:.0f} ms, worst {waits.worst * 1e3:.0f} ms"
-    )
+        own = title_of(OWN, size)
+        yield f"HTTP, {size} a request / CommandProducer", own, ALONE, None
+        yield f"HTTP, {size} a request / empty endpoint", own, title_of(EMPTY, size), None
+
+
+def report(over_http: OverHttp) -> list[str]:
+    """What the table of speeds does not say, as lines."""
+    speeds, waits = over_http
+    more = [speeds[title_of(OWN, size)].cpu_micros - speeds[title_of(EMPTY, size)].cpu_micros for size in (AT_ONCE, 1)]
+    times = f"p50 {waits.p50 * 1e3:.1f} ms, p99 {waits.p99 * 1e3:.0f} ms, worst {waits.worst * 1e3:.0f} ms"
+    return [
+        f"HTTP: {more[0]:.1f} µs CPU an event more than the empty endpoint, one by one {more[1]:.1f}",
+        f"wait=decision, {WAITING} requests/s: {waits.decided:,} of {waits.events:,} decided in time; {times}",
+    ]

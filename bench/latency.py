@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from bisect import bisect_right
 from collections import defaultdict
 from typing import NamedTuple, Self
 
-from bench.backlog import prepare
-from bench.contest import STOP_SECONDS, Place, environment
+from bench.contest import Place
 from bench.events import BATCH, PARTITIONS, Event, batches
-from bench.machine import cpu_seconds
-from local.ports import free_ports
-from local.process import ServerProcess
+from bench.loaded_pipeline import LoadedPipeline
 from schemas.codec import Codec
-from sinks.http import remote_query
-from sinks.sink import SinkUnavailable
 from streams.log.command_producer import Batching, CommandProducer, Delivery
 from streams.log.topics import TopicNames
 
@@ -43,8 +37,8 @@ class Latency(NamedTuple):
 class _Watch:
     """Which messages are visible since when: a thread that asks the loader over and over."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, pipeline: LoadedPipeline) -> None:
+        self._pipeline = pipeline
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.looks: dict[int, list[tuple[int, float]]] = defaultdict(list)
@@ -60,9 +54,9 @@ class _Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            rows = remote_query(self._url, SEEN, "TabSeparated").decode().split()
+            rows = self._pipeline.rows(SEEN)
             now = time.time()  # after the answer: the later of the two
-            for partition, offset in zip(map(int, rows[::2]), map(int, rows[1::2]), strict=True):
+            for partition, offset in (map(int, row) for row in rows):
                 looks = self.looks[partition]
                 if not looks or looks[-1][0] < offset:
                     looks.append((offset, now))
@@ -75,32 +69,16 @@ class _Watch:
 
 def measure(place: Place, codec: Codec, rate: float, seconds: float) -> Latency:
     """Sends ``rate`` events a second for so many seconds, as `CommandProducer` sends, and looks what SQL shows."""
-    names = TopicNames(PREFIX)
-    prepare(place.bootstrap, names, codec)
-    port = free_ports(1)[0]
-    env = environment(place, PREFIX) | {"CREDITMETER_QUERY_PORT": str(port)}
-    url = f"http://127.0.0.1:{port}"
-    processes = [
-        ServerProcess(
-            word, [sys.executable, "-m", "cli.main", word], log=place.folder / f"{PREFIX}-{word}.log", env=env
-        )
-        for word in ("load", "worker")
-    ]
-    try:
-        _wait_for(url, processes)
+    with LoadedPipeline(place, PREFIX, codec) as pipeline:
         delivered: list[Delivery] = []
         events = [event for batch in batches(int(rate * seconds) // BATCH + 1, seed=2) for event in batch.events]
-        with _Watch(url) as watch:
-            began = time.monotonic()
-            cpu = [_cpu(process) for process in processes]
-            _send(place, names, codec, events, rate, delivered)
+        with _Watch(pipeline) as watch:
+            began, cpu = time.monotonic(), pipeline.cpu_seconds()
+            _send(place, pipeline.names, codec, events, rate, delivered)
             took = time.monotonic() - began
-            used = [_cpu(process) - before for process, before in zip(processes, cpu, strict=True)]
-            _wait_until_seen(watch, delivered, processes)
-    finally:
-        for process in processes:
-            process.terminate(STOP_SECONDS)
-    return _figures(watch, delivered, len(events) / took, dict(zip(("loader", "worker"), used, strict=True)))
+            used = {name: after - cpu[name] for name, after in pipeline.cpu_seconds().items()}
+            _wait_until_seen(watch, delivered, pipeline)
+    return _figures(watch, delivered, len(events) / took, used)
 
 
 def _send(
@@ -121,26 +99,13 @@ def _send(
             time.sleep(TICK_SECONDS)
 
 
-def _wait_for(url: str, processes: list[ServerProcess]) -> None:
-    """Until the loader answers SQL."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            remote_query(url, SEEN)
-        except SinkUnavailable:
-            if time.monotonic() > deadline or any(process.exit_code() is not None for process in processes):
-                raise
-            time.sleep(LOOK_SECONDS)
-        else:
-            return
-
-
-def _wait_until_seen(watch: _Watch, delivered: list[Delivery], processes: list[ServerProcess]) -> None:
+def _wait_until_seen(watch: _Watch, delivered: list[Delivery], pipeline: LoadedPipeline) -> None:
     last = {partition: max(d.offset for d in delivered if d.partition == partition) for partition in range(PARTITIONS)}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while any(watch.seen_at(partition, offset) is None for partition, offset in last.items()):
-        if time.monotonic() > deadline or any(process.exit_code() is not None for process in processes):
-            raise processes[0].failure("did not show every event")
+        pipeline.check()
+        if time.monotonic() > deadline:
+            raise pipeline.failure("did not show every event")
         time.sleep(LOOK_SECONDS)
 
 
@@ -159,5 +124,11 @@ def _figures(watch: _Watch, delivered: list[Delivery], rate: float, used: dict[s
     return Latency(waits[len(waits) // 2], waits[len(waits) * 99 // 100], waits[-1], len(waits), rate, micros)
 
 
-def _cpu(process: ServerProcess) -> float:
-    return cpu_seconds(process.pid)
+def report(latency: Latency) -> list[str]:
+    """The figures for people, as lines."""
+    parts = ", ".join(f"{name} {micros:.1f}" for name, micros in latency.cpu_micros.items())
+    return [
+        f"event to ClickHouse at {latency.rate:,.0f} events/s ({latency.events:,} events)",
+        f"p50 {latency.p50:.2f} s, p99 {latency.p99:.2f} s, worst {latency.worst:.2f} s",
+        f"µs CPU an event there: {parts}",
+    ]

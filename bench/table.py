@@ -1,45 +1,49 @@
-"""The figures for people."""
+"""The figures for people: speeds, ratios of one run, and what each measurement says besides."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
-from bench.contest import Figures
-from bench.latency import Latency
+_TITLE = 44
+
+
+class Speed(Protocol):
+    """Events a second, and CPU µs an event."""
+
+    @property
+    def rate(self) -> float: ...
+    @property
+    def cpu_micros(self) -> float: ...
 
 
 class Ratio(NamedTuple):
+    """Of events a second. ``wanted``: at least so much; None: nothing is aimed at."""
+
     name: str
     found: float
-    wanted: float
+    wanted: float | None
+
+    def line(self) -> str:
+        aim = ""
+        if self.wanted is not None:
+            aim = f"   wanted {self.wanted:g}x{'' if self.found >= self.wanted else '   MISSED'}"
+        return f"{self.name:<{_TITLE}}{self.found:>9.2f}x{aim}"
 
 
-def ratios(figures: Mapping[str, Figures], wanted: Sequence[tuple[str, str, str, float]]) -> list[Ratio]:
+def ratios(speeds: Mapping[str, Speed], wanted: Iterable[tuple[str, str, str, float | None]]) -> list[Ratio]:
     """(name, above, below, at least) of events a second, where both were measured."""
     return [
-        Ratio(name, figures[above].rate / figures[below].rate, least)
+        Ratio(name, speeds[above].rate / speeds[below].rate, least)
         for name, above, below, least in wanted
-        if above in figures and below in figures
+        if above in speeds and below in speeds
     ]
 
 
-def print_table(figures: Mapping[str, Figures], compared: Sequence[Ratio], latency: Latency | None) -> None:
-    lines = [f"{'':<36}{'events/s':>10}{'µs CPU an event':>18}"]
-    lines += [f"{title:<36}{each.rate:>10,.0f}{each.cpu_micros:>18.1f}" for title, each in figures.items()]
-    lines.append("")
-    lines += [
-        f"{each.name:<36}{each.found:>9.2f}x   wanted {each.wanted:g}x"
-        f"{'' if each.found >= each.wanted else '   MISSED'}"
-        for each in compared
-    ]
-    if latency is not None:
-        loads = ", ".join(f"{name} {micros:.0f}" for name, micros in latency.cpu_micros.items())
-        lines += [
-            "",
-            f"event to ClickHouse at {latency.rate:,.0f} events/s ({latency.events:,} events)",
-            f"p50 {latency.p50:.2f} s, p99 {latency.p99:.2f} s, worst {latency.worst:.2f} s",
-            f"µs CPU an event there: {loads}",
-        ]
-    print("\n".join(["", *lines]), file=sys.stderr)
+def print_table(speeds: Mapping[str, Speed], compared: Sequence[Ratio], more: Sequence[Sequence[str]]) -> None:
+    """Everything, in blocks. ``more``: the lines of each other measurement."""
+    table = [f"{'':<{_TITLE}}{'events/s':>10}{'µs CPU an event':>18}"]
+    table += [f"{title:<{_TITLE}}{speed.rate:>10,.0f}{speed.cpu_micros:>18.1f}" for title, speed in speeds.items()]
+    blocks = [table if speeds else [], [ratio.line() for ratio in compared], *more]
+    print("\n".join(line for block in blocks if block for line in ["", *block]), file=sys.stderr)

@@ -3,27 +3,31 @@
 Rows are made by SQL in an embedded store: a year of lines, one row in five of one account, one in twenty late, and
 refunds of one charged line in two hundred. Beside them are the newest rows of an account for every fifty lines: two
 balances, settings, an open grant, and holds that are over, of the large account ten thousand. Each question is asked
-several times, by one client, as the server asks it.
+several times, by one client, as the server asks it. Sums are asked as if for the first time, and again while lines are
+loaded; all of them then once more when each month is one part, as the store makes them within a day.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from application.accounts.plan import AccountPlans
 from application.accounts.snapshot import account_snapshot
 from application.accounts.standing import account_standing
-from application.usage.aggregation import AggregationQuery, aggregate
-from application.usage.as_of import Positions
+from application.usage.aggregation import AggregationQuery as Query
+from application.usage.aggregation import aggregate
+from application.usage.as_of import AsOf, Positions, Reached
 from application.usage.buckets import Granularity
 from application.usage.cursors import CursorKeys
 from application.usage.history import HistoryQuery, UsageReader
+from application.usage.kept_sums import KeepingSums, KeptSums
 from application.usage.measures import Measure
 from application.usage.newest import DAY
 from application.usage.query import Filters
@@ -43,6 +47,9 @@ AT_ONCE = 1_000_000
 TIMES = 30
 LINES_OF_ACCOUNT = 50
 NAMES = TopicNames()
+CURSORS = CursorKeys([b"bench"])
+MESSAGES_BETWEEN = 200
+"""Of a hundred lines each, a fifth of which are of the large account."""
 COLUMNS = """account_id, day, event_id, line, occurred_at, endpoint, channel, outcome, request_id, actor, user_id, ip,
     domain, plan, quantity_names, quantity_values, attribute_names, attribute_values, decision, charge, feature, action,
     credit_type, price_version, units, unit_credits, credits, owner_event_id, window_ends_at, balance_after, grant_ids,
@@ -128,11 +135,17 @@ def main() -> None:
     counted = "SELECT count(), countIf(account_id = 'big') FROM billed_rows"
     print("rows, of the account:", sink.query(counted, limits=Limits()).rows[0])
     store = SinkUsage(sink, Limits(seconds=60))
-    reader = UsageReader(store, Positions(store, NAMES, 1), CursorKeys([b"bench"]))
+    reader = UsageReader(store, Positions(store, NAMES, 1), CURSORS)
     print(f"{'question':44} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>8}")
     ask_accounts(reader)
     if not arguments.accounts_alone:
-        ask_all(reader)
+        ask_history(reader)
+        ask_sums(reader)
+        began = time.monotonic()
+        for table in ("billed_rows", "refund_rows"):
+            sink.execute(f"OPTIMIZE TABLE {table} FINAL")
+        print(f"each month is one part now, after {time.monotonic() - began:.0f} s")
+        ask_sums(reader)
     sink.close()
 
 
@@ -170,10 +183,9 @@ def ask_accounts(reader: UsageReader) -> None:
         timed(f"{name}: the view balances", lambda name=name: store.rows(VIEW, {"account": name}), times=10)
 
 
-def ask_all(reader: UsageReader) -> None:
-    """Every question, and how long it takes."""
-    scope, end = UsageScope("big"), BEGIN + YEAR
-    plain = HistoryQuery(scope)
+def ask_history(reader: UsageReader) -> None:
+    """Pages of the large account."""
+    plain = HistoryQuery(UsageScope("big"))
     timed("history: first page", lambda: reader.page(plain))
     timed("history: first page with refunds", lambda: reader.page(replace(plain, refunds=True)))
     for name, day in (("middle", 180), ("last", 2)):
@@ -182,14 +194,42 @@ def ask_all(reader: UsageReader) -> None:
     timed("history: one actor of 40", lambda: reader.page(by_actor))
     one = replace(plain, filters=Filters(text="person 999999"))
     timed("history: a text of few rows", lambda: reader.page(one), times=5)
-    month = Filters(end - 30 * DAY, end)
-    sums = (Measure.CREDITS, Measure.LINES)
-    days = AggregationQuery(scope, month, Granularity.DAY, "Europe/Berlin", ("feature",), sums)
-    timed("sums: 30 days by day and feature", lambda: aggregate(reader.store, reader.positions, days))
-    every = AggregationQuery(scope, month, Granularity.DAY, "UTC", ("endpoint",), tuple(Measure))
-    timed("sums: 30 days, every measure, by endpoint", lambda: aggregate(reader.store, reader.positions, every))
-    year = AggregationQuery(scope, Filters(BEGIN, end), Granularity.MONTH, "UTC", ("feature",), sums)
-    timed("sums: a year (2 million rows) by month", lambda: aggregate(reader.store, reader.positions, year), times=10)
+
+
+def ask_sums(reader: UsageReader) -> None:
+    """Sums of the large account, with no earlier answer to go on from, and with one."""
+    scope, end = UsageScope("big"), BEGIN + YEAR
+    month, year = Filters(end - 30 * DAY, end), Filters(BEGIN, end)
+    few, whole = (Measure.CREDITS, Measure.LINES), tuple(Measure)
+
+    days = Query(scope, month, Granularity.DAY, "Europe/Berlin", ("feature",), few)
+    questions = {
+        "30 days by day and feature": days,
+        "30 days, every measure, by endpoint": replace(days, time_zone="UTC", group_by=("endpoint",), measures=whole),
+        "a year (2 million rows) by month": Query(scope, year, Granularity.MONTH, "UTC", ("feature",), few),
+        "a year, every measure, by month": Query(scope, year, Granularity.MONTH, "Europe/Berlin", (), whole),
+    }
+    keeps_nothing = KeptSums(KeepingSums(size_of_one=-1))
+    newest = int(reader.store.rows("SELECT max(source_offset) AS newest FROM billed_rows", {})[0]["newest"])
+    first = newest - (TIMES + 2) * MESSAGES_BETWEEN
+    for name, question in questions.items():
+        anew = UsageReader(reader.store, reader.positions, CURSORS, keeps_nothing)
+        timed(f"sums: {name}", lambda asked=question, anew=anew: aggregate(anew, asked), times=10)
+        positions = Advancing(reader.store, NAMES, 1, itertools.count(first, MESSAGES_BETWEEN))
+        again = UsageReader(reader.store, positions, CURSORS)
+        timed("      again, 20,000 lines later", lambda asked=question, again=again: aggregate(again, asked))
+
+
+@dataclass(frozen=True, slots=True)
+class Advancing(Positions):
+    """An instant for each question, some messages after the one before: as beside a loader at work."""
+
+    instants: Iterator[int]
+
+    def now(self, scope: UsageScope) -> AsOf:
+        Positions.now(self, scope)  # costs what it costs
+        reached = next(self.instants)
+        return AsOf({0: Reached(reached, reached)})
 
 
 def page_behind(reader: UsageReader, query: HistoryQuery, at: int) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from schemas.catalog import COMMANDS, EVENT, Schema, expanded, short_name
-from schemas.completing import complete
+from schemas.completing import blank_of, complete
 from schemas.errors import IncompatibleSchemas, Unencodable
 from schemas.plans import ENUM, Plan, bounded, plan_of
 from schemas.reading import DigestingReader, Reader, SlicingReader, refusing, refusing_slices
@@ -44,12 +44,13 @@ def walking_writer(schema: Schema) -> Writer:
     plan = plan_of(whole, 0, FEW_VALUES)
     _encode_symbols(plan)
     is_command = short_name(whole) in {*COMMANDS, EVENT}
+    blank = blank_of(whole)
 
     def write(record: Mapping[str, Any]) -> bytes:
         try:
-            return write_record(plan, record, is_command)
+            return write_record(plan, record if len(record) == len(blank) else {**blank, **record}, is_command)
         except (LookupError, TypeError, AttributeError, ValueError, OverflowError):
-            # The quick path assumes that all is there and right: this one fills in defaults or says what is wrong.
+            # The quick path assumes that all is right: this one fills in what is missing deeper, or says what is wrong.
             filled = complete(whole, record, str(whole["name"]).rpartition(".")[2])
         try:
             return write_record(plan, filled, is_command)

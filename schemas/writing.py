@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from schemas.catalog import COMMANDS, EVENT, Schema, expanded, short_name
-from schemas.completing import complete
+from schemas.completing import blank_of, complete
 from schemas.errors import IncompatibleSchemas, Unencodable
 from schemas.source import Source, kind_of
 from schemas.wire import SMALL, SMALL_LONGS, write_int, write_long
@@ -77,12 +77,13 @@ def compile_writer(schema: Schema) -> Writer:
     _flush(source, pieces)
     source.line('return b"".join(out)')
     write: Writer = source.compile()
+    blank = blank_of(whole)
 
     def checked(record: Mapping[str, Any]) -> bytes:
         try:
-            return write(record)
+            return write(record if len(record) == len(blank) else {**blank, **record})
         except (LookupError, TypeError, AttributeError, ValueError, OverflowError):
-            # The quick path assumes that all is there and right: this one fills in defaults or says what is wrong.
+            # The quick path assumes that all is right: this one fills in what is missing deeper, or says what is wrong.
             filled = complete(whole, record, str(whole["name"]).rpartition(".")[2])
         try:
             return write(filled)

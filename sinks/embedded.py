@@ -59,6 +59,8 @@ class EmbeddedSink:
         self._lock = None if is_held else FolderLock(self.folder)
         self._database = database
         self._types: dict[str, dict[str, str]] = {}
+        self._incoming: dict[tuple[str, str], str] = {}
+        """Tables in memory that rows arrive in, by table and columns."""
         self._harmless: set[str] = set()
         self._turn = threading.Lock()
         self._open = True
@@ -94,22 +96,41 @@ class EmbeddedSink:
 
         The statement that goes on to the disk is a plain one, and those report what fails.
         """
-        copy = f"SELECT {names} FROM"  # names of tables and columns are ours, never a reader's
-        self._writer.query(f"CREATE OR REPLACE TEMPORARY TABLE {_INCOMING} ENGINE = Memory AS {copy} {table} LIMIT 0")
+        incoming = self._incoming_of(table, names)
         try:
-            with self._writer.send_insert(f"INSERT INTO {_INCOMING} ({names})", "ArrowStream") as insert:
+            with self._writer.send_insert(f"INSERT INTO {incoming} ({names})", "ArrowStream") as insert:
                 insert.append(stream)
                 insert.finish()
-            arrived = int(self._writer.query(f"SELECT count() FROM {_INCOMING}", "TSV").bytes())  # noqa: S608
-            if arrived != rows:
-                raise SinkUnavailable(f"{table}: the engine took {arrived} of {rows} rows")
-            self._writer.query(f"INSERT INTO {table} ({names}) {copy} {_INCOMING}")
-        finally:
-            self._writer.query(f"DROP TEMPORARY TABLE IF EXISTS {_INCOMING}")
+            # Names of tables and columns are ours, never a reader's.
+            done = self._writer.query(f"INSERT INTO {table} ({names}) SELECT {names} FROM {incoming}")  # noqa: S608
+            self._writer.query(f"TRUNCATE TABLE {incoming}")
+        except BaseException:
+            self._drop_incoming()
+            raise
+        if (arrived := done.storage_rows_read()) != rows:
+            raise SinkUnavailable(f"{table}: the engine took {arrived} of {rows} rows")
+
+    def _incoming_of(self, table: str, names: str) -> str:
+        """The empty table in memory for these columns. It stays: making it takes longer than filling it."""
+        incoming = self._incoming.get((table, names))
+        if incoming is None:
+            incoming = f"{_INCOMING}_{len(self._incoming)}"
+            empty = f"SELECT {names} FROM {table} LIMIT 0"  # noqa: S608
+            self._writer.query(f"CREATE OR REPLACE TEMPORARY TABLE {incoming} ENGINE = Memory AS {empty}")
+            self._incoming[table, names] = incoming
+        return incoming
+
+    def _drop_incoming(self) -> None:
+        """Nothing of an insert that failed stays for the next one, nor columns of tables that may have changed."""
+        dropped = list(self._incoming.values())
+        self._incoming.clear()
+        for incoming in dropped:
+            self._writer.query(f"DROP TEMPORARY TABLE IF EXISTS {incoming}")
 
     def execute(self, ddl: str) -> None:
         with self._turn:
             try:
+                self._drop_incoming()
                 self._writer.query(ddl)
             except (ChdbError, RuntimeError) as error:
                 raise insert_failed(code_of(str(error)), str(error), "schema") from error

@@ -120,7 +120,7 @@ def account_standing(
     used = AggregationQuery(
         scope, Filters(*period), group_by=("credit_type",), measures=(Measure.CREDITS, Measure.REFUNDED)
     )
-    answer = aggregate(store, reader.positions, used)
+    answer = aggregate(reader, used)
     sums: dict[str, dict[Measure, int]] = defaultdict(dict)
     for cell in answer.cells:
         name = cell.group["credit_type"]

@@ -56,7 +56,7 @@ class Rater:
 
         So two lines that differ in white space, the order of keys or the way a time is written are the same command.
         """
-        said = json.dumps(command.record, sort_keys=True).encode()
+        said = _encode_sorted(command.record).encode()
         number = command.line_number
         return apply(self._state, command.name, command.record, command.recorded_at, number, None, digest_of(said))
 
@@ -90,3 +90,4 @@ def to_line(record: dict[str, Any]) -> bytes:
 
 # Made once: json.dumps would make one for every line.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode_sorted = json.JSONEncoder(sort_keys=True).encode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 from metering.records import LAST_INSTANT
 from metering.windows import parse_any_instant
@@ -35,8 +36,12 @@ def instant(text: str) -> int:
     return ms + 1_000
 
 
+@lru_cache(maxsize=1_024)
 def server_time(text: str) -> int:
-    """Ms of a time as Apache and nginx write it, without its brackets. Raises ValueError."""
+    """Ms of a time as Apache and nginx write it, without its brackets. Raises ValueError.
+
+    Remembered: lines that follow each other are often of the same second.
+    """
     match = _SERVER_TIME.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
         raise ValueError(f"{text[:40]!r} is not a time like 17/May/2015:10:05:03 +0000")

@@ -7,10 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from application.usage.as_of import AsOf, Positions
+from application.usage.as_of import AsOf
 from application.usage.buckets import Granularity, TooManyBuckets, UnknownZone, starts, zone_of
-from application.usage.conditions import Bound, line_conditions, of_refunds, refund_source, refunds_alone
-from application.usage.fields import ATTRIBUTES, GROUPED, TIME
+from application.usage.conditions import (
+    Bound,
+    line_conditions,
+    of_refunds,
+    refund_source,
+    refunds_alone,
+)
+from application.usage.cursors import question_digest
+from application.usage.fields import ATTRIBUTES, GROUPED, LINE_KEY, TIME
+from application.usage.history import UsageReader
+from application.usage.kept_sums import Counts, Group, KeptSum
 from application.usage.measures import OF_REFUNDS, Measure, Value, line_columns, value_of
 from application.usage.newest import DAY
 from application.usage.query import LONGEST, REFUNDED, BadQuery, Filters
@@ -20,9 +29,6 @@ from application.usage.store import Row, UsageStore
 MOST_CELLS = 10_000
 MOST_GROUPS = 8
 """Fields that can be grouped by at once."""
-
-Group = tuple[str | int | None, ...]
-"""The values of the fields grouped by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,14 @@ class AggregationQuery:
     time_zone: str = "UTC"
     group_by: tuple[str, ...] = ()
     measures: tuple[Measure, ...] = (Measure.CREDITS,)
+
+    @property
+    def digest(self) -> bytes:
+        """Stands for all that is asked for, but not for the instant of the answer."""
+        return question_digest(
+            self.scope, self.filters, granularity=self.granularity, time_zone=self.time_zone, group_by=self.group_by,
+            measures=self.measures,
+        )  # fmt: skip
 
     def bucket_starts(self) -> list[int]:
         """Checks everything; the first instant of each bucket. Raises BadQuery with all mistakes."""
@@ -78,42 +92,69 @@ class Aggregation:
     cells: list[Cell]
 
 
-def aggregate(store: UsageStore, positions: Positions, query: AggregationQuery) -> Aggregation:
-    """Adds up. Raises BadQuery, TooMuch, Failed."""
+def aggregate(reader: UsageReader, query: AggregationQuery) -> Aggregation:
+    """Adds up, what was answered before only since then. Raises BadQuery, TooMuch, Failed."""
     bucket_starts = query.bucket_starts()
-    as_of = positions.now(query.scope)
+    as_of = reader.positions.now(query.scope)
+    kept = reader.sums.before(query.digest, as_of)
+    if kept is None or kept.as_of != as_of:
+        since = None if kept is None else kept.as_of
+        counts = _counted(reader.store, query, as_of, since, bucket_starts)
+        kept = KeptSum(as_of, counts if kept is None else _together(kept.counts, counts))
+        reader.sums.keep(query.digest, kept)
+    return Aggregation(query, as_of, _cells(query, bucket_starts, kept.counts))
+
+
+def _counted(
+    store: UsageStore, query: AggregationQuery, as_of: AsOf, since: AsOf | None, bucket_starts: list[int]
+) -> Counts:
+    """What the measures are made of, up to the instant; of what came after `since` where it is given."""
     counts: dict[tuple[int, Group], dict[str, int]] = defaultdict(dict)
     columns = line_columns(query.measures, query.group_by, query.filters)
     if columns:
-        _add(counts, query, _lines(store, query, as_of, bucket_starts, columns), columns)
+        _add(counts, query, _lines(store, query, as_of, since, bucket_starts, columns), columns)
     filters = of_refunds(query.filters)
     if filters is not None and OF_REFUNDS & set(query.measures):
-        _add(counts, query, _refunds(store, query, filters, as_of, bucket_starts), ("refunded",))
-    return Aggregation(query, as_of, _cells(query, bucket_starts, counts))
+        _add(counts, query, _refunds(store, query, filters, as_of, since, bucket_starts), ("refunded",))
+    return dict(counts)
+
+
+def _together(first: Counts, second: Counts) -> Counts:
+    """Both added up: they are of different messages, and so of different events."""
+    counts = {key: dict(numbers) for key, numbers in first.items()}
+    for key, numbers in second.items():
+        own = counts.setdefault(key, {})
+        for name, number in numbers.items():
+            own[name] = own.get(name, 0) + number
+    return counts
 
 
 def _lines(
-    store: UsageStore, query: AggregationQuery, as_of: AsOf, bucket_starts: list[int], columns: dict[str, str]
-) -> list[Row]:
+    store: UsageStore, query: AggregationQuery, as_of: AsOf, since: AsOf | None, bucket_starts: list[int],
+    columns: dict[str, str],
+) -> list[Row]:  # fmt: skip
     bound = Bound()
-    where = line_conditions(bound, query.scope, query.filters, as_of, None)
+    source = "billed_rows FINAL"
+    where = line_conditions(bound, query.scope, query.filters, as_of, since)
+    if since is not None:
+        # FINAL would read the rows around the new ones to look for doubles, which are all among the new ones.
+        source, where = f"(SELECT * FROM billed_rows WHERE {where} LIMIT 1 BY {LINE_KEY})", "1"
     measures = [f"{expression} AS {name}" for name, expression in columns.items()]
     on_days = all(at % DAY == 0 for at in bucket_starts[1:])
     time = f"toInt64(toInt32(day)) * {DAY}" if on_days else TIME
     selected = [_bucket(bound, time, bucket_starts), *_groups(bound, query.group_by, _hidden(query)), *measures]
-    return store.rows(
-        f"SELECT {', '.join(selected)} FROM billed_rows FINAL WHERE {where} {_grouped(query)}", bound.parameters
-    )
+    return store.rows(f"SELECT {', '.join(selected)} FROM {source} WHERE {where} {_grouped(query)}", bound.parameters)
 
 
 def _refunds(
-    store: UsageStore, query: AggregationQuery, filters: Filters, as_of: AsOf, bucket_starts: list[int]
-) -> list[Row]:
+    store: UsageStore, query: AggregationQuery, filters: Filters, as_of: AsOf, since: AsOf | None,
+    bucket_starts: list[int],
+) -> list[Row]:  # fmt: skip
     """By the refund's own time, and the fields of its line; its decision is `refunded`, as in the history."""
     bound = Bound()
-    source = refunds_alone(bound, query.scope, filters, as_of, query.group_by)
+    source = refunds_alone(bound, query.scope, filters, as_of, since, query.group_by)
     if source is None:
-        source = refund_source(bound, query.scope, filters, as_of, None)
+        source = refund_source(bound, query.scope, filters, as_of, since)
     groups = _groups(bound, query.group_by, _hidden(query) | {"decision": f"'{REFUNDED}'"})
     selected = [_bucket(bound, "requested_ms", bucket_starts), *groups, "sum(refunded) AS refunded_sum"]
     rows = store.rows(f"SELECT {', '.join(selected)} FROM {source} {_grouped(query)}", bound.parameters)
@@ -160,9 +201,7 @@ def _add(
         counts[int(row["bucket"]), group] |= {name: int(row[name]) for name in columns}
 
 
-def _cells(
-    query: AggregationQuery, bucket_starts: list[int], counts: dict[tuple[int, Group], dict[str, int]]
-) -> list[Cell]:
+def _cells(query: AggregationQuery, bucket_starts: list[int], counts: Counts) -> list[Cell]:
     groups = sorted({group for _, group in counts}, key=_order) if query.group_by else [()]
     if len(groups) * len(bucket_starts) > MOST_CELLS:
         raise _too_many_cells()

@@ -9,7 +9,7 @@ what lies between two of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from application.errors import ErrorCode, UseCaseError
@@ -43,9 +43,14 @@ _PARTITIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class AsOf:
-    """By source partition, how far both are; a partition that is absent has nothing."""
+    """By source partition, how far both are; a partition that is absent has nothing.
+
+    `is_whole`: whether all rows up to there are in the store. Where no position tells, the newest row counts, and rows
+    beside it may still come.
+    """
 
     reached: Mapping[int, Reached]
+    is_whole: bool = field(default=True, compare=False)
 
     def __str__(self) -> str:
         """`<partition>.<lines>.<refunds>`, joined with `_`."""
@@ -66,6 +71,13 @@ class AsOf:
         if str(cls(reached)) != text:
             raise BadAsOf
         return cls(reached)
+
+    def is_after(self, other: AsOf) -> bool:
+        """Whether nothing of the other instant is missing in this one, which is of the same partitions."""
+        return self.reached.keys() == other.reached.keys() and all(
+            at.lines >= other.reached[partition].lines and at.refunds >= other.reached[partition].refunds
+            for partition, at in self.reached.items()
+        )
 
     def lines(self) -> list[int]:
         """How far lines are, by partition from 0 on."""
@@ -113,8 +125,11 @@ class Positions:
         account = scope.account_id
         wanted = range(self.partitions) if account is None else (partition_of(account, self.partitions),)
         lines, refunds = reached["billed_rows"], reached["refund_rows"]
+        is_whole = True
         if any(partition not in lines or partition not in refunds for partition in wanted):
             seen, refunded = self._greatest("billed_rows", scope), self._greatest("refund_rows", scope)
+            unknown = {*(seen.keys() | refunded) - lines.keys(), *refunded.keys() - refunds.keys()}
+            is_whole = unknown.isdisjoint(wanted)
             # A refund is answered among the billed lines, too, without a line of its own.
             lines = seen | {place: max(seen.get(place, -1), offset) for place, offset in refunded.items()} | lines
             refunds = refunded | refunds
@@ -122,7 +137,7 @@ class Positions:
             partition: Reached(lines.get(partition, -1), min(refunds.get(partition, -1), lines.get(partition, -1)))
             for partition in wanted
         }
-        return AsOf(at)
+        return AsOf(at, is_whole)
 
     def _greatest(self, table: str, scope: UsageScope) -> dict[int, int]:
         if scope.account_id is None:

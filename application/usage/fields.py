@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 TIME = "toUnixTimestamp64Milli(occurred_at)"
 """When a line's request happened, in ms."""
+LINE_KEY = "account_id, day, event_id, line, occurred_at"
+"""What tells lines apart, as the table's order does: rows that are equal in it are one row that was loaded again."""
 ATTRIBUTES = "attributes."
 """What an attribute's name begins with where a field is named: `attributes.team`."""
 

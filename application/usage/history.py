@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from application.usage.as_of import AsOf, Positions, pinned
 from application.usage.conditions import of_refunds
 from application.usage.cursors import Cursor, CursorKeys, question_digest
+from application.usage.kept_sums import KeptSums
 from application.usage.newest import Behind, Table, days_between, newest
 from application.usage.query import BadQuery, Filters
 from application.usage.rows import UsageRow, line_row, order, refund_row, without_others
@@ -58,14 +59,17 @@ class Page:
 class UsageReader:
     """Reads usage from the store."""
 
-    def __init__(self, store: UsageStore, positions: Positions, keys: CursorKeys) -> None:
+    def __init__(
+        self, store: UsageStore, positions: Positions, keys: CursorKeys, sums: KeptSums | None = None
+    ) -> None:  # fmt: skip
         self.store = store
         self.positions = positions
+        self.sums = sums or KeptSums()
         self._keys = keys
 
     def at_one_instant(self, scope: UsageScope) -> UsageReader:
         """A reader of which every answer is of the present instant, asked for once: for a page of several answers."""
-        return UsageReader(self.store, pinned(self.positions, scope), self._keys)
+        return UsageReader(self.store, pinned(self.positions, scope), self._keys, self.sums)
 
     def page(self, query: HistoryQuery, cursor: str | None = None, names: dict[str, str] | None = None) -> Page:
         """One page. `names`: people's names by actor. Raises BadQuery, BadCursor, TooMuch, Failed."""

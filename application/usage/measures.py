@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -91,7 +92,7 @@ def _event_count(group_by: tuple[str, ...], filters: Filters) -> str:
     return "countIf(line = 0 AND {})"
 
 
-def value_of(measure: Measure, counts: dict[str, int]) -> Value:
+def value_of(measure: Measure, counts: Mapping[str, int]) -> Value:
     """A measure of one cell, from the columns of lines and the `refunded` of refunds; what is absent is 0."""
     if measure in RATED:
         numerator = sum(counts.get(f"of_{outcome}", 0) for outcome in RATED[measure])

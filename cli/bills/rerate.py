@@ -60,6 +60,7 @@ def rerate(
     from cli.terminal.progress import TerminalNotices
     from replay.rerating.partition import Rerate
     from schemas.price_book import book_id
+    from streams.garbage_collection import rarely
 
     if start >= end:
         raise click.UsageError("--from must be before --to")
@@ -71,6 +72,7 @@ def rerate(
     report = RerateReport(as_json=as_json)
     notices = TerminalNotices(show_progress=not report.is_live)
     with (
+        rarely(),
         opened(configuration.settings, notices) as pipeline,
         opened_rerating(pipeline, asked, net, report.row, report.correction) as rerating,
     ):

@@ -143,7 +143,7 @@ async def _sums(call: Call, scope: UsageScope) -> Response:
     query = _aggregation_query((await read_typed(call, UsageQueryBody)), call, scope)
     await wait_until_loaded(call)
     with query_problems(_pointer_of):
-        answer = await asyncio.to_thread(aggregate, reads.usage.store, reads.usage.positions, query)
+        answer = await asyncio.to_thread(aggregate, reads.usage, query)
     if kind == CSV:
         headers = {"creditmeter-rows": str(len(answer.cells)), "creditmeter-as-of": str(answer.as_of)}
         return Response(aggregation_csv(answer), 200, headers, CSV)

@@ -116,10 +116,10 @@ def credits_chart(
     granularity = granularity_of(filters)
     query = AggregationQuery(scope, filters, granularity, zone.key, (by,), (Measure.CREDITS,))
     try:
-        cells = aggregate(reader.store, reader.positions, query).cells
+        cells = aggregate(reader, query).cells
     except BadQuery:  # more groups than an answer may have
         query = AggregationQuery(scope, filters, granularity, zone.key, (), (Measure.CREDITS,))
-        cells = aggregate(reader.store, reader.positions, query).cells
+        cells = aggregate(reader, query).cells
     return _chart(cells, query.bucket_starts(), by, unit, zone, granularity)
 
 

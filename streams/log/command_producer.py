@@ -72,8 +72,11 @@ class Batching:
 
 @dataclass(slots=True)
 class _Waiting:
+    """Events of one partition that are no message yet, and each as its bytes."""
+
     since: float
     events: list[Mapping[str, Any]] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)
     size: int = 0
 
 
@@ -131,7 +134,7 @@ class CommandProducer:
         Raises Unencodable for a record that does not fit the schema, with the sentence that `emit` has for the first
         wrong field (metering/mistakes.py), TooLarge, DeliveryFailed. The mapping must not be changed afterwards.
         """
-        size = len(encoded(self._codec, Command.REQUEST, event))
+        value, size = encoded_event(self._codec, event)
         partition = partition_of(event["account_id"], self.partitions)
         with self._lock:
             self._check()
@@ -142,6 +145,7 @@ class CommandProducer:
             if waiting is None:
                 waiting = self._waiting[partition] = _Waiting(clock.monotonic())
             waiting.events.append(event)
+            waiting.encoded.append(value)
             waiting.size += size
             if len(waiting.events) >= self._batching.events:
                 self._send_waiting(partition)
@@ -201,7 +205,7 @@ class CommandProducer:
     def _send_waiting(self, partition: int) -> None:
         waiting = self._waiting.pop(partition, None)
         if waiting is not None:
-            self._send(partition, self._codec.encode("RequestBatch", {"events": waiting.events}), waiting.events)
+            self._send(partition, self._codec.join_events(waiting.encoded), waiting.events)
 
     def _send(self, partition: int, value: bytes, records: list[Mapping[str, Any]]) -> None:
         def delivered(error: KafkaError | None, message: Message) -> None:
@@ -268,20 +272,28 @@ class CommandProducer:
 
 def encoded(codec: Codec, command: Command, record: Mapping[str, Any]) -> bytes:
     """The message of one command, an event alone in its batch. Raises as `CommandProducer.add`."""
+    if command is Command.REQUEST:
+        return codec.join_events([encoded_event(codec, record)[0]])
     try:
-        if command is Command.REQUEST:
-            value = codec.encode_event_alone(record)
-        else:
-            value = codec.encode(RECORD_NAME[command], record)
+        value = codec.encode(RECORD_NAME[command], record)
     except Unencodable as error:
         raise _in_words(command, record, error) from error
     if len(value) > MESSAGE_BYTES:
-        if command is Command.REQUEST:
-            what, advice = f"event {record['event_id']!r}", "; shorten its fields"
-        else:
-            what, advice = f"the {command}", ""
-        raise TooLarge(f"{what} has {len(value)} bytes, {MESSAGE_BYTES} is the most{advice}")
+        raise TooLarge(f"the {command} has {len(value)} bytes, {MESSAGE_BYTES} is the most")
     return value
+
+
+def encoded_event(codec: Codec, event: Mapping[str, Any]) -> tuple[bytes, int]:
+    """An event as `Codec.join_events` takes it, and its bytes in a message alone. Raises as `CommandProducer.add`."""
+    try:
+        value = codec.encode_event(event)
+    except Unencodable as error:
+        raise _in_words(Command.REQUEST, event, error) from error
+    size = len(codec.join_events([value]))
+    if size > MESSAGE_BYTES:
+        what = f"event {event['event_id']!r}"
+        raise TooLarge(f"{what} has {size} bytes, {MESSAGE_BYTES} is the most; shorten its fields")
+    return value, size
 
 
 def _in_words(command: Command, record: Mapping[str, Any], error: Unencodable) -> Unencodable:

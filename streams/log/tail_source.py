@@ -18,16 +18,30 @@ _QUEUE_KIB = 32 << 10
 _TIMEOUT = 15.0
 _FURTHEST_BACK = 2_000
 """Records of a partition that a start reads at most: it must not grow with what the last minute holds."""
+_PATIENCE = 30.0
+"""Seconds that a start waits for topics that the broker does not know yet, or that have no leader."""
+_PAUSE = 0.2
+_NOT_YET = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 (their names)
+    }
+)  # fmt: skip
 
 
 class KafkaTailSource:
-    """`TailSource` over a cluster; `back_ms`: how far before now it begins."""
+    """`TailSource` over a cluster.
+
+    `back_ms`: how far before now it begins; `patience`: seconds that a start waits for topics that are not known yet.
+    """
 
     def __init__(
         self, bootstrap: str, topics: Sequence[str], partitions: int, security: Mapping[str, str] | None = None, *,
-        back_ms: int = 60_000,
+        back_ms: int = 60_000, patience: float = _PATIENCE,
     ) -> None:  # fmt: skip
         self._bootstrap = bootstrap
+        self._topics = tuple(topics)
+        self._patience = patience
         self._places = [(topic, partition) for topic in topics for partition in range(partitions)]
         self._back_ms = back_ms
         self._config = client_config(
@@ -44,15 +58,11 @@ class KafkaTailSource:
 
     def start(self) -> None:
         consumer = Consumer(self._config)
-        since = clock.now_ms() - self._back_ms
         try:
-            asked = [TopicPartition(topic, partition, since) for topic, partition in self._places]
-            by_time = consumer.offsets_for_times(asked, timeout=_TIMEOUT)
-            begin = [self._begin(consumer, place) for place in by_time]
-        except KafkaException as error:
+            consumer.assign(self._beginnings(consumer))
+        except BaseException:
             consumer.close()
-            raise LogUnavailable(f"{self._bootstrap}: {error.args[0].str()}; see that Kafka runs") from error
-        consumer.assign(begin)
+            raise
         self._consumer = consumer
 
     def poll(self, seconds: float) -> Sequence[TailRecord]:
@@ -78,11 +88,57 @@ class KafkaTailSource:
             self._consumer.close()
             self._consumer = None
 
+    def _beginnings(self, consumer: Consumer) -> list[TopicPartition]:
+        """Where reading begins. Waits for topics that were made so recently that the broker does not know them yet.
+
+        Raises LogUnavailable.
+        """
+        since = clock.now_ms() - self._back_ms
+        deadline = clock.monotonic() + self._patience
+        has_warned = False
+        while True:
+            try:
+                return self._since(consumer, since)
+            except KafkaException as error:
+                cause: KafkaError = error.args[0]
+                if cause.code() not in _NOT_YET:
+                    raise LogUnavailable(f"{self._bootstrap}: {cause.str()}; see that Kafka runs") from error
+                if clock.monotonic() >= deadline:
+                    raise LogUnavailable(self._not_known(consumer, cause)) from error
+                if not has_warned:
+                    logger.warning(
+                        "the tail of decisions waits for %s: %s", ", ".join(self._missing(consumer)), cause.str()
+                    )
+                    has_warned = True
+            clock.sleep(_PAUSE)
+
+    def _since(self, consumer: Consumer, since: int) -> list[TopicPartition]:
+        asked = [TopicPartition(topic, partition, since) for topic, partition in self._places]
+        by_time = consumer.offsets_for_times(asked, timeout=_TIMEOUT)
+        return [self._begin(consumer, place) for place in by_time]
+
     def _begin(self, consumer: Consumer, by_time: TopicPartition) -> TopicPartition:
+        if by_time.error is not None:
+            raise KafkaException(by_time.error)
         topic, partition = by_time.topic, by_time.partition
         low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
         wanted = end if by_time.offset < 0 else by_time.offset
         return TopicPartition(topic, partition, max(low, wanted, end - _FURTHEST_BACK))
+
+    def _not_known(self, consumer: Consumer, cause: KafkaError) -> str:
+        topics = ", ".join(self._missing(consumer))
+        return (
+            f"{topics}: {cause.str()}, for {self._patience:g} s at {self._bootstrap}; see that the topics are "
+            "there and have leaders, and that topic_prefix is right"
+        )
+
+    def _missing(self, consumer: Consumer) -> Sequence[str]:
+        """The topics that the broker does not know; where it knows all of them, all: one has no leader."""
+        try:
+            known = consumer.list_topics(timeout=_TIMEOUT).topics
+        except KafkaException:
+            return self._topics
+        return [topic for topic in self._topics if topic not in known] or self._topics
 
     def _note(self, error: KafkaError) -> None:
         """The client goes on by itself: it waits for a broker, and reads on at the end of a topic that was cut."""

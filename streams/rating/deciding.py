@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, final
 
 from metering import apply
 from metering.records import ID_FIELD, MAX_ID, Command, DeadLetterReason, Kind, Output, Record, dead_letter
@@ -13,7 +13,7 @@ from streams.rating.outputs import Counts, Decided, answers_to
 
 if TYPE_CHECKING:
     from metering.state import State
-    from schemas.codec import Commands
+    from schemas.codec import Codec, Commands
     from streams.log.protocols import Message
     from streams.rating.partition import Wiring
 
@@ -24,6 +24,35 @@ ORIGINAL_BYTES = 64 * 1024
 _REQUEST: Final = Command.REQUEST
 _DEAD_LETTER: Final = Kind.DEAD_LETTER
 _REPEATED: Final = Kind.REPEATED
+
+
+@final
+class Originals:
+    """The bytes of a message's events as they came, for the dead letters among them.
+
+    ``events``: those from the place ``first`` of the batch on, as they were decoded; None reads them anew from the
+    message when one is asked for, since the state machine may change events in place.
+
+    A class, and no function within the one that needs it: compiled, such a function and the variables that it sees hold
+    each other, and with them all events of the message, until the next garbage collection.
+    """
+
+    def __init__(
+        self, codec: Codec, message: Message, *, is_alone: bool, events: list[Record] | None = None, first: int = 0
+    ) -> None:
+        self._codec = codec
+        self._message = message
+        self._is_alone = is_alone
+        self._events = events
+        self._first = first
+
+    def at(self, index: int) -> bytes:
+        """The bytes of the event at a place of the batch; those of the message where it holds one alone."""
+        if self._is_alone:
+            return self._message.value
+        if self._events is None:
+            self._events = self._codec.decode_command(self._message.value)[1]["events"]
+        return self._codec.encode_event_alone(self._events[index - self._first])
 
 
 def apply_message(wiring: Wiring, state: State, message: Message, counts: Counts | None = None) -> Decided:
@@ -52,17 +81,8 @@ def apply_commands(
         counts.events += len(records)
     if word != _REQUEST:
         return _apply_alone(wiring.partitions, state, word, records[0], message, digests[0])
-    originals: list[Record] | None = None
-
-    def original_of(index: int) -> bytes:
-        nonlocal originals
-        if len(records) == 1:
-            return message.value
-        if originals is None:  # the state machine may have changed the event in place: read it anew
-            originals = wiring.codec.decode_command(message.value)[1]["events"]
-        return wiring.codec.encode_event_alone(originals[index])
-
-    outputs, unbilled = apply_events(wiring.partitions, state, message, records, digests, original_of)
+    originals = Originals(wiring.codec, message, is_alone=len(records) == 1)
+    outputs, unbilled = apply_events(wiring.partitions, state, message, records, digests, originals)
     return Decided(outputs, answers_to(unbilled))
 
 
@@ -72,13 +92,12 @@ def apply_events(
     message: Message,
     events: Sequence[Record],
     digests: Sequence[bytes],
-    original_of: Callable[[int], bytes],
+    originals: Originals,
     first_index: int = 0,
 ) -> tuple[list[Output], list[Output]]:
     """What events of a batch cause, and, of that, the repeats and dead letters. May change the events in place.
 
-    ``first_index`` is the place in the batch of the first of ``events``; ``original_of`` gives the bytes of the event
-    at a place in the batch, which a dead letter keeps.
+    ``first_index`` is the place in the batch of the first of ``events``; dead letters keep what ``originals`` has.
     """
     outputs: list[Output] = []
     unbilled: list[Output] = []
@@ -86,7 +105,7 @@ def apply_events(
         caused = apply_one(partitions, state, _REQUEST, event, message, index, digest)
         kind = caused[0].kind
         if kind is _DEAD_LETTER:
-            caused = [with_place(caused[0], message, index, original_of(index))]
+            caused = [with_place(caused[0], message, index, originals.at(index))]
             unbilled += caused
         elif kind is _REPEATED:
             unbilled += caused

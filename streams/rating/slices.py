@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from metering.records import Command
 from schemas.errors import Undecodable
-from streams.rating.deciding import apply_commands, apply_events, undecodable
+from streams.rating.deciding import Originals, apply_commands, apply_events, undecodable
 from streams.rating.outputs import Counts, Decided, EncodedOutputs, Outbox, encoded
 
 if TYPE_CHECKING:
     from metering.records import Kind
     from metering.state import State
-    from schemas.codec import Commands, Record
+    from schemas.codec import Commands
     from streams.log.protocols import Message
     from streams.rating.partition import Wiring
 
@@ -88,13 +88,12 @@ class MessageRater:
         first, is_alone = 0, len(slices) == 1 and len(slices[0].records) == 1
         while slices:
             _, events, digests = slices.popleft()
-            originals = [dict(event) for event in events]  # the state machine brings the events to their plain form
-
-            def original_of(index: int, first: int = first, originals: list[Record] = originals) -> bytes:
-                return message.value if is_alone else codec.encode_event_alone(originals[index - first])
-
+            # The state machine brings the events to their plain form.
+            originals = Originals(
+                codec, message, is_alone=is_alone, events=[dict(event) for event in events], first=first
+            )
             outputs, unbilled = apply_events(
-                self._wiring.partitions, self._state, message, events, digests, original_of, first
+                self._wiring.partitions, self._state, message, events, digests, originals, first
             )
             first += len(events)
             counts.events += len(events)

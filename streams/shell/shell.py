@@ -22,8 +22,8 @@ import faust
 from faust.types import EventT
 from mode import CrashingSupervisor
 
+from streams import garbage_collection
 from streams.log.protocols import CatchUpInterrupted, Message, producer_of, seal_of
-from streams.shell import garbage_collection
 from streams.shell.credentials import faust_credentials
 from streams.shell.gathering import GatheringPolicy, gather
 from streams.shell.transport import CarriedThrough, exact_transport

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import reading, walkers, writing
-from schemas.catalog import NAMES, current
+from schemas.catalog import NAMES, current, expanded
 from schemas.errors import IncompatibleSchemas, Undecodable, Unencodable
 from schemas.reading import MAX_DEPTH, MAX_EVENTS
 from schemas.wire import write_long
@@ -57,6 +57,22 @@ def test_both_make_the_same_bytes_and_records(name: str, data: st.DataObject) ->
     bodies = [way.writer(schema)(record) for way in (GENERATED, WALKED)]
     assert bodies[0] == bodies[1] == fastavro_body(schema, record)
     assert not differences([way.reader(schema)(b"head" + bodies[0], 4) for way in (GENERATED, WALKED)])
+
+
+EVENT = {field["name"]: field["type"] for field in expanded(current("RequestBatch"))["fields"]}["events"]["items"]
+
+
+@settings(max_examples=examples(60))
+@given(data=st.data())
+def test_both_fill_in_what_an_event_lacks(data: st.DataObject) -> None:
+    whole = data.draw(records(EVENT))
+    defaults = {field["name"]: field["default"] for field in EVENT["fields"] if "default" in field}
+    lacking = data.draw(st.sets(st.sampled_from(sorted(defaults))))
+    event = {name: whole[name] for name in data.draw(st.permutations(list(whole))) if name not in lacking}
+    filled = {**whole, **{name: defaults[name] for name in lacking}}
+    for way in (GENERATED, WALKED):
+        write = way.writer(EVENT)
+        assert write(event) == write(event) == fastavro_body(EVENT, filled)
 
 
 @settings(max_examples=examples(100))

@@ -26,7 +26,7 @@ _REWRITES = (
         ),
     ),
     (r"ADD COLUMN IF NOT EXISTS", "ADD COLUMN"),
-    (r"^ALTER TABLE \w+ MODIFY SETTING .*", "SELECT 1"),
+    (r"^ALTER TABLE \w+ (MODIFY SETTING|ADD INDEX|MATERIALIZE INDEX) .*", "SELECT 1"),
     (r"toUnixTimestamp64Milli\((\w+)\)", r"\1"),
 )
 

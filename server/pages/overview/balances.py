@@ -92,7 +92,7 @@ def _rates(reader: UsageReader, scope: UsageScope, now: int) -> dict[str, Rate]:
     query = AggregationQuery(scope, filters, group_by=("credit_type",), measures=(Measure.NET,))
     return {
         str(cell.group["credit_type"]): Rate(max(0, value), RATE_DAYS * DAY)
-        for cell in aggregate(reader.store, reader.positions, query).cells
+        for cell in aggregate(reader, query).cells
         if isinstance(value := cell.values[Measure.NET], int)
     }
 

@@ -52,13 +52,13 @@ def requests_by_endpoint(
     """By endpoint, unsorted, with credits of one type; None where there are more than an answer may have."""
     query = AggregationQuery(scope, filters, group_by=("endpoint",), measures=_MEASURES)
     try:
-        cells = aggregate(reader.store, reader.positions, query).cells
+        cells = aggregate(reader, query).cells
     except BadQuery:
         return None
     charged: dict[str, int] = {}
     if unit is not None:
         of_unit = replace(query, filters=replace(filters, credit_type=(unit,)), measures=(Measure.CREDITS,))
-        for cell in aggregate(reader.store, reader.positions, of_unit).cells:
+        for cell in aggregate(reader, of_unit).cells:
             value = cell.values[Measure.CREDITS]
             charged[str(cell.group["endpoint"])] = value if isinstance(value, int) else 0
     return [
@@ -72,7 +72,7 @@ def requests_by_endpoint(
 def all_requests(reader: UsageReader, scope: UsageScope, filters: Filters) -> Requests:
     """Of all endpoints together."""
     query = AggregationQuery(scope, filters, measures=_MEASURES)
-    return _requests("", aggregate(reader.store, reader.positions, query).cells[0].values)
+    return _requests("", aggregate(reader, query).cells[0].values)
 
 
 def sorted_requests(rows: list[Requests], by: str) -> list[Requests]:

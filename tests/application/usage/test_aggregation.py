@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from application.usage.aggregation import Aggregation, AggregationQuery, aggregate
 from application.usage.buckets import Granularity
+from application.usage.cursors import CursorKeys
 from application.usage.history import UsageReader
 from application.usage.measures import Measure, Rate
 from application.usage.query import BadQuery, Filters
 from application.usage.scope import UsageScope
-from application.usage.store import Row, UsageStore
-from sinks.parameters import Parameters
 from tests.application.usage.conftest import ACCOUNTS, UsageLog
 from tests.application.usage.model import line_of, passes
+from tests.application.usage.statements import Statements
 from tests.application.usage.test_history import QUOTES
 from tests.metering.meter import DAY, NOON
 
@@ -34,7 +34,7 @@ FIELDS = [
 
 
 def asked(filled: UsageReader, query: AggregationQuery) -> Aggregation:
-    return aggregate(filled.store, filled.positions, query)
+    return aggregate(filled, query)
 
 
 def field_of(line: dict[str, Any], name: str) -> Any:
@@ -108,18 +108,6 @@ def test_any_question_is_answered_as_plain_python_answers_it(
     assert [cell.end for cell in answer.cells][-1:] in ([], [last])
 
 
-class Statements:
-    """A store that keeps the statements which it is asked."""
-
-    def __init__(self, store: UsageStore) -> None:
-        self.asked: list[str] = []
-        self._store = store
-
-    def rows(self, sql: str, parameters: Parameters) -> list[Row]:
-        self.asked.append(sql)
-        return self._store.rows(sql, parameters)
-
-
 @pytest.mark.parametrize(
     ("scope", "group_by", "filters", "joins"),
     [
@@ -139,7 +127,7 @@ def test_lines_are_looked_for_only_where_a_refund_does_not_say_it(
 ) -> None:  # fmt: skip
     query = AggregationQuery(scope, Filters(**filters), group_by=group_by, measures=(Measure.REFUNDED, Measure.NET))
     store = Statements(filled.store)
-    answer = aggregate(store, filled.positions, query)
+    answer = aggregate(UsageReader(store, filled.positions, CursorKeys([b"a key"])), query)
     assert any("JOIN" in sql for sql in store.asked) is joins
     expected = {key[1:]: values for key, values in modelled(log, query).items()}
     assert sum(values[Measure.REFUNDED] for values in expected.values()) > 0

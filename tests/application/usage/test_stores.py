@@ -75,7 +75,7 @@ def test_history_and_sums_are_the_same_everywhere(store: UsageStore, log: UsageL
         UsageScope("acme"), Filters(NOON - 30 * DAY, NOON + 400 * DAY), Granularity.MONTH, "Europe/Berlin",
         ("attributes.team",), tuple(Measure),
     )  # fmt: skip
-    cells = aggregate(store, reader.positions, question).cells
+    cells = aggregate(reader, question).cells
     assert sum(cell.values[Measure.CREDITS] for cell in cells) == sum(line["credits"] for line in lines)
     assert sum(cell.values[Measure.LINES] for cell in cells) == len(lines)
     assert {cell.group["attributes.team"] for cell in cells} == {None, "A", "B"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -12,12 +13,14 @@ from local.shared import SharedKafka
 from local.start import Broker
 from streams import clock
 from streams.log.connections import KafkaConnections
+from streams.log.decision_tail import TailRecord
 from streams.log.event_sender import EventSender, Outgoing, Stored
 from streams.log.message_sender import KafkaMessageSender
 from streams.log.output_log import KafkaOutputLog
 from streams.log.pipeline_seals import PipelineSeals
 from streams.log.protocols import LogUnavailable
 from streams.log.seal_ledger import SealKeys
+from streams.log.tail_source import KafkaTailSource
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
 from tests.streams.log.contract_sending import CODEC, Place, SendingContract, event, ids_at, run
 from tests.streams.log.test_event_sender import billed
@@ -61,6 +64,46 @@ def test_nothing_is_taken_until_kafka_knows_the_topic(kafka: SharedKafka) -> Non
         return stored
 
     assert run(work) is not None
+
+
+def test_a_tail_waits_for_topics_that_kafka_does_not_know_yet(
+    kafka: SharedKafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = TopicNames(kafka.fresh_prefix())
+    source = KafkaTailSource(kafka.bootstrap, (names.billed,), 2, patience=120)
+    with closing(source), ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(source.start)
+        _wait_until(lambda: f"waits for {names.billed}" in caplog.text)
+        assert not starting.done()
+        ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=2))
+        starting.result(120)
+        worker = KafkaOutputLog(kafka.bootstrap, CODEC.read_position)
+        with closing(worker):
+            worker.send(names.billed, 1, billed(7, 0, 1, "late", 1))
+            worker.wait()
+        records: list[TailRecord] = []
+
+        def has_come() -> bool:
+            records.extend(source.poll(0.2))
+            return bool(records)
+
+        _wait_until(has_come)
+    ((topic, message),) = records
+    assert (topic, message.partition, CODEC.read_position(message.value)) == (names.billed, 1, (7, 0))
+
+
+def test_a_tail_names_the_topics_that_never_come(kafka: SharedKafka) -> None:
+    names = TopicNames(kafka.fresh_prefix())
+    source = KafkaTailSource(kafka.bootstrap, (names.billed, names.holds), 2, patience=0.5)
+    with pytest.raises(LogUnavailable, match=rf"{names.billed}, {names.holds}: .* for 0.5 s .* topic_prefix"):
+        source.start()
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = clock.monotonic() + 120
+    while not is_so():
+        assert clock.monotonic() < deadline
+        clock.sleep(0.05)
 
 
 @pytest.mark.crash

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 OBJECTS = 200_000
 """New objects between two collections. A group makes about as many; they live until it is done, without cycles, so that
@@ -11,6 +13,20 @@ looking through them every 700 objects (the default) finds nothing and takes a f
 
 def settle() -> None:
     """Call it when all is imported and made: what is there now is left out of every later collection."""
-    gc.set_threshold(OBJECTS, 50, 100)
+    gc.set_threshold(*_RARELY)
     gc.collect()
     gc.freeze()
+
+
+@contextmanager
+def rarely() -> Iterator[None]:
+    """Collects as rarely while the block runs: for a command whose process does other things before and after."""
+    before = gc.get_threshold()
+    gc.set_threshold(*_RARELY)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+_RARELY = (OBJECTS, 50, 100)
