@@ -6,6 +6,7 @@ what it decides is then inserted into the store, where one is given. For tests, 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,12 @@ class SinkSql:
 
 
 class MemoryWorker:
-    """Worker and loader in one: decides what the log holds, then inserts it. `run` is their turn."""
+    """Worker and loader in one: decides what the log holds, then inserts it. `run` is their turn, one at a time."""
 
     def __init__(self, connections: MemoryConnections, sink: Sink | None, open_state: OpenState) -> None:
         self._connections = connections
         self._sink = sink
+        self._turn = threading.Lock()
         self.is_loading = True
         """Cleared, what is decided is not loaded until a turn after it is set again."""
         names, broker, codec = connections.names, connections.broker, connections.codec
@@ -66,6 +68,12 @@ class MemoryWorker:
 
     def run(self) -> None:
         """Decides and loads everything that is in the log."""
+        with self._turn:
+            self._rate()
+            if self.is_loading:
+                self._load()
+
+    def _rate(self) -> None:
         names, broker = self._connections.names, self._connections.broker
         rated = self._connections.offsets.setdefault(names.rating_group, {})
         for partition in range(self._connections.partitions):
@@ -74,8 +82,6 @@ class MemoryWorker:
             if waiting:
                 self._loop.process(waiting)
                 rated[place] = waiting[-1].offset + 1
-        if self.is_loading:
-            self._load()
 
     def _load(self) -> None:
         names, codec = self._connections.names, self._connections.codec

@@ -4,7 +4,8 @@ Rows are made by SQL in an embedded store: a year of lines, one row in five of o
 refunds of one charged line in two hundred. Beside them are the newest rows of an account for every fifty lines: two
 balances, settings, an open grant, and holds that are over, of the large account ten thousand. Each question is asked
 several times, by one client, as the server asks it. Sums are asked as if for the first time, and again while lines are
-loaded; all of them then once more when each month is one part, as the store makes them within a day.
+loaded; all of them then once more when each month is one part, as the store makes them within a day. Then the large
+account is exported as CSV, once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from application.usage.aggregation import aggregate
 from application.usage.as_of import AsOf, Positions, Reached
 from application.usage.buckets import Granularity
 from application.usage.cursors import CursorKeys
+from application.usage.export import export
 from application.usage.history import HistoryQuery, UsageReader
 from application.usage.kept_sums import KeepingSums, KeptSums
 from application.usage.measures import Measure
@@ -35,6 +38,7 @@ from application.usage.rows import Key
 from application.usage.scope import UsageScope
 from application.usage.store import SinkUsage
 from bench.machine import cpu_seconds
+from server.api.usage_text import csv_lines
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
 from sinks.rows import LAST_TIME
@@ -146,6 +150,7 @@ def main() -> None:
             sink.execute(f"OPTIMIZE TABLE {table} FINAL")
         print(f"each month is one part now, after {time.monotonic() - began:.0f} s")
         ask_sums(reader)
+        export_all(reader)
     sink.close()
 
 
@@ -230,6 +235,31 @@ class Advancing(Positions):
         Positions.now(self, scope)  # costs what it costs
         reached = next(self.instants)
         return AsOf({0: Reached(reached, reached)})
+
+
+def export_all(reader: UsageReader) -> None:
+    """The whole account as CSV, as the server streams it: its rows and credits are those of the store."""
+    memory, began = peak_mib(), time.perf_counter()
+    whole = export(reader, HistoryQuery(UsageScope("big")))
+    rows = credits_ = size = 0
+    for block in whole.blocks():
+        rows += len(block)
+        credits_ += sum(row.fields["credits"] for row in block)
+        size += len(csv_lines(block))
+    seconds = time.perf_counter() - began
+    sums = "SELECT count() AS number, sum(credits) AS credits FROM billed_rows FINAL WHERE account_id = 'big'"
+    stored = reader.store.rows(sums, {})[0]
+    if (rows, credits_) != (int(stored["number"]), int(stored["credits"])):
+        raise AssertionError(f"{rows} rows and {credits_} credits were exported; the store has {stored}")
+    print(
+        f"CSV: {rows:,} rows, {size / 1e6:,.0f} MB, {credits_:,} credits as in the store: {seconds:.0f} s, "
+        f"{rows / seconds:,.0f} rows/s; memory grew by {peak_mib() - memory:.0f} MiB"
+    )
+
+
+def peak_mib() -> float:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
 
 
 def page_behind(reader: UsageReader, query: HistoryQuery, at: int) -> None:

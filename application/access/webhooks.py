@@ -69,6 +69,7 @@ def change_webhook(access: Access, author: Author, webhook_id: str, order: Webho
         lambda webhook: replace(
             webhook, url=order.url, events=list(dict.fromkeys(order.events)), description=order.description,
             disabled_at=None, disabled_reason=None,
+            enabled_at=webhook.enabled_at if webhook.disabled_at is None else access.now(),
         ),
     )  # fmt: skip
 

@@ -96,6 +96,8 @@ class UsageReader:
             rows += [shown(row, names) for row in newest(self.store, table, needed, count)]
         if query.scope.actor is not None:
             rows = [without_others(row) for row in rows]
+        if len(query.tables) == 1:
+            return rows  # in order, as they were read
         return sorted(rows, key=lambda row: order(row.key), reverse=True)[:count]
 
     def asked(self, query: HistoryQuery, begun: Cursor) -> Iterator[tuple[Table, Behind]]:

@@ -6,7 +6,6 @@ told before it was turned off counts no more once it is on again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from streams.deliveries.records import Delivery, DeliveryStatus
@@ -40,6 +39,10 @@ class WebhookHealth:
             else:
                 self._succeed(delivery.webhook_id, attempt.at)
 
+    def begin_anew(self, webhook_id: str, at: int) -> None:
+        """It was turned on again at `at` (ms): tries before that count no more. Saying it again changes nothing."""
+        self._succeed(webhook_id, at)
+
     def failing_since(self, webhook_id: str) -> int | None:
         """When the first try after the last success failed, if two messages have failed since; else None."""
         known = self._by_webhook.get(webhook_id)
@@ -54,11 +57,6 @@ class WebhookHealth:
         """Whether three days have gone by without a success."""
         since = self.failing_since(webhook_id)
         return since is not None and now - since >= OFF_AFTER_MS
-
-    def forget(self, webhook_ids: Iterable[str]) -> None:
-        """Drops what is known of webhooks that are gone."""
-        for webhook_id in webhook_ids:
-            self._by_webhook.pop(webhook_id, None)
 
     def _succeed(self, webhook_id: str, at: int) -> None:
         known = self._by_webhook.setdefault(webhook_id, _Failing())

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import h11
 
+from application.webhooks.dispatching import MOST_TRIES
 from application.webhooks.schedule import Outcome, TryResult
 from application.webhooks.targets import Address, Refused, Target, TargetRules, checked, target_of
 from streams import clock
@@ -27,7 +28,8 @@ MOST_BYTES = 64 * 1024
 _CONNECT_SECONDS = 5.0
 _DRAIN_SECONDS = 1.0
 _BLOCK = 16 * 1024
-_RESOLVERS = 64
+_RESOLVERS = 2 * MOST_TRIES
+"""A lookup that nobody answers goes on behind its try, up to half a minute: others must not stand behind it."""
 _LONGEST_REASON = 100
 _GONE, _MULTIPLE_CHOICES, _BAD_REQUEST = 410, 300, 400
 _OK = range(200, 300)
@@ -143,8 +145,8 @@ async def _posted(
     body: bytes,
 ) -> tuple[_Answer, int]:  # fmt: skip
     """The answer, and how many bytes were read. It may come before everything is sent: it is read meanwhile."""
-    for event in (request, h11.Data(data=body), h11.EndOfMessage()):
-        writer.write(connection.send(event) or b"")
+    events = (request, h11.Data(data=body), h11.EndOfMessage())
+    writer.write(b"".join(connection.send(event) or b"" for event in events))
     taken = asyncio.create_task(writer.drain())
     try:
         return await _head(reader, connection)

@@ -201,7 +201,7 @@ class DeliveryWork:
         for offset, record in self._parts.topic.read(partition, first, end):
             state.apply(offset, record)
             if isinstance(record, Delivery):
-                self._health.apply(record)
+                self._note_health(record)
                 if record.finished_at is not None and record.finished_at < now - KEPT_MS:
                     old[record.record_key] = None
                 else:
@@ -298,8 +298,14 @@ class DeliveryWork:
         for place in places:
             del self._moved[place]
 
-    def _show(self, partition: int, delivery: Delivery) -> None:
+    def _note_health(self, delivery: Delivery) -> None:
+        webhook = self._parts.find(delivery.webhook_id)
+        if webhook is not None and webhook.enabled_at is not None:
+            self._health.begin_anew(webhook.webhook_id, webhook.enabled_at)
         self._health.apply(delivery)
+
+    def _show(self, partition: int, delivery: Delivery) -> None:
+        self._note_health(delivery)
         if delivery.status is DeliveryStatus.PENDING:
             self._tries.offer(partition, delivery)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from application.access.members import member_names
@@ -17,6 +17,7 @@ from application.prices.follower import BookFollower
 from application.prices.publishing import PublishedBook
 from application.prices.rate_limit_counters import RedisCounters
 from application.usage.as_of import Positions
+from application.usage.choices import KnownChoices
 from application.usage.cursors import CursorKeys
 from application.usage.history import UsageReader
 from application.usage.store import UsageStore
@@ -39,6 +40,8 @@ class Reads:
 
     `status`: the whole pipeline at one look, None where it cannot be had.
 
+    `choices`: what accounts can filter by.
+
     `counters`: what accounts have used of rate limits, None where nobody counts it for all processes.
 
     `primary_credit_type`: what /account/info counts; None: the only one that there is.
@@ -52,6 +55,7 @@ class Reads:
     public_prices: bool = False
     status: Callable[[], dict[str, Any]] | None = None
     counters: RedisCounters | None = None
+    choices: KnownChoices = field(default_factory=KnownChoices)
 
 
 @contextmanager

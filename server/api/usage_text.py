@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -27,7 +28,7 @@ ROW_COLUMNS = (
 def row_json(row: UsageRow) -> dict[str, Any]:
     """A row with its times as RFC 3339."""
     fields = row.fields
-    return fields | {name: None if fields[name] is None else format_instant(fields[name]) for name in TIMES}
+    return fields | {name: _instant(fields[name]) for name in TIMES}
 
 
 def ndjson_lines(rows: Iterable[UsageRow]) -> bytes:
@@ -42,8 +43,25 @@ def ndjson_end(count: int) -> bytes:
 
 def csv_lines(rows: Iterable[UsageRow]) -> bytes:
     """A line a row, in the order of ROW_COLUMNS."""
-    shown = map(row_json, rows)
-    return b"".join(csv_line(fields[name] for name in ROW_COLUMNS) for fields in shown)
+    return "".join([_csv_row(row.fields) for row in rows]).encode()
+
+
+def _csv_row(fields: dict[str, Any]) -> str:
+    """As `csv_line` makes it; the texts that need nothing but quotes are quoted here, since an export has millions."""
+    cells = []
+    for name in ROW_COLUMNS:
+        value = fields[name]
+        if value is None:
+            cells.append("")
+        elif value.__class__ is int and name not in TIMES:
+            cells.append(str(value))
+        elif name in TIMES:
+            cells.append(f'"{_instant(value)}"')
+        elif value.__class__ is str and '"' not in value and value[:1] not in _BEGINS_FORMULAS:
+            cells.append(f'"{value}"')
+        else:
+            cells.append(_cell(value))
+    return ",".join(cells) + "\r\n"
 
 
 def csv_line(values: Iterable[object]) -> bytes:
@@ -57,8 +75,9 @@ def _cell(value: object) -> str:
     if isinstance(value, int):
         return str(value)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    harmless = f"'{text}" if text.startswith(_BEGINS_FORMULAS) else text
-    return '"' + harmless.replace('"', '""') + '"'
+    if text.startswith(_BEGINS_FORMULAS):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if '"' in text else f'"{text}"'
 
 
 def aggregation_json(answer: Aggregation) -> dict[str, Any]:
@@ -108,5 +127,6 @@ def _csv_values(value: Value) -> list[object]:
     return [value.ratio, value.denominator] if isinstance(value, Rate) else [value]
 
 
+@lru_cache(maxsize=1_024)
 def _instant(ms: int | None) -> str | None:
     return None if ms is None else format_instant(ms)

@@ -100,6 +100,7 @@ class Webhook(_Record):
     created_from: str = ""
     disabled_at: int | None = None
     disabled_reason: str | None = None
+    enabled_at: int | None = None
     removed_at: int | None = None
     removed_by: str | None = None
     removed_from: str | None = None

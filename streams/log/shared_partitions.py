@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams import clock
 from streams.log.client import client_config, logger
 from streams.log.input_log import as_message
 from streams.log.protocols import LogError
@@ -26,6 +27,7 @@ _AT_ONCE = 500
 _FETCH_BYTES = 32 << 20
 _QUEUE_KIB = 16 << 10
 _MOST_POLL_MS = 900_000
+_MEMORY_POLL_SECONDS = 0.02
 
 
 class FollowedRecord(NamedTuple):
@@ -161,13 +163,15 @@ class MemorySharedPartitions:
         self._partitions = tuple(partitions)
         self._next = dict(self._owner.take(self._partitions))
 
-    def poll(self, seconds: float) -> list[FollowedRecord]:  # noqa: ARG002 -- the protocol's; nothing takes time here
+    def poll(self, seconds: float) -> list[FollowedRecord]:
         records = []
         for (topic, partition), start in list(self._next.items()):
             for message in self._broker.records(topic, partition):
                 if message.offset >= start:
                     records.append(FollowedRecord(topic, message))
                     self._next[topic, partition] = message.offset + 1
+        if not records:
+            clock.sleep(min(seconds, _MEMORY_POLL_SECONDS))
         return records
 
     def commit(self, offsets: Mapping[Place, int]) -> None:

@@ -180,6 +180,7 @@ ACCESS: dict[str, dict[str, Any]] = {
         **CREATED,
         "disabled_at": None,
         "disabled_reason": None,
+        "enabled_at": None,
         "removed_at": None,
         "removed_by": None,
         "removed_from": None,

@@ -84,9 +84,9 @@ GOLDEN = {
         39322e302e322e3100000002
     """,
     "Webhook": """
-        c301 6d9a31f413d0158d
+        c301 d9781f7987918bdb
         0877685f31020c616363742d373068747470733a2f2f6578616d706c652e636f6d2f686f6f6b041a62616c616e63652e6265
-        6c6f7716726566756e642e6d6164650000020080a0d5edee660e6b65795f6f7073123139322e302e322e31000000000002
+        6c6f7716726566756e642e6d6164650000020080a0d5edee660e6b65795f6f7073123139322e302e322e3100000000000002
     """,
     "LinkUse": """
         c301 6245c5cada5558fc
@@ -130,6 +130,11 @@ FIRST_VERSIONS = {
         c301 cd38ee99d664d656
         06e0c50800020206722d310c616363742d370a6576742d31000002020000000000000080a0d5edee6600
     """,
+    "Webhook": """
+        c301 6d9a31f413d0158d
+        0877685f31020c616363742d373068747470733a2f2f6578616d706c652e636f6d2f686f6f6b041a62616c616e63652e6265
+        6c6f7716726566756e642e6d6164650000020080a0d5edee660e6b65795f6f7073123139322e302e322e31000000000002
+    """,
 }
 
 
@@ -150,6 +155,7 @@ def test_messages_of_the_first_versions_are_read_with_defaults_for_what_they_lac
     answers: dict[str, Any] = {"repeated": [], "set_aside": [], "applied": []}
     assert read_first("BilledBatch") == {**HEAD, "events": [LINE | {"hold_id": None}], **answers}
     assert read_first("RefundBatch") == {**HEAD, "refunds": [REFUND | {"occurred_at": None}]}
+    assert read_first("Webhook") == EXAMPLES["Webhook"] | {"enabled_at": None}
 
 
 def read_first(name: str) -> dict[str, Any]:

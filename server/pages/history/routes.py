@@ -10,14 +10,15 @@ from starlette.responses import Response
 
 from application.access.identity import Action
 from application.access.members import member_names
-from application.usage.choices import UsageChoices, usage_choices
+from application.usage.choices import UsageChoices
 from application.usage.counting import MOST, count_up_to
 from application.usage.export import export
-from application.usage.history import HistoryQuery
+from application.usage.history import HistoryQuery, UsageReader
 from application.usage.history import Page as RowsPage
 from application.usage.newest import DAY, Table, days_of
 from application.usage.query import Filters
-from application.usage.scope import scope_of
+from application.usage.scope import UsageScope, scope_of
+from application.usage.store import TooMuch
 from server.api.contract import CSV
 from server.api.problems import Problem, ProblemType
 from server.api.reads import reads_of
@@ -37,16 +38,23 @@ from streams import clock
 
 @dataclass(frozen=True, slots=True)
 class HistoryView:
-    """What the page shows. `count`: rows of the choice, MOST + 1 where there are more."""
+    """What the page shows. `count`: rows of the choice, MOST + 1 where there are more.
+
+    What would take too long is left out, and the rows are there all the same: then `count` is None, or `chart` is while
+    `is_drawn` says that there was something to draw.
+    """
 
     choices: UsageChoices
     rows: RowsPage
-    count: int
+    count: int | None
     chart: Chart | None
     units: list[str]
+    is_drawn: bool = True
 
     @property
     def count_text(self) -> str:
+        if self.count is None:
+            return "Rows"
         if self.count > MOST:
             return f"{MOST:,}+ rows"
         return f"{self.count:,} row{'' if self.count == 1 else 's'}"
@@ -108,17 +116,27 @@ async def get_row_csv(call: PageCall) -> Response:
 def _view(call: PageCall, query: HistoryQuery, choice: Choice, names: dict[str, str], now: int) -> HistoryView:
     reads = reads_of(call)
     usage = reads.usage.at_one_instant(query.scope)
-    choices = usage_choices(usage, query.scope)
+    choices = reads.choices.of(usage, query.scope)
     rows = usage.page(query, call.first("cursor") or None, names)
     units = list(choices.credit_type)
     unit = _charted_unit(call, choice, units, reads.primary_credit_type)
-    chart = None
-    if unit is not None:
-        first_day, last_day = days_of(usage.store, Table.LINES, query.scope)
-        first_ms = first_day * DAY if first_day <= last_day else None
-        filters = charted(replace(choice.filters, credit_type=(unit,)), first_ms, now, call)
-        chart = None if filters is None else credits_chart(usage, query.scope, filters, unit, call.zone)
-    return HistoryView(choices, rows, count_up_to(usage, query), chart, units)
+    try:
+        chart, is_drawn = None if unit is None else _chart(call, usage, query.scope, choice, unit, now), True
+    except TooMuch:
+        chart, is_drawn = None, False
+    try:
+        count = count_up_to(usage, query)
+    except TooMuch:
+        count = None
+    return HistoryView(choices, rows, count, chart, units, is_drawn)
+
+
+def _chart(call: PageCall, usage: UsageReader, scope: UsageScope, choice: Choice, unit: str, now: int) -> Chart | None:
+    """None where there is nothing to draw. Raises TooMuch, Failed."""
+    first_day, last_day = days_of(usage.store, Table.LINES, scope)
+    first_ms = first_day * DAY if first_day <= last_day else None
+    filters = charted(replace(choice.filters, credit_type=(unit,)), first_ms, now, call)
+    return None if filters is None else credits_chart(usage, scope, filters, unit, call.zone)
 
 
 def _charted_unit(call: PageCall, choice: Choice, units: list[str], primary: str | None) -> str | None:

@@ -6,6 +6,7 @@ import asyncio
 
 from starlette.responses import Response
 
+from application.access.access import Access
 from application.access.changes import list_changes
 from application.access.identity import Action, Role
 from application.access.keys import KeyOrder, create_key, list_keys, revoke_key
@@ -18,7 +19,7 @@ from server.pages.page_call import PageCall
 from server.pages.rendering import page
 from server.pages.routing import Page
 from server.pages.settings.changing import author_of, changed, raise_unless_of_account
-from streams.access.records import ChangeRecord
+from streams.access.records import AccessKey, ChangeRecord
 
 CHANGES = 20
 """Changes that are listed."""
@@ -30,15 +31,25 @@ _ROLES = (Role.MEMBER, Role.OWNER)
 async def get_settings(call: PageCall) -> Response:
     """Everything that an owner manages."""
     access, account = call.access, call.account or ""
+    await asyncio.to_thread(access.read_to_end)  # another server may have made the change that led here
+    changes = await asyncio.to_thread(_changes, call)
     return page(
         call, "settings.html", keys=list_keys(access, call.who, account), members=list_members(access, account),
         links=list_links(access, call.who, account), webhooks=list_webhooks(access, account), events=EVENTS,
-        changes=await asyncio.to_thread(_changes, call), now=access.now(), roles=_ROLES,
+        changes=changes, names=_names(access, account, changes), now=access.now(), roles=_ROLES,
     )  # fmt: skip
 
 
 def _changes(call: PageCall) -> list[ChangeRecord]:
     return list_changes(call.access, call.who, call.account, limit=CHANGES)
+
+
+def _names(access: Access, account_id: str, changes: list[ChangeRecord]) -> dict[str, str]:
+    """By the ids of the account's own keys and links that changes name, ended ones among them: what they are called."""
+    ids = {name for change in changes for name in (change.changed_by, change.subject)}
+    things = [thing for name in ids for thing in (access.state.key(name), access.state.link(name)) if thing is not None]
+    named = [thing for thing in things if thing.account_id == account_id and thing.name]
+    return {thing.key_id if isinstance(thing, AccessKey) else thing.link_id: thing.name for thing in named}
 
 
 async def post_key(call: PageCall) -> Response:

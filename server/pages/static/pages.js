@@ -113,11 +113,15 @@
     lastAnswer = scrolled;
   });
   document.addEventListener("htmx:afterSwap", () => drawAll(document));
+  // Asked of the document, so that buttons of a part that has refreshed ask, too.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-confirm]");
+    if (button && !confirm(button.dataset.confirm)) event.preventDefault();
+  });
 
   document.addEventListener("DOMContentLoaded", () => {
     for (const field of document.querySelectorAll("[data-time-zone]")) field.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
     for (const form of document.querySelectorAll("form[data-filters]")) form.addEventListener("change", (event) => { if (event.target.matches("select")) form.requestSubmit(); });
-    for (const button of document.querySelectorAll("[data-confirm]")) button.addEventListener("click", (event) => { if (!confirm(button.dataset.confirm)) event.preventDefault(); });
     drawAll(document);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(document));
     setInterval(refresh, REFRESH_MS);

@@ -52,7 +52,7 @@ def test_a_webhook_from_the_first_to_the_last(world: World) -> None:
             ["refund.made"],
             "billing",
         )
-        assert changed.disabled_at is None
+        assert (changed.disabled_at, changed.enabled_at) == (None, world.now)
         removed = remove_webhook(other, OWNER, made.webhook_id)
         assert (removed.removed_by, removed.removed_from, removed.revision) == ("key_owner", "192.0.2.1", 4)
         assert list_webhooks(other, "acme") == []

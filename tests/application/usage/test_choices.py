@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
+
 import pytest
 
-from application.usage.choices import usage_choices
+from application.usage.choices import KEPT_SECONDS, KnownChoices, usage_choices
 from application.usage.counting import count_up_to
+from application.usage.cursors import CursorKeys
 from application.usage.history import HistoryQuery, UsageReader
 from application.usage.query import Filters
 from application.usage.scope import UsageScope
+from application.usage.store import Row, TooMuch, UsageStore
+from sinks.parameters import Parameters
 from tests.application.usage.conftest import ACCOUNTS, UsageLog
 
 pytestmark = pytest.mark.slow
@@ -21,6 +27,59 @@ def test_choices_are_those_of_the_scope(filled: UsageReader, log: UsageLog) -> N
         assert rows
         for name in ("feature", "action", "endpoint", "decision", "credit_type", "actor"):
             assert getattr(choices, name) == tuple(sorted({row[name] for row in rows if row[name] is not None}))
+
+
+class LimitedStore:
+    """Refuses statements over more than a few days. `asked`: how many statements looked at values."""
+
+    def __init__(self, store: UsageStore, most_days: int) -> None:
+        self._store = store
+        self._most_days = most_days
+        self.asked = 0
+
+    def rows(self, sql: str, parameters: Parameters) -> list[Row]:
+        if "groupUniqArrayIf" in sql:
+            self.asked += 1
+            days = [
+                date.fromisoformat(value) for value in parameters.values() if re.fullmatch(r"\d{4}-..-..", f"{value}")
+            ]
+            if len(days) < 2 or (days[1] - days[0]).days >= self._most_days:
+                raise TooMuch("the answer takes too much")
+        return self._store.rows(sql, parameters)
+
+
+def test_choices_of_a_history_too_long_for_one_statement_are_the_same(filled: UsageReader) -> None:
+    scope = UsageScope("acme")
+    limited = LimitedStore(filled.store, 2)
+    assert usage_choices(replaced(filled, limited), scope) == usage_choices(filled, scope)
+    assert limited.asked > 3
+    with pytest.raises(TooMuch):
+        usage_choices(replaced(filled, LimitedStore(filled.store, 0)), scope)
+
+
+def test_choices_are_kept_for_a_minute_and_not_for_too_many(filled: UsageReader) -> None:
+    now, counted = 0.0, LimitedStore(filled.store, 100_000)
+    reader, known = replaced(filled, counted), KnownChoices(lambda: now, most=2)
+    first = known.of(reader, UsageScope("acme"))
+    asked = counted.asked
+    now = KEPT_SECONDS - 1
+    assert known.of(reader, UsageScope("acme")) == first
+    assert known.of(reader, UsageScope("acme", "ann")) != first
+    assert counted.asked == 2 * asked
+    now = KEPT_SECONDS
+    assert known.of(reader, UsageScope("acme")) == first
+    assert counted.asked == 3 * asked
+    known.of(reader, UsageScope("zenith"))
+    known.of(reader, UsageScope("acme"))
+    assert counted.asked == 4 * asked
+    known.of(reader, UsageScope("o'brien"))
+    known.of(reader, UsageScope("zenith"))
+    known.of(reader, UsageScope("acme"))
+    assert counted.asked == 6 * asked
+
+
+def replaced(reader: UsageReader, store: UsageStore) -> UsageReader:
+    return UsageReader(store, reader.positions, CursorKeys([b"k"]))
 
 
 def test_rows_are_counted_up_to_a_bound(filled: UsageReader, log: UsageLog) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,11 +72,20 @@ def sends(*blocks: bytes, then_forever: bytes = b"", hold: bool = False) -> Repl
     return reply
 
 
+def reserved_port() -> socket.socket:
+    """A port of 127.0.0.1 that takes no connections, and that nobody else can have meanwhile."""
+    place = socket.socket()
+    place.bind(("127.0.0.1", 0))
+    return place
+
+
 @asynccontextmanager
-async def receiving(reply: Reply, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """A receiver at a free port of 127.0.0.1."""
+async def receiving(
+    reply: Reply, tls: ssl.SSLContext | None = None, place: socket.socket | None = None
+) -> AsyncIterator[Receiver]:
+    """A receiver at a free port of 127.0.0.1, or at a reserved one."""
     receiver = Receiver(reply)
-    server = await asyncio.start_server(receiver, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(receiver, sock=place or reserved_port(), ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

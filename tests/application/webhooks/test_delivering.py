@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,15 +14,18 @@ from application.access.webhooks import WebhookOrder, create_webhook, rotate_sec
 from application.errors import ErrorCode, Failed
 from application.usage.store import UsageStore
 from application.webhooks.delivering import Deliverer, DelivererParts
+from application.webhooks.schedule import TRIES
 from application.webhooks.sending import HttpSender
 from application.webhooks.targets import TargetRules
 from schemas.catalog import BATCHES
+from streams import clock
 from streams.access.records import Webhook
 from streams.deliveries.records import Delivery, DeliveryStatus
 from streams.log.seals import SEAL_HEADER
 from streams.metrics import Metrics
 from tests.application.access.world import OWNER, World
-from tests.application.webhooks.receivers import Receiver, answers, receiving
+from tests.application.webhooks.examples import HOUR
+from tests.application.webhooks.receivers import Receiver, answers, receiving, reserved_port
 from tests.schemas.records import EXAMPLES
 
 
@@ -59,38 +63,61 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+class Clock:
+    """The clock of a deliverer: `ahead` (ms) of the real one."""
+
+    ahead = 0
+
+    def now(self) -> int:
+        return clock.now_ms() + self.ahead
+
+
+@asynccontextmanager
+async def delivering(time: Clock, metrics: Metrics) -> AsyncIterator[tuple[World, Access]]:
+    """A deliverer over a world of its own, for the time of the block."""
+    world = World()
+    store: UsageStore = NoStore()
+    with world.server() as access:
+        access.view.follow(0.05)
+        stop, ready = asyncio.Event(), asyncio.Event()
+        sender = HttpSender(TargetRules(allow_http_to_this_machine=True), now=time.now)
+        parts = DelivererParts(world.pipeline, access, sender, store, metrics, now=time.now)
+        loop = asyncio.get_running_loop()
+        running = asyncio.create_task(Deliverer(parts).run(stop, lambda: loop.call_soon_threadsafe(ready.set)))
+        await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when="FIRST_COMPLETED")
+        try:
+            yield world, access
+        finally:
+            stop.set()
+            await running
+
+
 def delivered(reply: Any, check: Callable[[World, Access, Receiver, Metrics], Awaitable[None]]) -> None:
     """Run `check` while a deliverer runs that sends to a receiver with this reply."""
 
     async def run() -> None:
-        world, metrics = World(), Metrics()
-        store: UsageStore = NoStore()
-        with world.server() as access:
-            async with receiving(reply) as receiver:
-                access.view.follow(0.05)
-                stop, ready = asyncio.Event(), asyncio.Event()
-                sender = HttpSender(TargetRules(allow_http_to_this_machine=True))
-                parts = DelivererParts(world.pipeline, access, sender, store, metrics)
-                loop = asyncio.get_running_loop()
-                running = asyncio.create_task(Deliverer(parts).run(stop, lambda: loop.call_soon_threadsafe(ready.set)))
-                await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when="FIRST_COMPLETED")
-                await check(world, access, receiver, metrics)
-                stop.set()
-                await running
+        metrics = Metrics()
+        async with receiving(reply) as receiver, delivering(Clock(), metrics) as (world, access):
+            await check(world, access, receiver, metrics)
 
     asyncio.run(run())
 
 
-def a_webhook(access: Access, receiver: Receiver) -> Webhook:
-    url = f"http://127.0.0.1:{receiver.port}/hook"
+def a_webhook(access: Access, port: int) -> Webhook:
+    url = f"http://127.0.0.1:{port}/hook"
     return create_webhook(access, OWNER, WebhookOrder("acme", url, ["balance.below", "balance.empty"]))
+
+
+def of(webhook: Webhook, world: World) -> list[Delivery]:
+    """The newest records of its messages."""
+    return [record for record in newest(world).values() if record.webhook_id == webhook.webhook_id]
 
 
 def test_what_happens_is_received_signed_and_secrets_rotate_without_a_lost_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def check(world: World, access: Access, receiver: Receiver, metrics: Metrics) -> None:
-        webhook = a_webhook(access, receiver)
+        webhook = a_webhook(access, receiver.port)
         (secret,) = signing_secrets(access, webhook)
         put_output(world, 0)
         await until(lambda: len(receiver.requests) == 1)
@@ -114,7 +141,7 @@ def test_what_happens_is_received_signed_and_secrets_rotate_without_a_lost_messa
 
 def test_410_turns_a_webhook_off_and_its_owner_sees_why() -> None:
     async def check(world: World, access: Access, receiver: Receiver, _metrics: Metrics) -> None:
-        webhook = a_webhook(access, receiver)
+        webhook = a_webhook(access, receiver.port)
         put_output(world, 0)
         await until(lambda: (access.state.webhook(webhook.webhook_id) or webhook).disabled_at is not None)
         known = access.state.webhook(webhook.webhook_id)
@@ -138,5 +165,69 @@ def test_a_failure_in_the_thread_ends_the_deliverer() -> None:
             connections.broker.append(names.alerts, 0, b"junk", headers={SEAL_HEADER: seal})  # type: ignore[attr-defined]
             with pytest.raises(Exception, match=r"alerts\[0\]@"):
                 await deliverer.run(asyncio.Event())
+
+    asyncio.run(run())
+
+
+def test_a_receiver_that_is_down_gets_everything_once_it_is_up_with_the_same_ids() -> None:
+    async def run() -> None:
+        time, place = Clock(), reserved_port()
+        async with delivering(time, Metrics()) as (world, access):
+            webhook = a_webhook(access, place.getsockname()[1])
+            for offset in range(5):
+                put_output(world, offset)
+            await until(lambda: [record.tries >= 1 for record in of(webhook, world)] == [True] * 5)
+            first = newest(world)
+            assert {record.attempts[0].error for record in first.values()} == {"no connection: Connection refused"}
+            time.ahead = HOUR
+            await until(lambda: all(record.tries >= 2 for record in of(webhook, world)))
+            async with receiving(answers(200), place=place) as receiver:
+                time.ahead = 4 * HOUR
+                await until(lambda: {record.status for record in of(webhook, world)} == {DeliveryStatus.DELIVERED})
+                assert sorted(request.headers["webhook-id"] for request in receiver.requests) == sorted(first)
+
+    asyncio.run(run())
+
+
+def test_a_hanging_receiver_delays_no_other_and_a_poisonous_message_turns_nothing_off() -> None:
+    """The first receiver answers nothing; the second refuses one message for ever and takes all others."""
+
+    async def run() -> None:
+        time, released = Clock(), asyncio.Event()
+
+        async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+            await released.wait()
+
+        async def refuse_poison(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            is_poison = json.loads(second.requests[-1].body)["data"]["balance"] == -666
+            await answers(500 if is_poison else 200)(reader, writer)
+
+        async with (
+            receiving(hang) as first,
+            receiving(refuse_poison) as second,
+            delivering(time, Metrics()) as (world, access),
+        ):
+            hanging, taking = a_webhook(access, first.port), a_webhook(access, second.port)
+
+            def taken() -> int:
+                return sum(record.status is DeliveryStatus.DELIVERED for record in of(taking, world))
+
+            for offset in range(40):
+                put_output(world, offset, balance=-666 if offset == 7 else offset)
+            await until(lambda: taken() == 39)
+            assert {record.status for record in of(hanging, world)} == {DeliveryStatus.PENDING}
+            await until(lambda: bool(first.requests))
+            released.set()
+            (poison,) = (record for record in of(taking, world) if record.status is DeliveryStatus.PENDING)
+            for tries in range(2, TRIES + 1):
+                time.ahead += 27 * HOUR
+                await until(lambda tries=tries: newest(world)[poison.delivery_id].tries >= tries)
+            assert newest(world)[poison.delivery_id].status is DeliveryStatus.FAILED
+            await until(lambda: (access.state.webhook(hanging.webhook_id) or hanging).disabled_at is not None)
+            known = access.state.webhook(taking.webhook_id)
+            assert known is not None
+            assert known.disabled_at is None
+            put_output(world, 40)
+            await until(lambda: taken() == 40)
 
     asyncio.run(run())

@@ -57,7 +57,12 @@ def test_the_same_again_changes_nothing() -> None:
     assert after(*records).failing_since("wh_1") == after(*records, *records).failing_since("wh_1") == NOW
 
 
-def test_what_is_forgotten_is_unknown() -> None:
-    health = after(failed("msg_1", NOW), failed("msg_2", NOW))
-    health.forget(["wh_1"])
-    assert not health.is_failing("wh_1")
+def test_what_failed_before_it_was_turned_on_again_counts_no_more() -> None:
+    health = after(failed("msg_1", NOW), failed("msg_2", NOW + 5))
+    on_again = NOW + THREE_DAYS
+    for _ in range(2):
+        health.begin_anew("wh_1", on_again)
+        health.apply(failed("msg_1", NOW, on_again + 1))
+    assert not health.to_turn_off("wh_1", on_again + 9 * THREE_DAYS)
+    health.apply(failed("msg_3", on_again + 2))
+    assert health.failing_since("wh_1") == on_again + 1

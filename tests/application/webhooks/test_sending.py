@@ -1,17 +1,21 @@
 """One try against receivers that are good, slow, lying or elsewhere than they say."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from application.webhooks.dispatching import MOST_TRIES
 from application.webhooks.schedule import Outcome, TryResult
 from application.webhooks.sending import MOST_BYTES, HttpSender, Resolve
 from application.webhooks.targets import TargetRules
 from tests.application.webhooks.examples import NOW
-from tests.application.webhooks.receivers import Reply, answers, certificate, receiving, sends
+from tests.application.webhooks.receivers import Reply, answers, certificate, receiving, reserved_port, sends
 
 HERE = TargetRules(allow_http_to_this_machine=True)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -167,6 +171,33 @@ def test_a_name_with_one_private_address_among_its_own_is_not_reached() -> None:
     assert result.attempt.error == "not allowed: the host is in a private or reserved network"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "0.0.0.0", "::1", "::ffff:127.0.0.1", "::127.0.0.1", "::", "64:ff9b::7f00:1", "2002:7f00:1::",
+        "fe80::1%1", "169.254.169.254", "::ffff:169.254.169.254",
+    ],
+)  # fmt: skip
+def test_a_name_that_stands_for_this_machine_or_an_inner_network_gets_no_connection(address: str) -> None:
+    """Whatever a name server says: where the receiver listens no connection arrives."""
+    connected: list[bool] = []
+
+    async def note(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(True)
+        writer.close()
+
+    async def run() -> None:
+        place = reserved_port()
+        server = await asyncio.start_server(note, sock=place)
+        url = f"https://inner.example.com:{place.getsockname()[1]}/"
+        result = await tried(url, TargetRules(), resolve=addresses("8.8.8.8", address))
+        assert result.attempt.error == "not allowed: the host is in a private or reserved network"
+        server.close()
+        assert connected == []
+
+    asyncio.run(run())
+
+
 def test_the_address_that_was_checked_is_the_one_that_is_connected_to(tmp_path: Path) -> None:
     """Rebinding: the name is looked up once. Host and SNI are still the name, and the certificate is checked for it."""
     server, client = certificate(tmp_path, "hooks.example.com")
@@ -193,6 +224,37 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(tmp_path: 
             )
             assert untrusted.outcome is Outcome.FAILED
             assert len(receiver.requests) == 1
+
+    asyncio.run(run())
+
+
+def test_names_that_no_server_answers_for_delay_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many lookups hang as there are tries at once, and those of as many before them, which were given up."""
+    answered, lookup = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str, *arguments: Any, **options: Any) -> Any:
+        if host.startswith("stuck"):
+            answered.wait()
+        return lookup("localhost" if host.startswith("stuck") else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+
+    async def run() -> None:
+        sender = HttpSender(HERE)
+        async with receiving(answers(200)) as receiver:
+            stuck = [
+                asyncio.create_task(sender.send(f"https://stuck-{number}.example/", {}, b""))
+                for number in range(2 * MOST_TRIES - 1)
+            ]
+            await asyncio.sleep(0)
+            try:
+                result = await sender.send(f"http://127.0.0.1:{receiver.port}/", {}, b"")
+                assert result.outcome is Outcome.DELIVERED
+            finally:
+                answered.set()
+                for task in stuck:
+                    task.cancel()
+                sender.close()
 
     asyncio.run(run())
 

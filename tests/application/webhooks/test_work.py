@@ -11,7 +11,7 @@ from application.webhooks import work
 from application.webhooks.announcements import Announcements
 from application.webhooks.events import EventSequence, EventType
 from application.webhooks.messages import message_id
-from application.webhooks.schedule import dropped, sent_again
+from application.webhooks.schedule import TRIES, dropped, sent_again
 from streams.deliveries.records import Delivery, DeliveryPosition, DeliveryStatus
 from streams.deliveries.topic import Written
 from streams.log.memory import MemoryInputLog
@@ -212,6 +212,28 @@ def test_three_days_without_a_success_turn_it_off_also_through_restarts() -> Non
         assert cluster.now < NOW + 5 * DAY
     assert NOW + 3 * DAY < cluster.now < NOW + 4 * DAY
     assert cluster.turned_off[0] == ("wh_1", "no try has succeeded for three days; the last one: 500 no")
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_one_that_is_on_again_is_not_turned_off_for_what_failed_before(is_restarted: bool) -> None:
+    """Nothing waited when it went off, so that nothing was dropped: both messages had failed for good."""
+    cluster = Cluster()
+    cluster.react = lambda _delivery: refused(cluster.now)
+    process = cluster.process()
+    cluster.output(items=[{}, {}])
+    while DeliveryStatus.PENDING in statuses(cluster).values() or not cluster.received:
+        process.step()
+        cluster.now += HOUR
+    cluster.turned_off.clear()
+    cluster.webhooks["wh_1"] = a_webhook(enabled_at=cluster.now)
+    if is_restarted:
+        process.share.close()
+        process = cluster.process()
+    cluster.now += HOUR
+    cluster.output(items=[{}, {}])
+    process.step()
+    assert len(cluster.received) == 2 * TRIES + 2
+    assert cluster.turned_off == []
 
 
 def test_what_another_process_writes_is_done_and_what_it_finished_is_not() -> None:

@@ -6,27 +6,42 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
+from standardwebhooks.webhooks import Webhook as Verifier
 
 from application.access.authenticator import KeyAuthenticator
 from application.access.errors import KeyRevoked
 from application.access.identity import Role
+from application.access.keys import KeyOrder, create_key
+from application.access.links import LinkOrder, create_link
 from application.access.members import put_member, remove_member
-from application.access.webhooks import disable_webhook, list_webhooks
+from application.access.webhooks import (
+    EVENTS,
+    WebhookOrder,
+    create_webhook,
+    disable_webhook,
+    list_webhooks,
+    remove_webhook,
+)
 from application.commands.grants import GrantOrder, grant_credits
+from application.usage.store import TooMuch
 from cli.demo.example_account import ACCOUNT
 from server.api.usage_text import ROW_COLUMNS
 from streams import clock
+from streams.access.records import Webhook
 from streams.deliveries.records import Delivery, DeliveryAttempt, DeliveryStatus
 from streams.deliveries.topic import Written
-from streams.log.partitioner import partition_of
 from tests.application.contract import wait_until
+from tests.application.webhooks.receivers import Receiver, answers, sends
+from tests.server.keys import OWNER_OF_ACME
+from tests.server.pages.delivering import HOST, delivering
 from tests.server.pages.driving import PATIENCE_MS, PHONE, SCREENSHOTS, Person, person
 from tests.server.pages.world import ODD, ODD_IDS, OPERATOR, PagesWorld
 from tests.server.world import memory_worker, not_loading
@@ -35,6 +50,8 @@ from tests.sizes import times_size
 pytestmark = [pytest.mark.slow, pytest.mark.chromium, pytest.mark.timeout(900)]
 
 HISTORY = f"/accounts/{ACCOUNT}/history"
+ODD_PATH = "/accounts/~PGI-bydkZDwvYj4"
+"""Of the account whose id holds markup: base64url."""
 
 
 def sql(pages: PagesWorld, statement: str) -> list[dict[str, Any]]:
@@ -53,6 +70,7 @@ class TestSignIn:
         with person(pages, chromium) as somebody:
             for _ in range(2):  # a scanner that opens it uses nothing up
                 assert somebody.page.request.get(link).status == 200
+            somebody.page.set_viewport_size({"width": 800, "height": 420})
             somebody.page.goto(link)
             somebody.picture("sign-in")
             assert somebody.axe() == []
@@ -96,6 +114,12 @@ class TestSignIn:
         answer = pages.server.ask("GET", "/sign-in/forged.forged")
         assert answer.status == 401
         assert b"there is no such link" in answer.body.lower()
+        over = create_link(pages.access, OPERATOR, LinkOrder(Role.OWNER, ACCOUNT, None, "late", 1))
+        wait_until(lambda: pages.access.now() > over.link.expires_at, "a millisecond has not passed")
+        for method in ("GET", "POST"):
+            answer = pages.server.ask(method, f"/sign-in/{over.token}", headers={"origin": "http://localhost"})
+            assert answer.status == 401
+            assert b"time is over" in answer.body
         assert pages.server.ask("GET", HISTORY).status == 401
         assert pages.server.ask("GET", "/").status == 401
 
@@ -115,10 +139,9 @@ def cookie_of(somebody: Person) -> str:
 class TestWhoSeesWhat:
     def test_another_account_is_not_there(self, owner: Person, pages: PagesWorld) -> None:
         headers = {"cookie": cookie_of(owner)}
-        other = "~PGI-bydkZDwvYj4"  # the odd account's id, in base64url
         for path in ("", "/history", "/history.csv", "/events/x", "/row.csv?event_id=x"):
-            for account in ("zenith", other):
-                assert pages.server.ask("GET", f"/accounts/{account}{path}", headers=headers).status == 404
+            for account in ("/accounts/zenith", ODD_PATH):
+                assert pages.server.ask("GET", f"{account}{path}", headers=headers).status == 404
 
     def test_a_member_with_an_actor_sees_only_their_own(self, pages: PagesWorld, chromium: Browser) -> None:
         others = {row["event_id"] for row in sql(pages, "SELECT event_id FROM billed_rows WHERE actor != 'anna'")}
@@ -137,6 +160,23 @@ class TestWhoSeesWhat:
             assert set(re.findall(r"ev-\d\d-\d{3}", theirs)) & others == set()
             event = min(others)
             assert anna.page.request.get(f"{pages.base}/accounts/{ACCOUNT}/events/{event}").status == 404
+
+
+class TestOverview:
+    @pytest.mark.parametrize(("head", "column"), [("Requests", 0), ("Free repeats", 3), ("Credits", 4)])
+    def test_endpoints_are_sorted_by_any_column(self, owner: Person, head: str, column: int) -> None:
+        page = owner.page
+        owner.open(f"/accounts/{ACCOUNT}?sort=endpoint")
+        table = page.get_by_role("region", name="By endpoint")
+        names = table.locator("tbody th").all_inner_texts()
+        assert names == sorted(names)
+        table.get_by_role("link", name=head).click()
+        expect(table.locator("th[aria-sort=descending]")).to_contain_text(head)
+        figures = [
+            number(row.locator("td").nth(column).inner_text()) for row in table.locator("tbody tr").all()
+        ]  # fmt: skip
+        assert figures == sorted(figures, reverse=True)
+        assert len(figures) > 5
 
 
 class TestHistory:
@@ -232,7 +272,9 @@ class TestHistory:
     def test_the_menu_of_a_row(self, owner: Person, pages: PagesWorld) -> None:
         page = owner.page
         owner.open(f"{HISTORY}?period=all&endpoint=%2Fv1%2Fcompany")
-        page.get_by_role("button", name="Menu of row 1", exact=True).click()
+        dots = page.get_by_role("button", name="Menu of row 1", exact=True)
+        dots.evaluate("button => button.scrollIntoView({block: 'center'})")
+        dots.click()
         owner.picture("history-menu")
         menu = page.locator(".menu:popover-open")
         urls = {link.inner_text(): link.get_attribute("href") or "" for link in menu.get_by_role("link").all()}
@@ -281,6 +323,19 @@ class TestHistory:
         expect(table).to_be_visible()
         sums = [int(text.replace(",", "")) for text in table.locator("tbody td:last-child").all_inner_texts()]
         assert sum(sums) == int(page.locator(".figure").first.inner_text().replace(",", ""))
+
+    def test_what_takes_too_long_is_left_out_and_the_rows_are_there(
+        self, owner: Person, pages: PagesWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def too_much(*_arguments: object) -> None:
+            raise TooMuch("the answer takes too much")
+
+        monkeypatch.setattr("server.pages.history.routes.credits_chart", too_much)
+        monkeypatch.setattr("server.pages.history.routes.count_up_to", too_much)
+        owner.open(HISTORY)
+        expect(owner.page.get_by_text("There is too much to draw at once")).to_be_visible()
+        expect(owner.page.get_by_role("heading", name="Rows", exact=True)).to_be_visible()
+        assert owner.page.locator("table.rows tbody tr").count() == 100
 
     def test_wrong_choices_are_named(self, owner: Person, pages: PagesWorld) -> None:
         for query, word in (("period=forever", "period"), ("from=yesterday", "from"), ("cursor=x", "cursor"),
@@ -340,25 +395,34 @@ class TestSettings:
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("region", name="Members").locator("tr", has_text="Eve").get_by_role("button").click()
         expect(page.get_by_role("region", name="Members")).not_to_contain_text("Eve Stone")
-        owner.open(SETTINGS)
-        owner.picture("settings", whole=True)
 
-    def test_webhooks(self, owner: Person, pages: PagesWorld) -> None:
+    def test_webhooks(self, owner: Person, pages: PagesWorld, tmp_path: Path) -> None:
         page = owner.page
+        refuses = sends(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")
+        with delivering(pages, tmp_path, refuses) as receiver:
+            url = f"https://{HOST}:{receiver.port}/credits"
+            owner.open(SETTINGS)
+            page.locator("summary", has_text="Add a webhook").click()
+            page.get_by_label("Address").fill(url)
+            page.get_by_label("Description").fill("the billing team's")
+            page.get_by_label("balance.below").check()
+            page.get_by_role("button", name="Add", exact=True).click()
+            expect(page.get_by_role("heading", level=1)).to_have_text(url)
+            page.locator("summary", has_text="Show").click()
+            assert page.locator("code").inner_text().startswith("whsec_")
+            page.once("dialog", lambda dialog: dialog.accept())
+            page.get_by_role("button", name="Rotate").click()
+            secrets = page.locator("#secrets ~ details code")
+            expect(secrets).to_have_count(2)
+            self.look_at_messages(owner, receiver, secrets.all_text_contents())
         owner.open(SETTINGS)
-        page.locator("summary", has_text="Add a webhook").click()
-        page.get_by_label("Address").fill("https://hooks.example.com/credits")
-        page.get_by_label("balance.below").check()
-        page.get_by_role("button", name="Add", exact=True).click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("https://hooks.example.com/credits")
-        page.locator("summary", has_text="Show").click()
-        assert page.locator("code").inner_text().startswith("whsec_")
-        page.once("dialog", lambda dialog: dialog.accept())
-        page.get_by_role("button", name="Rotate").click()
-        expect(page.locator("#secrets ~ details code")).to_have_count(2)
-        (webhook,) = list_webhooks(pages.access, ACCOUNT)
-        self.look_at_messages(page, pages, webhook.webhook_id)
+        expect(page.get_by_role("region", name="Webhooks")).to_contain_text("the billing team's")
+        expect(page.get_by_role("region", name="Who changed what").locator("tbody tr").first).to_contain_text(
+            "Dana Price"
+        )
         assert owner.axe() == []
+        owner.picture("settings", whole=True)
+        (webhook,) = list_webhooks(pages.access, ACCOUNT)
         disable_webhook(pages.access, OPERATOR, webhook.webhook_id, "410 Gone")
         owner.open(f"/accounts/{ACCOUNT}")
         expect(page.get_by_role("status")).to_contain_text("410 Gone")
@@ -370,26 +434,34 @@ class TestSettings:
         expect(page.locator("#webhooks")).to_be_visible()
         assert list_webhooks(pages.access, ACCOUNT) == []
 
-    def look_at_messages(self, page: Page, pages: PagesWorld, webhook_id: str) -> None:
-        """A test is sent and refused, which the list shows, and sent again."""
+    def look_at_messages(self, owner: Person, receiver: Receiver, secrets: Sequence[str]) -> None:
+        """A test is sent and refused, which the list shows by itself, and sent again and taken."""
+        page, asked = owner.page, list[str]()
         messages = page.get_by_role("region", name="What was sent")
         expect(messages).to_contain_text("No messages")
         messages.get_by_role("button", name="Send a test").click()
         expect(messages.locator("tbody tr")).to_contain_text(["webhook.test"])
-        pipeline = pages.server.parts.pipeline
-        partition = partition_of(webhook_id, pipeline.partitions)
-        ((_, made),) = pipeline.delivery_topic.read(partition, 0, pipeline.delivery_topic.bounds(partition)[1])
-        assert isinstance(made, Delivery)
-        attempt = DeliveryAttempt(pages.now, 12, 410, "<i>410 Gone</i>")
-        refused = replace(made, status=DeliveryStatus.FAILED, next_at=None, attempts=(attempt,), tries=1, revision=2)
-        pipeline.delivery_topic.write([Written(partition, refused)])
+        expect(messages).to_contain_text(", the last: 503 Service Unavailable")
         messages.get_by_role("link", name="failed").click()
-        expect(messages.locator("summary").first).to_have_text("1, the last: <i>410 Gone</i>")
-        page.once("dialog", lambda dialog: dialog.accept())
+        expect(messages).to_contain_text("No messages")
+        messages.get_by_role("link", name="pending").click()
+        receiver.reply = answers(204)
+        page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+        page.evaluate("document.getElementById('live').dataset.before = 'yes'; htmx.trigger('#live', 'refresh')")
+        expect(page.locator("#live[data-before]")).to_have_count(0)
         messages.get_by_role("button", name="Send again").click()
         expect(page.locator(".notice")).to_contain_text("is sent again")
-        expect(messages.locator("tbody tr")).to_contain_text(["pending"])
-        expect(messages.locator("summary").first).to_have_text("1, the last: <i>410 Gone</i>")
+        assert asked == ["Send this message once more?"]
+        expect(messages.locator("tbody tr")).to_contain_text(["delivered"])
+        messages.locator("summary").first.click()
+        expect(messages.locator("ol li").last).to_contain_text("taken (status 204")
+        assert owner.axe() == []
+        owner.picture("webhook", whole=True)
+        for request in receiver.requests:
+            for secret in secrets:
+                message = Verifier(secret).verify(request.body, request.headers)
+                assert message["type"] == "webhook.test"
+        assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
 
     def test_what_is_wrong_is_named_and_changes_nothing(self, owner: Person, pages: PagesWorld) -> None:
         kind = {"content-type": "application/x-www-form-urlencoded", "origin": "http://localhost"}
@@ -407,6 +479,26 @@ class TestSettings:
             assert f"<strong>{word}</strong>".encode() in answer.body
         for path in ("/operator", "/operator/status", "/operator/dead-letters", f"/accounts/{ACCOUNT}/support"):
             assert pages.server.ask("GET", path, headers=headers).status == 403
+
+    def test_webhooks_of_others_are_not_there(self, owner: Person, pages: PagesWorld) -> None:
+        """Another account's, and one of an operator for every account: not to be seen, and not to be changed."""
+        headers = {
+            "content-type": "application/x-www-form-urlencoded", "origin": "http://localhost",
+            "cookie": cookie_of(owner),
+        }  # fmt: skip
+        owner.open(SETTINGS)
+        fields = {"url": "https://example.com/mine", "events": "refund.made"}
+        body = urlencode({"csrf": owner.page.locator("input[name=csrf]").first.input_value(), **fields}).encode()
+        for account in (ODD, None):
+            foreign = create_webhook(
+                pages.access, OPERATOR, WebhookOrder(account, "https://example.com/", ["refund.made"])
+            )
+            base = f"/accounts/{ACCOUNT}/webhooks/{foreign.webhook_id}"
+            assert pages.server.ask("GET", base, headers=headers).status == 404
+            for path in ("", "/rotate", "/test", "/deliveries/msg_1", "/remove"):
+                assert pages.server.ask("POST", base + path, body, headers=headers).status == 404
+            assert list_webhooks(pages.access, account) == [foreign]
+            remove_webhook(pages.access, OPERATOR, foreign.webhook_id)
 
 
 class TestSupport:
@@ -444,12 +536,12 @@ class TestSupport:
     def test_shows_what_was_decided_before_it_is_loaded(self, support: Person, pages: PagesWorld) -> None:
         pipeline, headers = pages.server.pipeline, {"cookie": cookie_of(support)}
         with not_loading(memory_worker(pipeline)):
-            order = GrantOrder(ACCOUNT, "fax", 7_531, clock.now_ms(), grant_id="fax-1")
+            order = GrantOrder(ODD, "fax", 7_531, clock.now_ms(), grant_id="fax-1")
             grant_credits(pipeline, order, seconds=60)
             for path, shown in (("", b"7,531"), ("/support", b'value="fax"')):
                 wait_until(
                     lambda path=path, shown=shown: shown in pages.server.ask(
-                        "GET", f"/accounts/{ACCOUNT}{path}", headers=headers
+                        "GET", f"{ODD_PATH}{path}", headers=headers
                     ).body,
                     f"the page {path!r} does not show what was decided",
                 )  # fmt: skip
@@ -510,17 +602,27 @@ class TestEverywhere:
         f"/accounts/{ACCOUNT}/events/ev-70-010", SETTINGS,
     )  # fmt: skip
     """Of the history a few rows: axe looks at each, and a hundred are as one."""
+    SUPPORT_PATHS = ("/operator", f"/accounts/{ACCOUNT}/support", "/operator/dead-letters", "/operator/status")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def webhook(cls, pages: PagesWorld) -> str:
+        """The page of a webhook to which every kind of message was sent."""
+        order = WebhookOrder(ACCOUNT, f"https://{HOST}/credits", EVENTS, "the billing team's")
+        webhook = create_webhook(pages.access, OPERATOR, order)
+        put_messages(pages, webhook, ["503 Service Unavailable", "no connection: Connection refused", ""])
+        return f"/accounts/{ACCOUNT}/webhooks/{webhook.webhook_id}"
 
     @pytest.mark.parametrize(("width", "scheme"), LOOKS)
     def test_axe_finds_nothing_and_nothing_is_too_wide(
-        self, pages: PagesWorld, chromium: Browser, scheme: Any, width: str
+        self, pages: PagesWorld, chromium: Browser, webhook: str, scheme: Any, width: str
     ) -> None:
         viewport = PHONE if width == "phone" else None
+        if width == "phone":  # on a desktop those who use these pages look at them
+            with person(pages, chromium, pages.link(Role.OPERATOR, None), viewport, color_scheme=scheme) as support:
+                self.look_at(support, *self.SUPPORT_PATHS)
         with person(pages, chromium, pages.link(), viewport, color_scheme=scheme) as somebody:
-            for path in self.PATHS:
-                assert somebody.open(path) == 200
-                assert somebody.axe() == []
-                assert not somebody.is_too_wide(), path
+            self.look_at(somebody, *self.PATHS, *([webhook] if width == "phone" else []))
             look = f"{'-phone' if width == 'phone' else ''}{'-dark' if scheme == 'dark' else ''}"
             if SCREENSHOTS:
                 somebody.open(self.PATHS[0])
@@ -528,6 +630,12 @@ class TestEverywhere:
             somebody.open(HISTORY)
             assert not somebody.is_too_wide()
             somebody.picture(f"history{look}")
+
+    def look_at(self, somebody: Person, *paths: str) -> None:
+        for path in paths:
+            assert somebody.open(path) == 200
+            assert somebody.axe() == [], path
+            assert not somebody.is_too_wide(), path
 
     def test_without_scripts(self, pages: PagesWorld, chromium: Browser) -> None:
         with person(pages, chromium, pages.link(), java_script_enabled=False) as somebody:
@@ -579,7 +687,7 @@ class TestOddTexts:
         with person(pages, chromium, pages.link(Role.OWNER, ODD)) as somebody:
             page = somebody.page
             every = "&".join(f"show={name}" for name in SHOWN)
-            base = f"{pages.base}/accounts/~PGI-bydkZDwvYj4"
+            base = f"{pages.base}{ODD_PATH}"
             assert page.goto(f"{base}/history?refunds=true&{every}").status == 200  # type: ignore[union-attr]
             assert page.locator("script:not([src])").count() == 0
             assert page.locator("table.rows b, table.rows img").count() == 0
@@ -600,3 +708,87 @@ class TestOddTexts:
             rows = list(csv.DictReader(io.StringIO(page.request.get(f"{base}/history.csv").text())))
             harmless = {f"'{text}" if text.startswith("=") else text for text in ODD_IDS}
             assert {row["event_id"] for row in rows} == harmless
+
+    def test_they_are_shown_as_texts_in_settings_and_webhooks(self, pages: PagesWorld, chromium: Browser) -> None:
+        """Names of members, keys, links and webhooks may hold no control characters; messages and answers may."""
+        names = [text for text in ODD_IDS if all(unicodedata.category(letter) != "Cc" for letter in text)]
+        for text in names:
+            put_member(pages.access, OPERATOR, ODD, text, text, text)
+            create_key(pages.access, OPERATOR, KeyOrder(Role.MEMBER, ODD, text, text))
+            url = f'https://example.com/?q=<script>alert(1)</script>"><img/src=x>&{"x" * 1_024}'
+            webhook = create_webhook(pages.access, OPERATOR, WebhookOrder(ODD, url, EVENTS, text))
+        put_messages(pages, webhook, ODD_IDS)
+        with person(pages, chromium, pages.link(Role.OWNER, ODD)) as somebody:
+            page = somebody.page
+            for path in (f"{ODD_PATH}/settings", f"{ODD_PATH}/webhooks/{webhook.webhook_id}"):
+                assert somebody.open(path) == 200
+                assert page.locator("script:not([src])").count() == 0
+                assert page.locator("main b, main img").count() == 0
+                text = page.locator("main").text_content() or ""
+                assert not {"\u202e", "\u2066", "\u200f"} & set(text)
+                for shown in ("\\u202egnirts", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'):
+                    assert shown in text
+                assert somebody.axe() == []
+                assert not somebody.is_too_wide()
+
+
+def put_messages(pages: PagesWorld, webhook: Webhook, errors: Sequence[str]) -> None:
+    """A message for each, whose last try ended with it, and which holds it; empty: it was taken."""
+    records = []
+    for number, error in enumerate(errors):
+        ended = {"status": DeliveryStatus.FAILED if error else DeliveryStatus.DELIVERED, "reason": error}
+        records.append(
+            Delivery(
+                delivery_id=f"msg_{webhook.webhook_id}_{number}", webhook_id=webhook.webhook_id, tries=1,
+                account_id=webhook.account_id, event=EVENTS[number % len(EVENTS)], created_at=pages.now + number,
+                payload=json.dumps({"data": {"account_id": webhook.account_id, "reason": error}}, ensure_ascii=False),
+                attempts=(DeliveryAttempt(pages.now + number, 12, None, error),), finished_at=pages.now, **ended,
+            )
+        )  # fmt: skip
+    pages.server.pipeline.delivery_topic.write([Written(0, record) for record in records])
+
+
+def number(shown: str) -> int:
+    """The first figure of a text: `8,111 of 17,000 granted`."""
+    return int(shown.split(maxsplit=1)[0].replace(",", "").replace("\u2212", "-"))
+
+
+class TestNumbers:
+    """What a page says is what the API and SQL say."""
+
+    def test_balances(self, owner: Person, pages: PagesWorld) -> None:
+        owner.open(f"/accounts/{ACCOUNT}")
+        standing = pages.server.ask("GET", f"/v1/accounts/{ACCOUNT}", key=OWNER_OF_ACME).json["credits"]
+        view = f"SELECT credit_type, balance, held, available FROM balances WHERE account_id = '{ACCOUNT}'"
+        stored = {row["credit_type"]: row for row in sql(pages, view)}
+        for name, figures in standing.items():
+            card = owner.page.locator(f".figures .card[aria-label='{name}']")
+            terms, values = card.locator("dt").all_inner_texts(), card.locator("dd").all_inner_texts()
+            shown = {term: number(text) for term, text in zip(terms, values, strict=True) if term != "Next grant ends"}
+            assert number(card.locator(".big").inner_text()) == figures["available"] == int(stored[name]["available"])
+            assert shown["Balance"] == figures["balance"] == int(stored[name]["balance"])
+            assert shown.get("Held for work in hand", 0) == figures["held"] == int(stored[name]["held"])
+            assert shown["Used this period"] == figures["used"]
+            assert shown.get("Given back this period", 0) == figures["refunded"]
+        assert {"credits", "phone"} <= set(standing)
+
+    def test_usage(self, owner: Person, pages: PagesWorld) -> None:
+        days = "SELECT toString(max(day) - 1) AS before, toString(max(day)) AS last FROM billed_events"
+        ((day, next_day),) = (row.values() for row in sql(pages, days))
+        asked = {
+            "from": f"{day}T00:00:00Z", "to": f"{next_day}T00:00:00Z", "group_by": ["feature"],
+            "measures": ["credits"], "filters": {"credit_type": ["credits"]},
+        }  # fmt: skip
+        answer = pages.server.post(f"/v1/accounts/{ACCOUNT}/usage/query", asked, key=OWNER_OF_ACME).json
+        by_feature = {cell["group"]["feature"]: cell["credits"] for cell in answer["cells"] if cell["credits"]}
+        stored = sql(
+            pages,
+            f"SELECT feature, sum(credits) AS credits FROM billed_events WHERE account_id = '{ACCOUNT}' "
+            f"AND day = '{day}' AND credit_type = 'credits' GROUP BY feature HAVING credits > 0",
+        )
+        owner.open(f"{HISTORY}?from={day}&to={day}&tz=UTC&credit_type=credits")
+        legend = owner.page.locator(".legend li")
+        shown = {entry.locator(".name").inner_text(): number(entry.locator("b").inner_text()) for entry in legend.all()}
+        assert shown == by_feature == {row["feature"]: int(row["credits"]) for row in stored}
+        assert shown
+        owner.open(f"{HISTORY}?tz=Europe%2FBerlin")
