@@ -173,7 +173,10 @@ def _options() -> argparse.Namespace:
     add("--beside", type=float, nargs="*", default=[20_000.0], metavar="RATE", help="with --decisions: bulk events/s")
     add("--loader", type=int, default=0, metavar="EVENTS", help="only the loader's CPU, without Kafka")
     add("--json", action="store_true", help="the figures on stdout as JSON")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if 0 < options.latency <= latency.WARM_SECONDS:
+        parser.error(f"--latency: the first {latency.WARM_SECONDS:g} s warm up; ask for more, or for 0")
+    return options
 
 
 if __name__ == "__main__":

@@ -50,7 +50,13 @@ Schema = dict[str, Any]
 
 def fingerprint_of(schema: Schema) -> int:
     """CRC-64-AVRO of the schema's parsing canonical form, as the number that the specification gives."""
-    little_endian: str = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    return _crc_of(to_parsing_canonical_form(schema))
+
+
+@cache
+def _crc_of(canonical: str) -> int:
+    """Counted in Python, byte by byte: once is enough for the schema of a process."""
+    little_endian: str = fingerprint(canonical, "CRC-64-AVRO")
     return int.from_bytes(bytes.fromhex(little_endian), "little")
 
 

@@ -93,7 +93,7 @@ class Codec:
     def __init__(self, registry: Registry | None = None, also_read: Iterable[Schema] = ()) -> None:
         self._registry = registry
         self._headers: dict[str, bytes] = {}
-        self._by_header = dict(_released_readers())
+        self._by_header: dict[bytes, _Known] = {}
         for schema in also_read:
             self._by_header[wire.single_object_header(fingerprint_of(schema))] = _known(schema)
 
@@ -296,11 +296,14 @@ class Codec:
         return header
 
     def _find(self, data: bytes) -> tuple[_Known, int]:
-        """How to read a message whose first ten bytes are not those of a known schema, and where its body begins."""
+        """How to read a message whose first ten bytes were not met before, and where its body begins."""
         start = wire.frame_length(data)
-        if start == wire.SINGLE_OBJECT_LENGTH:
-            raise Undecodable(UNKNOWN_FINGERPRINT)
         header = data[:start]
+        if start == wire.SINGLE_OBJECT_LENGTH:
+            if header not in _released_schemas():
+                raise Undecodable(UNKNOWN_FINGERPRINT)
+            released_one = self._by_header[header] = _released_reader(header)
+            return released_one, start
         known = self._by_header.get(header)
         if known is None:
             known = self._by_header[header] = self._ask(int.from_bytes(header[1:], "big"))
@@ -358,9 +361,15 @@ def _commands_of(known: _Known, slices: Iterable[tuple[list[Record], list[bytes]
 
 
 @cache
-def _released_readers() -> dict[bytes, _Known]:
+def _released_schemas() -> dict[bytes, Schema]:
+    """By framing. A reader is made when the first message with it comes: a process meets few of them."""
     schemas = [*released(), *(current(name) for name in NAMES)]
-    return {wire.single_object_header(fingerprint_of(schema)): _known(schema) for schema in schemas}
+    return {wire.single_object_header(fingerprint_of(schema)): schema for schema in schemas}
+
+
+@cache
+def _released_reader(header: bytes) -> _Known:
+    return _known(_released_schemas()[header])
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ class EmbeddedSink:
         dropped = list(self._incoming.values())
         self._incoming.clear()
         for incoming in dropped:
-            self._writer.query(f"DROP TEMPORARY TABLE IF EXISTS {incoming}")
+            with suppress(ChdbError, RuntimeError):  # what failed before is what is to be said; a name is taken over
+                self._writer.query(f"DROP TEMPORARY TABLE IF EXISTS {incoming}")
 
     def execute(self, ddl: str) -> None:
         with self._turn:

@@ -9,6 +9,7 @@ read once from left to right. `$client` stands for the client's address where th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from application.input.access_log import is_user, unescaped
@@ -39,7 +40,7 @@ _DIRECTIVES = {
 }  # fmt: skip
 _HEADERS = {"x-forwarded-for": "forwarded", "referer": "referer", "user-agent": "agent", "host": "site"}
 _CLIENTS = ("client", "remote", "forwarded")
-_TIMES = {"time_local": server_time, "time_iso8601": instant, "msec": epoch_seconds}
+_TIMES: dict[str, Callable[[str], int]] = {"time_local": server_time, "time_iso8601": instant, "msec": epoch_seconds}
 
 
 class LogFormatError(ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams import clock
 from streams.log.client import client_config, logger
@@ -19,12 +19,14 @@ _TIMEOUT = 15.0
 _FURTHEST_BACK = 2_000
 """Records of a partition that a start reads at most: it must not grow with what the last minute holds."""
 _PATIENCE = 30.0
-"""Seconds that a start waits for topics that the broker does not know yet, or that have no leader."""
+"""Seconds that a start waits for topics that the broker does not know yet, and for a broker that comes back."""
 _PAUSE = 0.2
 _NOT_YET = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 (their names)
+        # What a broker that comes back answers before it answers for topics.
+        KafkaError._TRANSPORT, KafkaError._TIMED_OUT,  # noqa: SLF001
     }
 )  # fmt: skip
 
@@ -113,23 +115,28 @@ class KafkaTailSource:
             clock.sleep(_PAUSE)
 
     def _since(self, consumer: Consumer, since: int) -> list[TopicPartition]:
-        asked = [TopicPartition(topic, partition, since) for topic, partition in self._places]
-        by_time = consumer.offsets_for_times(asked, timeout=_TIMEOUT)
-        return [self._begin(consumer, place) for place in by_time]
+        by_time = self._offsets(consumer, since)
+        first, end = self._offsets(consumer, OFFSET_BEGINNING), self._offsets(consumer, OFFSET_END)
+        return [
+            TopicPartition(topic, partition, max(low, wanted if wanted >= 0 else high, high - _FURTHEST_BACK))
+            for (topic, partition), wanted, low, high in zip(self._places, by_time, first, end, strict=True)
+        ]
 
-    def _begin(self, consumer: Consumer, by_time: TopicPartition) -> TopicPartition:
-        if by_time.error is not None:
-            raise KafkaException(by_time.error)
-        topic, partition = by_time.topic, by_time.partition
-        low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT)
-        wanted = end if by_time.offset < 0 else by_time.offset
-        return TopicPartition(topic, partition, max(low, wanted, end - _FURTHEST_BACK))
+    def _offsets(self, consumer: Consumer, at: int) -> list[int]:
+        """The offset of each place at a time (ms, or what stands for beginning and end): one question for all."""
+        asked = [TopicPartition(topic, partition, at) for topic, partition in self._places]
+        offsets = {}
+        for place in consumer.offsets_for_times(asked, timeout=_TIMEOUT):
+            if place.error is not None:
+                raise KafkaException(place.error)
+            offsets[place.topic, place.partition] = place.offset
+        return [offsets[place] for place in self._places]
 
     def _not_known(self, consumer: Consumer, cause: KafkaError) -> str:
         topics = ", ".join(self._missing(consumer))
         return (
-            f"{topics}: {cause.str()}, for {self._patience:g} s at {self._bootstrap}; see that the topics are "
-            "there and have leaders, and that topic_prefix is right"
+            f"{topics}: {cause.str()}, for {self._patience:g} s at {self._bootstrap}; see that Kafka runs, that the "
+            "topics are there and have leaders, and that topic_prefix is right"
         )
 
     def _missing(self, consumer: Consumer) -> Sequence[str]:

@@ -170,3 +170,18 @@ def test_an_insert_that_the_disk_does_not_take_is_reported(folder: Path) -> None
     [(rows,)] = sink.query("SELECT count() FROM billed_events").rows
     assert rows == sum(len(record["events"]) for name, record in batches if name == "BilledBatch") > 0
     sink.close()
+
+
+def test_nothing_of_an_insert_that_failed_comes_with_the_next_one(folder: Path) -> None:
+    sink = EmbeddedSink(folder)
+    sink.execute("CREATE TABLE small (n Int64, CONSTRAINT is_small CHECK n < 10) ENGINE = MergeTree ORDER BY tuple()")
+    sink.insert("small", {"n": [1, 2]})
+    with pytest.raises(SinkRejected, match="is_small"):
+        sink.insert("small", {"n": [3, 30]})
+    sink.insert("small", {"n": [4]})
+    assert sink.query("SELECT n FROM small ORDER BY n").rows == [(1,), (2,), (4,)]
+    sink.execute("ALTER TABLE small DROP CONSTRAINT is_small")
+    sink.execute("ALTER TABLE small MODIFY COLUMN n String")
+    sink.insert("small", {"n": ["5"]})
+    assert sink.query("SELECT max(n) FROM small").rows == [("5",)]
+    sink.close()

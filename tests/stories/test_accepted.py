@@ -29,6 +29,7 @@ from local.start import Broker
 from streams import clock
 from streams.log.event_sender import value_digest
 from tests.command import BOOK
+from tests.harness import PATIENCE
 from tests.stories.accepting_clients import Accepted, Clients, asked
 from tests.stories.cluster import Cluster
 
@@ -91,6 +92,10 @@ def test_nothing_accepted_is_lost(own_kafka: Broker, served: Served) -> None:
     clients.start()
     killed = Counter(_kill(served, own_kafka, random.Random(SEED + number)) for number in range(KILLS))
     accepted = clients.finish()
+    until = time.monotonic() + PATIENCE
+    while not _supervise(served):
+        assert time.monotonic() < until, served.log_of("worker")
+        time.sleep(0.1)
     served.wait_until_rated()
     served.wait_until_loaded()
     _check_receipts(served, accepted)
@@ -135,6 +140,7 @@ def _kill(served: Served, broker: Broker, rng: random.Random) -> str:
     """kill -9 of one of them at some moment; it is back a moment later."""
     name = rng.choice(["server", "worker", "broker"])
     time.sleep(0.5 + 2 * rng.random())
+    _supervise(served)
     pause = 1.5 * rng.random()
     if name == "broker":
         broker.kill()
@@ -148,6 +154,18 @@ def _kill(served: Served, broker: Broker, rng: random.Random) -> str:
     else:
         served.start("worker")
     return name
+
+
+def _supervise(served: Served) -> bool:
+    """A worker that the broker left while it started has ended, and says so: it is started again, as in production.
+
+    Whether it has its partitions.
+    """
+    if served.processes["worker"].poll() is not None:
+        assert "KafkaConnectionError" in served.log_of("worker"), served.log_of("worker")
+        del served.processes["worker"]
+        served.start("worker")
+    return served._ready_file("worker").exists()
 
 
 def _check_receipts(served: Served, accepted: Accepted) -> None:
