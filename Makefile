@@ -59,16 +59,15 @@ PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 test: venv ## Run the tests, the quick ones first (ARGS="-k name" picks some, ARGS="-n 0" one after another)
 	@cat >&2 <<-END
 		This runs every test: those that need no service first, then those on a real Kafka broker and a real ClickHouse
-		server, some of which are killed on purpose. It takes 20 to 25 minutes on two cores; make test-quick takes one or two.
+		server, some of which are killed on purpose. It takes 20 to 25 minutes on two cores; make test-quick takes one.
 		What the tests need and this machine does not have is fetched first, without root:
 	END
 	$(BIN)/python -m local --fetch
 	$(PYTEST) $(ARGS)
 
 .PHONY: test-quick
-test-quick: $(INSTALLED) ## Run the pure tests and the contracts over memory: one or two minutes, for everyday work (ARGS as above)
-	@export CREDITMETER_TEST_HYPOTHESIS=$${CREDITMETER_TEST_HYPOTHESIS:-quick}
-	$(PYTEST) -n 2 -m "not kafka and not clickhouse_server and not crash and not slow" $(ARGS)
+test-quick: $(INSTALLED) ## Run the pure tests and the contracts over memory: about a minute, for everyday work (ARGS as above)
+	@$(BIN)/python -m tests.quick $(ARGS)
 
 .PHONY: lint
 lint: lint-style lint-types lint-layers lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml

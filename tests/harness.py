@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from streams.log.pipeline_seals import PipelineSeals
 from streams.log.seal_ledger import SealKeys
 from streams.log.seals import SealedLog
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
+from tests.forked_command import ForkedCommand
+from tests.stores import with_schema
 
 PATIENCE = 240.0
 """Seconds that anything may take on a machine with much else to do; no test waits as long where all is well."""
@@ -38,7 +41,7 @@ class Pipeline:
         self.folder = folder
         self.partitions = partitions
         self.codec = Codec()
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | ForkedCommand] = {}
         topics = ensure_topics(bootstrap, self.names, TopicSettings(partitions=partitions))
         self.seal_keys = SealKeys(topics[self.names.requests])
         self.sender = KafkaOutputLog(bootstrap, self.codec.read_position)
@@ -61,20 +64,30 @@ class Pipeline:
             f'bootstrap_servers = "{self.bootstrap}"\ntopic_prefix = "{self.names.prefix}"\nsession_timeout = 2\n'
             f'partitions = {self.partitions}\ndata_dir = "{home}/data"\nquery_port = {_free_port()}\n'
         )
-        limit = [] if file_kib is None else ["bash", "-c", f'ulimit -f {file_kib}; exec "$@"', "limited"]
-        self._launch(name, [*limit, sys.executable, "-m", "cli.main"], config)
+        limit = ["bash", "-c", f'ulimit -f {file_kib}; exec "$@"', "limited", sys.executable, "-m", "cli.main"]
+        self._launch(name, None if file_kib is None else limit, config)
 
     def start_load(self, *options: str) -> None:
         """The loader once more, with options of its command."""
-        self._launch("loader", [sys.executable, "-m", "cli.main"], self.folder / "one" / "loader.toml", *options)
+        self._launch("loader", None, self.folder / "one" / "loader.toml", *options)
 
-    def _launch(self, name: str, program: list[str], config: Path, *options: str) -> None:
-        """Starts it as ``program`` with the arguments of its command; a name that begins with "loader" is a loader."""
+    def _launch(self, name: str, program: list[str] | None, config: Path, *options: str) -> None:
+        """Starts it with the arguments of its command; a name that begins with "loader" is a loader.
+
+        ``program``: how `creditmeter` is called where its start is not to be a plain one.
+        """
         command = "load" if name.startswith("loader") else "worker"
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
         arguments = [command, "--config", str(config), "--ready-file", str(ready), *options]
-        with (self.folder / f"{name}.log").open("ab") as log:
+        path = self.folder / f"{name}.log"
+        if command == "load":
+            with contextlib.suppress(OSError):  # where a test keeps the loader from its store, it says so itself
+                with_schema(config.parent / "data" / "clickhouse")
+        if program is None:
+            self.processes[name] = ForkedCommand(arguments, path)
+            return
+        with path.open("ab") as log:
             self.processes[name] = subprocess.Popen([*program, *arguments], stdout=log, stderr=log)
 
     def kill(self, name: str) -> None:

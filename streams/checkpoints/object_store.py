@@ -1,5 +1,6 @@
 """A folder or an object store by its URL, as far as checkpoints need one. The only module that knows fsspec.
 
+It is imported where a URL is looked at: every command opens a pipeline, and few of them have a checkpoint to do with.
 Nothing here renames: object stores cannot. What must be there whole or not at all is sealed by its last file.
 """
 
@@ -9,10 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import fsspec
-from fsspec.core import split_protocol
-from fsspec.registry import known_implementations
 
 from sinks.printable import without_secrets
 from streams.checkpoints.sealed import CheckpointError
@@ -41,6 +38,9 @@ class ObjectStore:
 
     def __init__(self, url: str) -> None:
         """Raises DriverMissing. Nothing is asked of the store yet."""
+        import fsspec
+        from fsspec.core import split_protocol
+
         self.url = url.rstrip("/") if split_protocol(url)[1].strip("/") else url
         protocol = split_protocol(url)[0] or "file"
         shown = without_secrets(url)
@@ -133,6 +133,9 @@ class ObjectStore:
 
 def problem_of(url: str) -> str | None:
     """What is wrong with a URL by its form alone, or None; whether the driver is there is seen when it is used."""
+    from fsspec.core import split_protocol
+    from fsspec.registry import known_implementations
+
     protocol, path = split_protocol(url)
     if protocol is not None and protocol not in known_implementations:
         return f"{protocol}:// is no store that fsspec knows; a folder, or s3://bucket/path, gs://…, abfs://… is meant"
@@ -144,6 +147,8 @@ def problem_of(url: str) -> str | None:
 
 
 def _advice(protocol: str) -> str:
+    from fsspec.registry import known_implementations
+
     module = str(known_implementations.get(protocol, {}).get("class", "")).partition(".")[0]
     package = {"fsspec": "", "": ""}.get(module, module)
     return f"Install it beside creditmeter: pip install {package}" if package else "Install what it names"

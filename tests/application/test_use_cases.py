@@ -17,12 +17,12 @@ from application.prices.publishing import publish_book
 from application.usage.store import SinkUsage, configured_usage
 from local.shared import SharedKafka
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from sinks.sink import Limits
 from streams import clock
 from tests.application.contract import BOOK, UseCaseContract, World
 from tests.application.recorded import RecordedNotices
 from tests.harness import Pipeline as RunningPipeline
+from tests.stores import with_schema
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 2
@@ -50,8 +50,7 @@ class TestInMemory(UseCaseContract):
     @classmethod
     def world(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         folder = tmp_path_factory.mktemp("memory")
-        sink = EmbeddedSink(folder / "clickhouse")
-        migrate(sink)
+        sink = EmbeddedSink(with_schema(folder / "clickhouse"))
         notices = RecordedNotices()
         pipeline = in_memory_pipeline(folder / "data", partitions=PARTITIONS, sink=sink, notices=notices)
         publish_book(pipeline, BOOK, clock.now_ms())

@@ -17,13 +17,13 @@ from application.prices.publishing import publish_book
 from application.usage.store import SinkUsage
 from server.api.reads import opened_reads
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from sinks.sink import CUSTOMER_LIMITS
 from streams import clock
 from streams.state.rocks import RocksState
 from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity
 from tests.server.world import ServerWorld, opened_world
+from tests.stores import with_schema
 
 SECONDS = 60.0
 
@@ -54,8 +54,7 @@ def served(folder: Path, book: str) -> Iterator[RealServer]:
 
     Its worker's states are in RocksDB, as a real worker's are, so that estimates find them.
     """
-    sink = EmbeddedSink(folder / "clickhouse")
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(folder / "clickhouse"))
     states: dict[int, RocksState] = {}
     rocks = RocksFolder(folder / "data" / "state", RocksLimits(1 << 20, 1 << 20))
 

@@ -3,9 +3,12 @@
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests import quick
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,3 +70,26 @@ def test_the_ci_script_can_be_read_by_bash() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     assert subprocess.run(["bash", "-n", str(script)], capture_output=True).returncode == 0
+
+
+def test_quick_tests_are_those_of_every_folder() -> None:
+    """Each folder in one half: with one forgotten, its tests would never be among them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    assert sorted(f"tests/{name}" for half in quick.HALVES for name in half) == sorted(settings["testpaths"])
+
+
+def test_a_failure_of_either_half_of_the_quick_tests_is_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+
+    class Ended:
+        def __init__(self, command: list[str], **_options: object) -> None:
+            assert command[-1] in {"tests/sinks", "tests/stories"}
+
+        def wait(self) -> int:
+            return ended.pop()
+
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    expected = {(0, 0): 0, (5, 0): 0, (0, 5): 0, (5, 5): 5, (1, 0): 1, (0, 1): 1, (5, 2): 2, (1, 5): 1}
+    for codes, code in expected.items():
+        ended[:] = codes
+        assert quick.main([]) == code, codes

@@ -86,6 +86,7 @@ def test_every_hot_module_has_a_source() -> None:
     assert [module for module in MODULES if not (ROOT / source_of(module)).exists()] == []
 
 
+@pytest.mark.slow
 def test_a_first_installation_can_compile_before_any_other_package_is_there(tmp_path: Path) -> None:
     sources = [source_of(module) for module in MODULES]
     command = [sys.executable, "-m", "mypy", *OPTIONS, "--no-site-packages", f"--cache-dir={tmp_path}", *sources]

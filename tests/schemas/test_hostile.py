@@ -143,10 +143,11 @@ def test_memory_grows_with_what_a_message_holds() -> None:
 
 def batch_of(blocks: list[int], event: bytes) -> bytes:
     """A RequestBatch of equal events in blocks of so many; a negative number is a block that tells its bytes."""
-    body = b""
-    for count in blocks:
-        body += write_long(count) + (write_long(-count * len(event)) if count < 0 else b"") + event * abs(count)
-    return EVENTS + body + bytes(1)
+    parts = [
+        write_long(count) + (write_long(-count * len(event)) if count < 0 else b"") + event * abs(count)
+        for count in blocks
+    ]
+    return b"".join([EVENTS, *parts, bytes(1)])
 
 
 @pytest.mark.parametrize("blocks", [[10**18], [-(2**63)], [1_100_000], [-1_100_000], [50_001]])

@@ -23,11 +23,11 @@ from server.logs import set_up_logs
 from server.opening import opened_parts
 from server.running import listening_socket, run
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams import clock
 from tests.application.usage.conftest import PATIENT
 from tests.server.contract import BOOK
 from tests.server.keys import KnownKeys
+from tests.stores import with_schema
 
 BOUNDS = Bounds(connections=300, idle_seconds=5.0, body_seconds=9.0)
 
@@ -38,8 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sink = None
         if "reads" in sys.argv:
-            sink = EmbeddedSink(Path(folder) / "clickhouse")
-            migrate(sink)
+            sink = EmbeddedSink(with_schema(Path(folder) / "clickhouse"))
         pipeline = in_memory_pipeline(Path(folder), sink=sink)
         publish_book(pipeline, BOOK, clock.now_ms())
         if "no-worker" in sys.argv:

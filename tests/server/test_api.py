@@ -15,13 +15,13 @@ from application.usage.store import SinkUsage, configured_usage
 from local.shared import SharedKafka
 from server.api.reads import opened_reads
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams import clock
 from streams.log.memory_connections import MemoryConnections
 from tests.application.usage.conftest import PATIENT
 from tests.harness import Pipeline as RunningPipeline
 from tests.server.contract import BOOK, ApiContract, ApiWorld, FollowingContract
 from tests.server.world import memory_worker, not_loading, opened_world
+from tests.stores import with_schema
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +33,7 @@ class TestInMemory(ApiContract, FollowingContract):
     @classmethod
     def world(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
         folder = tmp_path_factory.mktemp("memory")
-        sink = EmbeddedSink(folder / "clickhouse")
-        migrate(sink)
+        sink = EmbeddedSink(with_schema(folder / "clickhouse"))
         pipeline = in_memory_pipeline(folder / "data", partitions=PARTITIONS, sink=sink)
         connections = pipeline.connections
         assert isinstance(connections, MemoryConnections)

@@ -17,6 +17,7 @@ from sinks.server import ServerAddress, ServerSink
 from sinks.sink import Sink
 from tests.sinks.native_client import CurrentServerSink
 from tests.sinks.old_server import OldServerSink
+from tests.stores import with_schema
 
 TABLES = (*(shape.table for shape in SHAPES.values()), LATEST_BALANCES, CURRENT)
 
@@ -32,8 +33,7 @@ def server_sink(server: SharedClickHouse) -> ServerSink:
 @pytest.fixture(scope="module")
 def embedded_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
     """chDB, started once a module: a process can hold only one at a time."""
-    sink = EmbeddedSink(tmp_path_factory.mktemp("chdb") / "data")
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(tmp_path_factory.mktemp("chdb") / "data"))
     yield sink
     sink.close()
 
@@ -41,8 +41,7 @@ def embedded_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emb
 @pytest.fixture(scope="module")
 def isolated_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedSink]:
     """chDB in a process of its own."""
-    sink = IsolatedSink(tmp_path_factory.mktemp("isolated") / "data")
-    migrate(sink)
+    sink = IsolatedSink(with_schema(tmp_path_factory.mktemp("isolated") / "data"))
     yield sink
     sink.close()
 

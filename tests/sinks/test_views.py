@@ -13,14 +13,14 @@ from sinks.server import ServerSink
 from sinks.sink import Sink
 from sinks.views import ViewDefinition, defined_views, view_definitions
 from tests.sinks.native_client import CurrentServerSink
+from tests.stores import with_schema
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def embedded_changed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
-    sink = EmbeddedSink(tmp_path_factory.mktemp("views") / "data")
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(tmp_path_factory.mktemp("views") / "data"))
     yield sink
     sink.close()
 

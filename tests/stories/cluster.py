@@ -48,7 +48,7 @@ class Cluster(Pipeline):
         super().__init__(bootstrap, prefix, folder, partitions)
         self.book = book
 
-    def start_with(self, name: str, limit: str = "pass", within: str | None = None, **settings: str | int) -> None:
+    def start_with(self, name: str, limit: str | None = None, within: str | None = None, **settings: str | int) -> None:
         """As `start`, with further settings; ``limit`` is Python run in the process before the program takes its place.
 
         ``within`` is Python run in the program itself before it begins. ``machine`` is the folder that stands for its
@@ -66,8 +66,11 @@ class Cluster(Pipeline):
         } | {key: value for key, value in settings.items() if key != "machine"}
         config = home / f"{name}.toml"
         config.write_text("".join(f"{key} = {value!r}\n" for key, value in values.items()))
-        code = BECOME.format(limit) if within is None else WITHIN.format(within)
-        self._launch(name, [sys.executable, "-c", code], config)
+        if limit is None and within is None:
+            self._launch(name, None, config)
+        else:
+            code = BECOME.format(limit) if within is None else WITHIN.format(within)
+            self._launch(name, [sys.executable, "-c", code], config)
 
     def log_of(self, name: str, most: int = 4_000) -> str:
         """The end of what the process said, over all its runs."""

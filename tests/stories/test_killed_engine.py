@@ -11,7 +11,6 @@ import pytest
 
 from replay.audit.run import run_audit
 from sinks.isolated import IsolatedSink
-from sinks.migrate import migrate
 from streams.loading.continuity import Continuity
 from streams.loading.loader import LoadingHandler
 from streams.loading.positions import SinkPositions
@@ -19,6 +18,7 @@ from streams.log.protocols import Message
 from streams.metrics import Metrics
 from tests.replay.audit.audited import Audited, SinkRows
 from tests.replay.audit.test_audit_kept import plan
+from tests.stores import with_schema
 from tests.streams.loading.loading_simulation import MemoryTopics
 from tests.streams.simulation import NAMES, PARTITIONS, SEALS, Cluster
 
@@ -30,9 +30,8 @@ EVERY = 6
 def test_rows_and_positions_are_whole_whenever_the_engine_is_killed(tmp_path: Path) -> None:
     cluster = Cluster(7, messages=120)
     cluster.run_undisturbed()
-    sink = IsolatedSink(tmp_path / "clickhouse")
+    sink = IsolatedSink(with_schema(tmp_path / "clickhouse"))
     try:
-        migrate(sink)
         kills = load(cluster, sink)
         audited = Audited(cluster)
         scopes = audited.scopes(with_rows=True)

@@ -11,10 +11,10 @@ from application.accounts import plan
 from application.accounts.plan import FRESH_SECONDS, AccountPlans
 from application.prices.price_list import AccountPlan
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from tests.application.accounts.counting_store import CountingStore
 from tests.metering.meter import DAY, account
 from tests.sinks.outputs import Log, load
+from tests.stores import with_schema
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,7 @@ BEGIN = 1_767_225_600_000
 @pytest.fixture(scope="module")
 def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
     """One store for all: each test has an account of its own."""
-    made = EmbeddedSink(tmp_path_factory.mktemp("plans") / "clickhouse")
-    migrate(made)
+    made = EmbeddedSink(with_schema(tmp_path_factory.mktemp("plans") / "clickhouse"))
     yield made
     made.close()
 

@@ -9,12 +9,12 @@ import pytest
 
 from application.accounts.snapshot import account_snapshot
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams.clock import now_ms
 from streams.loading.positions import Loaded, SinkPositions
 from tests.application.accounts.counting_store import CountingStore
 from tests.metering.meter import DAY, HOUR, account, grant, hold, request
 from tests.sinks.outputs import Log, load
+from tests.stores import with_schema
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +23,7 @@ ME = "o'brien\\"
 
 @pytest.fixture
 def sink(tmp_path: Path) -> Iterator[EmbeddedSink]:
-    made = EmbeddedSink(tmp_path / "clickhouse")
-    migrate(made)
+    made = EmbeddedSink(with_schema(tmp_path / "clickhouse"))
     yield made
     made.close()
 

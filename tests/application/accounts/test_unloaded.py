@@ -16,7 +16,6 @@ from application.prices.price_list import AccountPlan
 from application.usage.store import SinkUsage
 from schemas.codec import Codec
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from sinks.sink import Limits
 from streams import clock
 from streams.loading.positions import Loaded, SinkPositions
@@ -31,6 +30,7 @@ from tests.metering.meter import account, request
 from tests.schemas.records import LINE
 from tests.sinks.conftest import empty
 from tests.sinks.outputs import Batch, Log, held_log, load
+from tests.stores import with_schema
 
 pytestmark = pytest.mark.slow
 
@@ -81,8 +81,7 @@ def tailed() -> Iterator[Tailed]:
 
 @pytest.fixture(scope="module")
 def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
-    made = EmbeddedSink(tmp_path_factory.mktemp("unloaded") / "clickhouse")
-    migrate(made)
+    made = EmbeddedSink(with_schema(tmp_path_factory.mktemp("unloaded") / "clickhouse"))
     yield made
     made.close()
 

@@ -22,11 +22,11 @@ from application.usage.history import UsageReader
 from application.usage.store import SinkUsage
 from metering.records import Command
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams import clock
 from tests.application.usage.conftest import PATIENT
 from tests.server.api.reading_world import BOOK
 from tests.sizes import times_size
+from tests.stores import with_schema
 
 pytestmark = pytest.mark.slow
 
@@ -36,9 +36,8 @@ COMPARED = ("status", "reject_reason", "line", "charge", "credits", "credit_type
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, UsageReader]]:
     folder = tmp_path_factory.mktemp("forecast")
-    sink, now = EmbeddedSink(folder / "clickhouse"), clock.now_ms()
+    sink, now = EmbeddedSink(with_schema(folder / "clickhouse")), clock.now_ms()
     try:
-        migrate(sink)
         pipeline = in_memory_pipeline(folder, sink=sink)
         publish_book(pipeline, BOOK, now)
         for number in range(8):

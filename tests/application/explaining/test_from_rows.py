@@ -11,11 +11,11 @@ from application.usage.history import UsageReader
 from application.usage.scope import UsageScope
 from metering.prices import parse_book
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams.log.partitioner import partition_of
 from tests.application.usage.conftest import BOOK, PARTITIONS, reader
 from tests.metering.meter import DAY, HOUR, NOON, grant, hold, refund, request
 from tests.sinks.outputs import Log, load
+from tests.stores import with_schema
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +37,7 @@ def usage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UsageReader]:
     log.message(("hold", hold("h", 50, NOON + HOUR, expires_at=NOW + DAY, **ACME)), recorded_at=NOW)
     log.message(("request", request("held", NOON + HOUR, ip="192.0.2.2", hold_id="h", **ACME)), recorded_at=NOW)
     log.message(("request", request("wrong", NOON + HOUR, ip="nowhere", **ACME)), recorded_at=NOW)
-    sink = EmbeddedSink(tmp_path_factory.mktemp("rows") / "data")
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(tmp_path_factory.mktemp("rows") / "data"))
     load(sink, log.batches)
     yield reader(sink)
     sink.close()

@@ -19,20 +19,19 @@ from application.prices.publishing import publish_book
 from application.usage.store import SinkUsage
 from metering.records import Command
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams import clock
 from streams.log.decision_tail import DecisionTail
 from streams.log.event_sender import Stored, value_digest
 from streams.log.memory_connections import MemoryConnections
 from tests.application.contract import BOOK
+from tests.stores import with_schema
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
-    sink = EmbeddedSink(tmp_path_factory.mktemp("lookup") / "clickhouse")
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(tmp_path_factory.mktemp("lookup") / "clickhouse"))
     yield sink
     sink.close()
 

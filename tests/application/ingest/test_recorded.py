@@ -13,14 +13,13 @@ from application.in_memory import in_memory_pipeline
 from application.ingest.recorded import RecordedDecisions
 from application.usage.store import Row, SinkUsage
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams import clock
+from tests.stores import with_schema
 
 
 @pytest.fixture
 def sink(tmp_path: Path) -> Iterator[EmbeddedSink]:
-    sink = EmbeddedSink(tmp_path / "clickhouse")
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(tmp_path / "clickhouse"))
     yield sink
     sink.close()
 

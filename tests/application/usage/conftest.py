@@ -15,12 +15,12 @@ from application.usage.cursors import CursorKeys
 from application.usage.history import UsageReader
 from application.usage.store import SinkUsage
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from sinks.sink import Limits, Sink
 from streams.log.partitioner import partition_of
 from streams.log.topics import TopicNames
 from tests.metering.meter import DAY, HOUR, NOON, book, charge, refund, request
 from tests.sinks.outputs import Json, Log, load
+from tests.stores import with_schema
 
 PARTITIONS = 4
 PATIENT = Limits(seconds=60)
@@ -100,8 +100,7 @@ def _event(rng: random.Random, event_id: str, account_id: str, at: int) -> Json:
 
 @pytest.fixture(scope="module")
 def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
-    sink = EmbeddedSink(tmp_path_factory.mktemp("usage") / "data")
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(tmp_path_factory.mktemp("usage") / "data"))
     yield sink
     sink.close()
 

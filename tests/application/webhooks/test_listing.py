@@ -12,9 +12,9 @@ from application.webhooks.listing import find_delivery, list_deliveries
 from application.webhooks.schedule import after_try
 from sinks.deliveries import DeliveryAt, delivery_insert
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams.deliveries.records import Delivery, DeliveryStatus
 from tests.application.webhooks.examples import DAY, NOW, a_delivery, refused, taken
+from tests.stores import with_schema
 
 FAILED = after_try(a_delivery("msg_failed", created_at=NOW + 1), refused(NOW + 2, None))
 DELIVERED = after_try(FAILED, taken(NOW + 9))
@@ -30,8 +30,7 @@ OLD = [
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UsageStore]:
     """Two records of one delivery, five of one instant, others of other webhooks; loaded out of order and twice."""
     folder: Path = tmp_path_factory.mktemp("store") / "clickhouse"
-    sink = EmbeddedSink(folder)
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(folder))
     records = [DELIVERED, FAILED, *SAME_TIME, FOREIGN, *OLD]
     for _ in range(2):
         sink.insert(*delivery_insert([DeliveryAt(3, record.revision, record.fields()) for record in records]))

@@ -16,13 +16,13 @@ from application.webhooks.listing import list_deliveries
 from application.webhooks.resending import send_again, send_test
 from application.webhooks.schedule import after_try
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams.access.records import Webhook
 from streams.deliveries.records import Delivery, DeliveryStatus
 from streams.deliveries.topic import Written
 from streams.log.partitioner import partition_of
 from tests.application.access.world import OWNER, World
 from tests.application.webhooks.examples import refused
+from tests.stores import with_schema
 
 
 def records(pipeline: Pipeline, partition: int) -> list[Delivery]:
@@ -36,8 +36,7 @@ def a_webhook(access: Access) -> Webhook:
 
 
 def test_a_message_is_sent_again_whatever_became_of_it_and_a_test_is_sent_to_one_webhook(tmp_path: Path) -> None:
-    sink = EmbeddedSink(tmp_path / "clickhouse")
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(tmp_path / "clickhouse"))
     world = World(in_memory_pipeline(tmp_path, sink=sink))
     with world.server() as access:
         store, pipeline = SinkUsage(sink), world.pipeline

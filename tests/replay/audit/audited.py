@@ -12,9 +12,9 @@ from replay.audit.partition import Against, AuditLogs, PartitionAudit
 from replay.audit.scope import Scope, Surveyor
 from sinks.embedded import EmbeddedSink
 from sinks.inserts import inserts_of
-from sinks.migrate import migrate
 from streams.log.memory import MemoryInputLog
 from streams.state.store import MemoryState
+from tests.stores import with_schema
 from tests.streams.simulation import NAMES, PARTITIONS, SEALS, Cluster, read_book_once
 
 BILLED = NAMES.billed
@@ -93,8 +93,7 @@ class SinkRows:
 
 def filled(cluster: Cluster, path: Path) -> EmbeddedSink:
     """A chDB with the rows of all output topics, as the loader makes them."""
-    sink = EmbeddedSink(path)
-    migrate(sink)
+    sink = EmbeddedSink(with_schema(path))
     for topic in NAMES.loaded:
         for partition in range(PARTITIONS):
             decoded = [cluster.codec.decode(m.value) for m in cluster.broker.records(topic, partition)]

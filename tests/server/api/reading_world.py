@@ -13,13 +13,13 @@ from application.prices.publishing import publish_book
 from application.usage.store import SinkUsage
 from server.api.reads import Reads, opened_reads
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams.log.topics import TopicNames
 from tests.application.contract import wait_until
 from tests.application.usage.conftest import PARTITIONS, PATIENT, UsageLog, usage_log
 from tests.metering.meter import NOON
 from tests.server.world import ServerWorld, opened_world
 from tests.sinks.outputs import load
+from tests.stores import with_schema
 
 BOOK = """\
 price_lock: plan_period
@@ -62,9 +62,8 @@ def _is_known(reads: Reads) -> bool:
 @contextmanager
 def opened_reading_world(folder: Path, *, load_usage: bool = True) -> Iterator[tuple[ServerWorld, UsageLog]]:
     """The server, and what the machine decided about the accounts that its store has."""
-    sink, log = EmbeddedSink(folder / "data"), usage_log(7, 90)
+    sink, log = EmbeddedSink(with_schema(folder / "data")), usage_log(7, 90)
     try:
-        migrate(sink)
         if load_usage:
             load(sink, log.batches)
         pipeline = in_memory_pipeline(folder, partitions=PARTITIONS, sink=sink, names=TopicNames())

@@ -27,11 +27,11 @@ from server.api.reads import opened_reads
 from server.connections import guarded
 from server.parts import PublicFace
 from sinks.embedded import EmbeddedSink
-from sinks.migrate import migrate
 from streams import clock
 from tests.application.usage.conftest import PATIENT
 from tests.server.api.reading_world import wait_for_book
 from tests.server.world import ServerWorld, opened_world
+from tests.stores import with_schema
 
 OPERATOR = local_author("ops", "host")
 FACE = PublicFace(
@@ -134,9 +134,8 @@ def shown_status() -> dict[str, object]:
 
 @contextmanager
 def _sink(folder: Path) -> Iterator[EmbeddedSink]:
-    sink = EmbeddedSink(folder / "data")
+    sink = EmbeddedSink(with_schema(folder / "data"))
     try:
-        migrate(sink)
         yield sink
     finally:
         sink.close()
