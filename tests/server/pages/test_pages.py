@@ -585,6 +585,20 @@ class TestSupport:
         page.locator("tr", has_text="tomorrow").first.get_by_role("button", name="Send again").click()
         expect(page.get_by_role("status")).to_contain_text("Sent again")
 
+    @pytest.mark.parametrize(
+        ("path", "text"),
+        [
+            ("/operator?search=nothing-like-this", "No account"),
+            ("/operator/dead-letters?account=nobody", "Nothing was set aside"),
+            ("/accounts/nobody-yet", "No credits yet"),
+            ("/accounts/nobody-yet/history", "Nothing here yet"),
+        ],
+    )
+    def test_what_is_empty_says_so(self, support: Person, path: str, text: str) -> None:
+        assert support.open(path) == 200
+        expect(support.page.get_by_role("heading", name=text)).to_be_visible()
+        assert support.axe() == []
+
     def test_sees_the_status(self, support: Person) -> None:
         assert support.open("/operator/status") == 200
         expect(support.page.locator("main")).to_contain_text("worker 2 does not answer")
