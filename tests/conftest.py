@@ -3,6 +3,7 @@
 A test that asks for a service carries its marker, and a service that cannot be had fails the test with the reason.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -50,6 +51,9 @@ FOR_TESTS = ("CREDITMETER_TEST_", "CREDITMETER_INTERPRETED", "CREDITMETER_SIMULA
 # Hundreds of processes are started from this source: each would compile it anew where this is set.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Nearly all that is made before the tests stays until their end: to look for garbage in it takes a quarter of the time.
+gc.disable()
 
 # `everyday` and `quick` try the same examples in every run, so that a red build is red again.
 settings.register_profile("everyday", deadline=None, print_blob=True, derandomize=True)
@@ -108,6 +112,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=rank)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

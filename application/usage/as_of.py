@@ -127,7 +127,9 @@ class Positions:
         lines, refunds = reached["billed_rows"], reached["refund_rows"]
         is_whole = True
         if any(partition not in lines or partition not in refunds for partition in wanted):
-            seen, refunded = self._greatest("billed_rows", scope), self._greatest("refund_rows", scope)
+            # A partition without a refund has no position of refunds: its lines need not be looked through for that.
+            seen = {} if lines.keys() >= set(wanted) else self._greatest("billed_rows", scope)
+            refunded = self._greatest("refund_rows", scope)
             unknown = {*(seen.keys() | refunded) - lines.keys(), *refunded.keys() - refunds.keys()}
             is_whole = unknown.isdisjoint(wanted)
             # A refund is answered among the billed lines, too, without a line of its own.

@@ -293,6 +293,7 @@ def test_debt_made_while_it_was_allowed_counts_against_the_balance(meter: NewMet
 # -- the end of a long ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_balance_never_leaves_a_long(meter: NewMeter) -> None:
     """9,300 prices of 10^6 are 9.3 x 10^18 credits for 10^9 units: more than 2^63, also where nothing was charged yet.
 

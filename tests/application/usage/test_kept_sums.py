@@ -20,6 +20,7 @@ from application.usage.store import SinkUsage
 from sinks.embedded import EmbeddedSink
 from streams import clock
 from streams.loading.positions import Loaded, SinkPositions
+from streams.log.partitioner import partition_of
 from streams.log.topics import TopicNames
 from tests.application.usage.conftest import PARTITIONS, PATIENT, UsageLog, emptied, usage_log
 from tests.application.usage.statements import Statements
@@ -130,6 +131,25 @@ def test_only_what_came_since_is_read(embedded_store: EmbeddedSink, store: State
     ):  # fmt: skip
         question = other
         assert set(read("billed_rows")) == {True}, other
+
+
+@pytest.mark.slow
+def test_where_nothing_was_ever_refunded_lines_are_read_once(embedded_store: EmbeddedSink, store: Statements) -> None:
+    """No refund is loaded there, and so no position of refunds."""
+    log, keeping = usage_log(11, 80), reader(store)
+    own = log.logs[partition_of("acme", PARTITIONS)]
+    lines = [(name, batch) for name, batch in own.batches if name == "BilledBatch"]
+    load(embedded_store, lines)
+    place = NAMES.billed, own.partition
+    SinkPositions(embedded_store).write({place: Loaded(1, "00", own.next_offset - 1)})
+    fresh = reader(Statements(SinkUsage(embedded_store, PATIENT)))
+    for expected in (1, 0):
+        store.asked.clear()
+        assert aggregate(keeping, QUESTIONS[0]) == aggregate(fresh, QUESTIONS[0])
+        assert sum("FROM billed_rows" in sql for sql in store.asked) == expected
+    load(embedded_store, own.batches)
+    SinkPositions(embedded_store).write({(NAMES.refunds, own.partition): Loaded(1, "00", own.next_offset - 1)})
+    check(keeping, store)
 
 
 @pytest.mark.slow
