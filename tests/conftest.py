@@ -5,6 +5,7 @@ A test that asks for a service carries its marker, and a service that cannot be 
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,7 +68,9 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure() -> None:
-    """Keeps the configuration of whoever runs the tests out of them."""
+    """Keeps the configuration of whoever runs the tests out of them, and a shell that starts them in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # then each process that a test stops by it would ignore it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name.startswith("CREDITMETER_") and not name.startswith(FOR_TESTS):
             del os.environ[name]
