@@ -35,6 +35,10 @@ def make_topic(kafka: SharedKafka) -> MakeTopic:
         name = f"{kafka.fresh_prefix()}.topic"
         config = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(16 << 20)} | config
         admin.create_topics([NewTopic(name, 2, config=config)])[name].result(timeout=30)
+        deadline = time.monotonic() + 30
+        while len(admin.list_topics(name, timeout=30).topics[name].partitions) < 2:
+            assert time.monotonic() < deadline, f"{name} was made, and nobody knows it"
+            time.sleep(0.05)
         return name
 
     return make
