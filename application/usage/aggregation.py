@@ -9,13 +9,7 @@ from itertools import pairwise
 
 from application.usage.as_of import AsOf
 from application.usage.buckets import Granularity, TooManyBuckets, UnknownZone, starts, zone_of
-from application.usage.conditions import (
-    Bound,
-    line_conditions,
-    of_refunds,
-    refund_source,
-    refunds_alone,
-)
+from application.usage.conditions import Bound, line_conditions, of_refunds, refund_source, refunds_alone
 from application.usage.cursors import question_digest
 from application.usage.fields import ATTRIBUTES, GROUPED, LINE_KEY, TIME
 from application.usage.history import UsageReader

@@ -13,6 +13,7 @@ from typing import Literal
 from application.usage.as_of import AsOf
 from application.usage.query import REFUNDED, VALUES, Filters
 from application.usage.scope import UsageScope
+from metering.windows import DAY_MS
 from sinks.parameters import Parameter
 from sinks.rows import LAST_TIME
 
@@ -21,7 +22,6 @@ Kind = Literal["String", "Int64", "Array(String)", "Array(Int64)"]
 SUBJECTS = ("user_id", "ip", "domain")
 OF_REFUNDS = frozenset({"account_id", "event_id", "credit_type"})
 """The fields of a line that its refund has, too."""
-_DAY = 86_400_000
 _SEARCHED = ("endpoint", "event_id", "request_id", "actor", "feature", "action", *SUBJECTS)
 
 
@@ -182,11 +182,11 @@ def _times(bound: Bound, from_ms: int | None, to_ms: int | None, column: str) ->
     conditions = []
     if from_ms is not None:
         conditions.append(f"day >= {day(bound, from_ms)}")
-        if from_ms % _DAY or from_ms > LAST_TIME:
+        if from_ms % DAY_MS or from_ms > LAST_TIME:
             conditions.append(f"{column} >= {instant(bound, from_ms)}")
     if to_ms is not None:
         conditions.append(f"day <= {day(bound, to_ms - 1)}")
-        if to_ms % _DAY:
+        if to_ms % DAY_MS:
             conditions.append(f"{column} < {instant(bound, to_ms)}")
     return conditions
 

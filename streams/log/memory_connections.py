@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from metering.records import Command
-from streams.log.command_producer import Delivery, encoded
+from streams.log.command_producer import Delivery, encoded, encoded_event
 from streams.log.keyed_writer import MemoryKeyedWriter
 from streams.log.memory import MemoryBroker, MemoryInputLog, MemoryOutputLog
 from streams.log.memory_access_writer import MemoryAccessWriter
@@ -136,7 +136,8 @@ class MemoryCommandSender:
         self._connections = connections
         self._producer = producer
         self._on_delivery = on_delivery
-        self._events: dict[int, list[Mapping[str, Any]]] = {}
+        self._events: dict[int, list[tuple[Mapping[str, Any], bytes]]] = {}
+        """By partition: what waits for its batch, each event with its bytes."""
         self._queued: list[tuple[int, bytes, list[Mapping[str, Any]]]] = []
         self._closed = False
 
@@ -146,10 +147,11 @@ class MemoryCommandSender:
     def send_command(self, name: str, record: Mapping[str, Any], partition: int | None = None) -> None:
         self._check()
         command, partitions = Command(name), self._connections.partitions
-        value = encoded(self._connections.codec, command, record)
         if command is Command.REQUEST:
-            self._events.setdefault(partition_of(record["account_id"], partitions), []).append(record)
+            event, _ = encoded_event(self._connections.codec, record)
+            self._events.setdefault(partition_of(record["account_id"], partitions), []).append((record, event))
             return
+        value = encoded(self._connections.codec, command, record)
         if partition is not None:
             targets = [partition]
         elif command is Command.PRICE_BOOK:
@@ -190,9 +192,10 @@ class MemoryCommandSender:
         self.close()
 
     def _queue_events(self, partition: int) -> None:
-        events = self._events.pop(partition, [])
-        if events:
-            self._queued.append((partition, self._connections.codec.encode("RequestBatch", {"events": events}), events))
+        waiting = self._events.pop(partition, [])
+        if waiting:
+            value = self._connections.codec.join_events([event for _, event in waiting])
+            self._queued.append((partition, value, [record for record, _ in waiting]))
 
     def _check(self) -> None:
         if self._closed:
