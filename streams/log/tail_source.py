@@ -59,13 +59,33 @@ class KafkaTailSource:
         self._problem: str | None = None
 
     def start(self) -> None:
-        consumer = Consumer(self._config)
-        try:
-            consumer.assign(self._beginnings(consumer))
-        except BaseException:
-            consumer.close()
-            raise
-        self._consumer = consumer
+        """Begins at the tail. Waits for topics that were made so recently that the broker does not know them yet.
+
+        Raises LogUnavailable.
+        """
+        deadline = clock.monotonic() + self._patience
+        has_warned = False
+        while self._consumer is None:
+            # A new client for each try: one that has asked for a topic too early may answer "unknown" for ever.
+            consumer = Consumer(self._config)
+            try:
+                consumer.assign(self._beginnings(consumer))
+                self._consumer = consumer
+            except KafkaException as error:
+                cause: KafkaError = error.args[0]
+                if cause.code() not in _NOT_YET:
+                    raise LogUnavailable(f"{self._bootstrap}: {cause.str()}; see that Kafka runs") from error
+                if clock.monotonic() >= deadline:
+                    raise LogUnavailable(self._not_known(consumer, cause)) from error
+                if not has_warned:
+                    logger.warning(
+                        "the tail of decisions waits for %s: %s", ", ".join(self._missing(consumer)), cause.str()
+                    )
+                    has_warned = True
+                clock.sleep(_PAUSE)
+            finally:
+                if self._consumer is None:
+                    consumer.close()
 
     def poll(self, seconds: float) -> Sequence[TailRecord]:
         if self._consumer is None:
@@ -91,30 +111,8 @@ class KafkaTailSource:
             self._consumer = None
 
     def _beginnings(self, consumer: Consumer) -> list[TopicPartition]:
-        """Where reading begins. Waits for topics that were made so recently that the broker does not know them yet.
-
-        Raises LogUnavailable.
-        """
+        """Where reading begins. Raises KafkaException."""
         since = clock.now_ms() - self._back_ms
-        deadline = clock.monotonic() + self._patience
-        has_warned = False
-        while True:
-            try:
-                return self._since(consumer, since)
-            except KafkaException as error:
-                cause: KafkaError = error.args[0]
-                if cause.code() not in _NOT_YET:
-                    raise LogUnavailable(f"{self._bootstrap}: {cause.str()}; see that Kafka runs") from error
-                if clock.monotonic() >= deadline:
-                    raise LogUnavailable(self._not_known(consumer, cause)) from error
-                if not has_warned:
-                    logger.warning(
-                        "the tail of decisions waits for %s: %s", ", ".join(self._missing(consumer)), cause.str()
-                    )
-                    has_warned = True
-            clock.sleep(_PAUSE)
-
-    def _since(self, consumer: Consumer, since: int) -> list[TopicPartition]:
         by_time = self._offsets(consumer, since)
         first, end = self._offsets(consumer, OFFSET_BEGINNING), self._offsets(consumer, OFFSET_END)
         return [

@@ -92,6 +92,22 @@ def test_a_tail_waits_for_topics_that_kafka_does_not_know_yet(
     assert (topic, message.partition, CODEC.read_position(message.value)) == (names.billed, 1, (7, 0))
 
 
+def test_a_tail_that_asked_for_a_topic_too_early_finds_it(kafka: SharedKafka) -> None:
+    """A client that asks while a topic is being made can answer "unknown" for ever. Twelve at once meet that moment."""
+
+    def start(number: int) -> None:
+        names = TopicNames(kafka.fresh_prefix())
+        source = KafkaTailSource(kafka.bootstrap, (names.billed,), 2, patience=30)
+        with closing(source), ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(source.start)
+            clock.sleep(number * 0.1)
+            ensure_topics(kafka.bootstrap, names, TopicSettings(partitions=2))
+            starting.result(60)
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(start, range(12)))
+
+
 def test_a_tail_names_the_topics_that_never_come(kafka: SharedKafka) -> None:
     names = TopicNames(kafka.fresh_prefix())
     source = KafkaTailSource(kafka.bootstrap, (names.billed, names.holds), 2, patience=0.5)
