@@ -23,6 +23,7 @@ from server.logs import set_up_logs
 from server.opening import opened_authenticator, opened_parts
 from server.parts import PublicFace
 from server.running import listening_socket, run
+from streams import garbage_collection, threads
 
 _HERE = {"127.0.0.1", "::1", "localhost"}
 
@@ -45,6 +46,13 @@ def main() -> int:
 
 def serve(settings: Settings, ready_file: Path | None) -> None:
     """Serve the pipeline of the configuration. Raises Misconfigured, UseCaseError."""
+
+    def set_up() -> None:
+        garbage_collection.leave_out_what_is_there()
+        threads.switch_often()
+        if ready_file is not None:
+            ready_file.touch()
+
     check_exposure(settings)
     with listening_socket(settings.serve_host, settings.serve_port) as listener, opened(settings) as pipeline:
         pipeline.ensure_topics()
@@ -59,7 +67,7 @@ def serve(settings: Settings, ready_file: Path | None) -> None:
                     access=authenticator.access,
                 ),
                 listener,
-                (lambda: None) if ready_file is None else ready_file.touch,
+                set_up,
             )
 
 

@@ -22,7 +22,7 @@ import faust
 from faust.types import EventT
 from mode import CrashingSupervisor
 
-from streams import garbage_collection
+from streams import garbage_collection, threads
 from streams.log.protocols import CatchUpInterrupted, Message, producer_of, seal_of
 from streams.shell.credentials import faust_credentials
 from streams.shell.gathering import GatheringPolicy, gather
@@ -48,10 +48,6 @@ PATIENCE = 20.0
 
 LONGEST_STOP = 28.0
 """Seconds after which a stop that still waits for Kafka ends the process as a crash would, which loses nothing."""
-
-SWITCH_SECONDS = 0.001
-"""How long the thread that works on messages may keep the interpreter from those that fetch them. A message that comes
-in waits so long a few times: with Python's own 5 ms, longer than it takes to decide it."""
 
 POLL_MESSAGES = 256
 """Messages taken at a time from what is fetched: the most by which one partition may pass its share."""
@@ -183,7 +179,7 @@ class Shell:
         worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None  # it would write to stdout, which belongs to data
         garbage_collection.settle()
-        sys.setswitchinterval(SWITCH_SECONDS)
+        threads.switch_often()
         try:
             worker.execute_from_commandline()
         except SystemExit:
