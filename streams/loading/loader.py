@@ -25,7 +25,7 @@ from streams.loading.continuity import Continuity, LogTopics
 from streams.loading.positions import NOT_KNOWN, Loaded, Positions, SinkPositions, TopicAndPartition, loaded_of
 from streams.log.input_log import KafkaInputLog
 from streams.log.protocols import LogError, Message
-from streams.log.reader import KafkaReader
+from streams.log.reader import BROKER_AWAY_SECONDS, KafkaReader
 from streams.log.seals import SealCheck, stray
 from streams.log.topics import TopicNames, check_topics
 from streams.metrics import Metrics, MetricsServer
@@ -214,7 +214,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
     """Loads until SIGTERM or SIGINT; ends the process with 0, or raises what went wrong. Closes the sink."""
     names = settings.names
     check_topics(settings.bootstrap, names, security=settings.security)
-    reader = KafkaReader(settings.bootstrap, security=settings.security)
+    reader = KafkaReader(settings.bootstrap, security=settings.security, timeout=BROKER_AWAY_SECONDS)
     logs = {topic: KafkaInputLog.over(reader, topic) for topic in names.loaded}
     metrics = Metrics()
     if settings.metrics_port is not None:

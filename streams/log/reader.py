@@ -23,6 +23,9 @@ _BACK_FACTOR = 8
 _PAUSE = 0.1
 _POLL = 0.5
 _ASK = 2.0
+_ASK_LONGEST = 10.0
+BROKER_AWAY_SECONDS = 300.0
+"""How long a worker and a loader wait for a broker that is away: to be updated and started takes it minutes."""
 Answer = TypeVar("Answer")
 # A partition that was just made, or whose leader moves, answers so for a moment.
 _SETTLING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE}
@@ -74,29 +77,28 @@ class KafkaReader:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """First offset that is kept, and the offset before which everything is decided (no open transaction)."""
-        consumer = self._take()
-        try:
-            return self._bounds(consumer, topic, partition)
-        finally:
-            self._give_back(consumer)
+        place = TopicPartition(topic, partition)
+        return self._settled(
+            lambda consumer, left: consumer.get_watermark_offsets(place, timeout=left), topic, partition
+        )
 
     def read(self, topic: str, partition: int, first: int, stop: int) -> Iterator[Message]:
         """Every record with first <= offset < stop, in order. Raises LostPrefix, LogChanged, LogUnavailable."""
         if first >= stop:
             return
+        low, end = self.bounds(topic, partition)
+        if first < low:
+            raise LostPrefix(
+                f"{topic}[{partition}]@{first}: no longer in the log, which begins at {low}; "
+                "restore a state that is at least as new, or restore the topic"
+            )
+        if stop > end:
+            raise LogChanged(
+                f"{topic}[{partition}]: the log ends at {end}, but {stop} had been reached before; "
+                "the topic was cut or made again: do not go on before you know why"
+            )
         consumer = self._take()
         try:
-            low, end = self._bounds(consumer, topic, partition)
-            if first < low:
-                raise LostPrefix(
-                    f"{topic}[{partition}]@{first}: no longer in the log, which begins at {low}; "
-                    "restore a state that is at least as new, or restore the topic"
-                )
-            if stop > end:
-                raise LogChanged(
-                    f"{topic}[{partition}]: the log ends at {end}, but {stop} had been reached before; "
-                    "the topic was cut or made again: do not go on before you know why"
-                )
             consumer.assign([TopicPartition(topic, partition, first)])
             yield from self._until(consumer, topic, partition, stop)
         finally:
@@ -104,14 +106,12 @@ class KafkaReader:
 
     def offset_at(self, topic: str, partition: int, timestamp: int) -> int:
         """The first offset whose record is not before the time (ms, the broker's); where there is none, the end."""
-        consumer = self._take()
-        try:
-            _, end = self._bounds(consumer, topic, partition)
-            asked = [TopicPartition(topic, partition, max(0, timestamp))]
-            offsets = self._settled(lambda left: consumer.offsets_for_times(asked, timeout=left), topic, partition)
-            return end if offsets[0].offset < 0 else min(offsets[0].offset, end)
-        finally:
-            self._give_back(consumer)
+        end = self.bounds(topic, partition)[1]
+        asked = [TopicPartition(topic, partition, max(0, timestamp))]
+        offsets = self._settled(
+            lambda consumer, left: consumer.offsets_for_times(asked, timeout=left), topic, partition
+        )
+        return end if offsets[0].offset < 0 else min(offsets[0].offset, end)
 
     def last(self, topic: str, partition: int, counts: Callable[[Message], bool]) -> Message | None:
         """The last record that is kept and that ``counts``; None when there is none.
@@ -178,37 +178,39 @@ class KafkaReader:
             if clock.monotonic() - silent_since > self._timeout:
                 raise self._unavailable(topic, partition)
 
-    def _bounds(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-        place = TopicPartition(topic, partition)
-        return self._settled(lambda left: consumer.get_watermark_offsets(place, timeout=left), topic, partition)
+    def _settled(self, ask: Callable[[Consumer, float], Answer | None], topic: str, partition: int) -> Answer:
+        """The broker's answer to a question that is given the seconds left; a partition that settles is waited for.
 
-    def _settled(self, ask: Callable[[float], Answer | None], topic: str, partition: int) -> Answer:
-        """The broker's answer to a question that is given the seconds left; a partition that settles is waited for."""
+        A client that has asked for a partition which the broker did not know yet may answer so for ever, or wait for
+        its leader: a new one asks again.
+        """
         deadline = clock.monotonic() + self._timeout
-        while (left := deadline - clock.monotonic()) > 0:
-            try:
-                answer = ask(left)
-            except KafkaException as error:
-                if not (_passes(error.args[0]) or self._may_be_there(error.args[0], topic, partition)):
-                    raise self._explain(error.args[0], topic, partition) from error
-                clock.sleep(_PAUSE)
-            else:
-                if answer is not None:
-                    return answer
-        raise self._unavailable(topic, partition)
-
-    def _may_be_there(self, error: KafkaError, topic: str, partition: int) -> bool:
-        """Whether a partition that the client does not know is there, or no broker answers."""
-        if error.code() not in _UNKNOWN:
-            return False
         consumer = self._take()
         try:
-            known = consumer.list_topics(topic, timeout=_ASK).topics[topic]
-        except KafkaException:
-            return True
+            while (left := deadline - clock.monotonic()) > 0:
+                try:
+                    answer = ask(consumer, min(left, _ASK_LONGEST))
+                except KafkaException as error:
+                    cause: KafkaError = error.args[0]
+                    consumer.close()
+                    consumer = Consumer(self._config)
+                    is_unknown = cause.code() in _UNKNOWN
+                    if not (self._may_be_there(consumer, topic, partition) if is_unknown else _passes(cause)):
+                        raise self._explain(cause, topic, partition) from error
+                    clock.sleep(_PAUSE)
+                else:
+                    if answer is not None:
+                        return answer
         finally:
             self._give_back(consumer)
-        return partition in known.partitions
+        raise self._unavailable(topic, partition)
+
+    def _may_be_there(self, consumer: Consumer, topic: str, partition: int) -> bool:
+        """Whether a partition that a client does not know is there, or no broker answers."""
+        try:
+            return partition in consumer.list_topics(topic, timeout=_ASK).topics[topic].partitions
+        except KafkaException:
+            return True
 
     def _explain(self, error: KafkaError, topic: str, partition: int) -> LogError:
         if error.code() in _UNKNOWN:

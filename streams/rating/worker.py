@@ -19,6 +19,7 @@ from streams.checkpoints.scratch import Scratch
 from streams.clock import sleep
 from streams.log.input_log import KafkaInputLog
 from streams.log.output_log import KafkaOutputLog
+from streams.log.reader import BROKER_AWAY_SECONDS
 from streams.log.seals import Sealer
 from streams.log.topics import TopicNames, check_topics, partition_count
 from streams.metrics import Health, Metrics, MetricsServer
@@ -183,7 +184,9 @@ def _opened(
     log_id = check_topics(settings.bootstrap, names, security=settings.security)[names.requests]
     partitions = partition_count(settings.bootstrap, names.requests, security=settings.security)
     folder = RocksFolder(settings.state_path, RocksLimits(sync=settings.sync))
-    input_log = KafkaInputLog(settings.bootstrap, names.requests, security=settings.security)
+    input_log = KafkaInputLog(
+        settings.bootstrap, names.requests, security=settings.security, timeout=BROKER_AWAY_SECONDS
+    )
     wiring = Wiring(
         names,
         partitions,
@@ -191,8 +194,12 @@ def _opened(
         read_book,
         input_log,
         KafkaOutputLog(
-            settings.bootstrap, settings.codec.read_position, security=settings.security, seals=settings.seals
-        ),
+            settings.bootstrap,
+            settings.codec.read_position,
+            security=settings.security,
+            seals=settings.seals,
+            timeout=BROKER_AWAY_SECONDS,
+        ),  # fmt: skip
         leaving,
     )
     opener: Callable[[Identity], StateStore] = folder.open
