@@ -20,7 +20,6 @@ from bench.ends import Ends
 from bench.events import BATCH, PARTITIONS, batches
 from bench.loaded_pipeline import LoadedPipeline
 from schemas.codec import Codec
-from streams.loading.positions import TABLE
 from streams.log.output_log import ordered_config
 
 PREFIX = "bench-end-to-end"
@@ -33,7 +32,6 @@ _PATIENCE_SECONDS = 60.0
 _SLACK_SECONDS = 15.0
 """How much longer events last: until the first is visible, and for looks that take their time."""
 _POLL = 0.01
-_REACHED = f"SELECT topic, log_partition, source_offset FROM {TABLE} FINAL"
 _COUNTED = """SELECT source_partition, countIf(line = 0) FROM billed_rows FINAL
 WHERE source_offset <= {reached}[source_partition + 1] GROUP BY source_partition"""
 
@@ -170,20 +168,14 @@ class _Sender:
 
 def _look(pipeline: LoadedPipeline, sender: _Sender, ends: Ends) -> Look:
     sender.check()
-    visible = sum(_reached(pipeline).values())  # the price book is at offset 0: the offset is a number of messages
+    visible = sum(pipeline.reached().values())  # the price book is at offset 0: the offset is a number of messages
     at = time.monotonic()
     return Look(at, sender.events, ends.total() * BATCH, visible * BATCH)
 
 
-def _reached(pipeline: LoadedPipeline) -> dict[int, int]:
-    """By partition, the last input message all of whose lines are visible."""
-    topic = pipeline.names.billed
-    return {int(partition): max(0, int(offset)) for name, partition, offset in pipeline.rows(_REACHED) if name == topic}
-
-
 def _wait_until_visible(pipeline: LoadedPipeline) -> None:
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not sum(_reached(pipeline).values()):
+    while not sum(pipeline.reached().values()):
         pipeline.check()
         if time.monotonic() > deadline:
             raise pipeline.failure("showed no event")
@@ -192,7 +184,7 @@ def _wait_until_visible(pipeline: LoadedPipeline) -> None:
 
 def _check_rows(pipeline: LoadedPipeline, work: _Work) -> None:
     """Ends the run unless every event up to the positions has its first line in the store, once."""
-    reached = _reached(pipeline)
+    reached = pipeline.reached()
     offsets = [reached.get(partition, 0) for partition in range(PARTITIONS)]
     rows = pipeline.rows(_COUNTED.format(reached=offsets))
     counted = {int(partition): int(count) for partition, count in rows}

@@ -20,7 +20,6 @@ WARM_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 PATIENCE_SECONDS = 60.0
 TICK_SECONDS = 0.01
-SEEN = "SELECT source_partition, max(source_offset) FROM billed_rows GROUP BY source_partition"
 
 
 class Latency(NamedTuple):
@@ -54,9 +53,9 @@ class _Watch:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
-            rows = self._pipeline.rows(SEEN)
+            reached = self._pipeline.reached()
             now = time.time()  # after the answer: the later of the two
-            for partition, offset in (map(int, row) for row in rows):
+            for partition, offset in reached.items():
                 looks = self.looks[partition]
                 if not looks or looks[-1][0] < offset:
                     looks.append((offset, now))

@@ -1,4 +1,4 @@
-"""The metrics of a worker or loader for Prometheus, and the small HTTP server that serves them."""
+"""The metrics of a worker, loader or deliverer for Prometheus, and the small HTTP server that serves them."""
 
 from __future__ import annotations
 
