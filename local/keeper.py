@@ -1,9 +1,9 @@
 """Runs one server and ends it when whoever started the keeper is gone, even by `kill -9`.
 
-Run as `python -I keeper.py COMMAND...`: standard input is the lifeline (its end means that the parent is gone), the
-server's pid is the one line on standard output, and what the server prints goes to standard error. The exit code is the
-server's, 128 + n for signal n. A pipe and not Linux's parent-death signal: that one fires when the *thread* that
-started the server ends, and no other system has it.
+Run as `python -IS keeper.py COMMAND...`, for a quick start without site packages: standard input is the lifeline (its
+end means that the parent is gone), the server's pid is the one line on standard output, and what the server prints goes
+to standard error. The exit code is the server's, 128 + n for signal n. A pipe and not Linux's parent-death signal: that
+one fires when the *thread* that started the server ends, and no other system has it.
 """
 
 import os

@@ -53,7 +53,7 @@ class ServerProcess:
                 self.pid = self._child.pid
                 return
             self._child = subprocess.Popen(
-                [sys.executable, "-I", str(KEEPER), *command],
+                [sys.executable, "-IS", str(KEEPER), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ from click.testing import CliRunner, Result
 from cli.main import main
 from local.ports import free_ports
 from local.shared import SharedKafka
-from tests.harness import Pipeline
+from tests.forked_command import ForkedCommand
+from tests.harness import PATIENCE, Pipeline
+from tests.stores import with_schema
 
 BOOK = """\
 price_lock: none
@@ -71,15 +74,51 @@ def own_ports() -> str:
     return f"query_port = {query}\nserve_port = {serve}\n"
 
 
+class WorkerAndLoader:
+    """Both, with the configuration of this folder: what most tests need of all that `up` starts."""
+
+    def __init__(self) -> None:
+        self.folder = Path.cwd()
+        with_schema(self.folder / ".creditmeter" / "clickhouse")
+        self._running = {
+            name: ForkedCommand([name, "--ready-file", f"{name}.ready"], self._log_of(name))
+            for name in ("worker", "load")
+        }
+
+    def wait_ready(self) -> None:
+        """Returns when both have been given partitions."""
+        deadline = time.monotonic() + PATIENCE
+        for name, process in self._running.items():
+            while not (self.folder / f"{name}.ready").exists():
+                assert process.poll() is None, self._log_of(name).read_text()
+                assert time.monotonic() < deadline, self._log_of(name).read_text()
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends them in order."""
+        for process in self._running.values():
+            process.terminate()
+        for name, process in self._running.items():
+            assert process.wait(PATIENCE) == 0, self._log_of(name).read_text()
+
+    def close(self) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+
+    def _log_of(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
 @contextmanager
-def everything_running(run: Callable[..., Result]) -> Iterator[None]:
-    """What `up --detach` starts, for the block; `down` comes behind it, also where starting or the block fails."""
+def worker_and_loader() -> Iterator[WorkerAndLoader]:
+    """They run for the block, or until they are stopped."""
+    running = WorkerAndLoader()
     try:
-        started = run("up", "--detach")
-        assert started.exit_code == 0, started.stderr
-        yield
+        running.wait_ready()
+        yield running
     finally:
-        run("down")
+        running.close()
 
 
 @pytest.fixture

@@ -71,10 +71,11 @@ class Pipeline:
         """The loader once more, with options of its command."""
         self._launch("loader", None, self.folder / "one" / "loader.toml", *options)
 
-    def _launch(self, name: str, program: list[str] | None, config: Path, *options: str) -> None:
+    def _launch(self, name: str, program: list[str] | None, config: Path, *options: str, within: str = "") -> None:
         """Starts it with the arguments of its command; a name that begins with "loader" is a loader.
 
-        ``program``: how `creditmeter` is called where its start is not to be a plain one.
+        ``program``: how `creditmeter` is called where its start is not to be a plain one. ``within``: Python that it
+        runs before it begins, where it is.
         """
         command = "load" if name.startswith("loader") else "worker"
         ready = self._ready_file(name)
@@ -85,7 +86,7 @@ class Pipeline:
             with contextlib.suppress(OSError):  # where a test keeps the loader from its store, it says so itself
                 with_schema(config.parent / "data" / "clickhouse")
         if program is None:
-            self.processes[name] = ForkedCommand(arguments, path)
+            self.processes[name] = ForkedCommand(arguments, path, within=within)
             return
         with path.open("ab") as log:
             self.processes[name] = subprocess.Popen([*program, *arguments], stdout=log, stderr=log)
@@ -127,14 +128,22 @@ class Pipeline:
     def _wait(self, group: str, topics: Iterable[str], seconds: float) -> None:
         connections = KafkaConnections(self.bootstrap, self.names, Codec(), {})
         until = time.monotonic() + seconds
+        topics = list(topics)
         try:
-            while behind := sum(group_lag(connections, group, list(topics), self.partitions).values()):
+            while behind := self._behind(connections, group, topics):
                 for name, process in self.processes.items():
                     assert process.poll() is None, f"{name} ended by itself:\n{self.log_of(name)}"
-                assert time.monotonic() < until, f"{behind} messages behind after {seconds} s"
+                assert time.monotonic() < until, f"{behind} after {seconds} s"
                 time.sleep(0.2)
         finally:
             connections.close()
+
+    def _behind(self, connections: KafkaConnections, group: str, topics: Iterable[str]) -> str:
+        """What waits in the first topic where something does: to look at all of them costs as much as the work."""
+        for topic in topics:
+            if count := sum(group_lag(connections, group, [topic], self.partitions).values()):
+                return f"{count} messages of {topic} behind"
+        return ""
 
     def in_topics(self) -> dict[str, list[Line]]:
         """Billed lines and dead letters as a reader of the output topics sees them."""

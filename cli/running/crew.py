@@ -21,7 +21,7 @@ class Member:
     """One process. It ends with the process that started it, however that one ends."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        command = [sys.executable, "-I", str(KEEPER), sys.executable, "-P", "-m", "cli.main", *arguments]
+        command = [sys.executable, "-IS", str(KEEPER), sys.executable, "-P", "-m", "cli.main", *arguments]
         # A session of its own: Ctrl-C reaches the parent alone, which then asks each member to finish.
         self._keeper = subprocess.Popen(  # noqa: S603 -- this program itself, with arguments made here
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True

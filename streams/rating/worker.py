@@ -199,7 +199,7 @@ def _opened(
             security=settings.security,
             seals=settings.seals,
             timeout=BROKER_AWAY_SECONDS,
-        ),  # fmt: skip
+        ),
         leaving,
     )
     opener: Callable[[Identity], StateStore] = folder.open

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -29,6 +27,7 @@ from local.start import Broker
 from streams import clock
 from streams.log.event_sender import value_digest
 from tests.command import BOOK
+from tests.forked_command import ForkedCommand
 from tests.harness import PATIENCE
 from tests.stories.accepting_clients import Accepted, Clients, asked
 from tests.stories.cluster import Cluster
@@ -56,10 +55,9 @@ class Served(Cluster):
         config.write_text((config.parent / "loader.toml").read_text() + f"serve_port = {self.ports[name]}\n")
         ready = self._ready_file(name)
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "server", "--config", str(config), "--ready-file", str(ready)]
+        arguments = ["--config", str(config), "--ready-file", str(ready)]
         began = time.monotonic()
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        self.processes[name] = ForkedCommand(arguments, self.folder / f"{name}.log", program="server.__main__")
         self.wait_ready(name)
         self.starts.append(time.monotonic() - began)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import pytest
 from local.ports import free_ports
 from local.shared import SharedKafka
 from streams.log.partitioner import partition_of
+from tests.forked_command import ForkedCommand
 from tests.harness import PATIENCE
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -95,21 +94,23 @@ class Stack:
             f'bootstrap_servers = "{bootstrap}"\ntopic_prefix = "{prefix}"\npartitions = 4\nsession_timeout = 2\n'
             f'data_dir = "{folder}/data"\nquery_port = {free_ports(1)[0]}\n'
         )
-        self.started: dict[str, subprocess.Popen[bytes]] = {}
+        self.started: dict[str, ForkedCommand] = {}
 
-    def command(self, *arguments: str | Path) -> list[str]:
-        return [sys.executable, "-m", "cli.main", *map(str, arguments), "--config", str(self.config)]
+    def run(self, *arguments: str | Path) -> tuple[str, str]:
+        """What the command printed: to standard output, and to standard error."""
+        out, err = self.folder / "out", self.folder / "err"
+        for path in (out, err):
+            path.unlink(missing_ok=True)
+        code = self._command(arguments, err, out).wait(PATIENCE)
+        assert code == 0, err.read_text()
+        return out.read_text(), err.read_text()
 
-    def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=PATIENCE, check=False)
-        assert done.returncode == 0, done.stderr
-        return done
+    def _command(self, arguments: Iterable[str | Path], log: Path, out: Path | None = None) -> ForkedCommand:
+        return ForkedCommand([*map(str, arguments), "--config", str(self.config)], log, out=out)
 
     def start(self, name: str) -> None:
         ready = self.folder / f"{name}.ready"
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(self.command(name, "--ready-file", ready), stdout=log, stderr=log)
-        self.started[name] = process
+        self.started[name] = self._command((name, "--ready-file", ready), self.folder / f"{name}.log")
         self.wait_for(ready.exists)
 
     def wait_for(self, holds: Any, seconds: float = PATIENCE, pause: float = 0.2) -> None:
@@ -122,7 +123,7 @@ class Stack:
             time.sleep(pause)
 
     def query(self, sql: str) -> list[dict[str, Any]]:
-        return list(json.loads(self.run("query", "--format", "json", sql).stdout))
+        return list(json.loads(self.run("query", "--format", "json", sql)[0]))
 
     def totals(self) -> Totals:
         rows = self.query(TOTALS)
@@ -150,7 +151,7 @@ def test_the_bill_of_a_real_log(stack: Stack, access_log: Path, tmp_path: Path) 
     stack.start("load")
     stack.run("prices", "publish", book)
 
-    sent = stack.run("emit", "--account", "acme", access_log).stderr
+    _, sent = stack.run("emit", "--account", "acme", access_log)
     assert f"{bad:,} bad line" in sent, sent
     stack.wait_for(lambda: sum(lines for lines, _ in stack.totals().values()) >= _lines(expected), pause=1.0)
     totals = stack.totals()

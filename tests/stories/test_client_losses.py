@@ -24,6 +24,7 @@ from local.start import Broker
 from schemas.codec import Codec
 from streams.log.reader import KafkaReader
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
+from tests.forked_command import ForkedCommand
 
 KILLS = int(os.environ.get("CREDITMETER_TEST_CLIENT_KILLS", "4"))
 OUTAGE = float(os.environ.get("CREDITMETER_TEST_OUTAGE", "2"))
@@ -41,7 +42,7 @@ class Company:
         self.broker = broker
         self.folder = folder
         self.names = TopicNames("credits")
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | ForkedCommand] = {}
         (self.port,) = free_ports(1)
         self.config = folder / "creditmeter.toml"
         self.config.write_text(
@@ -56,7 +57,8 @@ class Company:
     def start_server(self) -> None:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
-        self._start("server", "server", "--config", str(self.config), "--ready-file", str(ready))
+        arguments = ["--config", str(self.config), "--ready-file", str(ready)]
+        self.processes["server"] = ForkedCommand(arguments, self.folder / "server.log", program="server.__main__")
         self.wait(ready.exists, "the server is not ready")
 
     def start_service(self, kind: str) -> None:

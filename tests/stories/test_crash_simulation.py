@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from functools import partial
+from typing import NamedTuple
 
 import pytest
 
@@ -15,7 +16,7 @@ from metering.records import AlertKind, DeadLetterReason, Decision, GrantStatus,
 from replay.audit.partition import Against
 from tests.replay.audit.audited import Audited, items
 from tests.sizes import times_size
-from tests.streams.simulation import NAMES, PARTITIONS, SLICED, Cluster, Machine
+from tests.streams.simulation import NAMES, PARTITIONS, SLICED, Cluster, Machine, View
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,35 @@ FIRST = int(os.environ.get("CREDITMETER_SEED", "1"))
 SHARDS = 8
 GUARDED = 40
 """Runs in which every kind of accident and outcome comes up."""
+MET: dict[int, Counter[str]] = {}
+"""By seed, the outcomes of the undisturbed run."""
+HAPPENED: dict[int, Happened] = {}
+"""By seed, what happened in the disturbed run. The guards look at runs that were made already."""
+
+
+class Happened(NamedTuple):
+    """`strays`: records of somebody else; `compared`: states that have the whole log."""
+
+    accidents: list[str]
+    strays: int
+    compared: int
+
+
+def run_undisturbed(seed: int) -> tuple[Cluster, View]:
+    """Also notes the outcomes of a guarded run."""
+    cluster = Cluster(seed)
+    view = cluster.run_undisturbed()
+    if seed <= GUARDED:
+        MET[seed] = outcomes(cluster)
+    return cluster, view
+
+
+def run_disturbed(seed: int) -> tuple[Cluster, View]:
+    """Also notes what happened."""
+    cluster = Cluster(seed, strangers=True, slicing=SLICED)
+    view = cluster.run_with_accidents()
+    HAPPENED[seed] = Happened(list(cluster.accidents), cluster.strays, len(cluster.disks_at_the_end()))
+    return cluster, view
 
 
 @pytest.mark.slow
@@ -34,10 +64,8 @@ def test_any_accidents_leave_the_same_bill(shard: int) -> None:
 
 
 def check(seed: int) -> None:
-    undisturbed = Cluster(seed)
-    expected = undisturbed.run_undisturbed()
-    disturbed = Cluster(seed, strangers=True, slicing=SLICED)
-    accidents = disturbed.run_with_accidents()
+    undisturbed, expected = run_undisturbed(seed)
+    disturbed, accidents = run_disturbed(seed)
     story = f"seed {seed}; run again with CREDITMETER_SEED={seed} CREDITMETER_SIMULATIONS=1; {disturbed.accidents}"
     assert any(values for (topic, _), values in expected.items() if topic == NAMES.billed), (
         f"nothing was billed: the simulation tests nothing ({story})"
@@ -65,11 +93,11 @@ def test_the_simulation_has_accidents_of_every_kind() -> None:
     accidents: list[str] = []
     compared = strays = 0
     for seed in range(1, GUARDED + 1):
-        cluster = Cluster(seed, strangers=True, slicing=SLICED)
-        cluster.run_with_accidents()
-        accidents += cluster.accidents
-        strays += cluster.strays
-        compared += len(cluster.disks_at_the_end())
+        if seed not in HAPPENED:
+            run_disturbed(seed)
+        accidents += HAPPENED[seed].accidents
+        strays += HAPPENED[seed].strays
+        compared += HAPPENED[seed].compared
     text = " ".join(accidents)
     kinds = [
         "Crash step",
@@ -92,9 +120,9 @@ def test_the_simulation_has_outcomes_of_every_kind() -> None:
     """Guards it, too: every way in which a command can end, and credits can go back, is in the traffic."""
     met: Counter[str] = Counter()
     for seed in range(1, GUARDED + 1):
-        cluster = Cluster(seed)
-        cluster.run_undisturbed()
-        met += outcomes(cluster)
+        if seed not in MET:
+            run_undisturbed(seed)
+        met += MET[seed]
     wanted = {
         str(member) for kind in (Decision, RejectReason, GrantStatus, AlertKind, DeadLetterReason) for member in kind
     }

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -34,6 +32,7 @@ from streams.log.output_log import KafkaOutputLog
 from streams.log.pipeline_seals import PipelineSeals
 from streams.log.seal_ledger import SealKeys
 from streams.log.topics import TopicNames, TopicSettings, ensure_topics
+from tests.forked_command import ForkedCommand
 from tests.schemas.records import EXAMPLES
 from tests.sizes import times_size
 
@@ -90,7 +89,7 @@ class Deliverers:
 
     def __init__(self, folder: Path, bootstrap: str, prefix: str) -> None:
         self.folder, self.bootstrap, self.prefix = folder, bootstrap, prefix
-        self.running: list[subprocess.Popen[bytes]] = []
+        self.running: list[ForkedCommand] = []
         self.begun = 0
 
     def start(self) -> None:
@@ -102,10 +101,8 @@ class Deliverers:
             f'bootstrap_servers = "{self.bootstrap}"\ntopic_prefix = "{self.prefix}"\npartitions = {PARTITIONS}\n'
             f'session_timeout = 2\ndata_dir = "{home}/data"\nsecret_key = "{SECRET}"\nwebhooks_to_this_machine = true\n'
         )
-        command = [sys.executable, "-m", "cli.main", "deliver", "--config", str(config)]
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen([*command, "--ready-file", str(home / "ready")], stdout=log, stderr=log)
-        self.running.append(process)
+        arguments = ["deliver", "--config", str(config), "--ready-file", str(home / "ready")]
+        self.running.append(ForkedCommand(arguments, home / "log"))
 
     def are_ready(self) -> bool:
         assert all(process.poll() is None for process in self.running), self.logs()

@@ -18,7 +18,7 @@ from cli.main import main
 from local.shared import SharedKafka
 from streams import clock
 from streams.log.command_producer import CommandProducer
-from tests.command import BOOK, everything_running, own_ports
+from tests.command import BOOK, WorkerAndLoader, own_ports, worker_and_loader
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -43,8 +43,8 @@ def plain(*arguments: str, code: int = 0) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def pipeline(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of a pipeline that runs, with a book in force; each test has accounts of its own."""
+def running(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerAndLoader]:
+    """A pipeline that runs, with a book in force; each test has accounts of its own."""
     folder = tmp_path_factory.mktemp("money")
     (folder / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
@@ -53,9 +53,15 @@ def pipeline(kafka: SharedKafka, tmp_path_factory: pytest.TempPathFactory) -> It
     (folder / "book.yaml").write_text(BOOK)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        with everything_running(run):
+        with worker_and_loader() as made:
             done("prices", "publish", "book.yaml")
-            yield folder
+            yield made
+
+
+@pytest.fixture(scope="module")
+def pipeline(running: WorkerAndLoader) -> Path:
+    """The folder of the pipeline."""
+    return running.folder
 
 
 @pytest.fixture(autouse=True)
@@ -288,7 +294,7 @@ def wait_for_letters(account: str, count: int) -> list[dict[str, Any]]:
     return letters
 
 
-def test_status_and_what_happens_without_a_worker() -> None:
+def test_status_and_what_happens_without_a_worker(running: WorkerAndLoader) -> None:
     emit(event("seen", "e"))
     deadline = time.monotonic() + 30
     while True:
@@ -301,7 +307,7 @@ def test_status_and_what_happens_without_a_worker() -> None:
     assert well["books"][0]["partitions"] == 2
     assert sum(partition["to_rate"] for partition in well["input"]) == 0
     assert "embedded, in " in done("status").stdout
-    done("down")
+    running.stop()
     undecided = run("grant", "patient", "5", "--credit-type", "credit", "--id", "p1", "--wait", "0.2")
     assert undecided.exit_code == 1
     assert "The command is in the log there and will be decided when a worker runs" in undecided.stderr

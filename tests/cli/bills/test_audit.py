@@ -21,7 +21,7 @@ from streams.log.seals import Sealer
 from streams.log.topics import TopicNames
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity
-from tests.command import everything_running, own_ports
+from tests.command import WorkerAndLoader, own_ports, worker_and_loader
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -63,17 +63,23 @@ ALTERED = {
 
 
 @pytest.fixture
-def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
-    """The command in a folder of its own, with worker and loader running, and events sent."""
+def running(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[WorkerAndLoader]:
+    """A worker and a loader in a folder of their own, and events sent."""
     (tmp_path / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 2\n'
         + own_ports()
     )
-    with everything_running(run):
+    with worker_and_loader() as made:
         assert run("prices", "publish", PIXEL).exit_code == 0
         assert run("emit", stdin="\n".join(map(json.dumps, OTHERS))).exit_code == 0
         send(run, 0)
-        yield run
+        yield made
+
+
+@pytest.fixture
+def pipeline(running: WorkerAndLoader, run: Run) -> Run:
+    """The command in their folder."""
+    return run
 
 
 def send(run: Run, first: int) -> None:
@@ -92,7 +98,7 @@ def audit(run: Run, *options: str | Path) -> tuple[int, list[dict[str, Any]], di
     return result.exit_code, lines[:-1], lines[-1], result.stderr
 
 
-def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, tmp_path: Path) -> None:
+def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, running: WorkerAndLoader, tmp_path: Path) -> None:
     code, differences, result, said = audit(pipeline, "--state", "--checkpoint", "first")
     assert (code, differences, result["not_covered"]) == (0, [], []), said
     assert result["events"] == COMMANDS
@@ -108,7 +114,7 @@ def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, tmp_path: P
     shown = pipeline("audit", "--no-clickhouse")
     assert shown.exit_code == 0
     assert "0 differences: clean" in shown.stdout
-    assert pipeline("down").exit_code == 0
+    running.stop()
     check_what_is_not_reached(pipeline)
     alter_rows(tmp_path)
     places = append_records()

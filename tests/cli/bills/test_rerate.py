@@ -11,7 +11,7 @@ from click.testing import Result
 
 from application.wording import shown_time
 from local.shared import SharedKafka
-from tests.command import BOOK, everything_running, own_ports
+from tests.command import BOOK, own_ports, worker_and_loader
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -33,7 +33,7 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path) -> Iterator[Run]:
     )
     (tmp_path / "old.yaml").write_text(OLD_BOOK)
     (tmp_path / "new.yaml").write_text(NEW_BOOK)
-    with everything_running(run):
+    with worker_and_loader():
         assert run("prices", "publish", "old.yaml").exit_code == 0
         yield run
 

@@ -1,8 +1,7 @@
 """Runs many commands of `creditmeter` as processes of their own, without starting Python anew for each.
 
 A process with everything imported forks for each command: the child has a standard output and error of its own, files
-or a terminal, and ends with the command's exit code. What a start of Python decides (the encoding of its streams) is
-decided once, for all of them.
+or a terminal, in an encoding of its own, as PYTHONIOENCODING sets it, and ends with the command's exit code.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ ROOT = Path(__file__).parents[3]
 
 
 class Forker:
-    """The process that forks, with these additions to the environment."""
+    """The process that forks."""
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.terminal.forked"],
-            cwd=ROOT, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
-    def run(self, *arguments: str, cwd: Path, out: str | Path, err: str | Path) -> int:
-        """The exit code of the command, whose output goes to `out` and `err`."""
+    def run(self, *arguments: str, cwd: Path, out: str | Path, err: str | Path, encoding: str) -> int:
+        """The exit code of the command, whose output goes to `out` and `err`. `encoding`: as PYTHONIOENCODING."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        wish = {"arguments": arguments, "cwd": str(cwd), "out": str(out), "err": str(err)}
+        wish = {"arguments": arguments, "cwd": str(cwd), "out": str(out), "err": str(err), "encoding": encoding}
         self._process.stdin.write(json.dumps(wish).encode() + b"\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
@@ -51,6 +50,9 @@ def child(wish: dict[str, Any]) -> int:
         opened = os.open(wish[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(opened, number)
         os.close(opened)
+    encoding, _, errors = wish["encoding"].partition(":")
+    sys.stdout.reconfigure(encoding=encoding, errors=errors or "strict")
+    sys.stderr.reconfigure(encoding=encoding)
     code: object
     try:
         main(wish["arguments"], prog_name="creditmeter")

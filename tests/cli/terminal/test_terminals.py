@@ -6,7 +6,7 @@ import json
 import os
 import pty
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,43 +21,38 @@ ESC = "\x1b"
 
 
 @pytest.fixture(scope="module")
-def forkers() -> Iterator[Callable[[str], Forker]]:
-    """By the encoding of standard output and error, the process that forks for each command."""
-    made: dict[str, Forker] = {}
-
-    def forker(encoding: str) -> Forker:
-        if encoding not in made:
-            made[encoding] = Forker(PYTHONIOENCODING=encoding)
-        return made[encoding]
-
-    yield forker
-    for one in made.values():
-        one.close()
+def forker() -> Iterator[Forker]:
+    """The process that forks for each command."""
+    made = Forker()
+    yield made
+    made.close()
 
 
 class Creditmeter:
     """Runs commands in a folder."""
 
-    def __init__(self, forkers: Callable[[str], Forker], folder: Path) -> None:
-        self._forkers = forkers
+    def __init__(self, forker: Forker, folder: Path) -> None:
+        self._forker = forker
         self._folder = folder
 
     def __call__(self, *arguments: str, terminal: bool = False, encoding: str = "utf-8") -> tuple[int, bytes, bytes]:
         """Exit code, standard output and standard error; with `terminal` the output goes to one."""
         files = self._folder / ".out", self._folder / ".err"
-        forker = self._forkers(encoding)
         if not terminal:
-            code = forker.run(*arguments, cwd=self._folder, out=files[0], err=files[1])
+            code = self._run(arguments, files[0], files[1], encoding)
             return code, files[0].read_bytes(), files[1].read_bytes()
         ours, theirs = pty.openpty()
         parts: list[bytes] = []
         reader = threading.Thread(target=_read_all, args=(ours, parts))
         reader.start()
-        code = forker.run(*arguments, cwd=self._folder, out=os.ttyname(theirs), err=files[1])
+        code = self._run(arguments, os.ttyname(theirs), files[1], encoding)
         os.close(theirs)
         reader.join()
         os.close(ours)
         return code, b"".join(parts), files[1].read_bytes()
+
+    def _run(self, arguments: Iterable[str], out: str | Path, err: Path, encoding: str) -> int:
+        return self._forker.run(*arguments, cwd=self._folder, out=out, err=err, encoding=encoding)
 
 
 def _read_all(terminal: int, parts: list[bytes]) -> None:
@@ -73,8 +68,8 @@ def _read_all(terminal: int, parts: list[bytes]) -> None:
 
 
 @pytest.fixture
-def creditmeter(forkers: Callable[[str], Forker], tmp_path: Path) -> Creditmeter:
-    return Creditmeter(forkers, tmp_path)
+def creditmeter(forker: Forker, tmp_path: Path) -> Creditmeter:
+    return Creditmeter(forker, tmp_path)
 
 
 @pytest.fixture
