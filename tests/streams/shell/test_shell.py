@@ -146,7 +146,7 @@ class Run:
         self.wait_until((self.folder / name).exists, name)
 
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
-        until = time.monotonic() + 40
+        until = time.monotonic() + 120
         while not holds():
             assert time.monotonic() < until, f"not {what}\n{self.log()}"
             time.sleep(0.1)
