@@ -17,6 +17,7 @@ from application.clickhouse.asking import ConfiguredSql, SqlReader
 from application.configuration.settings import Settings
 from application.errors import ErrorCode, Failed, Misconfigured, UseCaseError
 from application.notices import Notices, Silent
+from local.port_holder import why_not_listening
 from replay.account import ReplaySource
 from schemas.codec import Codec
 from schemas.errors import RegistryUnavailable, Unencodable
@@ -25,6 +26,7 @@ from schemas.registry import HttpRegistry
 from streams.checkpoints.checkpoints import Checkpoints
 from streams.checkpoints.sealed import CheckpointError
 from streams.deliveries.topic import DeliveryTopic
+from streams.listening import CannotListen
 from streams.log.command_producer import TooLarge
 from streams.log.connections import Connections, KafkaConnections, group_lag
 from streams.log.pipeline_seals import PipelineSeals
@@ -168,6 +170,9 @@ def translated_causes() -> Iterator[None]:
         raise Failed(str(error), ErrorCode.UNAVAILABLE) from error
     except (LogError, StateError, CheckpointError) as error:
         raise Failed(str(error)) from error
+    except CannotListen as error:
+        reason = why_not_listening(error.setting, error, error.port)
+        raise Failed(f"{error.setting} {error.port} of {error.host}: {reason}") from error
 
 
 def pipeline_seals(settings: Settings, pipeline: Pipeline) -> PipelineSeals:

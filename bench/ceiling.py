@@ -44,7 +44,7 @@ def main(bootstrap: str, prefix: str, folder: str) -> NoReturn:
         )
     )
     consumer.subscribe([settings.names.requests])
-    garbage_collection.settle()
+    garbage_collection.collect_rarely()
     commit_at = time.monotonic() + COMMIT_SECONDS
     while True:
         found = consumer.consume(settings.group_messages, timeout=WAIT_SECONDS)

@@ -32,12 +32,12 @@ from application.usage.export import export
 from application.usage.history import HistoryQuery, UsageReader
 from application.usage.kept_sums import KeepingSums, KeptSums
 from application.usage.measures import Measure
-from application.usage.newest import DAY
 from application.usage.query import Filters
 from application.usage.rows import Key
 from application.usage.scope import UsageScope
 from application.usage.store import SinkUsage
 from bench.machine import cpu_seconds
+from metering.windows import DAY_MS
 from server.api.usage_text import csv_lines
 from sinks.embedded import EmbeddedSink
 from sinks.migrate import migrate
@@ -46,7 +46,7 @@ from sinks.sink import Limits
 from streams.loading.positions import Loaded, SinkPositions
 from streams.log.topics import TopicNames
 
-BEGIN, YEAR = 1_764_115_200_000, 365 * DAY
+BEGIN, YEAR = 1_764_115_200_000, 365 * DAY_MS
 AT_ONCE = 1_000_000
 TIMES = 30
 LINES_OF_ACCOUNT = 50
@@ -194,7 +194,7 @@ def ask_history(reader: UsageReader) -> None:
     timed("history: first page", lambda: reader.page(plain))
     timed("history: first page with refunds", lambda: reader.page(replace(plain, refunds=True)))
     for name, day in (("middle", 180), ("last", 2)):
-        timed(f"history: {name} page", lambda day=day: page_behind(reader, plain, BEGIN + day * DAY))
+        timed(f"history: {name} page", lambda day=day: page_behind(reader, plain, BEGIN + day * DAY_MS))
     by_actor = replace(plain, filters=Filters(actor=("user-3",)))
     timed("history: one actor of 40", lambda: reader.page(by_actor))
     one = replace(plain, filters=Filters(text="person 999999"))
@@ -204,7 +204,7 @@ def ask_history(reader: UsageReader) -> None:
 def ask_sums(reader: UsageReader) -> None:
     """Sums of the large account, with no earlier answer to go on from, and with one."""
     scope, end = UsageScope("big"), BEGIN + YEAR
-    month, year = Filters(end - 30 * DAY, end), Filters(BEGIN, end)
+    month, year = Filters(end - 30 * DAY_MS, end), Filters(BEGIN, end)
     few, whole = (Measure.CREDITS, Measure.LINES), tuple(Measure)
 
     days = Query(scope, month, Granularity.DAY, "Europe/Berlin", ("feature",), few)

@@ -84,8 +84,9 @@ class Lender:
         self._listener.close()
         for turn in self._turns.values():
             turn.acquire()  # never given back: nothing is started any more
-        for server in self._servers:
-            server.stop()
+        with contextlib.ExitStack() as servers:  # each is ended, also where ending another one fails
+            for server in self._servers:
+                servers.callback(server.stop)
 
     def _accept(self) -> None:
         while self._open:
@@ -106,6 +107,8 @@ class Lender:
             lent = self._starts[name](folder)
         except (NoService, ServerFailed) as error:
             return False, str(error)
+        except Exception as error:  # noqa: BLE001 - whoever asks is in another process, and would never learn of it
+            return False, f"{name} cannot be started: {type(error).__name__}: {error}"
         self._servers.append(lent.server)
         return True, lent.address
 

@@ -1,5 +1,7 @@
 """Who listens on a port of this machine, as far as this user may see it (Linux's /proc)."""
 
+import errno
+import os
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -19,6 +21,14 @@ def holder_of(port: int) -> str:
         except OSError:  # it has ended, or is another user's
             continue
     return "another process"
+
+
+def why_not_listening(setting: str, error: OSError, port: int) -> str:
+    """What kept a process from listening on the port of a setting, who has it, and what to do, for an error message."""
+    if error.errno == errno.EADDRINUSE:
+        holder = holder_of(port)
+        return f"{os.strerror(error.errno)}: {holder} listens there; stop it, or set {setting} to another"
+    return f"{error.strerror}; set another host or port"
 
 
 def _listening(port: int) -> set[str]:

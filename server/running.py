@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 
 from application.errors import Failed
+from local.port_holder import why_not_listening
 from server.app import make_app
 from server.connections import guarded
 from server.parts import Parts
@@ -31,12 +32,12 @@ _OPEN_FILES = 65_536
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens there. Raises Failed with the setting to change."""
+    """A socket that listens there. Raises Failed with the setting to change, and who has the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2_048)
     except OSError as error:
-        raise Failed(f"serve_port {port} of {host}: {error.strerror}; set serve_host or serve_port") from error
+        raise Failed(f"serve_port {port} of {host}: {why_not_listening('serve_port', error, port)}") from error
 
 
 def run(

@@ -56,6 +56,8 @@ _NAMED_COLUMN = re.compile(r"[Cc]olumn[: ]+[`'\"]?([A-Za-z_][A-Za-z0-9_]*)")
 # White space only from its beginning: tried again from each of its characters, a long run would take quadratic time.
 _STACK = re.compile(r"(?<!\s)\s*+(?:Stack trace:|: In scope |\. Expected one of:).*", re.DOTALL)
 _CODES = re.compile(r"(?:Code: \d+\.?\s*)*")
+_LAST_NAME = re.compile(r"[A-Z]+(?:_[A-Z0-9]+)+|version [0-9.]+")
+_MOST_NAMES = 4
 
 
 def code_of(message: str) -> int:
@@ -65,10 +67,16 @@ def code_of(message: str) -> int:
 
 
 def tidy(message: str) -> str:
-    """The message without stack trace, code and repeated prefixes."""
-    text = _STACK.sub("", message).replace("DB::Exception: ", "")
+    """The message without stack trace, code, repeated prefixes, and what stands last: the code's name, the version."""
+    text = _STACK.sub("", message).replace("DB::Exception: ", "").replace(" (official build)", "")
     codes = _CODES.match(text)
-    return text[codes.end() if codes else 0 :].strip().rstrip(".")
+    text = text[codes.end() if codes else 0 :].strip().rstrip(".")
+    for _ in range(_MOST_NAMES):
+        before, bracket, last = text.rpartition("(")
+        if not bracket or not last.endswith(")") or not _LAST_NAME.fullmatch(last[:-1]):
+            break
+        text = before.rstrip(" .")
+    return text
 
 
 def insert_failed(code: int, message: str, table: str) -> SinkUnavailable | SinkRejected:

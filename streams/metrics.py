@@ -1,4 +1,4 @@
-"""The metrics of a worker or loader for Prometheus, and the small HTTP server that serves them."""
+"""The metrics of a worker, loader or deliverer for Prometheus, and the small HTTP server that serves them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from streams.listening import CannotListen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,8 +106,8 @@ def always_well() -> Health:
 class MetricsServer:
     """Answers `/metrics` (Prometheus) and `/health` (200 or 503, JSON) from a thread of its own.
 
-    `health()` returns whether the process is well, and details. Port 0 takes a free one; see `port`. Raises OSError
-    with the address where it is taken.
+    `health()` returns whether the process is well, and details. Port 0 takes a free one; see `port`. Raises
+    CannotListen.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class MetricsServer:
         try:
             self._server = ThreadingHTTPServer((host, port), _handler(metrics, health))
         except OSError as error:
-            raise OSError(error.errno, f"metrics_port {port} of {host}: {error.strerror}; set another") from error
+            raise CannotListen("metrics_port", host, port, error) from error
         self._server.daemon_threads = True
         self.host = host
         self.port: int = self._server.server_address[1]

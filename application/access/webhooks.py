@@ -24,6 +24,7 @@ EVENTS = (
 )  # fmt: skip
 """What a webhook may be told of (SERVER 4)."""
 LONGEST_URL = 2_048
+"""Characters of an address."""
 MOST = 20
 """Webhooks of one account."""
 SECOND_SECRET_MS = 24 * 3_600_000

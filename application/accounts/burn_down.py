@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from application.usage.conditions import Bound, day
-from application.usage.newest import DAY
 from application.usage.store import UsageStore
+from metering.windows import DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Rate:
     @property
     def a_day(self) -> int:
         """Rounded to whole credits."""
-        return (self.credits * DAY * 2 + self.span_ms) // (2 * self.span_ms) if self.span_ms > 0 else 0
+        return (self.credits * DAY_MS * 2 + self.span_ms) // (2 * self.span_ms) if self.span_ms > 0 else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,11 +58,9 @@ def served(sink: Sink, settings: Settings) -> Sink:
     try:
         return ServedSink(sink, QueryServer(sink, port, identity=identity, spool=folder))
     except OSError as error:
-        from local.port_holder import holder_of
+        from local.port_holder import why_not_listening
 
-        raise Failed(
-            f"query_port {port}: {error.strerror}: {holder_of(port)} listens there; stop it, or set query_port"
-        ) from error
+        raise Failed(f"query_port {port}: {why_not_listening('query_port', error, port)}") from error
 
 
 def _folder(settings: Settings) -> Path:

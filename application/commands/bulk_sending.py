@@ -15,6 +15,7 @@ from streams.log.connections import CommandSender
 from streams.log.place import Place
 
 _SHOWN = 5
+"""Of the commands under a known id with other content, so many are listed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import Any
 from application.ingest.decisions import Decision, Item
 from application.usage.fields import SELECTED
 from application.usage.store import Row, UsageStore
+from metering.windows import DAY_MS
 from streams.loading.positions import TABLE
 from streams.log.topics import TopicNames
 
 MOST_FIRSTS = 500
 """Repeats of one request whose first is looked up."""
-_DAY_MS = 86_400_000
 _LINES = f"SELECT {SELECTED} FROM billed_rows FINAL WHERE "  # noqa: S608 -- columns of ours; values are bound
 _NUMBERS = ("line", "units", "unit_credits", "credits")
 _HOLD = """
@@ -89,7 +89,7 @@ class RecordedDecisions:
         rows = self._store.rows(
             "SELECT reason, field, `index` FROM dead_letter_rows FINAL WHERE day = toDate32({day:Int32}) "
             "AND source_partition = {partition:Int64} AND source_offset = {offset:Int64}",
-            {"day": recorded_at // _DAY_MS, "partition": partition, "offset": offset},
+            {"day": recorded_at // DAY_MS, "partition": partition, "offset": offset},
         )
         return next((row for row in rows if row["index"] is None or row["index"] == index), None)
 

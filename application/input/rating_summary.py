@@ -14,6 +14,10 @@ from metering.windows import format_instant
 _Key = TypeVar("_Key")
 _KINDS_SHOWN = 20
 _NO_EFFECT = frozenset((Kind.DEAD_LETTER, Kind.REPEATED))
+_AHEAD = (
+    "  where that line's time is wrong: --recorded-at TIME sets it aside (in_future), as the stream does, not those "
+    "behind it"
+)
 _UNCHARGED = {Decision.UNPRICED: "no charge applies", Decision.MISSING_SUBJECT: "a unique subject is missing"}
 
 
@@ -22,6 +26,8 @@ class _Newest(NamedTuple):
 
     line_number: int
     at: int
+    is_recorded_then: bool
+    """Whether it entered the log at its own time, since nobody said when: it is never in the future then."""
 
 
 @dataclass(slots=True)
@@ -46,6 +52,7 @@ class Summary:
     other_content: int = 0
     unfinished: int | None = None
     _newest: dict[str, _Newest] = field(default_factory=dict)
+    _is_ahead: bool = False
     _kinds: dict[tuple[str, str | None], _Occurrences] = field(default_factory=dict)
     _uncharged: dict[str, _Occurrences] = field(default_factory=dict)
 
@@ -94,6 +101,7 @@ class Summary:
         newest = self._newest.get(account_id) if isinstance(account_id, str) else None
         at = command.record.get(TIME_FIELD[Command(command.name)])
         if reason == DeadLetterReason.TOO_LATE and newest is not None:
+            self._is_ahead = self._is_ahead or newest.is_recorded_then
             return f"{where} ({_shown(at)}): too late since line {newest.line_number} ({_shown(newest.at)})"
         if reason == DeadLetterReason.IN_FUTURE:
             return f"{where} ({_shown(at)}), recorded at {_shown(command.recorded_at)}"
@@ -106,7 +114,7 @@ class Summary:
             return
         newest = self._newest.get(account_id)
         if newest is None or at > newest.at:
-            self._newest[account_id] = _Newest(command.line_number, at)
+            self._newest[account_id] = _Newest(command.line_number, at, command.recorded_at == at)
 
     def sentences(self) -> list[str]:
         """The summary for people, a line each."""
@@ -126,6 +134,8 @@ class Summary:
         if self.dead_letters:
             lines.append(f"dead letters: {_counted(self.dead_letters)}")
             lines.extend(self._kinds_of_dead_letters())
+        if self._is_ahead:
+            lines.append(_AHEAD)
         if set(self.commands) == {"unreadable"}:
             lines.append(
                 "for an access log: creditmeter emit --dry-run --account NAME FILE | creditmeter rate --prices BOOK"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from application.usage.as_of import AsOf
@@ -15,10 +15,11 @@ from application.usage.fields import ATTRIBUTES, GROUPED, LINE_KEY, TIME
 from application.usage.history import UsageReader
 from application.usage.kept_sums import Counts, Group, KeptSum
 from application.usage.measures import OF_REFUNDS, Measure, Value, line_columns, value_of
-from application.usage.newest import DAY
 from application.usage.query import LONGEST, REFUNDED, BadQuery, Filters
 from application.usage.scope import UsageScope
 from application.usage.store import Row, UsageStore
+from metering.windows import DAY_MS
+from streams import clock
 
 MOST_CELLS = 10_000
 MOST_GROUPS = 8
@@ -89,12 +90,15 @@ class Aggregation:
 def aggregate(reader: UsageReader, query: AggregationQuery) -> Aggregation:
     """Adds up, what was answered before only since then. Raises BadQuery, TooMuch, Failed."""
     bucket_starts = query.bucket_starts()
-    as_of = reader.positions.now(query.scope)
+    begun, as_of = clock.monotonic(), reader.positions.now(query.scope)
     kept = reader.sums.before(query.digest, as_of)
     if kept is None or kept.as_of != as_of:
         since = None if kept is None else kept.as_of
         counts = _counted(reader.store, query, as_of, since, bucket_starts)
-        kept = KeptSum(as_of, counts if kept is None else _together(kept.counts, counts))
+        if kept is None:
+            kept = KeptSum(as_of, counts, begun)
+        else:
+            kept = replace(kept, as_of=as_of, counts=_together(kept.counts, counts))
         reader.sums.keep(query.digest, kept)
     return Aggregation(query, as_of, _cells(query, bucket_starts, kept.counts))
 
@@ -134,8 +138,8 @@ def _lines(
         # FINAL would read the rows around the new ones to look for doubles, which are all among the new ones.
         source, where = f"(SELECT * FROM billed_rows WHERE {where} LIMIT 1 BY {LINE_KEY})", "1"
     measures = [f"{expression} AS {name}" for name, expression in columns.items()]
-    on_days = all(at % DAY == 0 for at in bucket_starts[1:])
-    time = f"toInt64(toInt32(day)) * {DAY}" if on_days else TIME
+    on_days = all(at % DAY_MS == 0 for at in bucket_starts[1:])
+    time = f"toInt64(toInt32(day)) * {DAY_MS}" if on_days else TIME
     selected = [_bucket(bound, time, bucket_starts), *_groups(bound, query.group_by, _hidden(query)), *measures]
     return store.rows(f"SELECT {', '.join(selected)} FROM {source} WHERE {where} {_grouped(query)}", bound.parameters)
 

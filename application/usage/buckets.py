@@ -11,7 +11,9 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
+from metering.windows import DAY_MS
+
+_SECOND, _MINUTE, _HOUR = 1_000, 60_000, 3_600_000
 
 _LAST_DAY = date(9999, 11, 1)
 
@@ -105,7 +107,7 @@ def _beginning(day: date, zone: tzinfo) -> int:
     at = round(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * _SECOND
     if _local(at, zone).time() == time():
         return at
-    before = at - _DAY
+    before = at - DAY_MS
     return _change(before, at, _offset(before, zone), zone)
 
 

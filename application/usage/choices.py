@@ -65,6 +65,8 @@ class KnownChoices:
         if kept is not None and now - kept[0] < KEPT_SECONDS:
             return kept[1]
         choices = usage_choices(reader, scope)
+        if not choices.endpoint:
+            return choices  # without a line: its first one is not to wait for a minute
         with self._lock:
             self._kept[scope] = now, choices
             self._kept.move_to_end(scope)

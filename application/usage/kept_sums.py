@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from application.usage.as_of import AsOf
 from streams import clock
@@ -21,16 +21,33 @@ Group = tuple[str | int | None, ...]
 Counts = Mapping[tuple[int, Group], Mapping[str, int]]
 """By bucket (its first ms) and group, the columns that measures are made of."""
 
-_CELL = 500
-"""Bytes that a cell takes beside its texts."""
+_SUM, _PARTITION, _CELL, _NUMBER, _TEXT = 1_000, 200, 400, 60, 60
+"""Bytes, rather too many: of a sum, of each partition of its instant, of each cell, of each number in it, and of each
+text beside its characters. A sum without a cell takes memory, too, and there may be any number of such questions."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptSum:
-    """The counts of one question, of one instant."""
+    """The counts of one question, of one instant.
+
+    `begun`: when the rows were last added up anew, in seconds of the monotonic clock; what is added later keeps it.
+    """
 
     as_of: AsOf
     counts: Counts
+    begun: float = field(compare=False)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        texts = [value for _, group in self.counts for value in group if isinstance(value, str)]
+        return (
+            _SUM
+            + _PARTITION * len(self.as_of.reached)
+            + _CELL * len(self.counts)
+            + _NUMBER * sum(map(len, self.counts.values()))
+            + sum(_TEXT + 4 * len(text) for text in texts)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +62,13 @@ class KeepingSums:
     size_of_one: int = 2 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    sum: KeptSum
-    begun: float
-    size: int
-
-
 class KeptSums:
     """The sums of one server. From any thread."""
 
     def __init__(self, keeping: KeepingSums | None = None) -> None:
         self._keeping = keeping or KeepingSums()
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: OrderedDict[bytes, KeptSum] = OrderedDict()
         self._size = 0
 
     def before(self, question: bytes, as_of: AsOf) -> KeptSum | None:
@@ -67,25 +77,23 @@ class KeptSums:
             kept = self._kept.get(question)
             if kept is None:
                 return None
-            if kept.begun + self._keeping.seconds < clock.monotonic() or not as_of.is_after(kept.sum.as_of):
+            if kept.begun + self._keeping.seconds < clock.monotonic() or not as_of.is_after(kept.as_of):
                 self._drop(question)
                 return None
             self._kept.move_to_end(question)
-            return kept.sum
+            return kept
 
     def keep(self, question: bytes, kept_sum: KeptSum) -> None:
         """Keep it in place of an earlier one. One of an instant that is not whole is not kept."""
-        size = sum(_CELL + _text_bytes(group) for _, group in kept_sum.counts)
-        if not kept_sum.as_of.is_whole or size > self._keeping.size_of_one:
+        if not kept_sum.as_of.is_whole or kept_sum.size > self._keeping.size_of_one:
             return
         with self._lock:
             earlier = self._kept.get(question)
-            if earlier is not None and not kept_sum.as_of.is_after(earlier.sum.as_of):
+            if earlier is not None and not kept_sum.as_of.is_after(earlier.as_of):
                 return  # somebody else was quicker, and saw more
-            begun = clock.monotonic() if earlier is None else earlier.begun
             self._drop(question)
-            self._kept[question] = _Kept(kept_sum, begun, size)
-            self._size += size
+            self._kept[question] = kept_sum
+            self._size += kept_sum.size
             while self._size > self._keeping.size:
                 self._drop(next(iter(self._kept)))
 
@@ -93,7 +101,3 @@ class KeptSums:
         kept = self._kept.pop(question, None)
         if kept is not None:
             self._size -= kept.size
-
-
-def _text_bytes(group: Group) -> int:
-    return sum(4 * len(value) for value in group if isinstance(value, str))

@@ -26,11 +26,11 @@ from application.usage.rows import Key, line_key
 from application.usage.scope import UsageScope
 from application.usage.store import Row, UsageStore
 from metering.records import YEAR_2000
+from metering.windows import DAY_MS
 
-DAY = 86_400_000
 Days = tuple[int, int]
 """The first and the last day (days since 1970), both included."""
-FIRST = YEAR_2000 // DAY
+FIRST = YEAR_2000 // DAY_MS
 """The first day that a row can have."""
 NEVER = 1 << 30
 """The first day of a table without rows."""
@@ -63,10 +63,10 @@ class Behind:
     def spans(self) -> Iterator[tuple[int, int]]:
         """Spans of days, both included, that cover all of them, newest first."""
         filters = self.filters
-        first = self.first if filters.from_ms is None else max(self.first, filters.from_ms // DAY)
-        last = self.last if filters.to_ms is None else min(self.last, (filters.to_ms - 1) // DAY)
+        first = self.first if filters.from_ms is None else max(self.first, filters.from_ms // DAY_MS)
+        last = self.last if filters.to_ms is None else min(self.last, (filters.to_ms - 1) // DAY_MS)
         if self.after is not None:
-            last = min(last, self.after[0] // DAY)
+            last = min(last, self.after[0] // DAY_MS)
         for days in _SPANS:
             if last < first:
                 return
@@ -82,7 +82,7 @@ class Behind:
 
     def filters_within(self, first: int, last: int) -> Filters:
         """The filters with their time cut to these days, both included."""
-        start, end = first * DAY, (last + 1) * DAY
+        start, end = first * DAY_MS, (last + 1) * DAY_MS
         from_ms, to_ms = self.filters.from_ms, self.filters.to_ms
         return replace(
             self.filters,
@@ -152,7 +152,7 @@ def _whole(store: UsageStore, keys: list[Key]) -> list[Row]:
     bound = Bound()
     accounts = bound.texts(sorted({key[1] for key in keys}))
     events = bound.texts(sorted({key[2] for key in keys}))
-    days = days_condition(bound, keys[-1][0] // DAY, keys[0][0] // DAY)
+    days = days_condition(bound, keys[-1][0] // DAY_MS, keys[0][0] // DAY_MS)
     rows = store.rows(
         f"SELECT {SELECTED} FROM billed_rows WHERE account_id IN {accounts} AND {days} AND event_id IN {events}",
         bound.parameters,
@@ -233,7 +233,7 @@ def _refunded_lines(store: UsageStore, asked: Behind, refunds: list[Row]) -> dic
 
 def days_condition(bound: Bound, first: int, last: int) -> str:
     """Rows of these days, both included."""
-    return f"day >= {day(bound, first * DAY)} AND day <= {day(bound, last * DAY)}"
+    return f"day >= {day(bound, first * DAY_MS)} AND day <= {day(bound, last * DAY_MS)}"
 
 
 def _behind(bound: Bound, after: Key | None, time: str, kind: int) -> str:

@@ -48,11 +48,6 @@ class WebhookHealth:
         known = self._by_webhook.get(webhook_id)
         return known.since if known is not None and len(known.messages) > 1 else None
 
-    def is_failing(self, webhook_id: str) -> bool:
-        """Whether the last try known failed."""
-        known = self._by_webhook.get(webhook_id)
-        return known is not None and known.since is not None
-
     def to_turn_off(self, webhook_id: str, now: int) -> bool:
         """Whether three days have gone by without a success."""
         since = self.failing_since(webhook_id)

@@ -15,9 +15,10 @@ from typing import Any
 
 from application.errors import ErrorCode, Failed
 from application.usage.conditions import Bound
-from application.usage.newest import DAY, days_condition
+from application.usage.newest import days_condition
 from application.usage.query import BadQuery
 from application.usage.store import Row, UsageStore
+from metering.windows import DAY_MS
 from sinks.deliveries import TABLE
 from sinks.rows import LAST_TIME
 from streams.deliveries.records import Delivery, DeliveryAttempt, DeliveryStatus
@@ -90,7 +91,7 @@ def _spans(store: UsageStore, webhook_id: str, after: _Key | None) -> Iterator[t
             return
         last = int(rows[0]["last"])
     else:
-        last = min(after[0], LAST_TIME) // DAY
+        last = min(after[0], LAST_TIME) // DAY_MS
     for days in _SPANS:
         yield last - days + 1, last
         last -= days
@@ -123,7 +124,7 @@ def _whole(store: UsageStore, webhook_id: str, keys: list[_Key]) -> tuple[Listed
     bound = Bound()
     conditions = [
         f"webhook_id = {bound.bind(webhook_id, 'String')}",
-        days_condition(bound, keys[-1][0] // DAY, keys[0][0] // DAY),
+        days_condition(bound, keys[-1][0] // DAY_MS, keys[0][0] // DAY_MS),
         f"delivery_id IN {bound.texts([delivery_id for _, delivery_id in keys])}",
     ]
     sql = f"SELECT {_COLUMNS} FROM {TABLE} FINAL WHERE {' AND '.join(conditions)}"  # noqa: S608 -- names of our own

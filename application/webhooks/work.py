@@ -329,6 +329,8 @@ class DeliveryWork:
         webhook = self._parts.find(tried.webhook_id)
         if webhook is None or not is_on(webhook) or result.outcome is Outcome.DELIVERED:
             return
+        if webhook.enabled_at is not None and result.attempt.at < webhook.enabled_at:
+            return  # the try began before it was turned on again
         if result.outcome is Outcome.GONE:
             self._parts.turn_off(
                 webhook, "it answered 410 Gone: nothing is wanted there any more", because_failing=False

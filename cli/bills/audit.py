@@ -53,13 +53,13 @@ def audit(
     from application.clickhouse.store_reader import opened_store
     from application.pipeline import opened
     from cli.terminal.progress import TerminalNotices
-    from streams.garbage_collection import rarely
+    from streams.garbage_collection import collecting_rarely
 
     settings = configuration.settings
     out = Printer(as_json=as_json)
     order = AuditOrder(0.0 if no_wait else wait, with_state, begin, keep)
     store = nullcontext() if no_clickhouse else opened_store(settings)
-    with rarely(), opened(settings, TerminalNotices()) as pipeline, store as rows:
+    with collecting_rarely(), opened(settings, TerminalNotices()) as pipeline, store as rows:
         outcome = run(pipeline, order, out.difference, rows)
     out.result(outcome.result, outcome.plan.began_from, keep)
     if outcome.result.differences or (outcome.is_short and not no_wait):

@@ -60,7 +60,7 @@ def rerate(
     from cli.terminal.progress import TerminalNotices
     from replay.rerating.partition import Rerate
     from schemas.price_book import book_id
-    from streams.garbage_collection import rarely
+    from streams.garbage_collection import collecting_rarely
 
     if start >= end:
         raise click.UsageError("--from must be before --to")
@@ -72,7 +72,7 @@ def rerate(
     report = RerateReport(as_json=as_json)
     notices = TerminalNotices(show_progress=not report.is_live)
     with (
-        rarely(),
+        collecting_rarely(),
         opened(configuration.settings, notices) as pipeline,
         opened_rerating(pipeline, asked, net, report.row, report.correction) as rerating,
     ):

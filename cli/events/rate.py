@@ -46,12 +46,12 @@ def rate(ctx: click.Context, book: str, *, recorded_at: int | None, strict: bool
     from application.prices.files import read_book_file
     from cli.terminal.input import opened_input
     from cli.terminal.output import data_output, print_status
-    from streams.garbage_collection import rarely
+    from streams.garbage_collection import collecting_rarely
 
     text, _ = read_book_file(book)
     rater = Rater(text)
     try:
-        with rarely(), data_output() as out, opened_input(file) as source:
+        with collecting_rarely(), data_output() as out, opened_input(file) as source:
             reader = CommandReader(read_lines(source.stream), recorded_at)
             for record in rater.rate(reader):
                 out.write(to_line(record))

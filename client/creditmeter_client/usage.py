@@ -58,16 +58,18 @@ class Event:
 
 @dataclass(frozen=True)
 class Refund:
-    """Asks to give back what an event was charged; `charge` None: every line of it. Needs an operator's key."""
+    """A refund request as it is sent: gives back what an event was charged. Needs an operator's key."""
 
     refund_id: str
     account_id: str
     fields: Mapping[str, Any]
+    """Every field that is not empty, both ids included; without `charge` every line of the event is meant."""
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 Command = Union[Event, Refund]  # noqa: UP007 -- Python 3.10 evaluates it
+"""What is sent for a use of the API, or to correct one."""
 
 
 def event_of(
@@ -120,6 +122,7 @@ def refund_of(account_id: str, event_id: str, reason: str, *, now: int, charge: 
 
 
 def id_of(command: Command) -> str:
+    """The id that makes the command a repeat when it is sent again."""
     return command.event_id if isinstance(command, Event) else command.refund_id
 
 

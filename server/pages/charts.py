@@ -11,9 +11,9 @@ from application.usage.aggregation import AggregationQuery, Cell, aggregate
 from application.usage.buckets import Granularity
 from application.usage.history import UsageReader
 from application.usage.measures import Measure
-from application.usage.newest import DAY
 from application.usage.query import BadQuery, Filters
 from application.usage.scope import UsageScope
+from metering.windows import DAY_MS
 from server.pages import times
 
 MOST_SERIES = 6
@@ -127,7 +127,7 @@ def granularity_of(filters: Filters) -> Granularity:
     """Buckets for a time: hours up to two days, days up to about three months, weeks up to two years, else months."""
     if filters.from_ms is None or filters.to_ms is None:
         raise ValueError("a chart has a beginning and an end")
-    days = (filters.to_ms - filters.from_ms) / DAY
+    days = (filters.to_ms - filters.from_ms) / DAY_MS
     for most, granularity in ((2.1, Granularity.HOUR), (100, Granularity.DAY), (731, Granularity.WEEK)):
         if days <= most:
             return granularity

@@ -1,7 +1,7 @@
 """Stores commands of many callers at once in the input log, and tells each where its own stand.
 
 Events share a Kafka message only with others of the same producer (a key, at a server). They go out at once where
-nothing of their partition is on its way, else with what has gathered when an acknowledgement comes, `Gathering.seconds`
+nothing of their partition is in flight, else with what has gathered when an acknowledgement comes, `Gathering.seconds`
 at most. Belongs to one event loop; only reports come from another thread.
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streams.log.message_sender import MessageSender, Report
 
 DIGEST_DIGITS = 32
+"""Hexadecimal digits of a message's digest in a receipt."""
 
 
 class SenderFull(LogUnavailable):
@@ -39,13 +40,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """How events become messages: at most so many of so many bytes, gathered so long while others are on their way."""
+    """How events become messages: at most so many of so many bytes, gathered so long while others are in flight."""
 
     events: int = 100
     size: int = 512 << 10
     seconds: float = 0.005
     unacknowledged: int = 64 << 20
-    """Bytes on their way to Kafka, all callers together."""
+    """Bytes that may be gathered or in flight, all callers together."""
 
 
 class Outgoing(NamedTuple):
@@ -77,10 +78,10 @@ class _Item(NamedTuple):
 
 @dataclass(slots=True)
 class _Partition:
-    """`waiting`: by producer, in the order of their first event; `on_their_way`: messages not acknowledged."""
+    """`waiting`: by producer, in the order of their first event; `in_flight`: messages that are not acknowledged."""
 
     waiting: dict[str, list[_Item]] = field(default_factory=dict)
-    on_their_way: int = 0
+    in_flight: int = 0
     timer: asyncio.TimerHandle | None = None
 
 
@@ -103,7 +104,7 @@ class EventSender:
         self._messages: dict[int, _Message] = {}
         self._tokens = count()
         self.unacknowledged = 0
-        """Bytes of events that are gathered or on their way."""
+        """Bytes of events that are gathered or in flight."""
         sender.start(self._from_thread)
 
     def problem(self) -> str | None:
@@ -156,7 +157,7 @@ class EventSender:
 
     def _flush_or_gather(self, number: int) -> None:
         partition = self._partitions[number]
-        if not partition.on_their_way:
+        if not partition.in_flight:
             self._flush(number)
         elif partition.timer is None:
             partition.timer = self._loop.call_later(self._gathering.seconds, self._flush, number)
@@ -187,7 +188,7 @@ class EventSender:
     def _send(self, number: int, producer: str, value: bytes, size: int, items: Sequence[_Item]) -> None:
         token = next(self._tokens)
         partition = self._partitions.setdefault(number, _Partition())
-        partition.on_their_way += 1
+        partition.in_flight += 1
         self._messages[token] = _Message(number, size, value_digest(value), items)
         try:
             self._sender.send(number, value, producer, token)
@@ -209,7 +210,7 @@ class EventSender:
         message = self._messages.pop(token, None)
         if message is None:
             return
-        self._partitions[message.partition].on_their_way -= 1
+        self._partitions[message.partition].in_flight -= 1
         self.unacknowledged -= message.size
         for index, item in enumerate(message.items):
             batch = item.batch

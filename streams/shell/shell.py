@@ -182,7 +182,7 @@ class Shell:
             self.app.on_partitions_assigned.connect(lambda *_, **__: on_ready(), weak=False)
         worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None  # it would write to stdout, which belongs to data
-        garbage_collection.settle()
+        garbage_collection.collect_rarely()
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
             worker.execute_from_commandline()

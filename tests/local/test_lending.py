@@ -21,11 +21,14 @@ ROOT = Path(__file__).parents[2]
 class Started:
     """A server that does nothing but know where its files are, and whether it was stopped."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, hangs: bool = False) -> None:
         self.folder = folder
         self.is_stopped = False
+        self._hangs = hangs
 
     def stop(self) -> None:
+        if self._hangs:
+            raise ServerFailed("it does not end")
         self.is_stopped = True
 
 
@@ -46,6 +49,9 @@ class Starts:
         self.tries += 1
         raise NoService("no such thing here")
 
+    def full(self, _folder: Path) -> Lent:
+        raise OSError(28, "No space left on device")
+
 
 @pytest.fixture
 def starts() -> Starts:
@@ -54,7 +60,7 @@ def starts() -> Starts:
 
 @pytest.fixture
 def lender(starts: Starts) -> Iterator[Lender]:
-    made = Lender({"meter": starts.meter, "nothing": starts.nothing})
+    made = Lender({"meter": starts.meter, "nothing": starts.nothing, "full": starts.full})
     yield made
     made.close()
 
@@ -85,6 +91,8 @@ def test_why_it_cannot_be_had_is_said_to_all_and_tried_once(lender: Lender, star
         with pytest.raises(ServerFailed, match=r"^no such thing here$"):
             lender.ticket.borrow("nothing", tmp_path)
     assert starts.tries == 1
+    with pytest.raises(ServerFailed, match=r"^full cannot be started: OSError: .*No space left on device$"):
+        lender.ticket.borrow("full", tmp_path)
 
 
 def test_its_servers_end_with_it_and_nobody_borrows_then(lender: Lender, starts: Starts, tmp_path: Path) -> None:
@@ -95,6 +103,16 @@ def test_its_servers_end_with_it_and_nobody_borrows_then(lender: Lender, starts:
     assert [server.is_stopped for server in starts.servers] == [True]
     with pytest.raises(ServerFailed, match="meter cannot be borrowed"):
         lender.ticket.borrow("meter", tmp_path)
+
+
+def test_each_server_ends_where_another_one_does_not(tmp_path: Path) -> None:
+    servers = [Started(tmp_path), Started(tmp_path, hangs=True), Started(tmp_path)]
+    lender = Lender({f"{at}": lambda _folder, at=at: Lent(servers[at], "here") for at in range(3)})
+    for at in range(3):
+        lender.ticket.borrow(f"{at}", tmp_path)
+    with pytest.raises(ServerFailed, match="it does not end"):
+        lender.close()
+    assert [server.is_stopped for server in servers] == [True, False, True]
 
 
 def test_a_stranger_gets_nothing_and_keeps_nobody_out(lender: Lender, starts: Starts, tmp_path: Path) -> None:

@@ -60,6 +60,13 @@ def test_errors_that_pass_and_errors_that_stay() -> None:
     assert (stays.table, stays.column) == ("t", "plan")
     assert "Stack" not in str(stays)
     assert isinstance(reading_failed(241, "Memory limit (for query) exceeded"), SinkRejected)
+    twice = (
+        "Code: 241. DB::Exception: Query memory limit exceeded: maximum: 1.00 GiB. (MEMORY_LIMIT_EXCEEDED) "
+        "(version 26.9.2.1 (official build)). (MEMORY_LIMIT_EXCEEDED)"
+    )
+    said = "the statement takes too much: Query memory limit exceeded: maximum: 1.00 GiB. Ask for less, or add a LIMIT"
+    assert str(reading_failed(241, twice)) == said
+    assert str(reading_failed(62, "Syntax error at (a) and (B)")) == "Syntax error at (a) and (B)"
     assert isinstance(reading_failed(202, "Too many simultaneous queries"), SinkUnavailable)
 
 

@@ -135,6 +135,24 @@ def test_state_and_store_both_put_back_to_copies_of_other_times(*, loaded_first:
     check(cluster, strays=0)
 
 
+@pytest.mark.parametrize("sealed_with", SEALED_WITH.values(), ids=SEALED_WITH.keys())
+def test_a_checkpoint_put_back_beside_strays_that_claim_what_comes(sealed_with: str | bytes | None) -> None:
+    """The outputs since the checkpoint are in the topics, and behind them strays that claim more."""
+    cluster = Cluster(SEED, MESSAGES)
+    machine = cluster.machines[0]
+    rate(cluster, 0)
+    checkpoint = {number: state.copy() for number, state in machine.disk.items()}
+    rate(cluster, 40)
+    machine.stop()
+    assert any(state.applied > checkpoint[number].applied for number, state in machine.disk.items())
+    machine.disk = checkpoint
+    for topic in NAMES.outputs:
+        partition, _ = forged(topic, 0)
+        forge(cluster, topic, cluster.broker.bounds(NAMES.requests, partition)[1] + 5, sealed_with)
+    rate(cluster, MESSAGES)
+    check(cluster, strays=len(NAMES.outputs))
+
+
 def test_an_emptied_store_and_a_lost_state_are_made_again() -> None:
     cluster = Cluster(SEED, MESSAGES)
     rate(cluster, 40)

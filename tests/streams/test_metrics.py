@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 
+from streams.listening import CannotListen
 from streams.metrics import Health, Metrics, MetricsServer
 
 
@@ -82,5 +83,7 @@ def test_other_paths_are_not_found() -> None:
 
 
 def test_a_port_that_is_taken() -> None:
-    with MetricsServer(Metrics()) as server, pytest.raises(OSError, match="in use"):
-        MetricsServer(Metrics(), port=server.port)
+    with MetricsServer(Metrics()) as server:
+        said = f"metrics_port {server.port} of 127.0.0.1: Address already in use"
+        with pytest.raises(CannotListen, match=said):
+            MetricsServer(Metrics(), port=server.port)

@@ -1,1 +1,1 @@
-"""The meter over HTTP, with the standard library alone."""
+"""The meter over HTTP, with the standard library alone: `transport.HttpTransport`, its connections and its answers."""

@@ -15,10 +15,11 @@ from application.usage.counting import MOST, count_up_to
 from application.usage.export import export
 from application.usage.history import HistoryQuery, UsageReader
 from application.usage.history import Page as RowsPage
-from application.usage.newest import DAY, Table, days_of
+from application.usage.newest import Table, days_of
 from application.usage.query import Filters
 from application.usage.scope import UsageScope, scope_of
 from application.usage.store import TooMuch
+from metering.windows import DAY_MS
 from server.api.contract import CSV
 from server.api.problems import Problem, ProblemType
 from server.api.reads import reads_of
@@ -134,7 +135,7 @@ def _view(call: PageCall, query: HistoryQuery, choice: Choice, names: dict[str, 
 def _chart(call: PageCall, usage: UsageReader, scope: UsageScope, choice: Choice, unit: str, now: int) -> Chart | None:
     """None where there is nothing to draw. Raises TooMuch, Failed."""
     first_day, last_day = days_of(usage.store, Table.LINES, scope)
-    first_ms = first_day * DAY if first_day <= last_day else None
+    first_ms = first_day * DAY_MS if first_day <= last_day else None
     filters = charted(replace(choice.filters, credit_type=(unit,)), first_ms, now, call)
     return None if filters is None else credits_chart(usage, scope, filters, unit, call.zone)
 

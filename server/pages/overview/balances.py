@@ -10,9 +10,9 @@ from application.accounts.standing import AccountStanding, CreditsOfType
 from application.usage.aggregation import AggregationQuery, aggregate
 from application.usage.history import UsageReader
 from application.usage.measures import Measure
-from application.usage.newest import DAY
 from application.usage.query import Filters
 from application.usage.scope import UsageScope
+from metering.windows import DAY_MS
 from server.pages import times
 from server.pages.lines import Line, LineChart
 from sinks.current import CurrentGrant
@@ -63,7 +63,7 @@ def credit_cards(
     """A card for each credit type. What the account spends is left out for a member who sees one actor alone."""
     is_whole = scope.actor is None
     rates = _rates(reader, scope, now) if is_whole else {}
-    balances = closing_balances(reader.store, standing.account_id, now - _PAST_DAYS * DAY) if is_whole else {}
+    balances = closing_balances(reader.store, standing.account_id, now - _PAST_DAYS * DAY_MS) if is_whole else {}
     cards = []
     for name, credits_ in standing.credits.items():
         grants = [grant for grant in standing.grants if grant.credit_type == name]
@@ -71,7 +71,7 @@ def credit_cards(
         rows = [OpenGrantRow(grant, open_.left) for grant, open_ in zip(_by_end(grants), left, strict=False)]
         card = CreditCard(name, credits_, rows, None, None, None)
         if is_whole:
-            rate = rates.get(name, Rate(0, RATE_DAYS * DAY))
+            rate = rates.get(name, Rate(0, RATE_DAYS * DAY_MS))
             ahead = burn_down(now, left, rate)
             line = _line(balances.get(name, {}), credits_.balance, ahead, now, zone)
             card = replace(card, rate=rate, ahead=ahead, line=line)
@@ -88,10 +88,10 @@ def _by_end(grants: list[CurrentGrant]) -> list[CurrentGrant]:
 
 def _rates(reader: UsageReader, scope: UsageScope, now: int) -> dict[str, Rate]:
     """Credits used less those given back, of the days before now."""
-    filters = Filters(now - RATE_DAYS * DAY, now)
+    filters = Filters(now - RATE_DAYS * DAY_MS, now)
     query = AggregationQuery(scope, filters, group_by=("credit_type",), measures=(Measure.NET,))
     return {
-        str(cell.group["credit_type"]): Rate(max(0, value), RATE_DAYS * DAY)
+        str(cell.group["credit_type"]): Rate(max(0, value), RATE_DAYS * DAY_MS)
         for cell in aggregate(reader, query).cells
         if isinstance(value := cell.values[Measure.NET], int)
     }
@@ -101,16 +101,16 @@ def _line(closing: dict[int, int], balance: int, ahead: BurnDown, now: int, zone
     """The balance at the end of each UTC day, then as it will be at the present rate."""
     if not closing:
         return None
-    today = now // DAY
+    today = now // DAY_MS
     first = min(closing)
     past: list[int | None] = []
     last = closing[first]
     for number in range(first, today):
         last = closing.get(number, last)
         past.append(last)
-    days_ahead = _MOST_AHEAD if ahead.runs_out_at is None else min(_MOST_AHEAD, ahead.runs_out_at // DAY - today + 1)
-    expected: list[int | None] = [_at(ahead, (today + day) * DAY) for day in range(1, days_ahead + 1)]
-    labels = [times.date((first + at) * DAY, zone) for at in range(len(past) + 1 + len(expected))]
+    days_ahead = _MOST_AHEAD if ahead.runs_out_at is None else min(_MOST_AHEAD, ahead.runs_out_at // DAY_MS - today + 1)
+    expected: list[int | None] = [_at(ahead, (today + day) * DAY_MS) for day in range(1, days_ahead + 1)]
+    labels = [times.date((first + at) * DAY_MS, zone) for at in range(len(past) + 1 + len(expected))]
     blank: list[int | None] = [None]
     lines = [Line("Balance", 0, [*past, balance, *blank * len(expected)])]
     if ahead.runs_out_at is not None or expected:

@@ -185,6 +185,10 @@ def test_what_up_runs_is_found(empty_folder: Path, monkeypatch: pytest.MonkeyPat
     configuration = load()
     assert configuration.settings.bootstrap_servers == "h:1"
     assert "creditmeter up" in configuration.origins["bootstrap_servers"]
+    (empty_folder / ".creditmeter" / "run.json").write_text(json.dumps({"bootstrap_servers": "h:1", "query_port": 9}))
+    assert load().settings.query_port == 9, "the port that `up` took in place of a default one that is taken"
+    (empty_folder / "creditmeter.toml").write_text("query_port = 8\n")
+    assert load().settings.query_port == 8, "why `up` must not take another one than a port that is set"
     monkeypatch.setenv("CREDITMETER_BOOTSTRAP_SERVERS", "mine:9092")
     assert load().settings.bootstrap_servers == "mine:9092"
 

@@ -76,6 +76,9 @@ def test_choices_are_kept_for_a_minute_and_not_for_too_many(filled: UsageReader)
     known.of(reader, UsageScope("zenith"))
     known.of(reader, UsageScope("acme"))
     assert counted.asked == 6 * asked
+    for times in (7, 8):  # it has no line: the first one is shown as soon as it is there
+        assert known.of(reader, UsageScope("nobody")).endpoint == ()
+        assert counted.asked == times * asked
 
 
 def replaced(reader: UsageReader, store: UsageStore) -> UsageReader:

@@ -169,7 +169,7 @@ def at(lines: int, refunds: int = 0, partition: int = 0) -> AsOf:
 
 
 def counted(number: int, text: str = "") -> KeptSum:
-    return KeptSum(at(number), {(0, (text,)): {"line_count": number}})
+    return KeptSum(at(number), {(0, (text,)): {"line_count": number}}, clock.monotonic())
 
 
 def test_a_sum_is_kept_for_later_instants_of_the_same_partitions() -> None:
@@ -185,12 +185,13 @@ def test_a_sum_is_kept_for_later_instants_of_the_same_partitions() -> None:
     assert sums.before(b"q", at(9, -1)) is None
     sums.keep(b"q", counted(5))
     assert sums.before(b"q", at(9, 9, partition=1)) is None
-    sums.keep(b"q", KeptSum(AsOf({0: Reached(5, 0)}, is_whole=False), {}))
+    sums.keep(b"q", KeptSum(AsOf({0: Reached(5, 0)}, is_whole=False), {}, clock.monotonic()))
     assert sums.before(b"q", at(9)) is None
 
 
 def test_the_sums_asked_for_longest_ago_go_first_and_large_ones_are_not_kept() -> None:
-    sums = KeptSums(KeepingSums(size=1_700, size_of_one=600))
+    one = counted(5).size
+    sums = KeptSums(KeepingSums(size=3 * one + 100, size_of_one=one + 100))
     for name in (b"1", b"2", b"3"):
         sums.keep(name, counted(5))
     assert sums.before(b"1", at(5))
@@ -200,13 +201,26 @@ def test_the_sums_asked_for_longest_ago_go_first_and_large_ones_are_not_kept() -
     assert sums.before(b"5", at(5)) is None
 
 
+def test_sums_without_a_cell_take_memory_too() -> None:
+    """Anybody can ask for as many times without a row as they like."""
+    sums = KeptSums(KeepingSums(size=100_000))
+    for number in range(1_000):
+        sums.keep(b"%d" % number, KeptSum(at(5), {}, clock.monotonic()))
+    assert sums.before(b"999", at(5)) is not None
+    assert sum(sums.before(b"%d" % number, at(5)) is not None for number in range(1_000)) <= 100
+
+
 def test_everything_is_added_up_anew_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
     monkeypatch.setattr(clock, "monotonic", lambda: now)
     sums = KeptSums(KeepingSums(seconds=60))
     sums.keep(b"q", counted(5))
     now += 50
-    assert sums.before(b"q", at(7)) is not None
-    sums.keep(b"q", counted(7))  # made of the one before it, and as old
+    earlier = sums.before(b"q", at(7))
+    assert earlier is not None
+    later = replace(earlier, as_of=at(7))  # made of the one before it, and as old
+    sums.keep(b"q", later)
     now += 11
+    assert sums.before(b"q", at(7)) is None
+    sums.keep(b"q", later)  # by somebody who had begun before it was dropped
     assert sums.before(b"q", at(7)) is None

@@ -34,13 +34,12 @@ def test_three_days_without_a_success_of_several_messages() -> None:
 
 def test_one_poisonous_message_turns_nothing_off() -> None:
     health = after(failed("msg_1", NOW, NOW + 1, NOW + THREE_DAYS))
-    assert health.is_failing("wh_1")
     assert not health.to_turn_off("wh_1", NOW + 9 * THREE_DAYS)
 
 
 def test_a_success_begins_anew() -> None:
     health = after(failed("msg_1", NOW), failed("msg_2", NOW), after_try(a_delivery("msg_3"), taken(NOW + 1)))
-    assert not health.is_failing("wh_1")
+    assert health.failing_since("wh_1") is None
     assert not health.to_turn_off("wh_1", NOW + THREE_DAYS)
     health.apply(failed("msg_1", NOW, NOW + 2))
     health.apply(failed("msg_2", NOW, NOW + 3))

@@ -236,6 +236,22 @@ def test_one_that_is_on_again_is_not_turned_off_for_what_failed_before(is_restar
     assert cluster.turned_off == []
 
 
+def test_a_try_that_began_before_it_was_on_again_does_not_turn_it_off() -> None:
+    """Two were under way: the first 410 turned it off, its owner gave it another address, then the second came."""
+    cluster = Cluster()
+    process = cluster.process()
+    cluster.output(items=[{}, {}])
+    process.follow()
+    cluster.react = lambda _delivery: refused(NOW, 410)
+    first, second = [process.tried(*placed) for placed in process.tries.due(cluster.now)]
+    process.work.results([first])
+    assert len(cluster.turned_off) == 1
+    cluster.now += SECOND
+    cluster.webhooks["wh_1"] = a_webhook(enabled_at=cluster.now)
+    process.work.results([second])
+    assert len(cluster.turned_off) == 1
+
+
 def test_what_another_process_writes_is_done_and_what_it_finished_is_not() -> None:
     """Somebody sends one again by the API; another deliverer ends one that waits here."""
     cluster = Cluster()

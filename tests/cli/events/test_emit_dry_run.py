@@ -190,6 +190,15 @@ def test_wrong_usage(run: Run, log: Path, arguments: tuple[str, ...], said: str)
     assert said in result.stderr
 
 
+def test_a_pattern_that_backtracks_for_ever_elsewhere_ends(run: Run) -> None:
+    line = '1.1.1.1 - - [05/Jan/2026:10:00:00 +0000] "GET /{}{} HTTP/1.1" 200 5 "-" "-"\n'
+    log = line.format("a" * 10_000, "!") + line.format("aaa", "")
+    printed = run("emit", "--account-pattern", "^/(?P<account>(a+)+)$", "--dry-run", stdin=log)
+    assert printed.exit_code == 0
+    assert [json.loads(event)["account_id"] for event in printed.stdout.splitlines()] == ["aaa"]
+    assert "-:1: " in printed.stderr
+
+
 def test_a_file_in_no_known_format_asks_for_its_name(run: Run) -> None:
     result = run("emit", "--dry-run", stdin="event_id,account_id\ne,a\n")
     assert result.exit_code == 2

@@ -181,6 +181,7 @@ def test_the_summary_names_the_first_line_of_each_kind_of_dead_letter(run: Run, 
         "  2 too_late: first at line 3, account a (2026-01-02T00:00:00Z): too late since line 2 (2030-12-07T00:00:00Z)"
         in said.splitlines()
     )
+    assert "  where that line's time is wrong: --recorded-at TIME sets it aside (in_future), as the stream does" in said
     assert "  2 invalid_event (ip): first at line 6, account a" in said.splitlines()
     assert "  1 invalid_event (type): first at line 8" in said.splitlines()
 
@@ -191,6 +192,7 @@ def test_recorded_at_judges_as_the_stream_would(run: Run, book: Path) -> None:
         said = run("rate", "--prices", book, "--recorded-at", at, stdin=lines).stderr
         assert "charged: 40 credit" in said
         assert "  1 in_future: first at line 2, account a (2030-12-07T00:00:00Z), recorded at 2026-01-0" in said
+        assert "--recorded-at" not in said
     own = as_lines(event("e1"), event("e2", occurred_at=JANUARY_2 + 1_800 * DAY, recorded_at=JANUARY_2 + 1_800 * DAY))
     assert "2 request" in run("rate", "--prices", book, "--recorded-at", "2026-01-03", stdin=own).stderr
     assert "in_future" not in run("rate", "--prices", book, "--recorded-at", "2026-01-03", stdin=own).stderr

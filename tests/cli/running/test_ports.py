@@ -15,11 +15,14 @@ from application.clickhouse.opening import served
 from application.configuration.settings import Settings
 from application.configuration.sources import load
 from application.errors import Failed
+from application.pipeline import translated_causes
 from cli.running.ports import taken_ports
 from cli.running.stack import Stack
 from local.port_holder import holder_of
 from local.ports import free_ports
+from server.running import listening_socket
 from sinks.server import ServerAddress, ServerSink
+from streams.metrics import Metrics, MetricsServer
 
 
 @pytest.fixture
@@ -55,6 +58,8 @@ def test_ports_that_are_set_and_taken(tmp_path: Path, monkeypatch: pytest.Monkey
     (mistake,) = configured(tmp_path, monkeypatch, f"\nquery_port = {taken}\n")
     assert mistake.startswith(f"query_port = {taken} (creditmeter.toml:2): process {os.getpid()} (")
     assert mistake.endswith("listens there; stop it, or set query_port to another")
+    (mistake,) = configured(tmp_path, monkeypatch, f"serve_port = {taken}\n")
+    assert mistake.startswith(f"serve_port = {taken} (creditmeter.toml:1): process {os.getpid()} (")
     (mistake,) = configured(tmp_path, monkeypatch, f"metrics_port = {taken - 1}\nprocesses = 1\n")
     assert mistake.startswith(f"metrics_port + 1 = {taken} (creditmeter.toml:1): process {os.getpid()} (")
     (mistake,) = configured(tmp_path, monkeypatch, f"metrics_port = {taken - 2}\nprocesses = 1\n")
@@ -91,3 +96,16 @@ def test_the_loader_says_who_has_its_port(tmp_path: Path, taken: int) -> None:
     sink = ServerSink(ServerAddress("nowhere"))
     with pytest.raises(Failed, match=rf"query_port {taken}: Address already in use: process {os.getpid()} \("):
         served(sink, Settings(data_dir=tmp_path, query_port=taken))
+
+
+def test_a_server_and_metrics_say_who_has_their_port_and_what_else_is_wrong(taken: int) -> None:
+    """Each of the processes that may be started without `up`."""
+    holder = rf"Address already in use: process {os.getpid()} \(.*listens there; stop it, or set"
+    with pytest.raises(Failed, match=rf"serve_port {taken} of 127\.0\.0\.1: {holder} serve_port to another"):
+        listening_socket("127.0.0.1", taken)
+    own = rf"metrics_port {taken} of 127\.0\.0\.1: {holder} metrics_port to another"
+    with pytest.raises(Failed, match=own), translated_causes():
+        MetricsServer(Metrics(), port=taken)
+    elsewhere = r"metrics_port 9100 of 192\.0\.2\.1: Cannot assign requested address; set another host or port"
+    with pytest.raises(Failed, match=elsewhere), translated_causes():
+        MetricsServer(Metrics(), host="192.0.2.1", port=9100)
