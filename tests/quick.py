@@ -1,7 +1,8 @@
-"""`make test-quick`: the pure tests and the contracts over memory, in two processes, each with half of the folders.
+"""`make test-quick`: the pure tests and the contracts over memory, in three processes with a share of the folders each.
 
-A process reads only its half. To hand single tests to two processes that have read everything (pytest-xdist) takes a
-third more of the processors' time, which `make test` pays back by what it hands out last.
+A process reads only its share. To hand single tests to processes that have read everything (pytest-xdist) takes a third
+more of the processors' time, which `make test` pays back by what it hands out last. Three also where there are two
+processors: many tests wait for clocks, sockets and other processes.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import IO
 
 ROOT = Path(__file__).parents[1]
 MARKS = "not kafka and not clickhouse_server and not crash and not slow"
-HALVES = (
-    ("application", "server", "examples", "local", "sinks"),
-    ("test_layout.py", "client", "metering", "schemas", "replay", "cli", "streams", "stories"),
+SHARES = (
+    ("application",),
+    ("client", "server", "sinks", "cli", "streams", "examples", "local"),
+    ("test_layout.py", "metering", "schemas", "replay", "stories"),
 )
 """Of `tests`, with about the same work."""
 NOTHING_SELECTED = 5
-"""Pytest's exit code; a half may have no test of a name that was asked for."""
+"""Pytest's exit code; a share may have no test of a name that was asked for."""
 
 
 def started(paths: list[str], options: list[str], out: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
@@ -33,21 +35,29 @@ def started(paths: list[str], options: list[str], out: IO[bytes] | None = None) 
 
 
 def main(options: list[str]) -> int:
-    """Pytest's exit code, the worse of two. Paths among the options are tested in one process."""
+    """Pytest's exit code, the worst of all. Paths among the options are tested in one process.
+
+    What the first share prints is seen at once, the others' behind it.
+    """
     if any(not option.startswith("-") and (ROOT / option.partition("::")[0]).exists() for option in options):
         return started([], options).wait()
-    first, second = ([f"tests/{name}" for name in half] for half in HALVES)
-    with tempfile.TemporaryFile() as out:
-        other = started(second, ["-o", "cache_dir=.pytest_cache/second", *options], out)
-        codes = [started(first, options).wait(), other.wait()]
-        out.seek(0)
-        sys.stdout.buffer.write(out.read())
-        sys.stdout.flush()
+    first, *others = ([f"tests/{name}" for name in share] for share in SHARES)
+    with contextlib.ExitStack() as stack:
+        running = []
+        for number, share in enumerate(others, 2):
+            out = stack.enter_context(tempfile.TemporaryFile())
+            running.append((started(share, ["-o", f"cache_dir=.pytest_cache/{number}", *options], out), out))
+        codes = [started(first, options).wait()]
+        for other, out in running:
+            codes.append(other.wait())
+            out.seek(0)
+            sys.stdout.buffer.write(out.read())
+            sys.stdout.flush()
     failed = [code for code in codes if code not in {0, NOTHING_SELECTED}]
     return failed[0] if failed else min(codes)
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):  # both processes have had it, too, and say so
+    with contextlib.suppress(KeyboardInterrupt):  # all processes have had it, too, and say so
         sys.exit(main(sys.argv[1:]))
     sys.exit(130)

@@ -265,6 +265,8 @@ def _behind(log: RecordLog, partition: int, committed: int) -> int:
     """
     low, high = log.bounds(partition)
     first = max(low, committed)
-    if first >= high or next(iter(log.read(partition, first, high)), None) is None:
-        return 0
-    return high - first
+    # The last record first: who begins to read far behind the end is sent megabytes that nobody looks at.
+    for start in (high - 1, first):
+        if first <= start < high and next(iter(log.read(partition, start, high)), None) is not None:
+            return high - first
+    return 0

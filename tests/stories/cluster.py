@@ -37,7 +37,6 @@ Outputs = dict[str, list[dict[str, Any]]]
 """By kind, in the order of the log; a dead letter is its place, reason and field."""
 BECOME = "import os, sys; {}; os.execv(sys.executable, [sys.executable, '-m', 'cli.main', *sys.argv[1:]])"
 TOPIC_KINDS = ("billed", "refund", "grant", "alert", "account", "hold", "dead_letter")
-WITHIN = "import runpy; {}; runpy.run_module('cli.main', run_name='__main__', alter_sys=True)"
 KINDS = tuple(kind for kind in TOPIC_KINDS if kind != "account")  # what `rate` prints
 
 
@@ -48,7 +47,7 @@ class Cluster(Pipeline):
         super().__init__(bootstrap, prefix, folder, partitions)
         self.book = book
 
-    def start_with(self, name: str, limit: str | None = None, within: str | None = None, **settings: str | int) -> None:
+    def start_with(self, name: str, limit: str | None = None, within: str = "", **settings: str | int) -> None:
         """As `start`, with further settings; ``limit`` is Python run in the process before the program takes its place.
 
         ``within`` is Python run in the program itself before it begins. ``machine`` is the folder that stands for its
@@ -66,11 +65,8 @@ class Cluster(Pipeline):
         } | {key: value for key, value in settings.items() if key != "machine"}
         config = home / f"{name}.toml"
         config.write_text("".join(f"{key} = {value!r}\n" for key, value in values.items()))
-        if limit is None and within is None:
-            self._launch(name, None, config)
-        else:
-            code = BECOME.format(limit) if within is None else WITHIN.format(within)
-            self._launch(name, [sys.executable, "-c", code], config)
+        program = None if limit is None else [sys.executable, "-c", BECOME.format(limit)]
+        self._launch(name, program, config, within=within)
 
     def log_of(self, name: str, most: int = 4_000) -> str:
         """The end of what the process said, over all its runs."""

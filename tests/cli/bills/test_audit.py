@@ -16,6 +16,7 @@ from metering.store import ACCOUNT, account_prefix
 from sinks.embedded import EmbeddedSink
 from sinks.inserts import CURRENT
 from sinks.rows import SHAPES
+from sinks.views import defined_views
 from streams.log.partitioner import partition_of
 from streams.log.seals import Sealer
 from streams.log.topics import TopicNames
@@ -116,7 +117,7 @@ def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, running: Wo
     assert "0 differences: clean" in shown.stdout
     running.stop()
     check_what_is_not_reached(pipeline)
-    alter_rows(tmp_path)
+    hidden = alter_rows(tmp_path)
     places = append_records()
     alter_state()
     code, differences, result, said = audit(pipeline, "--no-wait", "--state")
@@ -125,6 +126,12 @@ def test_a_pipeline_is_clean_until_somebody_alters_it(pipeline: Run, running: Wo
     # What is altered in a table is no longer what its newest row repeats.
     repeated = [difference for difference in differences if difference["place"].startswith(CURRENT)]
     assert repeated
+    in_view = [difference for difference in differences if difference["place"].startswith(("view ", "billed_events"))]
+    assert [(difference["found"], difference["place"].split()[0]) for difference in in_view] == [
+        ("different", "view"), *[("missing", "billed_events")] * hidden,
+    ]  # fmt: skip
+    assert all("event_id=e7" in difference["place"] for difference in in_view[1:])
+    differences = [difference for difference in differences if difference not in in_view]
     assert len(differences) == 2 * len(ALTERED) + 1 + len(repeated)
     by_table = {difference["place"].split()[0]: difference for difference in differences}
     assert set(by_table) == {*ALTERED, *places, CURRENT, "state"}, differences
@@ -149,8 +156,8 @@ def check_what_is_not_reached(pipeline: Run) -> None:
     assert "no checkpoint of an audit" in damaged.stderr
 
 
-def alter_rows(folder: Path) -> None:
-    """Adds to a figure of one row in each table."""
+def alter_rows(folder: Path) -> int:
+    """Adds to a figure of one row in each table, and hides the lines of an event from who reads the view; how many."""
     sink = EmbeddedSink(folder / ".creditmeter" / "clickhouse", load().settings.clickhouse_database)
     names = ("source_partition", "source_offset", "position")
     try:
@@ -160,6 +167,10 @@ def alter_rows(folder: Path) -> None:
             sink.execute(
                 f"ALTER TABLE {table} UPDATE {column} = {column} + 4242 WHERE {where} SETTINGS mutations_sync = 1"
             )
+        lines: int = sink.query("SELECT count() FROM billed_events WHERE event_id = 'e7'").rows[0][0]
+        view = f"SELECT * FROM ({defined_views()['billed_events']}) WHERE event_id != 'e7'"
+        sink.execute(f"CREATE OR REPLACE VIEW billed_events AS {view}")
+        return lines
     finally:
         sink.close()
 
