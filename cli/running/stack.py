@@ -21,7 +21,8 @@ from application.configuration.sources import RUN_RECORD
 from application.wording import shown_time
 from local.answers import wait_until
 from local.broker import LocalBroker
-from local.ports import free_ports, is_free
+from local.port_claims import PortClaims
+from local.ports import free_ports
 from local.process import ServerFailed, ServerProcess, tail
 from local.record import Record
 from local.start import Broker
@@ -93,6 +94,7 @@ class Stack:
     prepare: Callable[[Mapping[str, str | int]], None] = lambda _addresses: None
     _parts: dict[str, _Part] = field(default_factory=dict)
     _own_broker: Record | None = None
+    _claims: PortClaims = field(default_factory=PortClaims)
     _broker_seen: float = 0.0
 
     def __post_init__(self) -> None:
@@ -254,7 +256,7 @@ class Stack:
         A port that was set is what others ask, whatever is noted here: who is to listen takes it or says who has it.
         """
         port: int = getattr(self.settings, name)
-        return port if name in self.set_ports or is_free(port) else free_ports(1)[0]
+        return port if name in self.set_ports or self._claims.claim(port) else free_ports(1)[0]
 
     def _write_record(self) -> None:
         path = self.settings.data_dir / RUN_RECORD

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Dialog, expect
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from application.access.authenticator import KeyAuthenticator
@@ -445,8 +445,13 @@ class TestSettings:
         messages.get_by_role("link", name="failed").click()
         expect(messages).to_contain_text("No messages")
         messages.get_by_role("link", name="pending").click()
-        receiver.reply = answers(204)
-        page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+
+        def agree(dialog: Dialog) -> None:
+            asked.append(dialog.message)
+            receiver.reply = answers(204)  # not before: a try by the clock would be taken, and nothing be pending
+            dialog.accept()
+
+        page.once("dialog", agree)
         page.evaluate("document.getElementById('live').dataset.before = 'yes'; htmx.trigger('#live', 'refresh')")
         expect(page.locator("#live[data-before]")).to_have_count(0)
         messages.get_by_role("button", name="Send again").click()
