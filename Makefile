@@ -70,7 +70,7 @@ test-quick: $(INSTALLED) ## Run the pure tests and the contracts over memory: ab
 	@$(BIN)/python -m tests.quick $(ARGS)
 
 .PHONY: lint
-lint: lint-style lint-types lint-layers lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml
+lint: lint-style lint-types lint-layers lint-layout lint-schemas lint-compose ## Check style, types, layers, schemas and docker-compose.yml
 
 .PHONY: lint-style
 lint-style: $(INSTALLED)
@@ -88,6 +88,11 @@ lint-types: $(INSTALLED)
 lint-layers: $(INSTALLED)
 	@echo "== import-linter" >&2
 	$(BIN)/lint-imports
+
+.PHONY: lint-layout
+lint-layout: $(INSTALLED)
+	@echo "== sizes and names" >&2
+	$(BIN)/python -m pytest -q tests/test_layout.py
 
 .PHONY: lint-schemas
 lint-schemas: $(INSTALLED)
