@@ -1,6 +1,6 @@
 """An enrichment API that charges by credits: what each endpoint found is recorded, and callers are told its price.
 
-Run it: `uvicorn app:app` (README.md). `make_app(meter)` takes any meter; the tests give it one in memory.
+Run it: `uvicorn --factory app:app` (README.md). `make_app(meter)` takes any meter; the tests give it one in memory.
 """
 
 import os
