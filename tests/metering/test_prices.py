@@ -180,6 +180,7 @@ def test_a_plan_keeps_the_prices_of_its_start(
     assert (priced_by and priced_by.version) == version
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 50).map(YEAR_2000.__add__), min_size=1, unique=True), st.integers(-5, 60))
 def test_version_at_is_the_greatest_start_not_after(starts: list[int], t: int) -> None:
     book = parse_book(

@@ -69,6 +69,7 @@ def grown(upper: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int],
     return grow
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_job(grown: Callable[[int, int], int]) -> None:
     """Every event here is a new id and a new claim: what is remembered grows with each, on disk."""
     grown(0, 400)  # what is made once is there

@@ -65,6 +65,7 @@ def test_accounts_from_the_path() -> None:
     assert "names no account" in rejected.why
 
 
+@pytest.mark.slow
 def test_the_real_log() -> None:
     path = Path(os.environ.get("CREDITMETER_TEST_ACCESS_LOG", REAL_LOG))
     if not path.is_file():

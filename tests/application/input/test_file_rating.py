@@ -72,6 +72,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     return int(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
+@pytest.mark.slow
 def test_rating_in_pieces_between_writes_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [
         event(f"e{number % 700}", ip=f"1.1.1.{number % 90}", occurred_at=JANUARY_2 + number * 9_000_000)

@@ -217,6 +217,7 @@ def test_the_speed_limit_holds_back(run: Run) -> None:
     assert time.monotonic() - began >= 0.45
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_progress_bar_and_whole_lines(log: Path, tmp_path: Path) -> None:
     """On a pseudo-terminal: the bar is drawn, and the report of a bad line stands on a line of its own."""
     import os
