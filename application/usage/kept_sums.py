@@ -85,7 +85,8 @@ class KeptSums:
 
     def keep(self, question: bytes, kept_sum: KeptSum) -> None:
         """Keep it in place of an earlier one. One of an instant that is not whole is not kept."""
-        if not kept_sum.as_of.is_whole or kept_sum.size > self._keeping.size_of_one:
+        size = kept_sum.size  # looks through all of it: not while others wait for the lock
+        if not kept_sum.as_of.is_whole or size > self._keeping.size_of_one:
             return
         with self._lock:
             earlier = self._kept.get(question)
@@ -93,7 +94,7 @@ class KeptSums:
                 return  # somebody else was quicker, and saw more
             self._drop(question)
             self._kept[question] = kept_sum
-            self._size += kept_sum.size
+            self._size += size
             while self._size > self._keeping.size:
                 self._drop(next(iter(self._kept)))
 
