@@ -6,7 +6,7 @@ record stands there, and the log goes on behind what the state has applied (SPEC
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING
 
 from streams import clock
@@ -19,11 +19,24 @@ if TYPE_CHECKING:
 SETTLING = 10.0
 """Seconds that a partition's end may seem to lie before what was read already, while its leader comes back."""
 _PAUSE = 0.2
+_SIZE = 16
 
 
 def digest_of(message: Message) -> bytes:
-    """16 bytes of BLAKE2b over the record's time (ms, eight bytes, big-endian) and value: what decides a charge."""
-    return blake2b(message.timestamp.to_bytes(8, "big", signed=True) + message.value, digest_size=16).digest()
+    """The first 16 bytes of SHA-256 over the record's time (ms, eight bytes, big-endian) and value.
+
+    Those decide a charge. Processors have instructions for SHA-256: it takes less than half the time of BLAKE2b.
+    """
+    return sha256(_content(message)).digest()[:_SIZE]
+
+
+def _is_of(digest: bytes, message: Message) -> bool:
+    """Whether a state's digest is that of the message; states that were last written before have BLAKE2b's."""
+    return digest in (digest_of(message), blake2b(_content(message), digest_size=_SIZE).digest())
+
+
+def _content(message: Message) -> bytes:
+    return message.timestamp.to_bytes(8, "big", signed=True) + message.value
 
 
 def last_message_of(message: Message) -> LastMessage:
@@ -48,7 +61,7 @@ def check_same_log(
     if last is None or last.offset < first:
         return
     message = next(iter(log.read(partition, last.offset, last.offset + 1)), None)
-    if message is None or digest_of(message) != last.digest:
+    if message is None or not _is_of(last.digest, message):
         what = "no record" if message is None else "another record"
         raise LogChanged(
             f"{place}@{last.offset}: the log has {what} there, not the one that the state has applied: the log was "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import pytest
 
 from streams.log.memory import MemoryBroker, MemoryInputLog
@@ -73,6 +75,14 @@ def test_the_digest_is_of_time_and_value() -> None:
     assert digest_of(message) == digest_of(message._replace(offset=6, partition=2, producer="x"))
     assert digest_of(message) != digest_of(message._replace(timestamp=1_700_000_000_001))
     assert digest_of(message) != digest_of(message._replace(value=b"Value"))
+
+
+def test_a_state_that_was_written_before_has_the_digest_of_its_time() -> None:
+    _, log = log_of(b"a", b"b")
+    digest = blake2b((1_001).to_bytes(8, "big") + b"b", digest_size=16).digest()
+    check(log, 1, LastMessage(1, digest))
+    with pytest.raises(LogChanged, match="@0: the log has another record there"):
+        check(log, 1, LastMessage(0, digest))
 
 
 @pytest.mark.parametrize("seed", range(1, 31))
