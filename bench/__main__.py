@@ -1,7 +1,7 @@
 """`python -m bench` (make bench): events a second, CPU an event, and latency, side by side in one run.
 
 Without an option that picks one measurement, all of it: the contestants, then from event to ClickHouse at half of the
-pipeline's rate, then end to end under more than it manages, then over HTTP.
+pipeline's rate, then end to end under more than it manages, then over HTTP, then customers' reads of many rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import end_to_end, http, latency
+from bench import end_to_end, http, latency, usage_reads
 from bench.contest import Place
 from bench.decisions import measure as measure_decisions
 from bench.decisions import report as report_decisions
@@ -116,30 +116,35 @@ def _side_by_side(options: argparse.Namespace, place: Place, codec: Codec) -> di
         half = latency.measure(place, codec, rate, options.latency)
         more.append(latency.report(half))
         result["latency_seconds"] = half._asdict()
-    if seconds := _seconds(options, options.end_to_end, END_TO_END_SECONDS):
+    if seconds := _size(options, options.end_to_end, END_TO_END_SECONDS):
         say(f"end to end: {options.sending:,.0f} events/s sent for {seconds:.0f} s, worker and loader at work")
         visible = end_to_end.measure(place, codec, options.sending, seconds)
         more.append(end_to_end.report(visible))
         speeds[END_TO_END] = visible
         result["end_to_end"] = {**visible._asdict(), "is_flat": visible.is_flat}
-    if seconds := _seconds(options, options.http, HTTP_SECONDS):
+    if seconds := _size(options, options.http, HTTP_SECONDS):
         say(f"events over HTTP, {seconds:.0f} s each way")
         over_http = http.measure(place, codec, seconds)
         more.append(http.report(over_http))
         speeds |= over_http.speeds
         result["waits"] = over_http.waits._asdict()
+    if rows := round(_size(options, options.reads, usage_reads.ROWS)):
+        say(f"customers' reads: making {rows:,} rows")
+        reads = usage_reads.measure(place.folder / "reads", rows)
+        more.append(usage_reads.report(rows, reads))
+        result["reads"] = [each._asdict() for each in reads]
     return result | _tabled(speeds, more)
 
 
-def _seconds(options: argparse.Namespace, given: float | None, usual: float) -> float:
-    """How long a measurement takes: 0 where it is left out, and where another one or some contestants are asked for."""
+def _size(options: argparse.Namespace, given: float | None, usual: float) -> float:
+    """In seconds or rows: 0 where it is left out, and where another one or some contestants are asked for."""
     if given is not None:
         return given
     return 0.0 if options.only or _picks_one(options) else usual
 
 
 def _picks_one(options: argparse.Namespace) -> bool:
-    return bool(options.http or options.end_to_end)
+    return bool(options.http or options.end_to_end or options.reads)
 
 
 def _tabled(speeds: Mapping[str, Speed], more: Iterable[list[str]]) -> dict[str, Any]:
@@ -166,6 +171,7 @@ def _options() -> argparse.Namespace:
     add("--end-to-end", type=float, metavar="SECONDS", help="only visible events/s, so long; 0: leave it out")
     add("--sending", type=float, default=45_000.0, metavar="RATE", help="events/s that are sent for that")
     add("--http", type=float, metavar="SECONDS", help="only events over HTTP, so long for each way; 0: leave it out")
+    add("--reads", type=int, metavar="ROWS", help="only customers' reads over so many rows; 0: leave them out")
     add("--memory", type=int, default=0, metavar="MILLIONS", help="only the worker's memory, so long")
     add("--takeover", type=float, default=0, metavar="MILLIONS", help="only how long a start on an empty disk takes")
     add("--decisions", type=float, default=0, metavar="SECONDS", help="only how soon a waiting caller sees a decision")
