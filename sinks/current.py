@@ -1,6 +1,6 @@
 """One account now, read quickly however long its history is and however many accounts there are.
 
-`latest_balance_rows` and `current_rows` keep what counts of an account together: a statement each reads it. The views
+`latest_balance_rows` and `current_rows` keep what counts of an account together: one statement reads it. The views
 `balances`, `accounts` and `holds` say the same of all accounts at once. What takes long is asked only of an account
 that has been silent since a grant of it ended, and of one whose open grants were not drawn on in one order.
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sinks.inserts import CURRENT, LATEST_BALANCES, Insert, inserts_of
+from sinks.packed import BALANCE, unpacked
 from sinks.parameters import Parameters
 from sinks.rows import LAST_TIME, Record
 
@@ -23,17 +24,11 @@ Rows = Callable[[str, Parameters], Sequence[Mapping[str, Any]]]
 """Runs one reading statement, its placeholders bound, and returns its rows by column name."""
 
 _ACCOUNT = "{account:String}"
-_ROWS = f"""
-SELECT kind, id, toUInt8(ends > now64(3)) AS counts, toUnixTimestamp64Milli(ends) AS ends_at, status, credit_types,
-    amounts, charged_types, charged_amounts, balance_after, plan, toUnixTimestamp64Milli(plan_started_at) AS plan_began,
-    toUnixTimestamp64Milli(plan_ends_at) AS plan_ended, reason, source_partition, source_offset, version
-FROM current_rows
-WHERE account_id = {_ACCOUNT}"""  # noqa: S608 - ours alone
-_CURRENT = f"{_ROWS} AND (kind != 'hold' OR ends > now64(3))"
-_SETTINGS = f"{_ROWS} AND kind = 'settings'"
-_BALANCES = f"""
-SELECT credit_type, origin, balance_after, toUnixTimestamp64Milli(at) AS at_ms, source_partition, source_offset, version
-FROM latest_balance_rows WHERE account_id = {_ACCOUNT}"""  # noqa: S608 - ours alone
+_PACKED = f"SELECT packed FROM {CURRENT} WHERE account_id = {_ACCOUNT}"  # noqa: S608 - ours alone
+_ACCOUNT_NOW = f"""
+{_PACKED} AND (kind != 'hold' OR ends > now64(3)) UNION ALL
+SELECT packed FROM {LATEST_BALANCES} WHERE account_id = {_ACCOUNT}"""  # noqa: S608 - ours alone
+_SETTINGS = f"{_PACKED} AND kind = 'settings'"
 _DRAWN = f"SELECT grant_id, drawn FROM grant_draws WHERE account_id = {_ACCOUNT}"  # noqa: S608 - ours alone
 
 Unloaded = Mapping[str, Sequence[Record]]
@@ -117,16 +112,17 @@ class CurrentAccount:
 def current_account(rows: Rows, account_id: str, now: int, unloaded: Unloaded = NOTHING) -> CurrentAccount:
     """The account as it is at `now` (ms), by what is loaded and what is not yet. Raises what `rows` raises."""
     bound = {"account": account_id}
-    more_current, more_balances = _rows_of(unloaded, now)
-    current = (*rows(_CURRENT, bound), *more_current)
-    newest = sorted(_newest(current, ("kind", "ends_at", "id")), key=lambda row: (int(row["ends_at"]), row["id"]))
-    balances = _newest((*rows(_BALANCES, bound), *more_balances), ("credit_type", "origin"))
-    holds = [_hold(row) for row in newest if row["kind"] == "hold" and row["status"] in {"held", "drawn"}]
+    every = [*_unpacked(rows(_ACCOUNT_NOW, bound)), *_rows_of(unloaded)]
+    balances = _newest((row for row in every if row["kind"] == BALANCE), ("credit_type", "origin"))
+    current = _newest((row for row in every if row["kind"] != BALANCE), ("kind", "ends", "id"))
+    newest = sorted(current, key=lambda row: (int(row["ends"]), row["id"]))
+    is_open = {"held", "drawn"}
+    holds = [_hold(row) for row in newest if row["kind"] == "hold" and row["status"] in is_open and _counts(row, now)]
     grants = [row for row in newest if row["kind"] == "grant" and row["status"] == "applied"]
     # Those that ended before the account was heard of last were forfeited then, or had nothing left.
-    heard_at = max((int(row["at_ms"]) for row in balances), default=0)
-    lapsing = [row for row in grants if not int(row["counts"]) and int(row["ends_at"]) > heard_at]
-    open_grants = [row for row in grants if int(row["counts"])]
+    heard_at = max((int(row["at"]) for row in balances), default=0)
+    lapsing = [row for row in grants if not _counts(row, now) and int(row["ends"]) > heard_at]
+    open_grants = [row for row in grants if _counts(row, now)]
     last = _last_balances(balances)
     remains = grant_remains([*lapsing, *open_grants], balances, {name: one[0] for name, one in last.items()})
     gone: dict[str, int] = defaultdict(int)
@@ -154,8 +150,8 @@ def settings_rows(rows: Rows, account_id: str) -> Sequence[Mapping[str, Any]]:
 
 def current_settings(loaded: Iterable[Mapping[str, Any]], unloaded: Unloaded = NOTHING) -> CurrentSettings:
     """The settings in force, by rows of `settings_rows` and by what is not loaded yet."""
-    more = [row for row in _rows_of(unloaded, 0)[0] if row["kind"] == "settings"]
-    return next(map(_settings, _newest((*loaded, *more), ("kind",))), CurrentSettings())
+    more = [row for row in _rows_of(unloaded) if row["kind"] == "settings"]
+    return next(map(_settings, _newest((*_unpacked(loaded), *more), ("kind",))), CurrentSettings())
 
 
 def grant_remains(
@@ -171,7 +167,7 @@ def grant_remains(
     """
     refunded = {row["credit_type"] for row in balances if row["origin"] == "refund_rows"}
     by_type: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in sorted(grants, key=lambda row: (int(row["ends_at"]), int(row["source_offset"]))):
+    for row in sorted(grants, key=lambda row: (int(row["ends"]), int(row["source_offset"]))):
         by_type[row["credit_types"][0]].append(row)
     remains: dict[str, int] = {}
     for name, rows in by_type.items():
@@ -185,28 +181,25 @@ def grant_remains(
     return remains
 
 
-def _rows_of(unloaded: Unloaded, now: int) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
-    """The account's outputs as `_CURRENT` and `_BALANCES` would read them once they are loaded."""
-    current: list[Mapping[str, Any]] = []
-    balances: list[Mapping[str, Any]] = []
+def _unpacked(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [unpacked(row["packed"]) for row in rows]
+
+
+def _rows_of(unloaded: Unloaded) -> list[Mapping[str, Any]]:
+    """The account's outputs as they would be read once they are loaded."""
+    rows: list[Mapping[str, Any]] = []
     for name, batches in unloaded.items():
         for insert in inserts_of(name, batches):
             if insert.table == CURRENT:
-                current += [row for row in _shown_current(insert, now) if row["kind"] != "hold" or row["counts"]]
+                rows += _by_row(insert)
             elif insert.table == LATEST_BALANCES:
-                balances += [row | {"at_ms": row["at"]} for row in _by_row(insert)]
-    return current, balances
+                rows += [row | {"kind": BALANCE} for row in _by_row(insert)]
+    return rows
 
 
-def _shown_current(insert: Insert, now: int) -> list[dict[str, Any]]:
-    return [
-        row
-        | {
-            "counts": row["ends"] > now, "ends_at": row["ends"], "plan_began": row["plan_started_at"],
-            "plan_ended": row["plan_ends_at"],
-        }
-        for row in _by_row(insert)
-    ]  # fmt: skip
+def _counts(row: Mapping[str, Any], now: int) -> bool:
+    """Whether a grant or hold is not over."""
+    return int(row["ends"]) > now
 
 
 def _by_row(insert: Insert) -> list[dict[str, Any]]:
@@ -256,11 +249,11 @@ def _opened(row: Mapping[str, Any]) -> int:
 def _hold(row: Mapping[str, Any]) -> CurrentHold:
     asked = _amounts(row["credit_types"], row["amounts"])
     charged = _amounts(row["charged_types"], row["charged_amounts"])
-    return CurrentHold(row["id"], asked, charged, int(row["ends_at"]), row["reason"])
+    return CurrentHold(row["id"], asked, charged, int(row["ends"]), row["reason"])
 
 
 def _grant(row: Mapping[str, Any], remaining: int | None) -> CurrentGrant:
-    ends = int(row["ends_at"])
+    ends = int(row["ends"])
     return CurrentGrant(
         row["id"], row["credit_types"][0], int(row["amounts"][0]), remaining, None if ends == LAST_TIME else ends,
         row["reason"],
@@ -268,8 +261,10 @@ def _grant(row: Mapping[str, Any], remaining: int | None) -> CurrentGrant:
 
 
 def _settings(row: Mapping[str, Any]) -> CurrentSettings:
-    ended = row["plan_ended"]
-    plan = None if row["plan"] is None else (row["plan"], int(row["plan_began"]), None if ended is None else int(ended))
+    ended = row["plan_ends_at"]
+    plan = None
+    if row["plan"] is not None:
+        plan = (row["plan"], int(row["plan_started_at"]), None if ended is None else int(ended))
     return CurrentSettings(plan, row["status"], _amounts(row["credit_types"], row["amounts"]), row["reason"])
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sinks.arrow import arrow_stream, names_of
-from sinks.engine import ChdbError, connect
+from sinks.engine import ChdbError, Connection, connect
 from sinks.errors import code_of, insert_failed, reading_failed
 from sinks.folder import FolderLock, keep_store_id, prepared, write_engine_config
 from sinks.formats import FOR_PEOPLE, SHOWN_ROWS, as_text, check_readable, format_name
+from sinks.idle_connections import IdleConnections
 from sinks.limits import check_size, engine_limits
 from sinks.parameters import Parameters, engine_texts
 from sinks.session import SESSION_TIMEZONE
@@ -47,8 +48,8 @@ READING: Mapping[str, int | str] = {
 class EmbeddedSink:
     """A Sink on a data directory, held by a lock file. The engine starts here and ends at ``close``.
 
-    Inserts take turns on one connection; each reading statement has a connection of its own, so that threads may read
-    while the loader inserts. Never fork a process that holds one: the child hangs.
+    Inserts take turns on one connection; a statement that reads has one to itself while it runs, so that threads may
+    read while the loader inserts. Never fork a process that holds one: the child hangs.
     """
 
     def __init__(self, folder: Path, database: str = "creditmeter", *, is_held: bool = False) -> None:
@@ -63,12 +64,13 @@ class EmbeddedSink:
         self._incoming: dict[tuple[str, str], str] = {}
         """Tables in memory that rows arrive in, by table and columns."""
         self._harmless: set[str] = set()
+        self._idle = IdleConnections()
         self._turn = threading.Lock()
         self._open = True
         try:
             self.store_id = keep_store_id(self.folder)
             config = write_engine_config(self.folder)
-            self._writer = self._connect({"config-file": config, **WRITING})
+            self._writer = self._connect(_options({"config-file": config, **WRITING}))
         except BaseException:
             self._release()
             raise
@@ -165,6 +167,7 @@ class EmbeddedSink:
         if self._open:
             self._open = False
             atexit.unregister(self.close)
+            self._idle.close()
             self._writer.close()
             self._release()
 
@@ -177,25 +180,29 @@ class EmbeddedSink:
         more: Mapping[str, int] | None = None,
     ) -> bytes:  # fmt: skip
         text = check_statement(sql) if readonly else sql
-        settings = {
-            **READING,
-            **(more or {}),
-            "readonly": int(readonly),
-            **engine_limits(limits),
-        }
-        connection = self._connect(settings)
+        settings = _options({**READING, **(more or {}), "readonly": int(readonly), **engine_limits(limits)})
+        connection = self._idle.take(settings)
+        is_new = connection is None
+        if connection is None:
+            connection = self._connect(settings)
+        is_reusable = False
         try:
-            connection.query(f"USE {self._database}")
+            if is_new:
+                connection.query(f"USE {self._database}")
             if readonly and text not in self._harmless:
                 self._guard(connection, text)
                 self._remember(text)
             answer = connection.query(text, engine_output, params=engine_texts(parameters))
             check_size(answer.rows_read(), answer.size(), limits)
             data: bytes = answer.bytes()
+            is_reusable = readonly  # a statement that may only read leaves nothing behind in its connection
         except (ChdbError, RuntimeError) as error:
             raise reading_failed(code_of(str(error)), str(error)) from error
         finally:
-            connection.close()
+            if is_reusable:
+                self._idle.put(settings, connection)
+            else:
+                connection.close()
         return data
 
     def _guard(self, connection: Any, text: str) -> None:
@@ -219,9 +226,13 @@ class EmbeddedSink:
             self._types[table] = {row[0]: row[1] for row in described.rows}
         return self._types[table]
 
-    def _connect(self, settings: Mapping[str, object]) -> Any:
-        options = "&".join(f"{name}={value}" for name, value in settings.items())
+    def _connect(self, options: str) -> Connection:
         try:
             return connect(f"{self.folder}?{options}")
         except RuntimeError as error:
             raise SinkUnavailable(f"the embedded ClickHouse in {self.folder} did not start: {error}") from error
+
+
+def _options(settings: Mapping[str, object]) -> str:
+    """Settings as a connection is given them."""
+    return "&".join(f"{name}={value}" for name, value in settings.items())

@@ -14,6 +14,7 @@ from replay.audit.latest_balances import SHOWN, SLICE, lasting
 from replay.audit.rows import Row, RowStore
 from replay.audit.scope import Scope
 from sinks.inserts import CURRENT, PARTS_BITS
+from sinks.packed import PACKING
 from sinks.rows import PART_SHIFT
 from streams.log.topics import TopicNames
 from streams.rating.outputs import BATCH_NAME, topics_by_kind
@@ -80,7 +81,8 @@ def _compare(store: RowStore, kind: str, within: str, horizons: list[str], note:
         f"SELECT account_id, {repeated.ends} AS ends, {repeated.id} AS id, {_PLACE} AS place, toUInt64(0) AS version, "  # noqa: S608
         f"toUInt64(0) AS is_wrong, toString(({repeated.fields})) AS content, toUInt8(1) AS is_row "
         f"FROM {table} WHERE {within} UNION ALL "
-        f"SELECT account_id, ends, id, {_PLACE} AS place, version, toUInt64(version != {version}) AS is_wrong, "
+        f"SELECT account_id, ends, id, {_PLACE} AS place, version, "
+        f"toUInt64(version != {version} OR packed != {PACKING[CURRENT]}) AS is_wrong, "
         f"toString(({repeated.repeated})) AS content, toUInt8(0) AS is_row "
         f"FROM {CURRENT} WHERE kind = '{kind}' AND {within}"
     )

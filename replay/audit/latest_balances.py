@@ -12,6 +12,7 @@ from replay.audit.findings import Difference, Finding, Note
 from replay.audit.rows import Row, RowStore
 from replay.audit.scope import Scope
 from sinks.inserts import BALANCE_TABLES, LATEST_BALANCES, PARTS_BITS
+from sinks.packed import PACKING
 from sinks.rows import PART_SHIFT, SHAPES
 from streams.log.topics import TopicNames
 from streams.rating.outputs import BATCH_NAME, topics_by_kind
@@ -67,12 +68,13 @@ def _compare_with_table(store: RowStore, table: str, time: str, within: str, not
     sql = (
         f"SELECT {_NAMED}, ({latest_key}) IN (SELECT {table_key} {repeated}) AS c5 FROM {LATEST_BALANCES} "  # noqa: S608
         f"WHERE {where} AND (({latest_key}, balance_after, at) NOT IN "
-        f"(SELECT {table_key}, assumeNotNull(balance_after), {time} {repeated}) OR version != {version}) "
+        f"(SELECT {table_key}, assumeNotNull(balance_after), {time} {repeated}) OR version != {version} "
+        f"OR packed != {PACKING[LATEST_BALANCES]}) "
         f"ORDER BY c0, c1, c2, c4 LIMIT {SHOWN}"
     )
     for row in lasting(store, sql):
         if row[5]:
-            detail = f"its balance, time or version is not that of the row of {table} that it repeats"
+            detail = f"its balance, time, version or packed text is not that of the row of {table} that it repeats"
             note(Difference(Finding.DIFFERENT, _place(row), _source(row), detail))
         else:
             note(Difference(Finding.UNEXPECTED, _place(row), _source(row), f"{table} has no row that it repeats"))

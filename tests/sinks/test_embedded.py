@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from sinks.embedded import EmbeddedSink
+from sinks.idle_connections import MOST_IDLE
 from sinks.migrate import check_schema, migrate
-from sinks.sink import SinkRejected, SinkUnavailable
+from sinks.sink import Limits, SinkRejected, SinkUnavailable
 from tests.sinks.outputs import load, random_log
 
 pytestmark = pytest.mark.slow
@@ -184,4 +185,41 @@ def test_nothing_of_an_insert_that_failed_comes_with_the_next_one(folder: Path) 
     sink.execute("ALTER TABLE small MODIFY COLUMN n String")
     sink.insert("small", {"n": ["5"]})
     assert sink.query("SELECT max(n) FROM small").rows == [("5",)]
+    sink.close()
+
+
+def test_a_reader_s_connection_is_used_again_unless_its_statement_failed(folder: Path) -> None:
+    sink = EmbeddedSink(folder)
+    connections = []
+    real = sink._connect
+    sink._connect = lambda options: connections.append(options) or real(options)  # type: ignore[method-assign, func-returns-value]
+    for number in range(3):
+        assert sink.query(f"SELECT {number}").rows == [(number,)]
+    assert len(connections) == 1
+    with pytest.raises(SinkRejected):
+        sink.query("SELECT throwIf(1)")
+    assert sink.query("SELECT 1", limits=Limits(rows=5)).rows == [(1,)]
+    assert sink.query("SELECT 1").rows == [(1,)]
+    assert len(connections) == 3
+    sink.query("SELECT 1", readonly=False)
+    sink.query("SELECT 1", readonly=False)
+    assert len(connections) == 5
+    sink.close()
+
+
+def test_many_readers_at_once_have_a_connection_each(folder: Path) -> None:
+    sink = EmbeddedSink(folder)
+    barrier = threading.Barrier(2 * MOST_IDLE)
+    answers: list[int] = []
+
+    def read(number: int) -> None:
+        barrier.wait()
+        answers.append(sink.query(f"SELECT sum(number) + {number} FROM numbers(100000)").rows[0][0])
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(2 * MOST_IDLE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [4_999_950_000 + number for number in range(2 * MOST_IDLE)]
     sink.close()

@@ -12,6 +12,7 @@ import pytest
 from sinks.embedded import EmbeddedSink
 from sinks.inserts import CURRENT, LATEST_BALANCES
 from sinks.migrate import FOLDER, Migration, check_schema, migrate, migrations, pending_migrations
+from sinks.packed import PACKING, unpacked
 from sinks.rows import RecordBatches, to_columns
 from sinks.sink import Sink, SinkRejected
 from tests.sinks.conftest import server_sink
@@ -86,7 +87,7 @@ def test_every_statement_of_ours_does_nothing_where_its_object_exists() -> None:
         for statement in step.statements:
             first = statement.splitlines()[0]
             # What is set again, or written again, is the same again.
-            is_same = re.match(r"ALTER TABLE \w+ (MODIFY SETTING|MATERIALIZE INDEX) ", first)
+            is_same = re.match(r"ALTER TABLE \w+ (MODIFY SETTING|MATERIALIZE INDEX) |OPTIMIZE TABLE ", first)
             assert (
                 is_same
                 or "IF NOT EXISTS" in first
@@ -144,3 +145,26 @@ def test_a_store_of_the_version_before_is_brought_up_with_its_rows(fresh: Sink, 
 def test_comments_and_semicolons() -> None:
     step = Migration(1, "x", "-- a; b\nSELECT ';' ;\n  -- c\nSELECT 2\n")
     assert step.statements == ["SELECT ';'", "SELECT 2"]
+
+
+def test_rows_of_before_are_packed_as_those_that_come(folder: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    for step in sorted(FOLDER.glob("*.sql"))[:13]:
+        shutil.copy(step, before)
+    sink = EmbeddedSink(folder)
+    migrate(sink, folder=before)
+    batches = random_log(3).batches
+    load(sink, batches[: len(batches) // 2])
+    assert [step.number for step in migrate(sink)] == [14]
+    load(sink, batches)
+    for table, packing in PACKING.items():
+        rows = sink.query(f"SELECT packed, {packing}, toUnixTimestamp64Milli(at), version FROM {table}").rows
+        assert len(rows) > 5
+        for packed, expected, at, version in rows:
+            assert packed == expected
+            row = unpacked(packed)
+            assert (row["at"], row["version"]) == (at, version)
+        files = sink.query(f"SELECT DISTINCT part_type FROM system.parts WHERE active AND table = '{table}'").rows
+        assert files == [("Compact",)]
+    sink.close()

@@ -68,7 +68,7 @@ def test_what_the_loader_made_is_right(cluster: Cluster, sink: EmbeddedSink) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("change", ["amounts = [4242]", "status = 'other'"])
+@pytest.mark.parametrize("change", ["amounts = [4242]", "status = 'other'", "packed = '[]'"])
 def test_a_changed_row_is_named(cluster: Cluster, sink: EmbeddedSink, kind: str, change: str) -> None:
     place, where = one_of(sink, kind)
     sink.execute(f"ALTER TABLE {CURRENT} UPDATE {change} WHERE {where} {SYNC}")

@@ -83,7 +83,8 @@ def test_a_whole_audit_makes_both(cluster: Cluster, sink: EmbeddedSink, tmp_path
 
 @pytest.mark.parametrize("table", BALANCE_TABLES)
 @pytest.mark.parametrize(
-    "change", ["balance_after = balance_after + 1", "at = at + toIntervalDay(1)", "position = position + 1000000"]
+    "change",
+    ["balance_after = balance_after + 1", "at = at + toIntervalDay(1)", "position = position + 1000000", "packed = ''"],
 )
 def test_a_newest_balance_that_is_changed_is_named(
     cluster: Cluster, sink: EmbeddedSink, table: str, change: str
