@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from application.access.access import Access
@@ -28,7 +28,7 @@ from application.webhooks.announcements import Announcements
 from application.webhooks.dispatching import Dispatcher
 from application.webhooks.health import OFF_AFTER_MS
 from application.webhooks.messages import is_on
-from application.webhooks.schedule import TryResult
+from application.webhooks.schedule import Outcome, TryResult
 from application.webhooks.sending import HttpSender
 from application.webhooks.signing import signed_headers
 from application.webhooks.work import DeliveryWork, WorkParts
@@ -135,6 +135,8 @@ class Deliverer:
         body = delivery.payload.encode()
         headers = signed_headers(signing_secrets(access, webhook), delivery.delivery_id, parts.now(), body)
         result = await parts.sender.send(webhook.url, headers, body)
+        if result.outcome is Outcome.GONE and self._has_moved(webhook):
+            result = replace(result, outcome=Outcome.FAILED)  # what the old address says is nothing to the new one
         parts.metrics.webhook_tries.labels(result.outcome.value).inc()
         if result.attempt.error:
             logger.info(
@@ -142,6 +144,11 @@ class Deliverer:
                 result.attempt.error,
             )  # fmt: skip
         return result
+
+    def _has_moved(self, tried: Webhook) -> bool:
+        """Whether it has another address by now than the one that was tried."""
+        known = self._parts.access.state.webhook(tried.webhook_id)
+        return known is not None and known.url != tried.url
 
     def _work_parts(self) -> WorkParts:
         pipeline, access, metrics = self._parts.pipeline, self._parts.access, self._parts.metrics

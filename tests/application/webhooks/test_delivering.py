@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from application.access.access import Access
-from application.access.webhooks import WebhookOrder, create_webhook, rotate_secret, signing_secrets
+from application.access.webhooks import WebhookOrder, change_webhook, create_webhook, rotate_secret, signing_secrets
 from application.errors import ErrorCode, Failed
 from application.usage.store import UsageStore
 from application.webhooks.delivering import Deliverer, DelivererParts
@@ -150,6 +150,37 @@ def test_410_turns_a_webhook_off_and_its_owner_sees_why() -> None:
         await until(lambda: [record.status for record in newest(world).values()] == [DeliveryStatus.FAILED])
 
     delivered(answers(410), check)
+
+
+def test_410_of_an_address_that_was_left_meanwhile_turns_nothing_off_and_loses_nothing() -> None:
+    async def run() -> None:
+        time, released = Clock(), asyncio.Event()
+
+        async def gone_at_last(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await released.wait()
+            await answers(410)(reader, writer)
+
+        async with (
+            receiving(gone_at_last) as old,
+            receiving(answers(200)) as new,
+            delivering(time, Metrics()) as (world, access),
+        ):
+            webhook = a_webhook(access, old.port)
+            put_output(world, 0)
+            await until(lambda: len(old.requests) == 1)
+            order = WebhookOrder("acme", f"http://127.0.0.1:{new.port}/hook", webhook.events)
+            await asyncio.to_thread(change_webhook, access, OWNER, webhook.webhook_id, order)
+            released.set()
+            await until(lambda: [record.tries for record in of(webhook, world)] == [1])
+            assert [record.status for record in of(webhook, world)] == [DeliveryStatus.PENDING]
+            time.ahead = HOUR
+            await until(lambda: [record.status for record in of(webhook, world)] == [DeliveryStatus.DELIVERED])
+            assert new.requests[0].headers["webhook-id"] == old.requests[0].headers["webhook-id"]
+            known = access.state.webhook(webhook.webhook_id)
+            assert known is not None
+            assert known.disabled_at is None
+
+    asyncio.run(run())
 
 
 def test_a_failure_in_the_thread_ends_the_deliverer() -> None:
