@@ -26,6 +26,7 @@ from local.ports import free_ports
 from local.record import Record, process_began
 from local.shared import SharedKafka
 from tests.harness import PATIENCE
+from tests.stories.every_operation import walk_through
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -46,7 +47,7 @@ def pipeline(kafka: SharedKafka, run: Run, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "creditmeter.toml").write_text(
         f'bootstrap_servers = "{kafka.bootstrap}"\ntopic_prefix = "{kafka.fresh_prefix()}"\npartitions = 4\n'
         f"query_port = {free_ports(1)[0]}\n"  # the default one may be another test's, which runs beside this
-        "webhooks_to_this_machine = true\n"
+        "webhooks_to_this_machine = true\npublic_prices = true\n"
     )
     yield run
     run("down")
@@ -100,13 +101,16 @@ def test_up_bills_what_is_sent_and_goes_down(pipeline: Run, tmp_path: Path) -> N
         bill_what_is_sent(pipeline)
         wait_for(lambda: bool(receiver.taken))
         look_at_the_delivery(receiver, port, key, webhook)
+    walk_through(port, key)
     assert re.search("^delivering .*1 deliverer", pipeline("status").stdout, re.MULTILINE)
 
     stopped = pipeline("down")
     assert (stopped.exit_code, stopped.stderr) == (0, "Stopped.\n")
     assert Record.read(tmp_path / ".creditmeter" / "up.json") is None
     assert "Nothing was running" in pipeline("down").stderr
-    offline = pipeline("query", "--format", "ndjson", "SELECT count() AS lines FROM billed_events")
+    offline = pipeline(
+        "query", "--format", "ndjson", "SELECT count() AS lines FROM billed_events WHERE account_id = 'acme'"
+    )
     assert offline.exit_code == 0, offline.stderr
     assert int(json.loads(offline.stdout)["lines"]) == 1_500
 
