@@ -20,6 +20,7 @@ from tests.harness import PATIENCE
 
 ACCOUNT = "walker"
 _EVENTS = ["grant.applied", "balance.empty"]
+_WELL = {200, 201, 202, 204}
 
 
 class Walk:
@@ -34,20 +35,27 @@ class Walk:
         self, operation: str, body: object = None, *, key: str | None = None, query: str = "", **ids: str
     ) -> Any:
         """The JSON of the answer, or its text. `ids` are put into the path, an id one segment."""
+        status, content = self._asked(operation, body, key, query, ids)
+        assert status in _WELL, (operation, status, content)
+        return content
+
+    def until(self, holds: Callable[[Any], bool], operation: str, *, query: str = "", **ids: str) -> Any:
+        """The first good answer that holds; what was decided or published is known there a moment later."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            status, content = self._asked(operation, None, None, query, ids)
+            if status in _WELL and holds(content):
+                return content
+            assert time.monotonic() < deadline, (operation, status, content)
+            time.sleep(0.1)
+
+    def _asked(
+        self, operation: str, body: object, key: str | None, query: str, ids: Mapping[str, str]
+    ) -> tuple[int, Any]:
         self.asked.add(operation)
         method, template = operation.split(" ")
         path = re.sub(r"{(\w+)}", lambda found: _segment(ids[found[1]]), template)
-        status, content = self._answer(method, path + query, body, key or self.key)
-        assert status in {200, 201, 202, 204}, (operation, status, content)
-        return content
-
-    def until(self, holds: Callable[[Any], bool], operation: str, **options: Any) -> Any:
-        """The first answer that holds; what was decided is loaded a moment later."""
-        deadline = time.monotonic() + PATIENCE
-        while not holds(content := self(operation, **options)):
-            assert time.monotonic() < deadline, (operation, content)
-            time.sleep(0.1)
-        return content
+        return self._answer(method, path + query, body, key or self.key)
 
     def _answer(self, method: str, target: str, body: object, key: str) -> tuple[int, Any]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -111,7 +119,7 @@ def _event(event_id: str, at: int | None = None) -> dict[str, Any]:
 def _what_is_for_anyone(walk: Walk) -> None:
     for target in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/style.css"):
         assert walk(f"GET {target}")
-    assert walk("GET /v1/prices")["charges"]
+    walk.until(lambda read: bool(read["charges"]), "GET /v1/prices")
 
 
 def _events_and_holds(walk: Walk) -> None:
@@ -149,8 +157,7 @@ def _reads(walk: Walk) -> None:
     own = {"account": ACCOUNT}
     estimate = walk("POST /v1/estimates", [_event("w-2")], query=f"?account_id={ACCOUNT}")
     assert estimate["commands"] == {"request": 1}
-    account = walk("GET /v1/accounts/{account}", **own)
-    assert account["credits"]["credit"]["granted"] == 100
+    walk.until(lambda read: read["credits"]["credit"]["granted"] == 100, "GET /v1/accounts/{account}", **own)
     usage = walk.until(lambda read: bool(read["rows"]), "GET /v1/accounts/{account}/usage", **own)
     assert "w-1" in {line["event_id"] for line in usage["rows"]}
     assert walk("GET /v1/usage", query="?limit=1")["rows"]
@@ -161,7 +168,7 @@ def _reads(walk: Walk) -> None:
     assert walk("GET /v1/accounts/{account}/prices", **own)["charges"]
     assert walk("GET /v1/accounts/{account}/rate-limits", **own)["rate_limits"] == []
     assert ACCOUNT in {one["account_id"] for one in walk("GET /v1/accounts")["accounts"]}
-    assert walk("GET /v1/status")["problems"] == []
+    walk.until(lambda read: read["problems"] == [], "GET /v1/status")
 
 
 def _keys_members_and_links(walk: Walk) -> None:
