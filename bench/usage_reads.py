@@ -1,8 +1,8 @@
 """Customers' reads over many rows: `python -m bench.usage_reads [--rows N] [--folder DIR] [--accounts-alone]`.
 
 Each question is asked several times, by one client, as the server asks it. Sums are asked as if for the first time, and
-again while lines are loaded. By itself it then asks all of them once more when each month is one part, as the store
-makes them within a day, and exports the large account as CSV, once.
+again while lines are loaded. As a command of its own it then asks for all sums once more when each month is one part,
+as the store makes them within a day, and exports the large account as CSV, once.
 """
 
 from __future__ import annotations

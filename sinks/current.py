@@ -115,13 +115,13 @@ def current_account(rows: Rows, account_id: str, now: int, unloaded: Unloaded = 
     every = [*_unpacked(rows(_ACCOUNT_NOW, bound)), *_rows_of(unloaded)]
     balances = _newest((row for row in every if row["kind"] == BALANCE), ("credit_type", "origin"))
     current = _newest((row for row in every if row["kind"] != BALANCE), ("kind", "ends", "id"))
-    newest = sorted(current, key=lambda row: (int(row["ends"]), row["id"]))
+    newest = sorted(current, key=lambda row: (row["ends"], row["id"]))
     is_open = {"held", "drawn"}
     holds = [_hold(row) for row in newest if row["kind"] == "hold" and row["status"] in is_open and _counts(row, now)]
     grants = [row for row in newest if row["kind"] == "grant" and row["status"] == "applied"]
     # Those that ended before the account was heard of last were forfeited then, or had nothing left.
-    heard_at = max((int(row["at"]) for row in balances), default=0)
-    lapsing = [row for row in grants if not _counts(row, now) and int(row["ends"]) > heard_at]
+    heard_at = max((row["at"] for row in balances), default=0)
+    lapsing = [row for row in grants if not _counts(row, now) and row["ends"] > heard_at]
     open_grants = [row for row in grants if _counts(row, now)]
     last = _last_balances(balances)
     remains = grant_remains([*lapsing, *open_grants], balances, {name: one[0] for name, one in last.items()})
@@ -138,8 +138,8 @@ def current_account(rows: Rows, account_id: str, now: int, unloaded: Unloaded = 
         settings,
         [_grant(row, remains.get(row["id"])) for row in open_grants],
         holds,
-        next((int(row["source_partition"]) for row in (*balances, *newest)), None),
-        max((int(row["source_offset"]) for row in (*balances, *newest)), default=-1),
+        next((row["source_partition"] for row in (*balances, *newest)), None),
+        max((row["source_offset"] for row in (*balances, *newest)), default=-1),
     )
 
 
@@ -167,12 +167,12 @@ def grant_remains(
     """
     refunded = {row["credit_type"] for row in balances if row["origin"] == "refund_rows"}
     by_type: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in sorted(grants, key=lambda row: (int(row["ends"]), int(row["source_offset"]))):
+    for row in sorted(grants, key=lambda row: (row["ends"], row["source_offset"])):
         by_type[row["credit_types"][0]].append(row)
     remains: dict[str, int] = {}
     for name, rows in by_type.items():
         total = max(0, totals.get(name, 0))
-        arrivals = [int(row["source_offset"]) for row in rows]
+        arrivals = [row["source_offset"] for row in rows]
         is_plain = arrivals == sorted(arrivals) or total == sum(map(_opened, rows))
         if not total or (is_plain and name not in refunded):
             for row in reversed(rows):
@@ -199,7 +199,8 @@ def _rows_of(unloaded: Unloaded) -> list[Mapping[str, Any]]:
 
 def _counts(row: Mapping[str, Any], now: int) -> bool:
     """Whether a grant or hold is not over."""
-    return int(row["ends"]) > now
+    ends: int = row["ends"]
+    return ends > now
 
 
 def _by_row(insert: Insert) -> list[dict[str, Any]]:
@@ -210,8 +211,8 @@ def _newest(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Map
     """Of each name the row with the highest version."""
     newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in rows:
-        key = tuple(str(row[name]) for name in names)  # numbers come as text from some stores
-        if key not in newest or int(row["version"]) > int(newest[key]["version"]):
+        key = tuple(row[name] for name in names)
+        if key not in newest or row["version"] > newest[key]["version"]:
             newest[key] = row
     return list(newest.values())
 
@@ -221,7 +222,7 @@ def _last_balances(balances: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int
     last: dict[str, tuple[int, bool, int]] = {}
     for row in balances:
         # Of one message that charged and forfeited, the lowest balance is the last: see the view last_balances.
-        now = int(row["source_offset"]), row["origin"] == "refund_rows", -int(row["balance_after"])
+        now = row["source_offset"], row["origin"] == "refund_rows", -row["balance_after"]
         last[row["credit_type"]] = max(last.get(row["credit_type"], (-1, False, 0)), now)
     return {name: (-minus, offset) for name, (offset, _, minus) in last.items()}
 
@@ -242,31 +243,29 @@ def _balances(
 
 def _opened(row: Mapping[str, Any]) -> int:
     """What a grant left open on arrival: its credits less the debt that it filled."""
-    credits_ = int(row["amounts"][0])
-    return credits_ - max(0, min(credits_, credits_ - int(row["balance_after"])))
+    credits_: int = row["amounts"][0]
+    after: int = row["balance_after"]
+    return credits_ - max(0, min(credits_, credits_ - after))
 
 
 def _hold(row: Mapping[str, Any]) -> CurrentHold:
     asked = _amounts(row["credit_types"], row["amounts"])
     charged = _amounts(row["charged_types"], row["charged_amounts"])
-    return CurrentHold(row["id"], asked, charged, int(row["ends"]), row["reason"])
+    return CurrentHold(row["id"], asked, charged, row["ends"], row["reason"])
 
 
 def _grant(row: Mapping[str, Any], remaining: int | None) -> CurrentGrant:
-    ends = int(row["ends"])
+    ends = row["ends"]
     return CurrentGrant(
-        row["id"], row["credit_types"][0], int(row["amounts"][0]), remaining, None if ends == LAST_TIME else ends,
+        row["id"], row["credit_types"][0], row["amounts"][0], remaining, None if ends == LAST_TIME else ends,
         row["reason"],
     )  # fmt: skip
 
 
 def _settings(row: Mapping[str, Any]) -> CurrentSettings:
-    ended = row["plan_ends_at"]
-    plan = None
-    if row["plan"] is not None:
-        plan = (row["plan"], int(row["plan_started_at"]), None if ended is None else int(ended))
+    plan = None if row["plan"] is None else (row["plan"], row["plan_started_at"], row["plan_ends_at"])
     return CurrentSettings(plan, row["status"], _amounts(row["credit_types"], row["amounts"]), row["reason"])
 
 
-def _amounts(types: Sequence[str], amounts: Sequence[Any]) -> dict[str, int]:
-    return dict(zip(types, map(int, amounts), strict=True))
+def _amounts(types: Sequence[str], amounts: Sequence[int]) -> dict[str, int]:
+    return dict(zip(types, amounts, strict=True))

@@ -1,6 +1,6 @@
 """The newest rows of an account, each as one text: `packed`, a column of `current_rows` and `latest_balance_rows`.
 
-What a statement over a few rows costs is the number of its columns: one text takes a third of the time of seventeen.
+What a statement over a few rows costs is the number of its columns: one text takes two thirds of the time of seventeen.
 The engine makes it of the row's other columns when the row is stored (migration 0014); the audit compares both.
 """
 
@@ -20,7 +20,7 @@ _BALANCES = ("credit_type", "origin", "balance_after", "at", "source_partition",
 
 
 def unpacked(text: str) -> dict[str, Any]:
-    """The row's columns by name; times in ms, `kind` also where the table has no such column."""
+    """The row's columns by name, numbers as int, times in ms; `kind` also where the table has no such column."""
     kind, *values = json.loads(text)
     if kind == BALANCE:
         return {"kind": kind, **dict(zip(_BALANCES, values, strict=True))}
@@ -33,7 +33,7 @@ _NULLABLE = frozenset({"plan", "plan_started_at", "plan_ends_at"})
 
 
 def _json_of(name: str) -> str:
-    """SQL of a column's JSON. Numbers, alone and in arrays, do not depend on settings so."""
+    """SQL of a column's JSON. Numbers go by toString: a setting says whether toJSONString puts them in quotes."""
     if name in _TEXTS:
         json_of = f"toJSONString({name})"
     else:

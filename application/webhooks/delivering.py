@@ -136,7 +136,7 @@ class Deliverer:
         headers = signed_headers(signing_secrets(access, webhook), delivery.delivery_id, parts.now(), body)
         result = await parts.sender.send(webhook.url, headers, body)
         if result.outcome is Outcome.GONE and self._has_moved(webhook):
-            result = replace(result, outcome=Outcome.FAILED)  # what the old address says is nothing to the new one
+            result = replace(result, outcome=Outcome.FAILED)  # the next try goes to the new address
         parts.metrics.webhook_tries.labels(result.outcome.value).inc()
         if result.attempt.error:
             logger.info(

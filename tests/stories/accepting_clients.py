@@ -30,11 +30,17 @@ class Accepted:
 
 def asked(port: int, method: str, target: str, document: object, key: str) -> tuple[int, dict[str, Any]]:
     """Status and body of an answer. Raises what a connection that breaks raises, ValueError for half an answer."""
+    status, _, body = exchanged(port, method, target, document, key)
+    return status, json.loads(body)
+
+
+def exchanged(port: int, method: str, target: str, document: object, key: str) -> tuple[int, str, bytes]:
+    """Status, content type and body of any answer. Raises what a connection that breaks raises."""
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=40)) as connection:
         connection.request(method, target, b"" if document is None else json.dumps(document).encode(), headers)
         answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        return answer.status, answer.getheader("content-type") or "", answer.read()
 
 
 class Clients:

@@ -6,17 +6,16 @@ import json
 import re
 import threading
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import quote
 
+from server.api.paths import segment_of
 from server.api.table import OPERATIONS
 from streams import clock
 from tests.harness import PATIENCE
+from tests.stories.accepting_clients import exchanged
 
 ACCOUNT = "walker"
 _EVENTS = ["grant.applied", "balance.empty"]
@@ -54,22 +53,9 @@ class Walk:
     ) -> tuple[int, Any]:
         self.asked.add(operation)
         method, template = operation.split(" ")
-        path = re.sub(r"{(\w+)}", lambda found: _segment(ids[found[1]]), template)
-        return self._answer(method, path + query, body, key or self.key)
-
-    def _answer(self, method: str, target: str, body: object, key: str) -> tuple[int, Any]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        connection.request(method, target, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        content = response.read()
-        is_json = "json" in (response.getheader("content-type") or "")
-        return response.status, json.loads(content) if is_json else content.decode()
-
-
-def _segment(id_: str) -> str:
-    """An id as one segment of a path."""
-    return "~" + urlsafe_b64encode(id_.encode()).decode().rstrip("=") if "/" in id_ else quote(id_, safe="")
+        path = re.sub(r"{(\w+)}", lambda found: segment_of(ids[found[1]]), template)
+        status, kind, content = exchanged(self.port, method, path + query, body, key or self.key)
+        return status, json.loads(content) if "json" in kind else content.decode()
 
 
 class _Taking(BaseHTTPRequestHandler):

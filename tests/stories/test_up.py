@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +25,7 @@ from local.ports import free_ports
 from local.record import Record, process_began
 from local.shared import SharedKafka
 from tests.harness import PATIENCE
+from tests.stories.accepting_clients import asked
 from tests.stories.every_operation import walk_through
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -172,11 +172,11 @@ class FirstRefusing:
 def webhook_to(receiver: FirstRefusing, port: int, key: str) -> str:
     """Adds a webhook of globex over HTTP and rotates its secret: the receiver keeps the one before."""
     order = {"url": receiver.url, "events": ["grant.applied"]}
-    status, made = answer(port, key, "POST", "/v1/accounts/globex/webhooks", order)
+    status, made = asked(port, "POST", "/v1/accounts/globex/webhooks", order, key)
     assert status == 201, made
     (receiver.secret,) = made["secrets"]
     path = f"/v1/accounts/globex/webhooks/{made['webhook_id']}"
-    _, rotated = answer(port, key, "POST", f"{path}/secret")
+    _, rotated = asked(port, "POST", f"{path}/secret", None, key)
     assert len(rotated["secrets"]) == 2
     return path
 
@@ -191,7 +191,7 @@ def look_at_the_delivery(receiver: FirstRefusing, port: int, key: str, webhook: 
     )
 
     def deliveries() -> list[dict[str, Any]]:
-        return answer(port, key, "GET", f"{webhook}/deliveries?status=delivered")[1]["deliveries"]  # type: ignore[no-any-return]
+        return asked(port, "GET", f"{webhook}/deliveries?status=delivered", None, key)[1]["deliveries"]  # type: ignore[no-any-return]
 
     wait_for(lambda: bool(deliveries()))
     (delivery,) = deliveries()
@@ -201,16 +201,7 @@ def look_at_the_delivery(receiver: FirstRefusing, port: int, key: str, webhook: 
 
 def status_of_nothing(port: int, key: str) -> int:
     """What the server answers to this key that sends no event."""
-    return answer(port, key, "POST", "/v1/events", {})[0]
-
-
-def answer(port: int, key: str, method: str, path: str, body: object = None) -> tuple[int, Any]:
-    """The server's answer to this key: status and JSON."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    connection.request(method, path, None if body is None else json.dumps(body), headers)
-    response = connection.getresponse()
-    return response.status, json.loads(response.read())
+    return asked(port, "POST", "/v1/events", {}, key)[0]
 
 
 def running(tmp_path: Path) -> Record:
