@@ -63,14 +63,10 @@ FROM billed_rows WHERE decision = 'charged' AND cityHash64(event_id, 77) % 200 =
 ACCOUNTS = (
     """(SELECT 'big' AS account_id UNION ALL SELECT concat('account-', toString(number)) FROM numbers({count}))"""
 )
-NEWEST_BALANCES = """INSERT INTO latest_balance_rows (* EXCEPT(packed))
-SELECT account_id, ['credit', 'email'][kind + 1] AS credit_type, 'billed_rows' AS origin, 1000000 AS balance_after,
-    fromUnixTimestamp64Milli(toInt64({end}), 'UTC') AS at, 0 AS source_partition, {turn} AS source_offset,
-    0 AS position, {turn} AS version
-FROM {accounts} ARRAY JOIN [0, 1] AS kind"""
 NEWEST_OF_KIND = """INSERT INTO current_rows (* EXCEPT(packed))
 SELECT account_id, fromUnixTimestamp64Milli(toInt64({ends}), 'UTC') AS ends, '{kind}' AS kind,
-    concat('{kind}-', toString(place)) AS id, '{status}' AS status, ['credit'] AS credit_types,
+    if('{kind}' = 'settings', '', concat('{kind}-', toString(place))) AS id, '{status}' AS status,
+    [['credit', 'email'][place % 2 + 1]] AS credit_types,
     [toInt64(1000000)] AS amounts, emptyArrayString() AS charged_types, emptyArrayInt64() AS charged_amounts,
     1000000 AS balance_after, if('{kind}' = 'settings', 'pro', NULL) AS plan,
     if('{kind}' = 'settings', fromUnixTimestamp64Milli(toInt64({begin}), 'UTC'), NULL) AS plan_started_at,
@@ -92,11 +88,10 @@ def make_rows(sink: EmbeddedSink, rows: int) -> None:
 
 def make_newest_rows(sink: EmbeddedSink, count: int) -> None:
     """What the loader keeps beside the lines: a few rows of each of so many accounts and of the large one."""
-    end = BEGIN + YEAR
-    common = {"accounts": ACCOUNTS.format(count=count), "begin": BEGIN, "end": end}
+    common = {"accounts": ACCOUNTS.format(count=count), "begin": BEGIN}
     for turn in range(1, TURNS + 1):
-        sink.execute(NEWEST_BALANCES.format(turn=turn, **common))
         for kind, status, ends, of_big, of_each in (
+            ("balance", "billed_rows", LAST_TIME, 2, 2),
             ("settings", "allow", LAST_TIME, 1, 1),
             ("grant", "applied", LAST_TIME, 1, 1),
             ("hold", "settled", BEGIN, 10_000, 3),

@@ -1,7 +1,7 @@
 """One account now, read quickly however long its history is and however many accounts there are.
 
-`latest_balance_rows` and `current_rows` keep what counts of an account together: one statement reads it. The views
-`balances`, `accounts` and `holds` say the same of all accounts at once. What takes long is asked only of an account
+`current_rows` keeps what counts of an account together: one statement reads it. The views `balances`, `accounts` and
+`holds` say the same of all accounts at once. What takes long is asked only of an account
 that has been silent since a grant of it ended, and of one whose open grants were not drawn on in one order.
 
 Outputs that are not loaded yet can be given beside: they are made into the same rows, and of each name the highest
@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.inserts import CURRENT, LATEST_BALANCES, Insert, inserts_of
-from sinks.packed import BALANCE, unpacked
+from sinks.inserts import BALANCE, CURRENT, Insert, inserts_of
+from sinks.packed import unpacked
 from sinks.parameters import Parameters
 from sinks.rows import LAST_TIME, Record
 
@@ -24,10 +24,9 @@ Rows = Callable[[str, Parameters], Sequence[Mapping[str, Any]]]
 """Runs one reading statement, its placeholders bound, and returns its rows by column name."""
 
 _ACCOUNT = "{account:String}"
-_PACKED = f"SELECT packed FROM {CURRENT} WHERE account_id = {_ACCOUNT}"  # noqa: S608 - ours alone
-_ACCOUNT_NOW = f"""
-{_PACKED} AND (kind != 'hold' OR ends > now64(3)) UNION ALL
-SELECT packed FROM {LATEST_BALANCES} WHERE account_id = {_ACCOUNT}"""  # noqa: S608 - ours alone
+# The condition stands before the columns: a row that is not wanted is not read.
+_PACKED = f"SELECT packed FROM {CURRENT} PREWHERE account_id = {_ACCOUNT}"  # noqa: S608 - ours alone
+_ACCOUNT_NOW = f"{_PACKED} AND NOT (kind = 'hold' AND ends <= fromUnixTimestamp64Milli({{now:Int64}}))"
 _SETTINGS = f"{_PACKED} AND kind = 'settings'"
 _DRAWN = f"SELECT grant_id, drawn FROM grant_draws WHERE account_id = {_ACCOUNT}"  # noqa: S608 - ours alone
 
@@ -112,10 +111,9 @@ class CurrentAccount:
 def current_account(rows: Rows, account_id: str, now: int, unloaded: Unloaded = NOTHING) -> CurrentAccount:
     """The account as it is at `now` (ms), by what is loaded and what is not yet. Raises what `rows` raises."""
     bound = {"account": account_id}
-    every = [*_unpacked(rows(_ACCOUNT_NOW, bound)), *_rows_of(unloaded)]
-    balances = _newest((row for row in every if row["kind"] == BALANCE), ("credit_type", "origin"))
-    current = _newest((row for row in every if row["kind"] != BALANCE), ("kind", "ends", "id"))
-    newest = sorted(current, key=lambda row: (row["ends"], row["id"]))
+    read = _unpacked(rows(_ACCOUNT_NOW, {**bound, "now": now}))
+    newest = sorted(_newest([*read, *_rows_of(unloaded)]), key=lambda row: (row["ends"], row["id"]))
+    balances = [row for row in newest if row["kind"] == BALANCE]
     is_open = {"held", "drawn"}
     holds = [_hold(row) for row in newest if row["kind"] == "hold" and row["status"] in is_open and _counts(row, now)]
     grants = [row for row in newest if row["kind"] == "grant" and row["status"] == "applied"]
@@ -138,8 +136,8 @@ def current_account(rows: Rows, account_id: str, now: int, unloaded: Unloaded = 
         settings,
         [_grant(row, remains.get(row["id"])) for row in open_grants],
         holds,
-        next((row["source_partition"] for row in (*balances, *newest)), None),
-        max((row["source_offset"] for row in (*balances, *newest)), default=-1),
+        next((row["source_partition"] for row in newest), None),
+        max((row["source_offset"] for row in newest), default=-1),
     )
 
 
@@ -151,7 +149,7 @@ def settings_rows(rows: Rows, account_id: str) -> Sequence[Mapping[str, Any]]:
 def current_settings(loaded: Iterable[Mapping[str, Any]], unloaded: Unloaded = NOTHING) -> CurrentSettings:
     """The settings in force, by rows of `settings_rows` and by what is not loaded yet."""
     more = [row for row in _rows_of(unloaded) if row["kind"] == "settings"]
-    return next(map(_settings, _newest((*_unpacked(loaded), *more), ("kind",))), CurrentSettings())
+    return next(map(_settings, _newest((*_unpacked(loaded), *more))), CurrentSettings())
 
 
 def grant_remains(
@@ -165,7 +163,7 @@ def grant_remains(
     balance reaches. A refund gives back to the grants that its line drew on, or as a grant of its own: after one it is
     known only where nothing is left.
     """
-    refunded = {row["credit_type"] for row in balances if row["origin"] == "refund_rows"}
+    refunded = {row["credit_types"][0] for row in balances if _is_refunded(row)}
     by_type: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in sorted(grants, key=lambda row: (row["ends"], row["source_offset"])):
         by_type[row["credit_types"][0]].append(row)
@@ -192,8 +190,6 @@ def _rows_of(unloaded: Unloaded) -> list[Mapping[str, Any]]:
         for insert in inserts_of(name, batches):
             if insert.table == CURRENT:
                 rows += _by_row(insert)
-            elif insert.table == LATEST_BALANCES:
-                rows += [row | {"kind": BALANCE} for row in _by_row(insert)]
     return rows
 
 
@@ -207,11 +203,11 @@ def _by_row(insert: Insert) -> list[dict[str, Any]]:
     return [dict(zip(insert.columns, values, strict=True)) for values in zip(*insert.columns.values(), strict=True)]
 
 
-def _newest(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Of each name the row with the highest version."""
-    newest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+def _newest(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of each row's versions the highest."""
+    newest: dict[tuple[str, int, str], Mapping[str, Any]] = {}
     for row in rows:
-        key = tuple(row[name] for name in names)
+        key = row["kind"], row["ends"], row["id"]
         if key not in newest or row["version"] > newest[key]["version"]:
             newest[key] = row
     return list(newest.values())
@@ -222,9 +218,15 @@ def _last_balances(balances: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int
     last: dict[str, tuple[int, bool, int]] = {}
     for row in balances:
         # Of one message that charged and forfeited, the lowest balance is the last: see the view last_balances.
-        now = row["source_offset"], row["origin"] == "refund_rows", -row["balance_after"]
-        last[row["credit_type"]] = max(last.get(row["credit_type"], (-1, False, 0)), now)
+        now = row["source_offset"], _is_refunded(row), -row["balance_after"]
+        name = row["credit_types"][0]
+        last[name] = max(last.get(name, (-1, False, 0)), now)
     return {name: (-minus, offset) for name, (offset, _, minus) in last.items()}
+
+
+def _is_refunded(balance: Mapping[str, Any]) -> bool:
+    """Whether a balance is one that a refund left."""
+    return bool(balance["status"] == "refund_rows")
 
 
 def _balances(

@@ -2,7 +2,7 @@
 
 A balance is what the last line, grant or refund says. To find it among all rows of an account takes longer the more it
 has; so the last one of each table is inserted once more, into a table that keeps one row for each balance and table. So
-is the last row of each grant and hold, and of an account's settings, into a table of their own.
+is the last row of each grant and hold, and of an account's settings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 
 from sinks.rows import LAST_TIME, PART_SHIFT, SHAPES, Batches, Record, RecordBatches, Shape, to_columns
 
-LATEST_BALANCES, CURRENT = "latest_balance_rows", "current_rows"
+CURRENT = "current_rows"
+BALANCE = "balance"
+"""The kind of its rows that say a balance; the others are those of `_KINDS`."""
 BALANCE_TABLES = tuple(shape.table for shape in SHAPES.values() if "balance_after" in shape.fields)
 """The tables whose rows say a balance."""
 PARTS_BITS = 20
@@ -47,13 +49,12 @@ def inserts_of_columns(name: str, batches: Batches) -> list[Insert]:
     table, columns = to_columns(name, batches)
     if not columns["version"]:
         return []
-    inserts = [Insert(table, columns)]
-    order = _Order(batches)
-    if "balance_after" in columns and (latest := _latest_balances(SHAPES[name], columns, order)):
-        inserts.append(Insert(LATEST_BALANCES, latest))
+    order, shape = _Order(batches), SHAPES[name]
+    newest = _latest_balances(shape, columns, order) if "balance_after" in columns else {}
     if name in _KINDS:
-        inserts.append(Insert(CURRENT, _current(_KINDS[name], SHAPES[name], columns, order)))
-    return inserts
+        current = _current(_KINDS[name], shape, columns, order)
+        newest = {column: newest.get(column, []) + values for column, values in current.items()}
+    return [Insert(table, columns), *([Insert(CURRENT, newest)] if newest else [])]
 
 
 class _Order:
@@ -85,9 +86,19 @@ def _latest_balances(shape: Shape, columns: Mapping[str, Any], order: _Order) ->
     rows = [row for (_, credit_type), row in newest.items() if credit_type is not None]
     if not rows:
         return {}
-    taken = {name: _taken(columns[name], rows) for name in ("account_id", "credit_type", "balance_after")}
-    times = _taken(columns[shape.time], rows)
-    return {**taken, "origin": [shape.table] * len(rows), "at": times, **_source(columns, rows)}
+    types = _taken(columns["credit_type"], rows)
+    balance = {
+        "id": [_with_table(name, shape.table) for name in types],
+        "status": [shape.table] * len(rows),
+        "credit_types": [(name,) for name in types],
+        "balance_after": _taken(columns["balance_after"], rows),
+    }
+    return {**_nothing_but(balance, len(rows)), **balance, **_common(BALANCE, shape, columns, rows)}
+
+
+def _with_table(credit_type: str | bytes, table: str) -> str | bytes:
+    """A balance's id, as text or as bytes, as the credit type is."""
+    return f"{credit_type} {table}" if isinstance(credit_type, str) else credit_type + f" {table}".encode()
 
 
 def _taken(column: Sequence[Any], rows: list[int]) -> list[Any]:
@@ -121,20 +132,26 @@ class _Kind(NamedTuple):
 def _current(kind: _Kind, shape: Shape, columns: Mapping[str, Any], order: _Order) -> dict[str, Any]:
     """The newest row of each name in these batches."""
     rows = list(order.newest(*(columns[key] for key in kind.keys)).values())
-    current: dict[str, Any] = {
-        name: [value] * len(rows)
-        for name, value in _NOTHING.items()
-        if name not in kind.same and name not in kind.single
-    }
-    if kind.ends is not None:
-        current["ends"] = [LAST_TIME if time is None else time for time in _taken(columns[kind.ends], rows)]
-    return {
-        **current,
-        "account_id": _taken(columns["account_id"], rows),
-        "kind": [kind.name] * len(rows),
-        "at": _taken(columns[shape.time], rows),
+    own = {
         **{name: _taken(columns[source], rows) for name, source in kind.same.items()},
         **{name: [[value] for value in _taken(columns[source], rows)] for name, source in kind.single.items()},
+    }
+    if kind.ends is not None:
+        own["ends"] = [LAST_TIME if time is None else time for time in _taken(columns[kind.ends], rows)]
+    return {**_nothing_but(own, len(rows)), **own, **_common(kind.name, shape, columns, rows)}
+
+
+def _nothing_but(own: Mapping[str, Any], rows: int) -> dict[str, list[Any]]:
+    """The columns that a kind does not have."""
+    return {name: [value] * rows for name, value in _NOTHING.items() if name not in own}
+
+
+def _common(kind: str, shape: Shape, columns: Mapping[str, Any], rows: list[int]) -> dict[str, list[Any]]:
+    """The columns that every kind has."""
+    return {
+        "account_id": _taken(columns["account_id"], rows),
+        "kind": [kind] * len(rows),
+        "at": _taken(columns[shape.time], rows),
         **_source(columns, rows),
     }
 

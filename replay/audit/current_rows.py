@@ -10,16 +10,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from replay.audit.findings import Difference, Finding, Note
-from replay.audit.latest_balances import SHOWN, SLICE, lasting
+from replay.audit.latest_balances import NEVER, SHOWN, SLICE, lasting
 from replay.audit.rows import Row, RowStore
 from replay.audit.scope import Scope
-from sinks.inserts import CURRENT, PARTS_BITS
+from sinks.inserts import BALANCE, CURRENT, PARTS_BITS
 from sinks.packed import PACKING
 from sinks.rows import PART_SHIFT
 from streams.log.topics import TopicNames
 from streams.rating.outputs import BATCH_NAME, topics_by_kind
 
-_NEVER = "toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC')"
 _PLACE = "(source_offset + 1, position, source_partition)"
 
 
@@ -36,7 +35,7 @@ class _Repeated(NamedTuple):
 
 _KINDS = {
     "grant": _Repeated(
-        "GrantBatch", "grant_rows", f"coalesce(expires_at, {_NEVER})", "grant_id",
+        "GrantBatch", "grant_rows", f"coalesce(expires_at, {NEVER})", "grant_id",
         "toString(status), [toString(credit_type)], [credits], balance_after, reason, changed_at",
         "toString(status), arrayMap(x -> toString(x), credit_types), amounts, balance_after, reason, at",
     ),
@@ -46,7 +45,7 @@ _KINDS = {
         "toString(status), credit_types, amounts, charged_types, charged_amounts, reason, at",
     ),
     "settings": _Repeated(
-        "AccountBatch", "account_rows", _NEVER, "''",
+        "AccountBatch", "account_rows", NEVER, "''",
         "toString(on_empty), mark_types, mark_amounts, plan, plan_started_at, plan_ends_at, update_id, at",
         "toString(status), credit_types, amounts, plan, plan_started_at, plan_ends_at, reason, at",
     ),
@@ -59,7 +58,7 @@ def compare_current_rows(store: RowStore, names: TopicNames, scopes: Iterable[Sc
     ((count,),) = store.rows(f"SELECT count() AS c0 FROM {CURRENT}")  # noqa: S608 -- names of our own
     slices = 1 + count // SLICE
     topics = {BATCH_NAME[kind]: topic for kind, topic in topics_by_kind(names).items()}
-    known = ", ".join(f"'{kind}'" for kind in _KINDS)
+    known = ", ".join(f"'{kind}'" for kind in (*_KINDS, BALANCE))
     foreign = f"SELECT {_NAMED} FROM {CURRENT} WHERE toString(kind) NOT IN ({known}) ORDER BY c0, c1, c2 LIMIT {SHOWN}"  # noqa: S608
     for row in store.rows(foreign):
         note(Difference(Finding.UNEXPECTED, _place(row), _source(row), "there is no such kind of row"))
@@ -82,7 +81,7 @@ def _compare(store: RowStore, kind: str, within: str, horizons: list[str], note:
         f"toUInt64(0) AS is_wrong, toString(({repeated.fields})) AS content, toUInt8(1) AS is_row "
         f"FROM {table} WHERE {within} UNION ALL "
         f"SELECT account_id, ends, id, {_PLACE} AS place, version, "
-        f"toUInt64(version != {version} OR packed != {PACKING[CURRENT]}) AS is_wrong, "
+        f"toUInt64(version != {version} OR packed != {PACKING}) AS is_wrong, "
         f"toString(({repeated.repeated})) AS content, toUInt8(0) AS is_row "
         f"FROM {CURRENT} WHERE kind = '{kind}' AND {within}"
     )

@@ -11,12 +11,24 @@ from collections.abc import Iterable
 from replay.audit.findings import Difference, Finding, Note
 from replay.audit.rows import Row, RowStore
 from replay.audit.scope import Scope
-from sinks.inserts import BALANCE_TABLES, LATEST_BALANCES, PARTS_BITS
+from sinks.inserts import BALANCE, BALANCE_TABLES, CURRENT, PARTS_BITS
 from sinks.packed import PACKING
 from sinks.rows import PART_SHIFT, SHAPES
 from streams.log.topics import TopicNames
 from streams.rating.outputs import BATCH_NAME, topics_by_kind
 
+LATEST_BALANCES = "latest_balance_rows"
+"""The view that people know these rows by."""
+NEVER = "toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC')"
+_IS_WRONG = (
+    f"(id != concat(credit_types[1], ' ', toString(status)) OR length(credit_types) != 1 OR ends != {NEVER} "
+    f"OR packed != {PACKING})"
+)
+_BALANCES = (
+    "(SELECT account_id, credit_types[1] AS credit_type, toString(status) AS origin, balance_after, at, "  # noqa: S608
+    f"source_partition, source_offset, position, version, {_IS_WRONG} AS is_wrong FROM {CURRENT} "
+    f"WHERE kind = '{BALANCE}')"
+)
 _TRIES = 5
 """Both tables are read while the loader inserts: a row is different when it is so many times."""
 SHOWN = 1_000
@@ -28,7 +40,7 @@ SLICE = 500_000
 def compare_latest_balances(store: RowStore, names: TopicNames, scopes: Iterable[Scope], note: Note) -> None:
     """Notes each newest row that its table does not have, and each newest row of `scopes` that is missing."""
     all_scopes = list(scopes)
-    ((count,),) = store.rows(f"SELECT count() AS c0 FROM {LATEST_BALANCES}")  # noqa: S608 -- names of our own
+    ((count,),) = store.rows(f"SELECT count() AS c0 FROM {_BALANCES}")  # noqa: S608 -- names of our own
     slices = 1 + count // SLICE
     topics = {BATCH_NAME[kind]: topic for kind, topic in topics_by_kind(names).items()}
     partitions = {scope.partition: scope for scope in all_scopes}
@@ -51,13 +63,13 @@ def _note_foreign(store: RowStore, partitions: int, note: Note) -> None:
     """Rows that say they repeat a table or a partition that there is not."""
     origins = ", ".join(f"'{table}'" for table in BALANCE_TABLES)
     where = f"toString(origin) NOT IN ({origins}) OR source_partition < 0 OR source_partition >= {partitions}"
-    for row in store.rows(f"SELECT {_NAMED} FROM {LATEST_BALANCES} WHERE {where} ORDER BY c0, c1, c2 LIMIT {SHOWN}"):  # noqa: S608
+    for row in store.rows(f"SELECT {_NAMED} FROM {_BALANCES} WHERE {where} ORDER BY c0, c1, c2 LIMIT {SHOWN}"):  # noqa: S608
         note(Difference(Finding.UNEXPECTED, _place(row), _source(row), "no such table, or no such input partition"))
 
 
 def _compare_with_table(store: RowStore, table: str, time: str, within: str, note: Note) -> None:
     where = f"origin = '{table}' AND {within}"
-    places = f"SELECT account_id, source_partition, source_offset, position FROM {LATEST_BALANCES} WHERE {where}"  # noqa: S608
+    places = f"SELECT account_id, source_partition, source_offset, position FROM {_BALANCES} WHERE {where}"  # noqa: S608
     repeated = (
         f"FROM {table} WHERE {within} AND isNotNull(credit_type) "
         f"AND (account_id, source_partition, source_offset, position) IN ({places})"
@@ -66,15 +78,15 @@ def _compare_with_table(store: RowStore, table: str, time: str, within: str, not
     latest_key, table_key = (key.format(credit_type=name) for name in ("credit_type", "assumeNotNull(credit_type)"))
     version = f"toUInt64(source_offset) * {1 << PARTS_BITS} + bitShiftRight(position, {PART_SHIFT})"
     sql = (
-        f"SELECT {_NAMED}, ({latest_key}) IN (SELECT {table_key} {repeated}) AS c5 FROM {LATEST_BALANCES} "  # noqa: S608
+        f"SELECT {_NAMED}, ({latest_key}) IN (SELECT {table_key} {repeated}) AS c5 FROM {_BALANCES} "  # noqa: S608
         f"WHERE {where} AND (({latest_key}, balance_after, at) NOT IN "
         f"(SELECT {table_key}, assumeNotNull(balance_after), {time} {repeated}) OR version != {version} "
-        f"OR packed != {PACKING[LATEST_BALANCES]}) "
+        f"OR is_wrong) "
         f"ORDER BY c0, c1, c2, c4 LIMIT {SHOWN}"
     )
     for row in lasting(store, sql):
         if row[5]:
-            detail = f"its balance, time, version or packed text is not that of the row of {table} that it repeats"
+            detail = f"its balance, time, version, id or packed text is not that of its row of {table}"
             note(Difference(Finding.DIFFERENT, _place(row), _source(row), detail))
         else:
             note(Difference(Finding.UNEXPECTED, _place(row), _source(row), f"{table} has no row that it repeats"))
@@ -93,7 +105,7 @@ def _look_for_newer(store: RowStore, table: str, within: str, ends: list[str], n
         f"SELECT account_id, toString(assumeNotNull(credit_type)) AS type, {place} AS place, toUInt8(1) AS is_row "
         f"FROM {table} WHERE {within} AND isNotNull(credit_type) AND {judged} UNION ALL "
         f"SELECT account_id, toString(credit_type) AS type, {place} AS place, toUInt8(0) AS is_row "
-        f"FROM {LATEST_BALANCES} WHERE origin = '{table}' AND {within}"
+        f"FROM {_BALANCES} WHERE origin = '{table}' AND {within}"
         f") GROUP BY account_id, type) WHERE newest > known ORDER BY c0, c1 LIMIT {SHOWN}"
     )
     for row in lasting(store, sql):

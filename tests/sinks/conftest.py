@@ -9,7 +9,7 @@ import pytest
 
 from local.shared import SharedClickHouse
 from sinks.embedded import EmbeddedSink
-from sinks.inserts import CURRENT, LATEST_BALANCES
+from sinks.inserts import CURRENT
 from sinks.isolated import IsolatedSink
 from sinks.migrate import migrate
 from sinks.rows import SHAPES
@@ -19,7 +19,7 @@ from tests.sinks.native_client import CurrentServerSink
 from tests.sinks.old_server import OldServerSink
 from tests.stores import with_schema
 
-TABLES = (*(shape.table for shape in SHAPES.values()), LATEST_BALANCES, CURRENT)
+TABLES = (*(shape.table for shape in SHAPES.values()), CURRENT)
 
 
 def server_sink(server: SharedClickHouse) -> ServerSink:

@@ -27,7 +27,7 @@ _REWRITES = (
     ),
     (r"ADD COLUMN IF NOT EXISTS", "ADD COLUMN"),
     (r"^ALTER TABLE \w+ (MODIFY SETTING|ADD INDEX|MATERIALIZE INDEX) .*", "SELECT 1"),
-    (r"toUnixTimestamp64Milli\((\w+)\)", r"\1"),
+    (r"(?:toUnixTimestamp64Milli|fromUnixTimestamp64Milli)\((\w+)\)", r"\1"),
     (r"toJSONString\((\w+_types)\)", r"""replaceAll(toString(\1), '\\'', '"')"""),
     (r"toJSONString\((\w+)\)", r"""concat('"', replaceAll(replaceAll(\1, '\\\\', '\\\\\\\\'), '"', '\\\\"'), '"')"""),
 )
@@ -51,8 +51,9 @@ class OldServerSink(ServerSink):
     def query(
         self, sql: str, *, readonly: bool = True, limits: Limits = DEFAULT_LIMITS, parameters: Parameters = NONE
     ) -> Result:
-        """It knows no placeholders, so that texts stand in the statement itself."""
+        """It knows no placeholders, so that texts and numbers stand in the statement itself."""
         for name, value in parameters.items():
+            sql = sql.replace(f"{{{name}:Int64}}", str(value))
             text = str(value).replace("\\", "\\\\").replace("'", "\\'")
             sql = sql.replace(f"{{{name}:String}}", f"'{text}'")
         return super().query(rewritten(sql), readonly=readonly, limits=limits)

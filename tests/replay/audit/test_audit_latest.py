@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from replay.audit.findings import Difference, Finding
-from replay.audit.latest_balances import compare_latest_balances
+from replay.audit.latest_balances import LATEST_BALANCES, compare_latest_balances
 from replay.audit.loaded_positions import compare_loaded_positions
 from replay.audit.run import run_audit
 from sinks.embedded import EmbeddedSink
-from sinks.inserts import BALANCE_TABLES, LATEST_BALANCES
+from sinks.inserts import BALANCE, BALANCE_TABLES, CURRENT
 from streams.loading.positions import TABLE, SinkPositions, loaded_of
 from streams.log.source_position import source_position
 from tests.replay.audit.audited import Audited, SinkRows, filled
@@ -22,6 +22,7 @@ from tests.streams.simulation import NAMES, PARTITIONS, Cluster
 pytestmark = pytest.mark.slow
 
 SYNC = "SETTINGS mutations_sync = 1"
+KEPT = f"(SELECT * FROM kept WHERE kind = '{BALANCE}')"
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="module")
 def store(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSink]:
     sink = filled(cluster, tmp_path_factory.mktemp("latest") / "clickhouse")
-    sink.execute(f"CREATE TABLE kept AS {LATEST_BALANCES}")
-    sink.execute(f"INSERT INTO kept SELECT * FROM {LATEST_BALANCES}")
+    sink.execute(f"CREATE TABLE kept AS {CURRENT}")
+    sink.execute(f"INSERT INTO kept SELECT * FROM {CURRENT}")
     yield sink
     sink.close()
 
@@ -43,9 +44,9 @@ def store(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def sink(store: EmbeddedSink, cluster: Cluster) -> EmbeddedSink:
     """The store, with the newest balances and the positions as the loader makes them."""
-    for table in (LATEST_BALANCES, TABLE):
+    for table in (CURRENT, TABLE):
         store.execute(f"TRUNCATE TABLE {table}")
-    store.execute(f"INSERT INTO {LATEST_BALANCES} SELECT * FROM kept")
+    store.execute(f"INSERT INTO {CURRENT} SELECT * FROM kept")
     records = {(t, p): cluster.broker.records(t, p) for t in NAMES.loaded for p in range(PARTITIONS)}
     SinkPositions(store).write(
         {
@@ -55,6 +56,11 @@ def sink(store: EmbeddedSink, cluster: Cluster) -> EmbeddedSink:
         }
     )
     return store
+
+
+def row_of(account: str, credit_type: str, table: str) -> str:
+    """The condition that chooses a balance."""
+    return f"kind = '{BALANCE}' AND account_id = '{account}' AND id = '{credit_type} {table}'"
 
 
 def compared(cluster: Cluster, sink: EmbeddedSink) -> list[Difference]:
@@ -71,7 +77,7 @@ def test_a_whole_audit_makes_both(cluster: Cluster, sink: EmbeddedSink, tmp_path
     made = Audited(cluster)
     assert compared(cluster, sink) == []
     assert sink.query(f"SELECT uniqExact(origin) FROM {LATEST_BALANCES}").rows == [(len(BALANCE_TABLES),)]
-    sink.execute(f"INSERT INTO {LATEST_BALANCES} SELECT * REPLACE ('nobody' AS account_id) FROM kept LIMIT 1")
+    sink.execute(f"INSERT INTO {CURRENT} SELECT * REPLACE ('nobody' AS account_id) FROM {KEPT} LIMIT 1")
     sink.execute(f"INSERT INTO {TABLE} (topic) VALUES ('other')")
     run_audit(
         plan(made, tmp_path, rows=SinkRows(sink)), made.scopes(with_rows=True), made.differences.append,
@@ -89,14 +95,13 @@ def test_a_whole_audit_makes_both(cluster: Cluster, sink: EmbeddedSink, tmp_path
 def test_a_newest_balance_that_is_changed_is_named(
     cluster: Cluster, sink: EmbeddedSink, table: str, change: str
 ) -> None:
-    where = f"origin = '{table}'"
     account, kind, partition, offset = sink.query(
-        f"SELECT account_id, credit_type, source_partition, source_offset FROM {LATEST_BALANCES} FINAL "
-        f"WHERE {where} ORDER BY account_id, credit_type LIMIT 1"
+        f"SELECT account_id, credit_type, source_partition, source_offset FROM {LATEST_BALANCES} "
+        f"WHERE origin = '{table}' ORDER BY account_id, credit_type, version DESC LIMIT 1"
     ).rows[0]
     sink.execute(
-        f"ALTER TABLE {LATEST_BALANCES} UPDATE {change} "
-        f"WHERE {where} AND account_id = '{account}' AND credit_type = '{kind}' AND source_offset = {offset} {SYNC}"
+        f"ALTER TABLE {CURRENT} UPDATE {change} "
+        f"WHERE {row_of(account, kind, table)} AND source_offset = {offset} {SYNC}"
     )
     differences = compared(cluster, sink)
     place = f"{LATEST_BALANCES} account_id={account} credit_type={kind} origin={table}"
@@ -108,13 +113,14 @@ def test_a_newest_balance_that_is_changed_is_named(
 
 def test_a_newest_balance_that_is_hidden_behind_another_is_named(cluster: Cluster, sink: EmbeddedSink) -> None:
     """A higher version wins over every later row, though its values are right; so does a row of a later message."""
-    sink.execute(f"INSERT INTO {LATEST_BALANCES} SELECT * REPLACE (version + 1000000000 AS version) FROM kept LIMIT 1")
+    sink.execute(f"INSERT INTO {CURRENT} SELECT * REPLACE (version + 1000000000 AS version) FROM {KEPT} LIMIT 1")
     sink.execute(
-        f"INSERT INTO {LATEST_BALANCES} SELECT * REPLACE ('nobody' AS account_id, 7 AS balance_after) FROM kept LIMIT 1"
+        f"INSERT INTO {CURRENT} SELECT * REPLACE ('nobody' AS account_id, 7 AS balance_after) FROM {KEPT} LIMIT 1"
     )
-    sink.execute(f"INSERT INTO {LATEST_BALANCES} SELECT * REPLACE ('hold_rows' AS origin) FROM kept LIMIT 1")
+    sink.execute(f"INSERT INTO {CURRENT} SELECT * REPLACE ('hold_rows' AS status) FROM {KEPT} LIMIT 1")
+    sink.execute(f"INSERT INTO {CURRENT} SELECT * REPLACE ('other' AS id) FROM {KEPT} LIMIT 1")
     differences = compared(cluster, sink)
-    assert sorted(d.finding for d in differences) == [Finding.DIFFERENT, Finding.UNEXPECTED, Finding.UNEXPECTED]
+    assert sorted(d.finding for d in differences) == [*[Finding.DIFFERENT] * 2, *[Finding.UNEXPECTED] * 2]
     assert any("version" in d.detail for d in differences)
     assert any("account_id=nobody" in d.place for d in differences)
     assert any("origin=hold_rows" in d.place for d in differences)
@@ -125,13 +131,12 @@ def test_a_newest_balance_that_is_missing_is_named(cluster: Cluster, sink: Embed
     account, kind = sink.query(
         f"SELECT account_id, credit_type FROM {LATEST_BALANCES} WHERE origin = '{table}' ORDER BY version DESC LIMIT 1"
     ).rows[0]
-    where = f"origin = '{table}' AND account_id = '{account}' AND credit_type = '{kind}'"
-    sink.execute(f"ALTER TABLE {LATEST_BALANCES} DELETE WHERE {where} {SYNC}")
+    sink.execute(f"ALTER TABLE {CURRENT} DELETE WHERE {row_of(account, kind, table)} {SYNC}")
     (difference,) = compared(cluster, sink)
     assert difference.finding is Finding.MISSING
     assert difference.place == f"{LATEST_BALANCES} account_id={account} credit_type={kind} origin={table}"
-    sink.execute(f"TRUNCATE TABLE {LATEST_BALANCES}")
-    keys = sink.query("SELECT uniqExact(account_id, credit_type, origin) FROM kept").rows[0][0]
+    sink.execute(f"TRUNCATE TABLE {CURRENT}")
+    keys = sink.query(f"SELECT uniqExact(account_id, id) FROM {KEPT}").rows[0][0]
     assert len(compared(cluster, sink)) == keys
 
 

@@ -26,11 +26,10 @@ KEYS = {
     "alert_rows": ("account_id", "day", "source_partition", "source_offset", "position"),
     "hold_rows": ("account_id", "expires_at", "hold_id", "source_offset", "position"),
     "account_rows": ("account_id", "day", "update_id"),
-    "latest_balance_rows": ("account_id", "credit_type", "origin"),
     "current_rows": ("account_id", "kind", "ends", "id"),
     "delivery_rows": ("webhook_id", "day", "created_at", "delivery_id"),
 }
-"""As the migrations' ORDER BY has them. Which rows of latest_balance_rows and current_rows are inserted depends on how
+"""As the migrations' ORDER BY has them. Which rows of current_rows are inserted depends on how
 batches were grouped and loaded again; the newest of each key is always the same."""
 Row = dict[str, Any]
 
