@@ -29,6 +29,8 @@ WRITING: Mapping[str, int | str] = {
     "optimize_on_insert": 0,
     # A batch may hold late events of any month.
     "max_partitions_per_insert_block": 0,
+    # A group of rows is small: more threads cost more than they save.
+    "max_threads": 1,
 }
 # A text format is for programs that expect UTF-8: what is none (a dead letter's original) shows as U+FFFD there.
 TEXT: Mapping[str, int] = {"output_format_json_validate_utf8": 1}
@@ -105,7 +107,7 @@ class EmbeddedSink:
                 insert.append(stream)
                 insert.finish()
             # Names of tables and columns are ours, never a reader's.
-            done = self._writer.query(f"INSERT INTO {table} ({names}) SELECT {names} FROM {incoming}")  # noqa: S608
+            done = self._writer.query(f"INSERT INTO {table} ({names}) SELECT * FROM {incoming}")  # noqa: S608
             self._writer.query(f"TRUNCATE TABLE {incoming}")
         except BaseException:
             self._drop_incoming()
