@@ -110,18 +110,18 @@ def _side_by_side(options: argparse.Namespace, place: Place, codec: Codec) -> di
     if not _picks_one(options):
         rounds = Rounds(options.events, options.plain_events, options.rounds, options.only or (), options.peers)
         speeds |= measure_rounds(place, codec, rounds)
-    if ONE in speeds and options.latency:
-        rate = speeds[ONE].rate / 2
-        say(f"latency: {rate:,.0f} events/s for {options.latency:.0f} s, worker and loader at work")
-        half = latency.measure(place, codec, rate, options.latency)
-        more.append(latency.report(half))
-        result["latency_seconds"] = half._asdict()
     if seconds := _size(options, options.end_to_end, END_TO_END_SECONDS):
         say(f"end to end: {options.sending:,.0f} events/s sent for {seconds:.0f} s, worker and loader at work")
         visible = end_to_end.measure(place, codec, options.sending, seconds)
         more.append(end_to_end.report(visible))
         speeds[END_TO_END] = visible
         result["end_to_end"] = {**visible._asdict(), "is_flat": visible.is_flat}
+    if ONE in speeds and options.latency:
+        rate = min(speed.rate for name, speed in speeds.items() if name in (ONE, END_TO_END)) / 2
+        say(f"latency: {rate:,.0f} events/s for {options.latency:.0f} s, worker and loader at work")
+        half = latency.measure(place, codec, rate, options.latency)
+        more.append(latency.report(half))
+        result["latency_seconds"] = half._asdict()
     if seconds := _size(options, options.http, HTTP_SECONDS):
         say(f"events over HTTP, {seconds:.0f} s each way")
         over_http = http.measure(place, codec, seconds)

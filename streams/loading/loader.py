@@ -48,7 +48,7 @@ class StoppedWaiting(LogError):
 
 @dataclass(frozen=True, slots=True)
 class LoaderSettings:
-    """What a loader needs to know. ``group_wait`` (s) trades how fresh the tables are for fewer, larger inserts.
+    """What a loader needs to know. ``group_wait``, ``fetch_wait`` (s) trade fresh tables for fewer, larger inserts.
 
     ``busy_wait`` (s): how long rows wait under load for a whole group, in which each costs less (docs/benchmarks.md).
     An insert takes many messages where each holds one event, and few where each holds many: ``group_bytes`` bounds it.
@@ -62,7 +62,8 @@ class LoaderSettings:
     codec: Codec = field(default_factory=Codec)
     group_messages: int = 1_024
     group_bytes: int = 4 * 1024 * 1024
-    group_wait: float = 0.2
+    group_wait: float = 0.05
+    fetch_wait: float = 0.2
     busy_wait: float = 0.4
     security: Mapping[str, str] = field(default_factory=dict)
     session_timeout: float = 15.0
@@ -228,6 +229,7 @@ def run_loader(settings: LoaderSettings, sink: Sink, on_ready: Callable[[], None
             group_messages=settings.group_messages,
             group_bytes=settings.group_bytes,
             group_wait=settings.group_wait,
+            fetch_wait=settings.fetch_wait,
             busy_wait=settings.busy_wait,
             security=settings.security,
             session_timeout=settings.session_timeout,

@@ -106,6 +106,8 @@ class ShellSettings:
 
     ``group_wait``: how long a group's first message waits for others, unless enough of them are there. 0 takes what is
     there: while one group is worked on the next one gathers, so groups grow with the load by themselves.
+    ``fetch_wait``: how long Kafka gathers what comes before it answers, up to `transport.GATHERED_BYTES`. 0: it answers
+    at once with whatever there is; each answer costs broker and shell about a millisecond.
     ``busy_wait``: how long what waits goes on waiting for a whole group where there is load (see `GatheringPolicy`).
     ``group_bytes``: a group takes no further message once it has so many, counted with those that the handler has not
     begun. While twice as much waits of a partition, no more of it is taken from what is fetched.
@@ -123,6 +125,7 @@ class ShellSettings:
     waiting_bytes: int = 0
     group_wait: float = 0.0
     busy_wait: float = 0.0
+    fetch_wait: float = 0.0
     fetch_bytes: int = 4 * 1024 * 1024
     session_timeout: float = 15.0
     security: Mapping[str, str] = field(default_factory=dict)
@@ -220,7 +223,7 @@ class Shell:
         )
         app.begin_stop = self._begin_stop
         app.waiting_bounds = max(settings.waiting_bytes, 2 * settings.group_bytes), 2 * settings.group_bytes
-        app.transport = exact_transport(app, self._done, self._leaving.set, self._begins)
+        app.transport = exact_transport(app, self._done, self._leaving.set, self._begins, settings.fetch_wait)
         topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)

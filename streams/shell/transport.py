@@ -22,6 +22,8 @@ LOOK = 0.03
 """Seconds between looks at what is fetched while more of some partition is not wanted."""
 GOODBYE = 5.0
 """Seconds that a consumer which stops may take to leave its group and close its connections."""
+GATHERED_BYTES = 1024 * 1024
+"""An answer of so much does not wait for more."""
 ASK_AGAIN = 1.0
 """Seconds between questions about a topic that Kafka did not know."""
 
@@ -53,6 +55,8 @@ Begins = Callable[[Sequence[tuple[str, int]]], Awaitable[Mapping[tuple[str, int]
 
 class Thread(driver.AIOKafkaConsumerThread):
     """The thread of the consumer: it ends in time, and asks for topics that Kafka did not know."""
+
+    fetch_wait = 0.0
 
     async def on_thread_started(self) -> None:
         await super().on_thread_started()
@@ -91,19 +95,28 @@ class Thread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when it starts; Faust has no setting
+        # Read when it starts; Faust has no settings for them.
+        consumer._isolation_level = "read_committed"  # noqa: SLF001
+        if self.fetch_wait:
+            consumer._fetch_min_bytes = GATHERED_BYTES  # noqa: SLF001
+            consumer._fetch_max_wait_ms = round(1_000 * self.fetch_wait)  # noqa: SLF001
         return consumer
 
 
-def exact_transport(app: Any, done: CarriedThrough, before_revoked: Callable[[], None], begins: Begins) -> Any:
+def exact_transport(
+    app: Any, done: CarriedThrough, before_revoked: Callable[[], None], begins: Begins, fetch_wait: float = 0.0
+) -> Any:
     """A transport for `app.transport`. `before_revoked` is called before the group in flight is waited for.
 
-    `begins` is asked wherever Faust would go (back) to the committed offsets, first after an assignment.
+    `begins` is asked wherever Faust would go (back) to the committed offsets, first after an assignment. `fetch_wait`:
+    see `ShellSettings`.
     """
 
     class Consumer(driver.Consumer):
         def _new_consumer_thread(self) -> Thread:
-            return Thread(self, loop=self.loop, beacon=self.beacon)
+            thread = Thread(self, loop=self.loop, beacon=self.beacon)
+            thread.fetch_wait = fetch_wait
+            return thread
 
         async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as Faust's
             """Looks again soon while partitions are crowded (`WaitingQueue`): Faust would take up to a second more."""

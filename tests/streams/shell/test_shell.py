@@ -56,6 +56,8 @@ class Handler:
             Path(folder, "begun").touch()
             assert leaving.wait(3_600)
             raise CatchUpInterrupted("simulated")
+        with open(folder + "/groups", "a") as out:
+            out.write("group\\n")
         for messages in groups.values():
             if mode == "fail" or (mode == "fail-later" and any(m.offset > 30 for m in messages)):
                 time.sleep(1.5)  # the messages behind it are waiting in Faust's queue by then
@@ -69,7 +71,10 @@ class Handler:
 
 if mode == "short-stop":
     shell.LONGEST_STOP = 8.0
-settings = ShellSettings(bootstrap, topic, (topic,), Path(folder) / "faust", group_messages=4, session_timeout=2.0)
+settings = ShellSettings(
+    bootstrap, topic, (topic,), Path(folder) / "faust", group_messages=4, session_timeout=2.0,
+    fetch_wait=2.0 if mode == "gathers" else 0.0,
+)
 Shell(settings, Handler(), leaving).run(lambda: Path(folder, "ready").touch())
 """
 
@@ -162,6 +167,17 @@ def run(kafka: SharedKafka, tmp_path: Path) -> Iterator[Run]:
     for process in made.processes:
         process.kill()
         process.wait()
+
+
+def test_kafka_gathers_what_comes_before_it_answers(run: Run) -> None:
+    """Sixteen messages, two at a time, are five groups at most; without a wait each two are one."""
+    run.start("gathers")
+    run.wait_for_file("ready")
+    for _ in range(8):
+        run.produce(1)
+        time.sleep(0.15)
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(8)})
+    assert len((run.folder / "groups").read_text().splitlines()) <= 6
 
 
 @pytest.mark.parametrize("mode", ["fail", "fail-later"])
