@@ -133,8 +133,7 @@ class IsolatedSink:
 
     def _raise_if_it_was_why(self, engine: EngineHandle) -> None:
         """Raises where a statement is why the engine ended; returns where it may have been another one."""
-        if engine.killed is None:
-            engine.kill(Kill.ENDED)  # waits until it has ended
+        engine.kill(Kill.ENDED)  # waits until it has ended; of an earlier kill the reason is kept
         if engine.killed is Kill.ENDED:
             raise SinkUnavailable(f"the embedded ClickHouse ended by itself ({engine.exit_words}): ask again")
         if engine.killed is Kill.TOO_LARGE and engine.readers_when_killed == 1:
