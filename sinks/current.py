@@ -1,8 +1,8 @@
 """One account now, read quickly however long its history is and however many accounts there are.
 
 `current_rows` keeps what counts of an account together: one statement reads it. The views `balances`, `accounts` and
-`holds` say the same of all accounts at once. What takes long is asked only of an account
-that has been silent since a grant of it ended, and of one whose open grants were not drawn on in one order.
+`holds` say the same of all accounts at once. What takes long is asked only of an account that has been silent since a
+grant of it ended, and of one whose open grants were not drawn on in one order.
 
 Outputs that are not loaded yet can be given beside: they are made into the same rows, and of each name the highest
 version counts, wherever it was read. So it does not matter whether an output that is given is loaded already.

@@ -93,7 +93,7 @@ def _latest_balances(shape: Shape, columns: Mapping[str, Any], order: _Order) ->
         "credit_types": [(name,) for name in types],
         "balance_after": _taken(columns["balance_after"], rows),
     }
-    return {**_nothing_but(balance, len(rows)), **balance, **_common(BALANCE, shape, columns, rows)}
+    return {**_left_out(balance, len(rows)), **balance, **_common(BALANCE, shape, columns, rows)}
 
 
 def _with_table(credit_type: str | bytes, table: str) -> str | bytes:
@@ -138,11 +138,11 @@ def _current(kind: _Kind, shape: Shape, columns: Mapping[str, Any], order: _Orde
     }
     if kind.ends is not None:
         own["ends"] = [LAST_TIME if time is None else time for time in _taken(columns[kind.ends], rows)]
-    return {**_nothing_but(own, len(rows)), **own, **_common(kind.name, shape, columns, rows)}
+    return {**_left_out(own, len(rows)), **own, **_common(kind.name, shape, columns, rows)}
 
 
-def _nothing_but(own: Mapping[str, Any], rows: int) -> dict[str, list[Any]]:
-    """The columns that a kind does not have."""
+def _left_out(own: Mapping[str, Any], rows: int) -> dict[str, list[Any]]:
+    """The columns of `current_rows` that a kind does not have, with what stands there."""
     return {name: [value] * rows for name, value in _NOTHING.items() if name not in own}
 
 

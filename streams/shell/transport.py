@@ -23,7 +23,7 @@ LOOK = 0.03
 GOODBYE = 5.0
 """Seconds that a consumer which stops may take to leave its group and close its connections."""
 GATHERED_BYTES = 1024 * 1024
-"""An answer of so much does not wait for more."""
+"""Kafka answers at once when it has so much, though `fetch_wait` is not over."""
 ASK_AGAIN = 1.0
 """Seconds between questions about a topic that Kafka did not know."""
 
@@ -57,6 +57,7 @@ class Thread(driver.AIOKafkaConsumerThread):
     """The thread of the consumer: it ends in time, and asks for topics that Kafka did not know."""
 
     fetch_wait = 0.0
+    """See `ShellSettings`."""
 
     async def on_thread_started(self) -> None:
         await super().on_thread_started()

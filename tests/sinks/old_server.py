@@ -27,7 +27,7 @@ _REWRITES = (
     ),
     (r"ADD COLUMN IF NOT EXISTS", "ADD COLUMN"),
     (r"^ALTER TABLE \w+ (MODIFY SETTING|ADD INDEX|MATERIALIZE INDEX) .*", "SELECT 1"),
-    (r"(?:toUnixTimestamp64Milli|fromUnixTimestamp64Milli)\((\w+)\)", r"\1"),
+    (r"(?:to|from)UnixTimestamp64Milli\((\w+)\)", r"\1"),
     (r"toJSONString\((\w+_types)\)", r"""replaceAll(toString(\1), '\\'', '"')"""),
     (r"toJSONString\((\w+)\)", r"""concat('"', replaceAll(replaceAll(\1, '\\\\', '\\\\\\\\'), '"', '\\\\"'), '"')"""),
 )
