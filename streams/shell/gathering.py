@@ -9,8 +9,8 @@ from streams.shell.waiting_queue import WaitingQueue
 
 LOOK = 0.01
 """Seconds between looks at the queue while a group gathers."""
-BUSY_SHARE = 4
-"""There is load where a quarter of a whole group waits."""
+BUSY_SHARE = 2
+"""There is load where half of a whole group waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,8 +106,8 @@ class ShellSettings:
 
     ``group_wait``: how long a group's first message waits for others, unless enough of them are there. 0 takes what is
     there: while one group is worked on the next one gathers, so groups grow with the load by themselves.
-    ``fetch_wait``: how long Kafka gathers what comes before it answers, up to `transport.GATHERED_BYTES`: fewer answers
-    cost broker and shell less. 0: it answers at once with whatever there is.
+    ``fetch_wait``: how long Kafka gathers what comes before it answers, at most and under load (see `FetchPace`): fewer
+    answers cost broker and shell less. 0: it always answers at once with whatever there is.
     ``busy_wait``: how long what waits goes on waiting for a whole group where there is load (see `GatheringPolicy`).
     ``group_bytes``: a group takes no further message once it has so many, counted with those that the handler has not
     begun. While twice as much waits of a partition, no more of it is taken from what is fetched.

@@ -16,14 +16,17 @@ from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
 
+from streams import clock
+from streams.shell.fetching import GATHERED_BYTES, FetchPace
+
 logger = logging.getLogger(__name__)
 
 LOOK = 0.03
 """Seconds between looks at what is fetched while more of some partition is not wanted."""
 GOODBYE = 5.0
 """Seconds that a consumer which stops may take to leave its group and close its connections."""
-GATHERED_BYTES = 1024 * 1024
-"""Kafka answers at once when it has so much, though `fetch_wait` is not over."""
+_AT_ONCE = (1, 500)
+"""Bytes from which on Kafka answers, and ms after which it does with fewer: with the first record, or none in sight."""
 ASK_AGAIN = 1.0
 """Seconds between questions about a topic that Kafka did not know."""
 
@@ -56,8 +59,8 @@ Begins = Callable[[Sequence[tuple[str, int]]], Awaitable[Mapping[tuple[str, int]
 class Thread(driver.AIOKafkaConsumerThread):
     """The thread of the consumer: it ends in time, and asks for topics that Kafka did not know."""
 
-    fetch_wait = 0.0
-    """See `ShellSettings`."""
+    pace: FetchPace
+    """How long Kafka gathers what is fetched."""
 
     async def on_thread_started(self) -> None:
         await super().on_thread_started()
@@ -96,12 +99,19 @@ class Thread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Read when it starts; Faust has no settings for them.
-        consumer._isolation_level = "read_committed"  # noqa: SLF001
-        if self.fetch_wait:
-            consumer._fetch_min_bytes = GATHERED_BYTES  # noqa: SLF001
-            consumer._fetch_max_wait_ms = round(1_000 * self.fetch_wait)  # noqa: SLF001
+        consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when it starts; Faust has no setting
         return consumer
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Tells the fetches to come how long Kafka may gather, by what these bring."""
+        records = await super()._fetch_records(consumer, *args, **kwargs)
+        size = sum(len(record.value or b"") for some in records.values() for record in some)
+        self.pace.note(size, clock.monotonic())
+        fetcher, wait = consumer._fetcher, self.pace.wait  # noqa: SLF001 - it reads both with each fetch
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (  # noqa: SLF001
+            (GATHERED_BYTES, round(1_000 * wait)) if wait else _AT_ONCE
+        )
+        return records
 
 
 def exact_transport(
@@ -116,7 +126,7 @@ def exact_transport(
     class Consumer(driver.Consumer):
         def _new_consumer_thread(self) -> Thread:
             thread = Thread(self, loop=self.loop, beacon=self.beacon)
-            thread.fetch_wait = fetch_wait
+            thread.pace = FetchPace(fetch_wait)
             return thread
 
         async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as Faust's

@@ -27,10 +27,10 @@ WORKER = GatheringPolicy(messages=100, size=4_000_000)
         (1, 100, 0.15, True, 0.05),
         (1, 100, 0.2, True, 0.0),
         (1, 100, 0.0, False, 0.0),  # it came while another group was worked on
-        (249, 999_999, 0.0, False, 0.0),
-        (1, 1_000_000, 0.0, False, 0.4),
-        (250, 100, 0.0, False, 0.4),  # many small ones
-        (250, 100, 0.3, True, 0.1),
+        (499, 1_999_999, 0.0, False, 0.0),
+        (1, 2_000_000, 0.0, False, 0.4),
+        (500, 100, 0.0, False, 0.4),  # many small ones
+        (500, 100, 0.3, True, 0.1),
         (1, 4_000_000, 0.0, True, 0.0),
         (1_000, 100, 0.0, False, 0.0),
     ],
@@ -99,7 +99,7 @@ class Recorder:
     def close(self) -> None: ...
 
 
-@pytest.mark.parametrize(("busy_wait", "groups"), [(3_600.0, [1, 100, 1]), (0.0, [1, 30])])
+@pytest.mark.parametrize(("busy_wait", "groups"), [(3_600.0, [1, 100, 1]), (0.0, [1, 55])])
 def test_what_came_while_a_group_was_worked_on_waits_for_a_whole_one(
     tmp_path: Path, busy_wait: float, groups: list[int]
 ) -> None:
@@ -125,12 +125,12 @@ def test_what_came_while_a_group_was_worked_on_waits_for_a_whole_one(
         consuming = asyncio.create_task(shell._consume(Stream(queue)))
         queue.force_put_nowait(message(0))
         await until(lambda: handler.groups == [1])
-        for offset in range(1, 31):  # a quarter of a group and more, while the first one is worked on
+        for offset in range(1, 56):  # half of a group and more, while the first one is worked on
             queue.force_put_nowait(message(offset))
         handler.more.set()
         if busy_wait:
             await asyncio.sleep(0.1)
-            for offset in range(31, 101):
+            for offset in range(56, 101):
                 queue.force_put_nowait(message(offset))
             await until(lambda: len(handler.groups) == 2)
             await until(lambda: not shell._in_hand)
