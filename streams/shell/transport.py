@@ -25,8 +25,8 @@ LOOK = 0.03
 """Seconds between looks at what is fetched while more of some partition is not wanted."""
 GOODBYE = 5.0
 """Seconds that a consumer which stops may take to leave its group and close its connections."""
-_AT_ONCE = (1, 500)
-"""Bytes from which on Kafka answers, and ms after which it does with fewer: with the first record, or none in sight."""
+_AT_ONCE = (1, 1_500)
+"""Faust's own: Kafka answers with the first record, and after so many ms without any."""
 ASK_AGAIN = 1.0
 """Seconds between questions about a topic that Kafka did not know."""
 
@@ -59,8 +59,8 @@ Begins = Callable[[Sequence[tuple[str, int]]], Awaitable[Mapping[tuple[str, int]
 class Thread(driver.AIOKafkaConsumerThread):
     """The thread of the consumer: it ends in time, and asks for topics that Kafka did not know."""
 
-    pace: FetchPace
-    """How long Kafka gathers what is fetched."""
+    pace: FetchPace | None = None
+    """How long Kafka gathers what is fetched; None: it always answers at once."""
 
     async def on_thread_started(self) -> None:
         await super().on_thread_started()
@@ -105,6 +105,8 @@ class Thread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         """Tells the fetches to come how long Kafka may gather, by what these bring."""
         records = await super()._fetch_records(consumer, *args, **kwargs)
+        if self.pace is None:
+            return records
         size = sum(len(record.value or b"") for some in records.values() for record in some)
         self.pace.note(size, clock.monotonic())
         fetcher, wait = consumer._fetcher, self.pace.wait  # noqa: SLF001 - it reads both with each fetch
@@ -126,7 +128,7 @@ def exact_transport(
     class Consumer(driver.Consumer):
         def _new_consumer_thread(self) -> Thread:
             thread = Thread(self, loop=self.loop, beacon=self.beacon)
-            thread.pace = FetchPace(fetch_wait)
+            thread.pace = FetchPace(fetch_wait) if fetch_wait else None
             return thread
 
         async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as Faust's
