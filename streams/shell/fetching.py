@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 
 GATHERED_BYTES = 1024 * 1024
-"""Kafka answers at once when it has so much, though it may wait on."""
+"""Kafka answers as soon as it has so much, though its wait is not over."""
 FULL_RATE = 4 * 1024 * 1024
-"""Bytes a second from which on it may wait longest; with fewer it waits shorter in proportion."""
+"""Bytes a second from which on Kafka waits longest; with fewer it waits shorter in proportion."""
 SHORTEST = 0.01
-"""Seconds: where it would wait less, it answers at once."""
-_MEMORY = 1.0
-"""Seconds over which the rate is a mean: what came longer ago counts less and less."""
+"""Seconds: where Kafka would wait less, it answers at once."""
+_MEAN_SECONDS = 1.0
+"""The rate is a mean over about so long: what came longer ago counts less and less."""
 
 
 class FetchPace:
@@ -29,8 +29,8 @@ class FetchPace:
     def note(self, size: int, now: float) -> None:
         """So many bytes have come; ``now`` in seconds, by a clock that never goes back."""
         if self._at is not None:
-            self._rate *= math.exp((self._at - now) / _MEMORY)
-        self._rate += size / _MEMORY
+            self._rate *= math.exp((self._at - now) / _MEAN_SECONDS)
+        self._rate += size / _MEAN_SECONDS
         self._at = now
 
     @property

@@ -26,7 +26,7 @@ LOOK = 0.03
 GOODBYE = 5.0
 """Seconds that a consumer which stops may take to leave its group and close its connections."""
 _AT_ONCE = (1, 1_500)
-"""Faust's own: Kafka answers with the first record, and after so many ms without any."""
+"""As Faust has it: Kafka answers with the first byte, and after so many ms without any."""
 ASK_AGAIN = 1.0
 """Seconds between questions about a topic that Kafka did not know."""
 
@@ -109,10 +109,10 @@ class Thread(driver.AIOKafkaConsumerThread):
             return records
         size = sum(len(record.value or b"") for some in records.values() for record in some)
         self.pace.note(size, clock.monotonic())
-        fetcher, wait = consumer._fetcher, self.pace.wait  # noqa: SLF001 - it reads both with each fetch
-        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = (  # noqa: SLF001
-            (GATHERED_BYTES, round(1_000 * wait)) if wait else _AT_ONCE
-        )
+        wait = self.pace.wait
+        least_bytes, most_ms = (GATHERED_BYTES, round(1_000 * wait)) if wait else _AT_ONCE
+        fetcher = consumer._fetcher  # noqa: SLF001 - it reads both with each fetch
+        fetcher._fetch_min_bytes, fetcher._fetch_max_wait_ms = least_bytes, most_ms  # noqa: SLF001
         return records
 
 

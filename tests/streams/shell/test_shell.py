@@ -170,7 +170,7 @@ def run(kafka: SharedKafka, tmp_path: Path) -> Iterator[Run]:
         process.wait()
 
 
-def arrivals(run: Run) -> int:
+def waves(run: Run) -> int:
     """In how many waves messages came to the handler, at least 0.7 s apart."""
     times = [float(line) for line in (run.folder / "times").read_text().splitlines()]
     return 1 + sum(later - earlier > 0.7 for earlier, later in pairwise(times))
@@ -184,7 +184,7 @@ def test_under_load_kafka_gathers_what_comes_before_it_answers(run: Run) -> None
         run.produce(1, size=40_000)
         time.sleep(0.2)
     run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(40)})
-    assert 3 <= arrivals(run) <= 8
+    assert 3 <= waves(run) <= 8
 
 
 def test_where_little_comes_kafka_answers_at_once(run: Run) -> None:
@@ -194,7 +194,7 @@ def test_where_little_comes_kafka_answers_at_once(run: Run) -> None:
         run.produce(1)
         time.sleep(1.2)
     run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(6)})
-    assert arrivals(run) >= 5
+    assert waves(run) >= 5
 
 
 @pytest.mark.parametrize("mode", ["fail", "fail-later"])
