@@ -11,7 +11,15 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, Read
 
 from metering.store import Value
 from streams import clock
-from streams.state.rocks import APPLIED_KEY, FORMAT_KEY, IDENTITY_KEY, LAST_MESSAGE_KEY, READABLE_FORMATS, explain
+from streams.state.rocks import (
+    APPLIED_KEY,
+    FORMAT_KEY,
+    IDENTITY_KEY,
+    LAST_MESSAGE_KEY,
+    READABLE_FORMATS,
+    explain,
+    open_database,
+)
 from streams.state.store import NOTHING_APPLIED, Identity, LastMessage, StateError, prefix_end
 
 _CACHE_BYTES = 64 << 20
@@ -82,7 +90,7 @@ def _opened(path: Path) -> Rdict:
     for left in reversed(range(_TRIES)):
         before = _logs(path)
         try:
-            db = Rdict(str(path), options=_options(), access_type=AccessType.read_only())
+            db = open_database(path, _options(), AccessType.read_only())
         except Exception as error:
             if not left:
                 raise explain(path, "cannot be opened", error) from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import msgpack
-from rocksdict import Checkpoint, Rdict, ReadOptions, WriteBatch, WriteOptions
+from rocksdict import AccessType, Checkpoint, Options, Rdict, ReadOptions, WriteBatch, WriteOptions
 
 from streams.state.store import (
     NOTHING_APPLIED,
@@ -222,6 +222,15 @@ class RocksState:
 
     def _error(self, what: str, error: Exception) -> StateError:
         return explain(self.path, what, error)
+
+
+def open_database(path: Path, options: Options, access: AccessType | None = None) -> Rdict:
+    """RocksDB with these options, for reading and writing where nothing else is said; raises what rocksdict raises.
+
+    They are given for the only column family, too: rocksdict takes that one's from the folder otherwise, where one is,
+    and RocksDB keeps neither filters nor a shared cache there. A state that was opened again would have none.
+    """
+    return Rdict(str(path), options, {"default": options}, access or AccessType.read_write())
 
 
 def explain(path: Path, what: str, error: Exception) -> StateError:

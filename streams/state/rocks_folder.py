@@ -8,7 +8,7 @@ from pathlib import Path
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, Rdict, WriteBufferManager
 
 from streams import clock
-from streams.state.rocks import RocksState, explain
+from streams.state.rocks import RocksState, explain, open_database
 from streams.state.store import Identity, StateError
 
 _MIB = 1 << 20
@@ -86,7 +86,7 @@ def _open(path: Path, options: Options, lock_timeout: float) -> Rdict:
     while True:
         try:
             path.mkdir(parents=True, exist_ok=True)
-            return Rdict(str(path), options=options)
+            return open_database(path, options)
         except Exception as error:
             if not any(sign in str(error) for sign in _LOCKED):
                 raise explain(path, "cannot be opened", error) from error

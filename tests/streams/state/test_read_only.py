@@ -9,7 +9,7 @@ from rocksdict import Rdict
 
 from streams.state import read_only
 from streams.state.read_only import StateView
-from streams.state.rocks import RocksState
+from streams.state.rocks import RocksState, open_database
 from streams.state.rocks_folder import RocksFolder
 from streams.state.store import Identity, StateError
 
@@ -49,18 +49,30 @@ def test_a_log_that_goes_while_it_is_opened_makes_it_look_again(
     """What stood in that log might be in no table that was listed yet: without another look it could be missing."""
     opened: list[Rdict] = []
 
-    def open_slowly(*arguments: Any, **options: Any) -> Rdict:
-        db = Rdict(*arguments, **options)
+    def open_slowly(*arguments: Any) -> Rdict:
+        db = open_database(*arguments)
         if not opened:
             worker.commit({b"e3": 3}, 5)
             worker._db.flush()
         opened.append(db)
         return db
 
-    monkeypatch.setattr(read_only, "Rdict", open_slowly)
+    monkeypatch.setattr(read_only, "open_database", open_slowly)
     view = StateView(worker.path)
     assert len(opened) == 2
     assert (view.applied, [key for key, _ in view.scan(b"e")]) == (5, [b"e1", b"e2", b"e3"])
+    view.close()
+
+
+def test_it_reads_with_the_filters_that_the_worker_wrote_and_its_own_cache(worker: RocksState) -> None:
+    worker.commit({b"row-%d" % number: b"x" * 1000 for number in range(100)}, 5)  # in many blocks
+    worker.flush()
+    view = StateView(worker.path)
+    assert view._db.property_int_value("rocksdb.block-cache-capacity") == read_only._CACHE_BYTES
+    assert not any(view.get(b"row-%dx" % number) for number in range(100))  # the filter says so: hardly a block is read
+    used = view._db.property_int_value("rocksdb.block-cache-usage")
+    assert all(view.get(b"row-%d" % number) == b"x" * 1000 for number in range(100))
+    assert view._db.property_int_value("rocksdb.block-cache-usage") > 2 * used > 0
     view.close()
 
 

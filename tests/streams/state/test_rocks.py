@@ -89,6 +89,27 @@ def test_a_topic_made_again_is_not_taken_for_the_old_one(folder: RocksFolder) ->
         folder.open(Identity(HERE.topic, 3, "second"))
 
 
+def test_a_state_that_is_opened_again_has_the_same_options_and_the_shared_cache(folder: RocksFolder) -> None:
+    """RocksDB says itself what it works with: from the folder's own options it would have no filters."""
+
+    def options() -> str:
+        return max(folder.path(HERE).glob("OPTIONS-*")).read_text()
+
+    folder.open(HERE).close()
+    first = options()
+    again, beside = folder.open(HERE), folder.open(Identity(HERE.topic, 4))
+    assert options() == first
+    assert "filter_policy=bloomfilter" in first
+    assert again._db.property_int_value("rocksdb.block-cache-capacity") == QUICK.cache_bytes
+    again.commit({b"row-%d" % number: b"x" * 1000 for number in range(100)}, 1)
+    again.flush()
+    assert again.get(b"row-7") == b"x" * 1000
+    used = [state._db.property_int_value("rocksdb.block-cache-usage") for state in (again, beside)]
+    assert used[0] == used[1] > 0
+    again.close()
+    beside.close()
+
+
 def test_a_newer_format_is_refused(folder: RocksFolder) -> None:
     folder.open(HERE).close()
     db = Rdict(str(folder.path(HERE)), options=Options(raw_mode=True))
