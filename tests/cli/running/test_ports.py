@@ -19,7 +19,7 @@ from application.pipeline import translated_causes
 from cli.running.ports import taken_ports
 from cli.running.stack import Stack
 from local.port_holder import holder_of
-from local.ports import free_ports
+from local.ports import free_ports, is_free
 from server.running import listening_socket
 from sinks.server import ServerAddress, ServerSink
 from streams.metrics import Metrics, MetricsServer
@@ -27,11 +27,16 @@ from streams.metrics import Metrics, MetricsServer
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that this process listens on."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield int(server.getsockname()[1])
+    """A port that this process listens on; the two before it and the two behind it are free.
+
+    It is below the ports that the system gives away by itself: there, another test may hold the neighbours.
+    """
+    for _ in range(1000):
+        (port,) = free_ports(1)
+        if all(is_free(port + distance) for distance in (-2, -1, 1, 2)):
+            break
+    with socket.create_server(("127.0.0.1", port)):
+        yield port
 
 
 def test_the_holder_of_a_port_is_named(taken: int) -> None:
