@@ -160,7 +160,7 @@ def test_rows_of_before_are_packed_as_those_that_come(folder: Path, tmp_path: Pa
     migrate(sink, folder=up_to(13, tmp_path))
     batches = random_log(3).batches
     load_as_of_13(sink, batches[: len(batches) // 2])
-    assert [step.number for step in migrate(sink)] == [14, 15]
+    assert [step.number for step in migrate(sink)][:2] == [14, 15]
     load(sink, batches)
     rows = sink.query(f"SELECT packed, {PACKING}, toUnixTimestamp64Milli(at), version FROM {CURRENT}").rows
     assert len(rows) > 5
@@ -194,6 +194,22 @@ OF_BALANCES = (
 )  # fmt: skip
 
 
+def test_new_parts_of_billed_rows_are_one_file(folder: Path, tmp_path: Path) -> None:
+    sink = EmbeddedSink(folder)
+    migrate(sink, folder=up_to(15, tmp_path))
+    sink.execute("ALTER TABLE billed_rows MODIFY SETTING min_bytes_for_wide_part = 1")
+    batches = random_log(3).batches
+    load(sink, batches[: len(batches) // 2])
+    parts = "SELECT DISTINCT part_type FROM system.parts WHERE active AND table = 'billed_rows' ORDER BY part_type"
+    assert sink.query(parts).rows == [("Wide",)]
+    migrate(sink)
+    load(sink, batches[len(batches) // 2 :])
+    assert ("Compact",) in sink.query(parts).rows
+    lines = sum(len(batch["events"]) for name, batch in batches if name == "BilledBatch")
+    assert sink.query("SELECT count() FROM billed_rows FINAL").rows == [(lines,)]
+    sink.close()
+
+
 @pytest.mark.parametrize("done", range(5))
 def test_newest_balances_move_whole_wherever_a_crash_cuts_it(folder: Path, tmp_path: Path, done: int) -> None:
     sink = EmbeddedSink(folder)
@@ -203,7 +219,7 @@ def test_newest_balances_move_whole_wherever_a_crash_cuts_it(folder: Path, tmp_p
     kept = sink.query(named.format(" FINAL")).rows
     balances = sink.query("SELECT * FROM balances ORDER BY account_id, credit_type").rows
     assert len(kept) > 3
-    (move,) = pending_migrations(sink)
+    move, *_ = pending_migrations(sink)
     for statement in move.statements[:done]:
         sink.execute(statement)
     migrate(sink)
