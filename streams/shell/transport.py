@@ -3,7 +3,8 @@
 Faust's own consumer reads records of aborted transactions, and guesses the offset to commit from acknowledgements: it
 acknowledges messages that it drops in a rebalance, and commits nothing more behind some offsets without a record. And
 where one partition has more than its share waiting, it may read nothing of any other for a second. And where a broker
-that has just come back did not know a topic yet, it would take five minutes to ask again.
+that has just come back did not know a topic yet, it would take five minutes to ask again. And it never goes back to
+what it fetched and let go, because a rebalance began, before anything was committed.
 """
 
 from __future__ import annotations
@@ -145,12 +146,22 @@ def exact_transport(
             return done.next_offset(tp.topic, tp.partition)
 
         async def seek_to_committed(self) -> Mapping[Any, int]:
+            """Where nothing is committed yet, to the beginning: aiokafka stays at what Faust has fetched and let go."""
             offsets = dict(await super().seek_to_committed())
             own = {(tp.topic, tp.partition): tp for tp in self.assignment()}
-            for place, begin in (await begins(sorted(own))).items():
-                offset = done.next_offset(*place)
-                offsets[own[place]] = begin if offset is None else offset
-                await self.seek(own[place], offsets[own[place]])
+            starts, unread = await begins(sorted(own)), []
+            for place, tp in own.items():
+                if place not in starts and offsets.get(tp):
+                    continue
+                begin = done.next_offset(*place)
+                begin = starts.get(place) if begin is None else begin
+                if begin is None:
+                    unread.append(driver.ensure_aiokafka_TP(tp))
+                else:
+                    offsets[tp] = begin
+                    await self.seek(tp, begin)
+            if unread:
+                await self._thread.seek_to_beginning(*unread)
             return offsets
 
         async def on_partitions_revoked(self, revoked: Any) -> None:

@@ -72,6 +72,18 @@ class Handler:
 
 if mode == "short-stop":
     shell.LONGEST_STOP = 8.0
+if mode == "discards":  # as where a rebalance begins while records are on their way
+    from faust.transport.consumer import Consumer
+    wait = Consumer._wait_next_records
+    async def discard_once(self, timeout):
+        records, active = await wait(self, timeout)
+        if records:
+            Consumer._wait_next_records = wait
+            Path(folder, "discarded").touch()
+            self.stop_flow()
+            self.loop.call_later(0.5, self.resume_flow)
+        return records, active
+    Consumer._wait_next_records = discard_once
 settings = ShellSettings(
     bootstrap, topic, (topic,), Path(folder) / "faust", group_messages=4, session_timeout=2.0,
     fetch_wait=10.0 if mode == "gathers" else 0.0,
@@ -274,6 +286,14 @@ def test_a_topic_that_kafka_does_not_know_yet_is_read_as_soon_as_it_does(kafka: 
     finally:
         process.kill()
         process.wait()
+
+
+def test_what_is_discarded_before_anything_was_committed_is_read_again(run: Run) -> None:
+    run.produce(5)
+    run.start("discards")
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(5)})
+    run.wait_for_file("discarded")
+    assert len(run.seen()) == 5 * PARTITIONS, "something was processed twice"
 
 
 def test_a_stop_ends_also_where_the_broker_hangs_or_is_gone(own_kafka: Broker, tmp_path: Path) -> None:
