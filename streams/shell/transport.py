@@ -146,10 +146,11 @@ def exact_transport(
             return done.next_offset(tp.topic, tp.partition)
 
         async def seek_to_committed(self) -> Mapping[Any, int]:
-            """Where nothing is committed yet, to the beginning: aiokafka stays at what Faust has fetched and let go."""
+            """Goes back also where nothing is committed: aiokafka would stay behind what Faust fetched and let go."""
             offsets = dict(await super().seek_to_committed())
             own = {(tp.topic, tp.partition): tp for tp in self.assignment()}
-            starts, unread = await begins(sorted(own)), []
+            starts = await begins(sorted(own))
+            unread = []
             for place, tp in own.items():
                 if place not in starts and offsets.get(tp):
                     continue

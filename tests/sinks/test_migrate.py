@@ -160,7 +160,7 @@ def test_rows_of_before_are_packed_as_those_that_come(folder: Path, tmp_path: Pa
     migrate(sink, folder=up_to(13, tmp_path))
     batches = random_log(3).batches
     load_as_of_13(sink, batches[: len(batches) // 2])
-    assert [step.number for step in migrate(sink)][:2] == [14, 15]
+    assert [step.number for step in migrate(sink)] == [14, 15, 16]
     load(sink, batches)
     rows = sink.query(f"SELECT packed, {PACKING}, toUnixTimestamp64Milli(at), version FROM {CURRENT}").rows
     assert len(rows) > 5
@@ -219,7 +219,7 @@ def test_newest_balances_move_whole_wherever_a_crash_cuts_it(folder: Path, tmp_p
     kept = sink.query(named.format(" FINAL")).rows
     balances = sink.query("SELECT * FROM balances ORDER BY account_id, credit_type").rows
     assert len(kept) > 3
-    move, *_ = pending_migrations(sink)
+    move, _compact = pending_migrations(sink)
     for statement in move.statements[:done]:
         sink.execute(statement)
     migrate(sink)

@@ -35,6 +35,8 @@ def taken() -> Iterator[int]:
         (port,) = free_ports(1)
         if all(is_free(port + distance) for distance in (-2, -1, 1, 2)):
             break
+    else:
+        pytest.fail("no five free ports in a row")
     with socket.create_server(("127.0.0.1", port)):
         yield port
 
