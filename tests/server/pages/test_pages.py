@@ -172,6 +172,7 @@ class TestOverview:
         assert names == sorted(names)
         table.get_by_role("link", name=head).click()
         expect(table.locator("th[aria-sort=descending]")).to_contain_text(head)
+        page.wait_for_load_state()  # all rows are there, not the first ones only
         figures = [
             number(row.locator("td").nth(column).inner_text()) for row in table.locator("tbody tr").all()
         ]  # fmt: skip
@@ -301,6 +302,7 @@ class TestHistory:
         page.get_by_label("Show User", exact=True).uncheck()
         page.locator("#columns").get_by_role("button", name="Apply").click()
         expect(page.locator("table.rows thead th").first).to_have_text("Credits")
+        page.wait_for_load_state()
         heads = page.locator("table.rows thead th").all_inner_texts()
         assert "Balance after" in heads
         assert "User" not in heads
@@ -310,6 +312,7 @@ class TestHistory:
         page.get_by_role("button", name="Columns").click()
         page.get_by_role("link", name="Usual columns").click()
         expect(page.locator("table.rows thead th").first).to_have_text("Date")
+        page.wait_for_load_state()
         assert "User" in page.locator("table.rows thead th").all_inner_texts()
 
     def test_a_chart_has_its_table_and_a_cursor(self, owner: Person) -> None:
@@ -445,6 +448,8 @@ class TestSettings:
         messages.get_by_role("link", name="failed").click()
         expect(messages).to_contain_text("No messages")
         messages.get_by_role("link", name="pending").click()
+        expect(messages).to_contain_text("webhook.test")  # the next page is there ...
+        page.wait_for_load_state()  # ... and its scripts have run
 
         def agree(dialog: Dialog) -> None:
             asked.append(dialog.message)
