@@ -4,7 +4,8 @@ Faust's own consumer reads records of aborted transactions, and guesses the offs
 acknowledges messages that it drops in a rebalance, and commits nothing more behind some offsets without a record. And
 where one partition has more than its share waiting, it may read nothing of any other for a second. And where a broker
 that has just come back did not know a topic yet, it would take five minutes to ask again. And it never goes back to
-what it fetched and let go, because a rebalance began, before anything was committed.
+what it fetched and let go, because a rebalance began, before anything was committed. And it takes the offset at which
+it begins for one that is committed: a partition that a store has loaded would stay uncommitted until more comes.
 """
 
 from __future__ import annotations
@@ -145,10 +146,18 @@ def exact_transport(
             self._acked_index[tp].clear()
             return done.next_offset(tp.topic, tp.partition)
 
+        async def perform_seek(self) -> None:
+            await super().perform_seek()
+            self._committed_offset.update(self._behind_start)
+
         async def seek_to_committed(self) -> Mapping[Any, int]:
-            """Goes back also where nothing is committed: aiokafka would stay behind what Faust fetched and let go."""
+            """Goes back also where nothing is committed: aiokafka would stay behind what Faust fetched and let go.
+
+            Where a partition begins further on than the group's own offset, that is committed next.
+            """
             offsets = dict(await super().seek_to_committed())
             own = {(tp.topic, tp.partition): tp for tp in self.assignment()}
+            self._behind_start: dict[Any, int | None] = {}
             starts = await begins(sorted(own))
             unread = []
             for place, tp in own.items():
@@ -159,6 +168,10 @@ def exact_transport(
                 if begin is None:
                     unread.append(driver.ensure_aiokafka_TP(tp))
                 else:
+                    if begin > (offsets.get(tp) or 0):
+                        done.note(*place, begin - 1)
+                        self._acked.setdefault(tp, [])  # Faust commits the partitions that are in here
+                        self._behind_start[tp] = offsets.get(tp)
                     offsets[tp] = begin
                     await self.seek(tp, begin)
             if unread:

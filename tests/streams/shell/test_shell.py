@@ -64,7 +64,9 @@ class Handler:
                 time.sleep(1.5)  # the messages behind it are waiting in Faust's queue by then
                 raise RuntimeError("the handler failed")
             self.see(messages)
-    def starts(self, places): return {}
+    def starts(self, places):
+        "As a store does that has more than the group has acknowledged."
+        return {place: 3 for place in places} if mode == "ahead" else {}
     def assign(self, places): pass
     def release(self, partitions): pass
     def abandon(self): pass
@@ -294,6 +296,20 @@ def test_what_is_discarded_before_anything_was_committed_is_read_again(run: Run)
     run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(5)})
     run.wait_for_file("discarded")
     assert len(run.seen()) == 5 * PARTITIONS, "something was processed twice"
+
+
+def test_what_a_store_has_beyond_what_was_committed_is_committed_without_a_further_message(run: Run) -> None:
+    """Else a quiet partition would seem to have messages waiting for as long as it is quiet."""
+    run.produce(3)
+    process = run.start("ahead")
+    run.wait_until(lambda: set(run.committed().values()) == {3}, f"committed, but {run.committed()}")
+    assert run.seen() == []
+    run.produce(2)
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in (3, 4)})
+    process.terminate()
+    assert process.wait(30) == 0, run.log()
+    assert len(run.seen()) == 2 * PARTITIONS, "something was processed twice"
+    assert set(run.committed().values()) == {5}
 
 
 def test_a_stop_ends_also_where_the_broker_hangs_or_is_gone(own_kafka: Broker, tmp_path: Path) -> None:
