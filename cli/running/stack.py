@@ -31,7 +31,7 @@ from streams import clock
 if TYPE_CHECKING:
     from application.configuration.settings import Settings
 
-_READY_SECONDS = 90.0
+_READY_SECONDS = 240.0
 _STOP_SECONDS = 40.0
 _BROKER_LOOK_SECONDS = 1.0
 _LOG_LINES = 10
@@ -101,7 +101,7 @@ class Stack:
         self._parts = {name: _Part() for name in _COMMANDS if name not in _WITH_SERVER or self.with_server}
 
     def start(self) -> None:
-        """Return when the broker answers, the worker has its partitions, and loader and server answer.
+        """Return when the broker answers, worker and loader have taken on their partitions, and the server answers.
 
         Raises NoService and ServerFailed; then what has been started is still to be stopped.
         """
@@ -134,7 +134,7 @@ class Stack:
         self._start("worker")
 
     def wait_for_worker(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Return when the worker has been given partitions; until then call `meanwhile` often. Raises ServerFailed."""
+        """Return when the worker has taken on its partitions; calls `meanwhile` often. Raises ServerFailed."""
         self._wait("worker", meanwhile)
 
     def kill_worker(self) -> None:

@@ -29,7 +29,8 @@ from streams.log.reader import BROKER_AWAY_SECONDS, KafkaReader
 from streams.log.seals import SealCheck, stray
 from streams.log.topics import TopicNames, check_topics
 from streams.metrics import Metrics, MetricsServer
-from streams.shell.shell import Groups, Shell, ShellSettings
+from streams.shell.handler import Groups
+from streams.shell.shell import Shell, ShellSettings
 
 logger = logging.getLogger(__name__)
 

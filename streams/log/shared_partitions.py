@@ -61,7 +61,7 @@ class SharedPartitions(Protocol):
         ...
 
     def close(self) -> None:
-        """Leaves the group; the owner lets go first."""
+        """Leaves the group; the owner lets go first. Raises what the owner raises."""
         ...
 
 
@@ -91,8 +91,7 @@ class KafkaSharedPartitions:
 
     def poll(self, seconds: float) -> list[FollowedRecord]:
         first = self._consumer.poll(seconds)
-        if self._failure is not None:
-            raise self._failure
+        self._raise_failure()
         if first is None:
             return []
         records = []
@@ -101,8 +100,7 @@ class KafkaSharedPartitions:
                 self._note(error)
             else:
                 records.append(FollowedRecord(message.topic() or "", as_message(message)))
-        if self._failure is not None:
-            raise self._failure
+        self._raise_failure()
         return records
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
@@ -116,6 +114,13 @@ class KafkaSharedPartitions:
 
     def close(self) -> None:
         self._consumer.close()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        """Raises what a callback noted, once."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         try:

@@ -26,7 +26,8 @@ from streams.metrics import Health, Metrics, MetricsServer
 from streams.rating.loop import RatingLoop
 from streams.rating.outputs import Counts
 from streams.rating.partition import Wiring
-from streams.shell.shell import Groups, Progress, Shell, ShellSettings
+from streams.shell.handler import Groups, Progress
+from streams.shell.shell import Shell, ShellSettings
 from streams.state.rocks_folder import RocksFolder, RocksLimits
 from streams.state.store import Identity, StateStore
 
@@ -219,7 +220,7 @@ def _opened(
 def run_worker(settings: WorkerSettings, on_ready: Callable[[], None] | None = None) -> NoReturn:
     """Rates until SIGTERM or SIGINT; ends the process with 0, or raises what went wrong.
 
-    ``on_ready`` is called whenever partitions have been assigned.
+    ``on_ready`` is called whenever partitions have been assigned, and their states opened and compared with the log.
     """
     names = settings.names
     metrics, turns, leaving = Metrics(), Turns(), threading.Event()

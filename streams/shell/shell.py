@@ -12,20 +12,21 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import faust
 from faust.types import EventT
 from mode import CrashingSupervisor
 
 from streams import garbage_collection, threads
-from streams.log.protocols import CatchUpInterrupted, Message, producer_of, seal_of
+from streams.log.protocols import CatchUpInterrupted
 from streams.shell.credentials import faust_credentials
 from streams.shell.gathering import GatheringPolicy, gather
+from streams.shell.handler import GroupHandler, Progress, groups_of
 from streams.shell.transport import CarriedThrough, exact_transport
 from streams.shell.waiting_queue import WaitingQueue, event_bytes
 
@@ -51,53 +52,6 @@ LONGEST_STOP = 28.0
 
 POLL_MESSAGES = 256
 """Messages taken at a time from what is fetched: the most by which one partition may pass its share."""
-
-Groups = dict[str, list[Message]]
-"""Waiting messages by topic; each partition's messages are in order."""
-
-
-class Progress(NamedTuple):
-    """How far a handler is with all that it was given.
-
-    ``carried``: by (topic, partition), the next offset that is not carried through; an absent one is where it was.
-    ``messages`` and ``size`` (bytes) are what waits in it and is not begun: with a group of that, it is given no more.
-    ``blocked``: the (topic, partition) pairs that it is given nothing of now; what it has of them is not counted.
-    """
-
-    carried: Mapping[tuple[str, int], int]
-    messages: int = 0
-    size: int = 0
-    blocked: Collection[tuple[str, int]] = frozenset()
-
-
-class GroupHandler(Protocol):
-    """Processes groups of messages. All calls come from one thread, one after another."""
-
-    def process(self, groups: Groups) -> Progress | None:
-        """Takes the messages, works for a while, and returns what may be acknowledged; None: all of them.
-
-        While something that it was given may not be acknowledged, it is called again and again, with what has come
-        meanwhile or with nothing. Raises CatchUpInterrupted, only while the shell's ``leaving`` is set: then nothing of
-        what it has may be acknowledged, and it has let go of all. Any other exception ends the process.
-        """
-
-    def starts(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
-        """The offsets to begin newly assigned partitions at, before they are read; absent: at the group's own.
-
-        It should be quick: Kafka waits for it. Any exception ends the process.
-        """
-
-    def assign(self, places: Sequence[tuple[str, int]]) -> None:
-        """Takes newly assigned partitions on; their first group may have come before. An exception ends the process."""
-
-    def release(self, partitions: Iterable[tuple[str, int]]) -> None:
-        """Lets go of (topic, partition) pairs that now belong to another worker."""
-
-    def abandon(self) -> None:
-        """Ends a `process` that waits for Kafka or a store, by an exception; comes from another thread."""
-
-    def close(self) -> None:
-        """Lets go of everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +121,8 @@ class Shell:
         self._leaving = leaving or threading.Event()
         self._stopping = False
         self._assigned: set[tuple[str, int]] = set()
+        self._taken_on: set[tuple[str, int]] = set()
+        self._on_ready: Callable[[], None] = lambda: None
         self._starts: dict[tuple[str, int], int | None] = {}
         self._taking_on: set[asyncio.Task[None]] = set()
         self._timers: list[threading.Timer] = []
@@ -175,10 +131,10 @@ class Shell:
     def run(self, on_ready: Callable[[], None] | None = None) -> NoReturn:
         """Runs until SIGTERM or SIGINT (exit code 0) or until anything fails (the exception comes out here).
 
-        Exit code 1 where Kafka does not let it stop in order.
+        Exit code 1 where Kafka does not let it stop in order. ``on_ready`` is called whenever the handler has taken on
+        all partitions that are assigned, and said where they begin.
         """
-        if on_ready is not None:
-            self.app.on_partitions_assigned.connect(lambda *_, **__: on_ready(), weak=False)
+        self._on_ready = on_ready or self._on_ready
         worker = self.app.Worker(loglevel="WARNING", quiet=True, redirect_stdouts=False, override_logging=False)
         worker.spinner = None  # it would write to stdout, which belongs to data
         garbage_collection.collect_rarely()
@@ -255,7 +211,7 @@ class Shell:
             self._in_hand.setdefault((message.topic, message.partition), deque()).append(event)
         loop = asyncio.get_running_loop()
         try:
-            progress = await loop.run_in_executor(self._thread, self._handler.process, _by_topic(group))
+            progress = await loop.run_in_executor(self._thread, self._handler.process, groups_of(group))
         except CatchUpInterrupted as interrupted:
             logger.info("%s", interrupted)
             self._let_go(list(self._in_hand))
@@ -329,6 +285,7 @@ class Shell:
         if not self._stopping:
             self._leaving.clear()
         logger.info("partitions assigned: %s", sorted(partition for _, partition in now))
+        self._look_whether_ready()
 
     async def _assign(self, places: Sequence[tuple[str, int]]) -> None:
         """Lets the handler take partitions on, between two groups; Kafka does not wait for it."""
@@ -336,6 +293,8 @@ class Shell:
             async with self._turn:
                 own = [place for place in places if place in self._assigned]
                 await asyncio.get_running_loop().run_in_executor(self._thread, self._handler.assign, own)
+                self._taken_on |= set(own)
+            self._look_whether_ready()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends the process, as in a group
             await self.app.crash(error)
 
@@ -351,7 +310,12 @@ class Shell:
                 await self.app.crash(error)
                 await asyncio.Event().wait()  # nothing is read any more
             self._starts |= {place: starts.get(place) for place in new}
+            self._look_whether_ready()
         return {place: start for place in places if (start := self._starts.get(place)) is not None}
+
+    def _look_whether_ready(self) -> None:
+        if self._assigned <= self._taken_on and self._assigned <= self._starts.keys():
+            self._on_ready()
 
     async def _on_revoked(self, _app: Any, /, *given: Any, **_: Any) -> None:
         await self._release({(tp.topic, tp.partition) for tp in given[0]})
@@ -360,31 +324,10 @@ class Shell:
         """Waits for the group in flight, then lets the handler close these partitions."""
         async with self._turn:
             self._assigned -= partitions
+            self._taken_on -= partitions
             for place in partitions:
                 self._starts.pop(place, None)
             self._let_go(partitions)
             if partitions:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._thread, self._handler.release, sorted(partitions))
-
-
-def _by_topic(events: Sequence[EventT[bytes]]) -> Groups:
-    groups: Groups = {}
-    for event in events:
-        message = event.message
-        headers = list(_header_pairs(message.headers))
-        groups.setdefault(message.topic, []).append(
-            Message(
-                message.partition,
-                message.offset,
-                round(message.timestamp * 1_000),
-                message.value or b"",
-                producer_of(headers),
-                seal_of(headers),
-            )
-        )
-    return groups
-
-
-def _header_pairs(headers: Any) -> Iterable[tuple[str, bytes | None]]:
-    return headers.items() if isinstance(headers, Mapping) else headers or ()

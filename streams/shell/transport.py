@@ -45,8 +45,9 @@ class CarriedThrough:
     def forget(self, topic: str, partition: int) -> None:
         self._next.pop((topic, partition), None)
 
-    def next_offset(self, topic: str, partition: int) -> int | None:
-        return self._next.get((topic, partition))
+    def next_offset(self, topic: str, partition: int, start: int | None = None) -> int | None:
+        """``start`` where nothing was carried through."""
+        return self._next.get((topic, partition), start)
 
 
 def missing_topics(consumer: Any) -> frozenset[str]:
@@ -163,8 +164,7 @@ def exact_transport(
             for place, tp in own.items():
                 if place not in starts and offsets.get(tp):
                     continue
-                begin = done.next_offset(*place)
-                begin = starts.get(place) if begin is None else begin
+                begin = done.next_offset(*place, starts.get(place))
                 if begin is None:
                     unread.append(driver.ensure_aiokafka_TP(tp))
                 else:

@@ -15,7 +15,7 @@ from streams.metrics import Metrics
 from streams.rating.loop import RatingLoop
 from streams.rating.partition import Wiring
 from streams.rating.worker import RatingHandler
-from streams.shell.shell import Progress
+from streams.shell.handler import Progress
 from streams.state.store import MemoryState
 from tests.application.contract import BOOK
 from tests.metering.meter import HOUR, NOON, YEAR_BEGIN, account, grant, hold, request

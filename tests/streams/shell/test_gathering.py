@@ -13,7 +13,8 @@ import pytest
 from mode.utils.queues import FlowControlEvent
 
 from streams.shell.gathering import GatheringPolicy, gather
-from streams.shell.shell import Groups, Shell, ShellSettings
+from streams.shell.handler import Groups
+from streams.shell.shell import Shell, ShellSettings
 from streams.shell.waiting_queue import WaitingQueue
 
 LOADER = GatheringPolicy(messages=1_000, size=4_000_000, wait=0.2, busy_wait=0.4)

@@ -29,7 +29,8 @@ import json, sys, threading, time
 from pathlib import Path
 from streams.log.protocols import CatchUpInterrupted
 from streams.shell import shell
-from streams.shell.shell import Progress, Shell, ShellSettings
+from streams.shell.handler import Progress
+from streams.shell.shell import Shell, ShellSettings
 
 bootstrap, topic, folder, mode = sys.argv[1:]
 leaving = threading.Event()
@@ -67,7 +68,10 @@ class Handler:
     def starts(self, places):
         "As a store does that has more than the group has acknowledged."
         return {place: 3 for place in places} if mode == "ahead" else {}
-    def assign(self, places): pass
+    def assign(self, places):
+        if mode == "slow to take on":
+            time.sleep(2)
+            Path(folder, "taken on").touch()
     def release(self, partitions): pass
     def abandon(self): pass
     def close(self): pass
@@ -239,6 +243,12 @@ def test_an_orderly_stop_commits_all_and_a_start_repeats_nothing(run: Run, mode:
     run.start(mode)
     run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(25)})
     assert len(run.seen()) == 25 * PARTITIONS, "something was processed twice"
+
+
+def test_it_is_ready_when_the_handler_has_taken_its_partitions_on(run: Run) -> None:
+    run.start("slow to take on")
+    run.wait_for_file("ready")
+    assert (run.folder / "taken on").exists()
 
 
 def test_a_long_catch_up_gives_way_to_a_stop(run: Run) -> None:
