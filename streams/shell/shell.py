@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from streams.log.protocols import CatchUpInterrupted
 from streams.shell.credentials import faust_credentials
 from streams.shell.gathering import GatheringPolicy, gather
 from streams.shell.handler import GroupHandler, Progress, groups_of
-from streams.shell.transport import CarriedThrough, exact_transport
+from streams.shell.transport import SEEK_PATIENCE, CarriedThrough, Hooks, exact_transport
 from streams.shell.waiting_queue import WaitingQueue, event_bytes
 
 logger = logging.getLogger(__name__)
@@ -157,6 +157,7 @@ class Shell:
         settings.scratch.mkdir(parents=True, exist_ok=True)
         app = _StoppableApp(
             settings.group,
+            env={},  # Faust would take its settings from the environment first, whatever is given here
             broker=[f"aiokafka://{address}" for address in settings.bootstrap.split(",")],
             datadir=str(settings.scratch),
             store="memory://",
@@ -168,6 +169,7 @@ class Shell:
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.session_timeout / 5,
             broker_max_poll_interval=3_600.0,
+            broker_request_timeout=SEEK_PATIENCE,
             consumer_max_fetch_size=settings.fetch_bytes,
             stream_wait_empty=True,
             stream_buffer_maxsize=max(settings.waiting_messages, 2 * settings.group_messages),
@@ -179,7 +181,8 @@ class Shell:
         )
         app.begin_stop = self._begin_stop
         app.waiting_bounds = max(settings.waiting_bytes, 2 * settings.group_bytes), 2 * settings.group_bytes
-        app.transport = exact_transport(app, self._done, self._leaving.set, self._begins, settings.fetch_wait)
+        hooks = Hooks(self._leaving.set, self._forget_starts)
+        app.transport = exact_transport(app, self._done, hooks, self._begins, settings.fetch_wait)
         topic = app.topic(*settings.topics, value_type=bytes, value_serializer="raw", key_serializer="raw")
         app.agent(topic, name="groups", concurrency=1, supervisor_strategy=CrashingSupervisor)(self._consume)
         app.on_partitions_assigned.connect(self._on_assigned, weak=False)
@@ -313,6 +316,10 @@ class Shell:
             self._look_whether_ready()
         return {place: start for place in places if (start := self._starts.get(place)) is not None}
 
+    def _forget_starts(self, places: Collection[tuple[str, int]]) -> None:
+        for place in places:
+            self._starts.pop(place, None)
+
     def _look_whether_ready(self) -> None:
         if self._assigned <= self._taken_on and self._assigned <= self._starts.keys():
             self._on_ready()
@@ -325,8 +332,7 @@ class Shell:
         async with self._turn:
             self._assigned -= partitions
             self._taken_on -= partitions
-            for place in partitions:
-                self._starts.pop(place, None)
+            self._forget_starts(partitions)
             self._let_go(partitions)
             if partitions:
                 loop = asyncio.get_running_loop()

@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from faust.transport.drivers import aiokafka as driver
 
@@ -29,6 +29,11 @@ GOODBYE = 5.0
 """Seconds that a consumer which stops may take to leave its group and close its connections."""
 _AT_ONCE = (1, 1_500)
 """As Faust has it: Kafka answers with the first byte, and after so many ms without any."""
+SEEK_PATIENCE = 86_400.0
+"""Seconds that Faust waits for where partitions begin, which hangs on a store, or on states that are restored. After
+them it would say nothing, and never fetch again."""
+REQUEST_TIMEOUT = 90.0
+"""Seconds for a request to Kafka; Faust has one setting for both."""
 ASK_AGAIN = 1.0
 """Seconds between questions about a topic that Kafka did not know."""
 
@@ -57,6 +62,17 @@ def missing_topics(consumer: Any) -> frozenset[str]:
 
 Begins = Callable[[Sequence[tuple[str, int]]], Awaitable[Mapping[tuple[str, int], int]]]
 """Returns the offsets at which to begin partitions that do not begin at the group's own."""
+
+
+class Hooks(NamedTuple):
+    """What is called in a rebalance.
+
+    ``before_revoked``: before the group in flight is waited for. ``before_assigned``: what is known of where these
+    (topic, partition) pairs begin is of an earlier assignment.
+    """
+
+    before_revoked: Callable[[], None]
+    before_assigned: Callable[[Collection[tuple[str, int]]], None]
 
 
 class Thread(driver.AIOKafkaConsumerThread):
@@ -103,6 +119,8 @@ class Thread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - read when it starts; Faust has no setting
+        timeout_ms = round(1_000 * REQUEST_TIMEOUT)
+        consumer._request_timeout_ms = consumer._client._request_timeout_ms = timeout_ms  # noqa: SLF001
         return consumer
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -119,73 +137,88 @@ class Thread(driver.AIOKafkaConsumerThread):
         return records
 
 
-def exact_transport(
-    app: Any, done: CarriedThrough, before_revoked: Callable[[], None], begins: Begins, fetch_wait: float = 0.0
-) -> Any:
-    """A transport for `app.transport`. `before_revoked` is called before the group in flight is waited for.
+class ExactConsumer(driver.Consumer):
+    """Faust's consumer, corrected. `exact_transport` gives it what it works with."""
+
+    done: CarriedThrough
+    hooks: Hooks
+    begins: Begins
+    fetch_wait: float
+
+    def _new_consumer_thread(self) -> Thread:
+        thread = Thread(self, loop=self.loop, beacon=self.beacon)
+        thread.pace = FetchPace(self.fetch_wait) if self.fetch_wait else None
+        return thread
+
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as Faust's
+        """Looks again soon while partitions are crowded (`WaitingQueue`): Faust would take up to a second more."""
+        while self._buffered_partitions and not self._get_active_partitions() and self.flow_active:
+            if self.should_stop:
+                break
+            await self.sleep(LOOK)
+        return await super()._wait_next_records(LOOK if self._buffered_partitions else timeout)
+
+    def _new_offset(self, tp: Any) -> int | None:
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        return self.done.next_offset(tp.topic, tp.partition)
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        self._committed_offset.update(self._behind_start)
+
+    async def seek_to_committed(self) -> Mapping[Any, int]:
+        """Goes back also where nothing is committed: aiokafka would stay behind what Faust fetched and let go.
+
+        Where a partition begins further on than the group's own offset, that is committed next.
+        """
+        offsets = dict(await super().seek_to_committed())
+        own = {(tp.topic, tp.partition): tp for tp in self.assignment()}
+        self._behind_start: dict[Any, int | None] = {}
+        starts = await self.begins(sorted(own))
+        unread = []
+        for place, tp in own.items():
+            if place not in starts and offsets.get(tp):
+                continue
+            begin = self.done.next_offset(*place, starts.get(place))
+            if begin is None:
+                unread.append(driver.ensure_aiokafka_TP(tp))
+                continue
+            await self.seek(tp, begin)  # raises where the partition has gone to somebody else meanwhile
+            if begin > (offsets.get(tp) or 0):
+                self.done.note(*place, begin - 1)
+                self._acked.setdefault(tp, [])  # Faust commits the partitions that are in here
+                self._behind_start[tp] = offsets.get(tp)
+            offsets[tp] = begin
+        if unread:
+            await self._thread.seek_to_beginning(*unread)
+        return offsets
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        self.hooks.before_revoked()
+        await super().on_partitions_revoked(revoked)  # waits for the group in flight and commits it
+        for tp in revoked:
+            self.done.forget(tp.topic, tp.partition)
+
+    async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        """Forgets what a seek of before, which waited while the group shared out anew, has noted since."""
+        for tp in assigned:
+            self.done.forget(tp.topic, tp.partition)
+            for kept in (self._acked, self._acked_index, self._committed_offset):
+                kept.pop(tp, None)
+        self.hooks.before_assigned([(tp.topic, tp.partition) for tp in assigned])
+        await super().on_partitions_assigned(assigned, generation_id)
+
+
+def exact_transport(app: Any, done: CarriedThrough, hooks: Hooks, begins: Begins, fetch_wait: float = 0.0) -> Any:
+    """A transport for `app.transport`.
 
     `begins` is asked wherever Faust would go (back) to the committed offsets, first after an assignment. `fetch_wait`:
     see `ShellSettings`.
     """
-
-    class Consumer(driver.Consumer):
-        def _new_consumer_thread(self) -> Thread:
-            thread = Thread(self, loop=self.loop, beacon=self.beacon)
-            thread.pace = FetchPace(fetch_wait) if fetch_wait else None
-            return thread
-
-        async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - as Faust's
-            """Looks again soon while partitions are crowded (`WaitingQueue`): Faust would take up to a second more."""
-            while self._buffered_partitions and not self._get_active_partitions() and self.flow_active:
-                if self.should_stop:
-                    break
-                await self.sleep(LOOK)
-            return await super()._wait_next_records(LOOK if self._buffered_partitions else timeout)
-
-        def _new_offset(self, tp: Any) -> int | None:
-            self._acked[tp].clear()
-            self._acked_index[tp].clear()
-            return done.next_offset(tp.topic, tp.partition)
-
-        async def perform_seek(self) -> None:
-            await super().perform_seek()
-            self._committed_offset.update(self._behind_start)
-
-        async def seek_to_committed(self) -> Mapping[Any, int]:
-            """Goes back also where nothing is committed: aiokafka would stay behind what Faust fetched and let go.
-
-            Where a partition begins further on than the group's own offset, that is committed next.
-            """
-            offsets = dict(await super().seek_to_committed())
-            own = {(tp.topic, tp.partition): tp for tp in self.assignment()}
-            self._behind_start: dict[Any, int | None] = {}
-            starts = await begins(sorted(own))
-            unread = []
-            for place, tp in own.items():
-                if place not in starts and offsets.get(tp):
-                    continue
-                begin = done.next_offset(*place, starts.get(place))
-                if begin is None:
-                    unread.append(driver.ensure_aiokafka_TP(tp))
-                else:
-                    if begin > (offsets.get(tp) or 0):
-                        done.note(*place, begin - 1)
-                        self._acked.setdefault(tp, [])  # Faust commits the partitions that are in here
-                        self._behind_start[tp] = offsets.get(tp)
-                    offsets[tp] = begin
-                    await self.seek(tp, begin)
-            if unread:
-                await self._thread.seek_to_beginning(*unread)
-            return offsets
-
-        async def on_partitions_revoked(self, revoked: Any) -> None:
-            before_revoked()
-            await super().on_partitions_revoked(revoked)  # waits for the group in flight and commits it
-            for tp in revoked:
-                done.forget(tp.topic, tp.partition)
+    parts = {"done": done, "hooks": hooks, "begins": staticmethod(begins), "fetch_wait": fetch_wait}
 
     class Transport(driver.Transport):
-        pass
+        Consumer = type("Consumer", (ExactConsumer,), parts)
 
-    Transport.Consumer = Consumer
     return Transport(app.conf.broker_consumer, app, loop=app.loop)

@@ -190,16 +190,16 @@ def look_at_the_delivery(receiver: FirstRefusing, port: int, key: str, webhook: 
         1_000,
     )
 
-    found: list[dict[str, Any]] = []
+    deliveries: list[dict[str, Any]] = []
 
     def is_listed() -> bool:
         status, answer = asked(port, "GET", f"{webhook}/deliveries?status=delivered", None, key)
         assert status in {200, 503}, answer  # 503: on a busy machine it may not be able to follow its keys for a moment
-        found[:] = answer.get("deliveries", [])
-        return bool(found)
+        deliveries[:] = answer.get("deliveries", [])
+        return bool(deliveries)
 
     wait_for(is_listed)
-    (delivery,) = found
+    (delivery,) = deliveries
     assert json.loads(delivery["payload"]) == message
     assert [attempt["status_code"] for attempt in delivery["attempts"]] == [503, 204]
 

@@ -66,7 +66,9 @@ class Handler:
                 raise RuntimeError("the handler failed")
             self.see(messages)
     def starts(self, places):
-        "As a store does that has more than the group has acknowledged."
+        "As a store does that has more than the group has acknowledged, or is away for a while."
+        if mode == "slow to begin":
+            time.sleep(6)
         return {place: 3 for place in places} if mode == "ahead" else {}
     def assign(self, places):
         if mode == "slow to take on":
@@ -76,6 +78,9 @@ class Handler:
     def abandon(self): pass
     def close(self): pass
 
+if mode == "slow to begin":
+    from faust.types.settings import Settings
+    Settings.SETTINGS["broker_request_timeout"].default = 3.0  # 90 s are long for a test
 if mode == "short-stop":
     shell.LONGEST_STOP = 8.0
 if mode == "discards":  # as where a rebalance begins while records are on their way
@@ -249,6 +254,13 @@ def test_it_is_ready_when_the_handler_has_taken_its_partitions_on(run: Run) -> N
     run.start("slow to take on")
     run.wait_for_file("ready")
     assert (run.folder / "taken on").exists()
+
+
+def test_a_store_may_be_away_longer_than_a_request_to_kafka_may_take(run: Run) -> None:
+    """Faust waits that long for where to begin, and would then never fetch."""
+    run.produce(2)
+    run.start("slow to begin")
+    run.wait_for({(partition, offset) for partition in range(PARTITIONS) for offset in range(2)})
 
 
 def test_a_long_catch_up_gives_way_to_a_stop(run: Run) -> None:
