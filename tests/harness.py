@@ -91,6 +91,12 @@ class Pipeline:
         with path.open("ab") as log:
             self.processes[name] = subprocess.Popen([*program, *arguments], stdout=log, stderr=log)
 
+    def check_running(self) -> None:
+        """Fails where a process ended by itself. Another thread may kill one meanwhile, and start it anew."""
+        for name, process in list(self.processes.items()):
+            if process.poll() is not None:
+                assert self.processes.get(name) is not process, f"{name} ended by itself:\n{self.log_of(name)}"
+
     def kill(self, name: str) -> None:
         process = self.processes.pop(name)
         assert process.poll() is None, f"{name} had ended by itself:\n{self.log_of(name)}"
@@ -131,8 +137,7 @@ class Pipeline:
         topics = list(topics)
         try:
             while behind := self._behind(connections, group, topics):
-                for name, process in self.processes.items():
-                    assert process.poll() is None, f"{name} ended by itself:\n{self.log_of(name)}"
+                self.check_running()
                 assert time.monotonic() < until, f"{behind} after {seconds} s"
                 time.sleep(0.2)
         finally:

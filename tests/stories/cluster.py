@@ -89,8 +89,7 @@ class Cluster(Pipeline):
         until = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < until, f"not within {seconds} s: {what}"
-            for name, process in self.processes.items():
-                assert process.poll() is None, f"{name} ended by itself:\n{self.log_of(name)}"
+            self.check_running()
             time.sleep(0.02)
 
     def feed(self, messages: list[Sent], seconds: float) -> Feed:
