@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from application.configuration.settings import Settings
 
 _READY_SECONDS = 240.0
+"""A worker is ready when its states are opened, those too that it has to restore from checkpoints first."""
 _STOP_SECONDS = 40.0
 _BROKER_LOOK_SECONDS = 1.0
 _LOG_LINES = 10

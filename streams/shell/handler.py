@@ -41,7 +41,7 @@ class GroupHandler(Protocol):
     def starts(self, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], int]:
         """The offsets to begin newly assigned partitions at, before they are read; absent: at the group's own.
 
-        It should be quick: Kafka waits for it. Any exception ends the process.
+        Nothing of them is read meanwhile, however long a store may be away. Any exception ends the process.
         """
 
     def assign(self, places: Sequence[tuple[str, int]]) -> None:

@@ -186,7 +186,8 @@ class ExactConsumer(driver.Consumer):
                 continue
             await self.seek(tp, begin)  # raises where the partition has gone to somebody else meanwhile
             if begin > (offsets.get(tp) or 0):
-                self.done.note(*place, begin - 1)
+                if self.done.next_offset(*place) is None:  # what was carried through during the seek stays noted
+                    self.done.note(*place, begin - 1)
                 self._acked.setdefault(tp, [])  # Faust commits the partitions that are in here
                 self._behind_start[tp] = offsets.get(tp)
             offsets[tp] = begin

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from streams.shell.shell import Shell, ShellSettings
 from streams.shell.transport import SEEK_PATIENCE
-
-
-class NoHandler:
-    def process(self, groups: Any) -> None: ...
-    def starts(self, places: Any) -> Any: ...
-    def assign(self, places: Any) -> None: ...
-    def release(self, partitions: Any) -> None: ...
-    def abandon(self) -> None: ...
-    def close(self) -> None: ...
+from tests.streams.shell.handlers import NoHandler
 
 
 def test_names_that_others_set_for_their_own_use_change_nothing(

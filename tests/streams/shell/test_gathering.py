@@ -16,6 +16,7 @@ from streams.shell.gathering import GatheringPolicy, gather
 from streams.shell.handler import Groups
 from streams.shell.shell import Shell, ShellSettings
 from streams.shell.waiting_queue import WaitingQueue
+from tests.streams.shell.handlers import NoHandler
 
 LOADER = GatheringPolicy(messages=1_000, size=4_000_000, wait=0.2, busy_wait=0.4)
 WORKER = GatheringPolicy(messages=100, size=4_000_000)
@@ -82,7 +83,7 @@ class Stream:
             yield await self.channel.queue.get()
 
 
-class Recorder:
+class Recorder(NoHandler):
     """A handler that notes how many messages each group has; the first group takes until ``more`` is set."""
 
     def __init__(self) -> None:
@@ -92,12 +93,6 @@ class Recorder:
     def process(self, groups: Groups) -> None:
         self.groups.append(sum(map(len, groups.values())))
         self.more.wait()
-
-    def starts(self, places: Any) -> Any: ...
-    def assign(self, places: Any) -> None: ...
-    def release(self, partitions: Any) -> None: ...
-    def abandon(self) -> None: ...
-    def close(self) -> None: ...
 
 
 @pytest.mark.parametrize(("busy_wait", "groups"), [(3_600.0, [1, 100, 1]), (0.0, [1, 55])])

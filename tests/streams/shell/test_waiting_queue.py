@@ -11,21 +11,13 @@ import pytest
 
 from streams.shell.shell import Shell, ShellSettings
 from streams.shell.waiting_queue import WaitingQueue
+from tests.streams.shell.handlers import NoHandler
 
 MOST = 1_000
 
 
 def event(size: int, partition: int = 0) -> Any:
     return SimpleNamespace(message=SimpleNamespace(value=b"x" * size or None, topic="t", partition=partition))
-
-
-class NoHandler:
-    def process(self, groups: Any) -> None: ...
-    def starts(self, places: Any) -> Any: ...
-    def assign(self, places: Any) -> None: ...
-    def release(self, partitions: Any) -> None: ...
-    def abandon(self) -> None: ...
-    def close(self) -> None: ...
 
 
 @pytest.fixture
